@@ -1,0 +1,184 @@
+"""The study's YAML, composed: the baseline under each profile, overrides, and what is refused."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trm_scaling.config.compose import compose, load
+from trm_scaling.errors import UserError
+
+CONFIGS = Path(__file__).resolve().parents[2] / "kellen" / "configs"
+
+BASELINE: dict[str, Any] = {
+    "arch.L_layers": 2,
+    "arch.H_cycles": 3,
+    "arch.L_cycles": 6,
+    "arch.hidden_size": 512,
+    "arch.num_heads": 8,
+    "arch.expansion": 4,
+    "arch.mlp_t": True,
+    "arch.pos_encodings": "none",
+    "arch.puzzle_emb_len": 16,
+    "arch.puzzle_emb_ndim": 512,
+    "arch.forward_dtype": "bfloat16",
+    "arch.halt_max_steps": 16,
+    "arch.halt_exploration_prob": 0.1,
+    "arch.loss": "stablemax_cross_entropy",
+    "data.source": "hub",
+    "data.path": None,
+    "data.train_size": 1000,
+    "data.num_aug": 1000,
+    "data.test_size": None,
+    "data.seq_len": 81,
+    "data.vocab_size": 11,
+    "global_batch_size": 6144,
+    "epochs": 50_000,
+    "eval_interval": 5_000,
+    "lr": 1e-4,
+    "lr_warmup_steps": 2_000,
+    "lr_min_ratio": 1.0,
+    "beta1": 0.9,
+    "beta2": 0.95,
+    "weight_decay": 1.0,
+    "puzzle_emb_lr": 1e-4,
+    "puzzle_emb_weight_decay": 1.0,
+    "optimizer": "adam_atan2",
+    "ema": True,
+    "ema_rate": 0.999,
+    "seed": 0,
+}
+"""The published study's baseline, by hand."""
+
+
+def value(config: Any, key: str) -> Any:
+    for part in key.split("."):
+        config = getattr(config, part)
+    return config
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """A copy of the study's configurations that a test may spoil."""
+    return Path(shutil.copytree(CONFIGS, tmp_path / "configs"))
+
+
+def test_the_papers_baseline_is_the_published_one() -> None:
+    config = compose(CONFIGS, "baseline", "paper")
+    assert {key: value(config, key) for key in BASELINE} == BASELINE
+    assert (config.name, config.profile) == ("baseline", "paper")
+
+
+@pytest.mark.parametrize(
+    ("profile", "side", "seq_len", "dtype"),
+    [("paper", 9, 81, "bfloat16"), ("laptop", 6, 36, "float32"), ("smoke", 4, 16, "float32")],
+)
+def test_each_profile_composes(profile: str, side: int, seq_len: int, dtype: str) -> None:
+    config = compose(CONFIGS, "baseline", profile)
+    assert config.profile == profile
+    assert (config.data.side, config.data.seq_len, config.data.vocab_size) == (side, seq_len, side + 2)
+    assert config.arch.forward_dtype == dtype
+    assert config.data.source == ("hub" if profile == "paper" else "generated")
+    assert config.arch.puzzle_emb_ndim == config.arch.hidden_size
+    assert config.lr_warmup_steps < config.epochs * config.data.train_size // config.global_batch_size
+
+
+def test_the_puzzle_embedding_follows_the_width() -> None:
+    wide = compose(CONFIGS, "baseline", "paper", ["arch.hidden_size=768"])
+    assert (wide.arch.hidden_size, wide.arch.puzzle_emb_ndim) == (768, 768)
+    own = compose(CONFIGS, "baseline", "paper", ["arch.hidden_size=768", "arch.puzzle_emb_ndim=100"])
+    assert own.arch.puzzle_emb_ndim == 100
+
+
+def test_overrides_lie_on_top_of_profile_and_baseline() -> None:
+    overrides = ["lr=3e-4", "arch.L_cycles=4", "system.micro_batches=2", "+data.minimal=true", "++epochs=300"]
+    config = compose(CONFIGS, "baseline", "smoke", overrides)
+    plain = compose(CONFIGS, "baseline", "smoke")
+    assert (config.lr, config.arch.L_cycles, config.epochs) == (3e-4, 4, 300)
+    assert (config.system.micro_batches, config.data.minimal) == (2, True)
+    assert config.arch.H_cycles == plain.arch.H_cycles
+    assert config.data.train_size == plain.data.train_size
+
+
+def test_null_and_text_overrides() -> None:
+    config = compose(CONFIGS, "baseline", "paper", ["data.source=lists/hard.csv", "data.test_size=null"])
+    assert (config.data.source, config.data.test_size) == ("lists/hard.csv", None)
+
+
+def test_an_experiment_is_the_baseline_and_what_differs(study: Path) -> None:
+    (study / "experiments").mkdir()
+    text = "# @package _global_\ndefaults: [/baseline, _self_]\narch: {L_cycles: 4}\n"
+    (study / "experiments" / "exp02a_02.yaml").write_text(text)
+    config, baseline = compose(study, "exp02a_02", "laptop"), compose(study, "baseline", "laptop")
+    assert config.name == "exp02a_02"
+    arch = baseline.arch.model_copy(update={"L_cycles": 4})
+    assert config == baseline.model_copy(update={"name": "exp02a_02", "arch": arch})
+
+
+@pytest.mark.parametrize(
+    ("name", "profile", "parts"),
+    [
+        ("basline", "paper", ["no experiment 'basline'", "nearest: baseline"]),
+        ("qqq", "paper", ["no experiment 'qqq'", "known: baseline"]),
+        ("baseline", "papr", ["no profile 'papr'", "nearest: paper"]),
+        ("baseline", "qqq", ["no profile 'qqq'", "known: laptop, paper, smoke"]),
+    ],
+)
+def test_unknown_names_are_answered_with_known_ones(name: str, profile: str, parts: list[str]) -> None:
+    with pytest.raises(UserError) as refusal:
+        compose(CONFIGS, name, profile)
+    for part in parts:
+        assert part in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "part"),
+    [
+        ("lr", "write key=value"),
+        ("=3", "unknown key"),
+        ("lr=[1", "write key=value"),
+        ("~lr", "only key=value"),
+        ("lr=1e-4,3e-4", "only key=value"),
+        ("lr=range(1,3)", "only key=value"),
+        ("lr@arch=1", "only key=value"),
+        ("name=other", "by its name"),
+        ("profile=smoke", "--profile"),
+        ("arch.L_cycels=4", "did you mean 'arch.L_cycles'"),
+        ("lrr=4", "unknown key 'lrr'"),
+    ],
+)
+def test_overrides_that_are_not_key_and_value_are_refused(override: str, part: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        compose(CONFIGS, "baseline", "paper", [override])
+    assert override in str(refusal.value)
+    assert part in str(refusal.value)
+
+
+def test_an_impossible_override_says_where_it_came_from() -> None:
+    with pytest.raises(UserError, match=r"baseline under profile smoke: .*pos_encodings=none.*mlp_t=false"):
+        compose(CONFIGS, "baseline", "smoke", ["arch.mlp_t=false"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["lr: [unclosed\n", "lr: ${nothing}\n", "defaults: [no_such_group: x]\n", "arch_typo: {L_cycles: 3}\n"],
+    ids=["yaml", "interpolation", "defaults", "key"],
+)
+def test_a_broken_file_of_the_study_is_a_message(study: Path, text: str) -> None:
+    (study / "baseline.yaml").write_text(text)
+    with pytest.raises(UserError, match="baseline under profile paper"):
+        compose(study, "baseline", "paper")
+
+
+@pytest.mark.parametrize("content", [b"lr: [1", b"just words", b"", b"- 1\n", b"\xff\xfe\x00"])
+def test_what_is_not_a_runs_configuration_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"config\.yaml"):
+        load(file)
+
+
+def test_a_missing_configuration_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"config\.yaml"):
+        load(tmp_path / "config.yaml")

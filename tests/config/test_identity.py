@@ -1,0 +1,182 @@
+"""Which runs are the same run, and what a run folder's `config.yaml` brings back."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trm_scaling.config import ArchConfig, DataConfig, RunConfig, SystemConfig
+from trm_scaling.config.compose import dump, load
+from trm_scaling.config.identity import identity, science
+from trm_scaling.config.strict import field_names
+
+# For every field of the schema a value that differs from the one of BASE and goes with the others.
+BASE = RunConfig(data=DataConfig(source="generated"), global_batch_size=12)
+OTHER: dict[str, Any] = {
+    "profile": "smoke",
+    "global_batch_size": 24,
+    "epochs": 60_000,
+    "eval_interval": 4_000,
+    "eval_puzzles": 999,
+    "lr": 2e-4,
+    "lr_warmup_steps": 0,
+    "lr_min_ratio": 0.1,
+    "optimizer": "lion",
+    "beta1": 0.8,
+    "beta2": 0.99,
+    "weight_decay": 0.1,
+    "puzzle_emb_lr": 0.0,
+    "puzzle_emb_weight_decay": 0.0,
+    "ema": False,
+    "ema_rate": 0.99,
+    "ema_puzzle_emb": True,
+    "arch.L_layers": 1,
+    "arch.L_cycles": 1,
+    "arch.H_cycles": 1,
+    "arch.hidden_size": 1024,
+    "arch.num_heads": 4,
+    "arch.expansion": 2.0,
+    "arch.mlp_t": False,
+    "arch.pos_encodings": "learned",
+    "arch.puzzle_emb_len": 1,
+    "arch.puzzle_emb_ndim": 0,
+    "arch.rms_norm_eps": 1e-6,
+    "arch.rope_theta": 1e3,
+    "arch.forward_dtype": "float32",
+    "arch.halt_max_steps": 8,
+    "arch.halt_exploration_prob": 0.0,
+    "arch.loss": "softmax_cross_entropy",
+    "data.path": "somewhere",
+    "data.source": "a.csv",
+    "data.test_source": "b.csv",
+    "data.box_rows": 2,
+    "data.box_cols": 2,
+    "data.train_size": 10,
+    "data.num_aug": 0,
+    "data.val_size": 1001,
+    "data.test_size": 5,
+    "data.min_rating": 1,
+    "data.max_rating": 1,
+    "data.givens": 30,
+    "data.minimal": True,
+    "data.seed": 1,
+}
+NEEDS: dict[str, dict[str, Any]] = {
+    "arch.mlp_t": {"arch.pos_encodings": "learned"},
+    "data.test_source": {"data.source": "a.csv"},
+}
+"""What must be changed along, in both configurations of the comparison."""
+
+LEAVES = [key for key in field_names() if key not in ("arch", "data", "system")]
+
+
+def changed(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
+    values = config.model_dump()
+    for key, value in changes.items():
+        *parents, leaf = key.split(".")
+        place = values
+        for parent in parents:
+            place = place[parent]
+        place[leaf] = value
+    return RunConfig.model_validate(values)
+
+
+def test_the_table_above_knows_every_field() -> None:
+    operational = {key for key in LEAVES if key == "name" or key.startswith("system.")}
+    assert set(OTHER) == set(LEAVES) - operational - {"seed"}
+
+
+@pytest.mark.parametrize("key", OTHER)
+def test_every_field_of_science_makes_another_run(key: str) -> None:
+    base = changed(BASE, NEEDS.get(key, {}))
+    other = changed(base, {key: OTHER[key]})
+    assert other != base
+    assert identity(other) != identity(base)
+
+
+def test_the_name_and_the_machine_make_no_other_run() -> None:
+    system = SystemConfig(micro_batches=4, remat=True, unroll=False, steps_per_call=3, eval_batch_size=7)
+    other = BASE.model_copy(update={"name": "exp01c", "system": system})
+    assert identity(other) == identity(BASE)
+    assert science(other) == science(BASE)
+
+
+def test_the_seed_is_science_but_stands_beside_the_identity() -> None:
+    other = BASE.model_copy(update={"seed": 1})
+    assert science(other) != science(BASE)
+    assert identity(other) == identity(BASE)
+
+
+def test_an_identity_is_64_hexadecimal_digits_whichever_way_the_numbers_were_written() -> None:
+    assert len(identity(BASE)) == 64
+    assert set(identity(BASE)) <= set("0123456789abcdef")
+    written = RunConfig.model_validate({"arch": {"expansion": 4}, "weight_decay": 1, "epochs": 50_000.0})
+    assert identity(written) == identity(RunConfig())
+
+
+fractions = st.floats(0, 1, exclude_max=True)
+positive = st.floats(1e-12, 1e6)
+archs = st.builds(
+    ArchConfig,
+    L_layers=st.integers(1, 9),
+    hidden_size=st.integers(1, 64).map(lambda n: 8 * n),
+    num_heads=st.sampled_from([1, 2, 4]),
+    expansion=positive,
+    pos_encodings=st.sampled_from(["none", "learned"]),
+    puzzle_emb_len=st.just(0),
+    puzzle_emb_ndim=st.integers(0, 600),
+    rms_norm_eps=positive,
+    forward_dtype=st.sampled_from(["float32", "bfloat16", "float16"]),
+    halt_exploration_prob=fractions,
+)
+paths = st.text(min_size=1, max_size=20)
+datas = st.builds(
+    DataConfig,
+    path=st.none() | paths,
+    source=paths.filter(lambda text: text not in ("hub", "generated")),
+    test_source=st.none() | paths,
+    box_cols=st.integers(1, 3),
+    test_size=st.none() | st.integers(1, 10**9),
+    min_rating=st.none() | st.integers(0, 5),
+    max_rating=st.none() | st.integers(5, 9),
+    val_size=st.integers(1000, 9999),
+    seed=st.integers(0, 2**64),
+)
+configs = st.builds(
+    RunConfig,
+    name=paths,
+    arch=archs,
+    data=datas,
+    lr=positive,
+    lr_min_ratio=fractions,
+    optimizer=st.sampled_from(["adam_atan2", "adamw", "lion"]),
+    beta2=fractions,
+    weight_decay=positive,
+    ema=st.booleans(),
+    ema_rate=fractions,
+    seed=st.integers(0, 2**64),
+    system=st.builds(SystemConfig, remat=st.booleans(), checkpoint_seconds=positive),
+)
+
+
+@given(configs)
+def test_a_written_configuration_comes_back(config: RunConfig) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "config.yaml"
+        file.write_text(dump(config))
+        again = load(file)
+    assert again == config
+    assert identity(again) == identity(config)
+
+
+def test_a_written_configuration_names_every_field(tmp_path: Path) -> None:
+    import yaml
+
+    def keys(values: dict[str, Any], prefix: str = "") -> list[str]:
+        nested = [keys(value, f"{prefix}{key}.") for key, value in values.items() if isinstance(value, dict)]
+        return [f"{prefix}{key}" for key in values] + [key for part in nested for key in part]
+
+    assert sorted(keys(yaml.safe_load(dump(BASE)))) == sorted(field_names())

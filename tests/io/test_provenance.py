@@ -1,0 +1,138 @@
+"""Provenance: the code's true state, and no secrets."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trm_scaling.io import source as source_module
+from trm_scaling.io.provenance import collect_provenance
+from trm_scaling.io.run_folder import RunFolder
+from trm_scaling.io.secrets import masked_arguments, masked_environment, masked_text
+from trm_scaling.io.source import read_code_state
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+    return subprocess.run(
+        ["git", "-C", str(folder), *identity, *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    root = tmp_path / "checkout"
+    (root / "package").mkdir(parents=True)
+    (root / "package" / "model.py").write_text("width = 1\n")
+    (root / ".gitignore").write_text(".venv/\n")
+    git(root, "init", "-q")
+    git(root, "add", ".")
+    git(root, "commit", "-qm", "first")
+    return root
+
+
+def test_a_clean_checkout_is_its_commit(checkout: Path) -> None:
+    provenance = collect_provenance(["cpu"], source=checkout / "package")
+    assert provenance.commit == git(checkout, "rev-parse", "HEAD")
+    assert (provenance.dirty, provenance.diff, provenance.untracked_python) == (False, "", ())
+
+
+def test_uncommitted_code_is_kept_and_can_be_applied(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "package" / "model.py").write_text("width = 2\n")
+    git(checkout, "add", ".")
+    (checkout / "package" / "new.py").write_text("")
+    (checkout / "package" / "notes.txt").write_text("")
+    folder = RunFolder(tmp_path / "run")
+    folder.record_provenance(collect_provenance([], source=checkout / "package"))
+    (checkout / "package" / "model.py").write_text("width = 3\n")
+    folder.record_provenance(collect_provenance([], source=checkout / "package"))
+
+    first, second = json.loads(folder.provenance.read_text())
+    assert first["dirty"] is True
+    assert first["untracked_python"] == ["package/new.py"]
+    assert (first["diff_file"], second["diff_file"]) == ("uncommitted.diff", "uncommitted-1.diff")
+    git(checkout, "reset", "-q", "--hard")
+    git(checkout, "apply", str(folder.path / first["diff_file"]))
+    assert (checkout / "package" / "model.py").read_text() == "width = 2\n"
+
+
+def test_an_untracked_file_alone_makes_it_dirty(checkout: Path) -> None:
+    (checkout / "new.py").write_text("")
+    assert collect_provenance([], source=checkout).dirty is True
+
+
+def test_a_huge_diff_is_cut(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_module, "_DIFF_LIMIT", 500)
+    (checkout / "package" / "model.py").write_text("width = 2\n" * 1000)
+    state = read_code_state(checkout)
+    assert state is not None
+    assert state.diff.endswith("... cut at 500 bytes\n")
+    assert len(state.diff) < 600
+
+
+def test_outside_of_a_checkout_nothing_is_claimed(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = checkout / ".venv" / "package"
+    installed.mkdir(parents=True)
+    plain_folder = tmp_path / "plain"
+    plain_folder.mkdir()
+    for folder in (installed, plain_folder):
+        provenance = collect_provenance([], source=folder)
+        assert (provenance.commit, provenance.dirty, provenance.diff) == (None, None, None)
+    monkeypatch.setenv("PATH", "")
+    assert collect_provenance([], source=checkout).commit is None
+
+
+def test_the_machine_and_the_versions_are_told() -> None:
+    provenance = collect_provenance(["TPU v4 x 32"])
+    assert provenance.devices == ("TPU v4 x 32",)
+    assert provenance.packages["numpy"].count(".") >= 1
+    assert provenance.cpu_cores >= 1
+    assert provenance.memory_bytes is None or provenance.memory_bytes > 1 << 28
+
+
+HEX_KEY = "0123456789abcdef" * 2 + "01234567"
+
+
+def test_secrets_on_the_command_line_are_masked() -> None:
+    hub_token = "hf_" + "a1B2" * 8
+    command = ["trm", "--api-key", "abc", "wandb.token=abc", HEX_KEY, hub_token, "--password=abc", "lr=1e-4"]
+    assert masked_arguments(command) == (
+        *("trm", "--api-key", "***", "wandb.token=***", "***", "***", "--password=***", "lr=1e-4"),
+    )
+    ordinary = ["trm", "run", "baseline", "--token-mixing", "arch.hidden_size=512", "a=b=c", "data/x.csv.gz"]
+    assert masked_arguments(ordinary) == tuple(ordinary)
+    assert masked_arguments(["https://me:pass@host/x"]) == ("https://***@host/x",)
+
+
+def test_only_listed_environment_variables_are_told() -> None:
+    environment = {
+        "XLA_FLAGS": "--xla_x=1",
+        "TRM_HUB_TOKEN": "abc",
+        "JAX_COORDINATOR_ADDRESS": "machine:1",
+        "HOME": "/home/me",
+        "WANDB_API_KEY": HEX_KEY,
+    }
+    provenance = collect_provenance([], environment=environment)
+    assert provenance.environment == {
+        "JAX_COORDINATOR_ADDRESS": "***",
+        "TRM_HUB_TOKEN": "***",
+        "XLA_FLAGS": "--xla_x=1",
+    }
+    assert masked_environment({"JAX_PLATFORMS": "cpu"}) == {"JAX_PLATFORMS": "cpu"}
+
+
+def test_secrets_in_a_diff_are_masked_and_hashes_are_not() -> None:
+    diff = f'+api_key = "{HEX_KEY}"\n+WANDB_API_KEY={HEX_KEY}\n-numpy sha256:{HEX_KEY}\n+token_count = 7\n'
+    masked = '+api_key = "***"\n+WANDB_API_KEY=***\n' + f"-numpy sha256:{HEX_KEY}\n+token_count = 7\n"
+    assert masked_text(diff) == masked
+
+
+def test_importing_the_room_loads_neither_jax_nor_numpy() -> None:
+    modules = "atomic, explain, jsonl, plain, provenance, run_folder, secrets, source"
+    script = f"import sys; from trm_scaling.io import {modules}; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    assert not {"jax", "numpy", "pydantic"} & set(loaded.split())

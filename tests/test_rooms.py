@@ -1,0 +1,142 @@
+"""Each room (package of `trm_scaling`) imports only what the table of docs/architecture.md lists."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "trm_scaling"
+
+ROOMS: dict[str, set[str]] = {
+    "config": set(),
+    "io": set(),
+    "counting": {"config"},
+    "puzzles": {"config", "io"},
+    "model": {"config"},
+    "losses": set(),
+    "optim": {"config"},
+    "parallel": {"config"},
+    "checkpoint": {"io"},
+    "tracking": {"io"},
+    "train": {
+        *("config", "io", "counting", "puzzles", "model", "losses", "optim", "parallel"),
+        *("checkpoint", "tracking"),
+    },
+    "experiments": {"config", "counting"},
+    "results": {"config", "io"},
+    "run": {"config", "io", "counting", "experiments", "results", "train"},
+    "analysis": {"counting", "results"},
+    "plots": {"analysis"},
+    "report": {"experiments", "results", "analysis", "plots"},
+}
+ROOMS["cli"] = set(ROOMS)
+# Imported inside functions (or for types) alone, so that the command line answers at once.
+DEFERRED: dict[str, set[str]] = {"run": {"train"}, "cli": set(ROOMS) - {"cli"}}
+WITHOUT_JAX = ("config", "io", "counting", "experiments", "results", "analysis")
+ONLY_IMPORTER = {"matplotlib": "plots"}
+
+FOR_EVERYONE = {"", "errors"}  # the package itself (its version) and its one exception
+TOP_LEVEL_FILES = {"__init__.py", "__main__.py", "errors.py", "py.typed"}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module, e.g. `trm_scaling.io.atomic`, and where it stands."""
+
+    module: str
+    line: int
+    deferred: bool
+    """Inside a function or `if TYPE_CHECKING`: importing the file does not run it."""
+
+
+def imports_of(file: Path) -> Iterator[Import]:
+    """Every import in `file`, with `from . import` and `import_module("...")` made absolute."""
+    package = ("trm_scaling", *file.relative_to(PACKAGE).parent.parts)
+
+    def visit(node: ast.AST, deferred: bool) -> Iterator[Import]:
+        match node:
+            case ast.Import(names=names):
+                yield from (Import(name.name, node.lineno, deferred) for name in names)
+            case ast.ImportFrom(module=module, names=names, level=level):
+                base = list(package[: len(package) - level + 1]) if level else []
+                base += module.split(".") if module else []
+                # `from trm_scaling import io` names a room; the deeper parts do not matter.
+                yield from (Import(".".join([*base, name.name]), node.lineno, deferred) for name in names)
+            case ast.Call(
+                func=ast.Name(id="import_module" | "__import__") | ast.Attribute(attr="import_module"),
+                args=[ast.Constant(value=str(module)), *_],
+            ):
+                yield Import(module, node.lineno, deferred)
+        functions = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+        typing_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, deferred or typing_only or isinstance(node, functions))
+
+    yield from visit(ast.parse(file.read_text(encoding="utf-8")), deferred=False)
+
+
+def violations(room: str) -> Iterator[str]:
+    """One line for each import of `room` that the table forbids."""
+    for file in sorted((PACKAGE / room).rglob("*.py")):
+        for found in imports_of(file):
+            where = f"{file.relative_to(PACKAGE.parent)}:{found.line}: imports {found.module}"
+            top, _, rest = found.module.partition(".")
+            if ONLY_IMPORTER.get(top, room) != room:
+                yield f"{where}, which only {ONLY_IMPORTER[top]} may"
+            target = rest.split(".")[0]
+            if top != "trm_scaling" or target in FOR_EVERYONE | {room, "__version__"}:
+                continue
+            if target not in ROOMS[room]:
+                yield f"{where}, but {room} may import only {sorted(ROOMS[room]) or 'errors'}"
+            elif target in DEFERRED.get(room, ()) and not found.deferred:
+                yield f"{where} when it is loaded, but {room} may import {target} only inside functions"
+
+
+def existing_rooms() -> list[str]:
+    return sorted(folder.name for folder in PACKAGE.iterdir() if any(folder.glob("**/*.py")))
+
+
+def test_every_folder_is_a_room_of_the_table() -> None:
+    unknown = set(existing_rooms()) - set(ROOMS)
+    assert not unknown, f"{sorted(unknown)}: give the room a row in docs/architecture.md and in ROOMS here"
+
+
+def test_nothing_but_errors_lies_beside_the_rooms() -> None:
+    strays = {entry.name for entry in PACKAGE.iterdir() if entry.is_file()} - TOP_LEVEL_FILES
+    assert not strays, f"trm_scaling/{sorted(strays)}: move each into the room that it belongs to"
+
+
+def test_the_package_itself_imports_nothing() -> None:
+    found = [
+        f"trm_scaling/{name}:{each.line}: {each.module}"
+        for name in ("__init__.py", "errors.py")
+        for each in imports_of(PACKAGE / name)
+    ]
+    assert not found, "every room loads these two files, so they import nothing:\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize("room", [room for room in existing_rooms() if room in ROOMS])
+def test_room_imports_only_what_its_row_lists(room: str) -> None:
+    found = list(violations(room))
+    assert not found, "\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize("room", [room for room in existing_rooms() if room in WITHOUT_JAX])
+def test_room_loads_without_jax(room: str) -> None:
+    modules = [
+        ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+        for file in sorted((PACKAGE / room).rglob("*.py"))
+        if file.name != "__main__.py"
+    ]
+    program = (
+        "import importlib, sys\n"
+        f"for name in {modules}:\n"
+        "    importlib.import_module(name)\n"
+        "    if 'jax' in sys.modules: sys.exit(f'importing {name} imports jax')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=PACKAGE.parent)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,93 @@
+"""The record of a checkpoint: what it holds, and the hash of every file in it."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trm_scaling.io.atomic import write_json
+
+RECORD_NAME = "checkpoint.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class LeafSpec:
+    """Shape and dtype of one array."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{','.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True)
+class CheckpointRecord:
+    """What a step's folder says about itself."""
+
+    step: int
+    score: float | None
+    """Higher is better; None can never be the best."""
+    metadata: Any
+    """The caller's, as JSON; opaque here."""
+    leaves: dict[str, LeafSpec | None]
+    """Every leaf of the state by name; None for a leaf that is None."""
+    files: dict[str, str]
+    """sha256 of every file, by path relative to the step's folder."""
+
+
+class BrokenRecordError(Exception):
+    """A record that is missing, or not what was written."""
+
+
+def write_record(folder: Path, record: CheckpointRecord) -> None:
+    """Write `record` into a step's folder, with a hash of itself."""
+    content = {"format": _FORMAT, **asdict(record)}
+    write_json(folder / RECORD_NAME, {**content, "sha256": _digest_of(content)})
+
+
+def read_record(folder: Path) -> CheckpointRecord:
+    """The record in a step's folder. Raises `BrokenRecordError` if it is not as it was written."""
+    try:
+        content = json.loads((folder / RECORD_NAME).read_bytes())
+    except FileNotFoundError as error:
+        raise BrokenRecordError(f"{RECORD_NAME} is missing") from error
+    except ValueError as error:
+        raise BrokenRecordError(f"{RECORD_NAME} is not JSON") from error
+    if not isinstance(content, dict) or content.pop("sha256", None) != _digest_of(content):
+        raise BrokenRecordError(f"{RECORD_NAME} differs from what was written")
+    if (found := content.pop("format")) != _FORMAT:
+        raise BrokenRecordError(f"{RECORD_NAME} has format {found}; this version reads format {_FORMAT}")
+    leaves = {
+        name: spec and LeafSpec(tuple(spec["shape"]), spec["dtype"])
+        for name, spec in content.pop("leaves").items()
+    }
+    return CheckpointRecord(leaves=leaves, **content)
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """sha256 of every file under `folder` but the record, by relative path."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): _digest(path) for path in paths if path.name != RECORD_NAME}
+
+
+def find_damage(folder: Path, record: CheckpointRecord) -> str | None:
+    """The first file that is not as it was written, in words; None if all are."""
+    for name, expected in record.files.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if _digest(path) != expected:
+            return f"{name} ({path.stat().st_size} bytes) differs from what was written"
+    return None
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest_of(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,110 @@
+"""Writing checkpoints: in the background, each whole or not there at all."""
+
+import json
+import math
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from trm_scaling.checkpoint import folder as names
+from trm_scaling.checkpoint.arrays import ArrayWriter
+from trm_scaling.checkpoint.leaves import named_leaves, specs_of
+from trm_scaling.checkpoint.reader import ARRAYS_NAME, CheckpointReader
+from trm_scaling.checkpoint.record import CheckpointRecord, hash_files, write_record
+from trm_scaling.errors import UserError
+from trm_scaling.io.explain import os_errors_explained
+from trm_scaling.io.plain import plain
+
+
+class CheckpointStore(CheckpointReader):
+    """The checkpoints of a run, for the one process that trains it.
+
+    Opening deletes what a process that died has left half written; the run's lock keeps two
+    stores from one folder. The newest `keep` checkpoints stay, and the best besides.
+    """
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        if keep < 1:
+            raise ValueError(f"keep={keep}: at least one checkpoint is kept")
+        super().__init__(folder)
+        self._keep = keep
+        self._writer = ArrayWriter()
+        self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._pending: Future[None] | None = None
+        with os_errors_explained(folder, "open the checkpoints"):
+            folder.mkdir(parents=True, exist_ok=True)
+            names.remove_leftovers(folder)
+
+    def save(self, step: int, state: Any, metadata: Any, score: float | None) -> None:
+        """Begin to save `state` and the JSON `metadata` as `step`.
+
+        Waits for the save before it, then only until the arrays may be donated or overwritten;
+        `wait` waits for this one. `state` is any pytree of arrays and None. The highest `score`
+        is the best; None never is, nor is NaN or an infinity.
+
+        Raises `UserError` when the disk is full or may not be written (this save or the one
+        before: earlier checkpoints are whole), or when the step is there already; `TypeError` and
+        `ValueError`, before anything is written, for a leaf that is no array and for metadata that
+        JSON cannot hold, NaN included.
+        """
+        self.wait()
+        if names.step_folder(self._folder, step).exists():
+            raise UserError(
+                f"{self._folder} already holds a checkpoint of step {step}. "
+                "Continue from the newest checkpoint, or delete those after the one continued from."
+            )
+        leaves = named_leaves(state)
+        score = float(score) if score is not None and math.isfinite(score) else None
+        metadata = json.loads(json.dumps(plain(metadata), allow_nan=False))
+        record = CheckpointRecord(step, score, metadata, specs_of(leaves), files={})
+        arrays = {name: leaf for name, leaf in leaves.items() if leaf is not None}
+        self._writer.start(names.partial_folder(self._folder, step) / ARRAYS_NAME, arrays)
+        self._pending = self._background.submit(self._finish, record)
+
+    def wait(self) -> None:
+        """Return when the last save is finished. Raises what went wrong in it, once."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def close(self) -> None:
+        """`wait`, and free the threads."""
+        try:
+            self.wait()
+        finally:
+            self._background.shutdown()
+            self._writer.close()
+
+    def restore(self, step: int | None, like: Any) -> tuple[Any, Any]:
+        """As `CheckpointReader.restore`; a damaged step is renamed aside, and no longer counts."""
+        self.wait()
+        return super().restore(step, like)
+
+    def _pass_over(self, step: int, damage: str) -> None:
+        with os_errors_explained(self._folder, "set a damaged checkpoint aside in"):
+            aside = names.set_aside(self._folder, step)
+        super()._pass_over(step, f"{damage}; it is kept as {aside.name}")
+
+    def _finish(self, record: CheckpointRecord) -> None:
+        """In the background: await the arrays, hash them, let the step exist, delete old ones."""
+        self._writer.finish()
+        partial = names.partial_folder(self._folder, record.step)
+        with os_errors_explained(partial, "write the checkpoint"):
+            write_record(partial, replace(record, files=hash_files(partial)))
+            names.finish(self._folder, record.step)
+            for step in self._superfluous():
+                names.remove(self._folder, step)
+
+    def _superfluous(self) -> list[int]:
+        best = self.best_step()
+        return [step for step in self.steps()[: -self._keep] if step != best]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

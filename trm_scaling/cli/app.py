@@ -1,0 +1,57 @@
+"""The verbs of `trm`, assembled."""
+
+from typing import Annotated
+
+import typer
+
+from trm_scaling import __version__
+from trm_scaling.cli import data, evaluate, interchange, run, solve
+
+HELP = """
+Train Tiny Recursive Models and find out how they scale.
+
+\b
+First:
+  trm run baseline --profile smoke      train on 4x4 Sudoku, half a minute on a laptop
+  trm solve baseline --profile smoke    watch it solve a puzzle it has never seen
+Then:
+  trm run baseline --profile laptop     6x6 Sudoku, about two minutes
+  trm run baseline arch.L_cycles=4      change anything: key=value
+  trm eval baseline --steps 32          accuracy after each of 32 supervision steps
+Every verb explains itself: trm run --help
+"""
+
+app = typer.Typer(
+    help=HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("run", help=run.HELP, short_help="Train an experiment to its record; again resumes.")(run.run)
+app.command("eval", help=evaluate.HELP, short_help="Accuracy after every supervision step.")(
+    evaluate.evaluate
+)
+app.command("solve", help=solve.HELP, short_help="Watch a run solve one puzzle.")(solve.solve)
+app.add_typer(data.app, name="data")
+app.command("import-torch", help=interchange.IMPORT_HELP, short_help="A run from public PyTorch weights.")(
+    interchange.import_torch
+)
+app.command("export-torch", help=interchange.EXPORT_HELP, short_help="A run's weights for the public code.")(
+    interchange.export_torch
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass

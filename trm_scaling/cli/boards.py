@@ -1,0 +1,104 @@
+"""Boards on the terminal: which puzzle, and a frame for each supervision step."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from trm_scaling.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from trm_scaling.config import RunConfig
+    from trm_scaling.puzzles.dataset import Dataset
+    from trm_scaling.puzzles.sudoku.board import Shape
+    from trm_scaling.train.think import Thoughts
+
+FIRST = 100
+"""Held-out puzzles among which the hardest is shown when none was asked for."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A puzzle with its only solution, both (C,) uint8 tokens."""
+
+    title: str
+    shape: "Shape"
+    inputs: "np.ndarray"
+    labels: "np.ndarray"
+
+
+def choose_puzzle(text: str | None, config: "RunConfig", data_root: Path) -> Chosen:
+    """The puzzle that `text` writes out, or names as `test:N`; None: a hard held-out one.
+
+    Raises UserError for a board that is malformed, unsolvable or ambiguous, and for a number
+    beyond the split.
+    """
+    from trm_scaling.puzzles.build import ensure_dataset
+    from trm_scaling.puzzles.sudoku.board import Shape, check_rules, digits_to_tokens, parse_digits
+    from trm_scaling.puzzles.sudoku.search import solve
+
+    if text is None or text.startswith("test:"):
+        return _held_out(text, ensure_dataset(config.data, data_root))
+    shape = Shape(config.data.box_rows, config.data.box_cols)
+    digits = parse_digits("".join(text.split()), shape, "the puzzle")
+    check_rules(digits, shape, "the puzzle")
+    answer = solve(digits, shape)
+    return Chosen("your puzzle", shape, digits_to_tokens(digits), digits_to_tokens(answer.solution))
+
+
+def _held_out(text: str | None, dataset: "Dataset") -> Chosen:
+    test = dataset.test
+    if text is None:
+        row = 0 if test.ratings is None else int(test.ratings[:FIRST].argmax())
+    else:
+        number = text.removeprefix("test:")
+        if not number.isdecimal() or int(number) >= len(test):
+            raise UserError(f"{text!r} is no held-out puzzle: write test:0 to test:{len(test) - 1}")
+        row = int(number)
+    rating = "" if test.ratings is None else f", {test.ratings[row]} guesses for a simple solver"
+    return Chosen(f"held-out puzzle test:{row}{rating}", dataset.shape, test.inputs[row], test.labels[row])
+
+
+def frames(chosen: Chosen, thoughts: "Thoughts") -> Iterator[str]:
+    """The puzzle, then the board after each step until it stays solved, then the verdict."""
+    labels, shape = chosen.labels, chosen.shape
+    yield _board(chosen, chosen.inputs, None) + f"\n{(chosen.inputs > 1).sum()} of {shape.cells} cells given"
+    before, right = chosen.inputs, False
+    for number, (board, belief) in enumerate(
+        zip(thoughts.predictions, thoughts.halt_probability, strict=True), start=1
+    ):
+        wrong, changed = int((board != labels).sum()), int((board != before).sum())
+        was_right, right = right, wrong == 0
+        if was_right and right and changed == 0:
+            continue
+        state = "solved" if right else f"{wrong} wrong"
+        yield (
+            f"\nafter supervision step {number}: {state}, {changed} changed, believes {belief:.0%}\n"
+            + _board(chosen, board, before)
+        )
+        before = board
+    steps = len(thoughts.predictions)
+    yield f"\n{'solved' if right else 'not solved'} after {steps} supervision steps"
+
+
+def _board(chosen: Chosen, tokens: "np.ndarray", before: "np.ndarray | None") -> str:
+    """Givens plain, right answers green, wrong ones red; new since the last board in bold."""
+    from trm_scaling.puzzles.sudoku.board import render, tokens_to_digits
+
+    cells = iter(range(chosen.shape.cells))
+    drawn = []
+    for character in render(tokens_to_digits(tokens), chosen.shape):
+        if not (character.isdigit() or character == "."):
+            drawn.append(character)
+            continue
+        cell = next(cells)
+        if chosen.inputs[cell] > 1 or before is None:
+            drawn.append(character)
+        else:
+            color = "green" if tokens[cell] == chosen.labels[cell] else "red"
+            drawn.append(typer.style(character, fg=color, bold=bool(tokens[cell] != before[cell])))
+    return "".join(drawn)

@@ -1,0 +1,85 @@
+"""`trm eval`: accuracy of a run after every supervision step."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from trm_scaling.cli.options import Profile, RunName, StudyFolder, chosen_profile
+
+if TYPE_CHECKING:
+    from trm_scaling.train.outcomes import Outcomes
+
+HELP = """
+Evaluate a run: exact and cell accuracy after each of N supervision steps, under the halting rule and by
+difficulty, with counts and 95 % intervals, with the moving average of the weights and without.
+
+\b
+Examples:
+  trm eval baseline --profile smoke
+  trm eval baseline --profile laptop --steps 64 --at last
+  trm eval kellen/checkpoints/smoke/baseline/1a2b3c4d-s0 --split val --json
+"""
+
+
+def evaluate(
+    name: RunName,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Supervision steps N.", show_default="arch.halt_max_steps")
+    ] = None,
+    split: Annotated[Literal["test", "val"], typer.Option(help="Which held-out puzzles.")] = "test",
+    at: Annotated[
+        Literal["best", "last"], typer.Option(help="Checkpoint: best on validation, or the newest.")
+    ] = "best",
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first puzzles of the split.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
+    profile: Profile = None,
+    study: StudyFolder = None,
+) -> None:
+    from trm_scaling.config.compose import load
+    from trm_scaling.io.study import find_study
+    from trm_scaling.puzzles.build import ensure_dataset
+    from trm_scaling.run.compilation import configure_jax
+    from trm_scaling.run.single import find_run
+    from trm_scaling.train.evaluate import Evaluator
+    from trm_scaling.train.weights import load_weights
+
+    configure_jax()
+    found = find_study(study)
+    folder = find_run(found, name, chosen_profile(profile))
+    config = load(folder.config)
+    dataset = ensure_dataset(config.data, found.data_root)
+    weights, step = load_weights(folder, config, at)
+    evaluator = Evaluator(config, steps)
+    puzzles = dataset.test if split == "test" else dataset.val
+    results: dict[str, Outcomes] = {
+        "moving average" if averaged else "current weights": evaluator(
+            weights.answering(averaged), weights.buffers, puzzles, limit
+        )
+        for averaged in ([True, False] if weights.ema is not None else [False])
+    }
+    if as_json:
+        summaries = {label: outcomes.summary() for label, outcomes in results.items()}
+        typer.echo(json.dumps({"run": str(folder.path), "step": step, "split": split, "weights": summaries}))
+        return
+    typer.echo(f"{folder.path} at step {step:,}, {split} puzzles")
+    for label, outcomes in results.items():
+        typer.echo(f"\n{label}")
+        typer.echo(table(outcomes.summary()))
+
+
+def table(summary: dict[str, Any]) -> str:
+    """The summary of one set of weights as plain columns."""
+    lines = [f"{'supervision step':>18}  {'exact':>8}  {'95 % interval':>17}  {'solved':>15}  {'cells':>8}"]
+    for row in summary["by_step"]:
+        lines.append(f"{row['supervision_step']:>18}  {_exact(row)}  {row['cell_rate']:>8.2%}")
+    rule = summary["halting_rule"]
+    lines.append(f"{'halting rule':>18}  {_exact(rule)}  mean steps {rule['mean_steps']:.2f}")
+    lines += [f"{'rating ' + band['ratings']:>18}  {_exact(band)}" for band in summary["by_rating"]]
+    return "\n".join(lines)
+
+
+def _exact(row: dict[str, Any]) -> str:
+    low, high = row["interval_95"]
+    counts = f"{row['solved']:,}/{row['puzzles']:,}"
+    return f"{row['exact_rate']:>8.2%}  {low:>7.2%} - {high:>7.2%}  {counts:>15}"

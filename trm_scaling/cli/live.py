@@ -1,0 +1,107 @@
+"""How a run looks while it goes on: a bar on a terminal, plain lines in a log."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from trm_scaling.cli.progress import log_lines
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+LOG_SECONDS = 30.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+
+def evaluation_line(step: int, summary: dict[str, Any]) -> str:
+    """One evaluation on validation, as people read it."""
+    final, rule = summary["final"], summary["halting_rule"]
+    return (
+        f"step {step:>6,}  validation {final['exact_rate']:7.2%} exact, {final['cell_rate']:7.2%} cells, "
+        f"halting after {rule['mean_steps']:.1f} steps"
+    )
+
+
+class LogReporter:
+    """Plain lines on standard output, one every half a minute."""
+
+    def __init__(self) -> None:
+        self.building = log_lines()
+        self._total = 0
+        self._said = time.monotonic()
+
+    def started(self, step: int, total: int) -> None:
+        self._total = total
+        self.note(f"training from step {step:,} to {total:,}; compiling first")
+
+    def progressed(self, step: int, metrics: dict[str, float], examples_per_s: float | None) -> None:
+        if time.monotonic() - self._said >= LOG_SECONDS:
+            self.note(f"step {step:>6,} of {self._total:,}  {metrics_text(metrics, examples_per_s)}")
+
+    def evaluated(self, step: int, summary: dict[str, Any]) -> None:
+        self.note(evaluation_line(step, summary))
+
+    def note(self, text: str) -> None:
+        self._said = time.monotonic()
+        print(text, flush=True)
+
+
+class BarReporter:
+    """A live bar with the evaluations scrolling above it."""
+
+    def __init__(self, bars: "Progress") -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def building(self, phase: str, done: int, total: int) -> None:
+        self._show(phase, done, total, "")
+
+    def started(self, step: int, total: int) -> None:
+        self._total = total
+        self._show("training", step, total, "compiling")
+
+    def progressed(self, step: int, metrics: dict[str, float], examples_per_s: float | None) -> None:
+        self._show("training", step, self._total, metrics_text(metrics, examples_per_s))
+
+    def _show(self, phase: str, done: int, total: int, numbers: str) -> None:
+        if phase not in self._tasks:
+            self._tasks[phase] = self._bars.add_task(phase, numbers=numbers)
+        self._bars.update(self._tasks[phase], completed=done, total=total or None, numbers=numbers)
+
+    def evaluated(self, step: int, summary: dict[str, Any]) -> None:
+        self.note(evaluation_line(step, summary))
+
+    def note(self, text: str) -> None:
+        self._bars.console.print(text, highlight=False, markup=False)
+
+
+def metrics_text(metrics: dict[str, float], examples_per_s: float | None) -> str:
+    """The few numbers that tell whether training goes well."""
+    exact = metrics.get("train/finished_exact_rate")
+    parts = [f"loss {metrics['train/loss']:.3f}"]
+    if exact is not None:
+        parts.append(f"exact {exact:.0%}")
+    if examples_per_s is not None:
+        parts.append(f"{examples_per_s:,.0f} puzzles/s")
+    return ", ".join(parts)
+
+
+@contextmanager
+def live_reporter() -> Iterator[LogReporter | BarReporter]:
+    """The reporter that fits standard output, for the block."""
+    if not sys.stdout.isatty():
+        yield LogReporter()
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[numbers]}"),
+    )
+    with Progress(*columns) as bars:
+        yield BarReporter(bars)

@@ -1,0 +1,9 @@
+"""The frozen schema of a run, its composition from YAML, and its identity. Imports no JAX."""
+
+from trm_scaling.config.arch import ArchConfig
+from trm_scaling.config.data import DataConfig
+from trm_scaling.config.run import RunConfig
+from trm_scaling.config.schedule import Schedule
+from trm_scaling.config.system import SystemConfig
+
+__all__ = ["ArchConfig", "DataConfig", "RunConfig", "Schedule", "SystemConfig"]

@@ -1,0 +1,100 @@
+"""The network and its recursion. Field names are the public TRM code's (`config/arch/trm.yaml`)."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from trm_scaling.config.base import Frozen
+
+SWIGLU_MULTIPLE = 256
+"""SwiGLU's inner width is rounded up to a multiple of this, as in the public code."""
+
+
+class ArchConfig(Frozen):
+    """TRM (arXiv 2510.04871). The paper's n, T, z and y are L_cycles, H_cycles, z_L and z_H here."""
+
+    L_layers: int = Field(2, ge=1)
+    """Blocks of the one network that every pass applies."""
+
+    L_cycles: int = Field(6, ge=1)
+    """Updates of z_L in one cycle (the paper's n)."""
+
+    H_cycles: int = Field(3, ge=1)
+    """Cycles in one supervision step (the paper's T); only the last carries gradients."""
+
+    hidden_size: int = Field(512, ge=1)
+    """Width D of every position's state."""
+
+    num_heads: int = Field(8, ge=1)
+    """Attention heads; unused while mlp_t is on."""
+
+    expansion: float = Field(4.0, gt=0)
+    """SwiGLU's inner width is 2/3 x expansion x its input width, rounded up to a multiple of 256."""
+
+    mlp_t: bool = True
+    """Mix positions by a SwiGLU over them; off: by self-attention."""
+
+    pos_encodings: Literal["none", "rope", "learned"] = "none"
+    """Positions: none, rotary in the attention, or a learned table added to the input."""
+
+    puzzle_emb_len: int = Field(16, ge=0)
+    """Positions before the cells that hold the puzzle embedding; 0: as few as puzzle_emb_ndim needs."""
+
+    puzzle_emb_ndim: int = Field(512, ge=0)
+    """Size of one puzzle embedding; 0: none, and the prefix positions stay zero."""
+
+    rms_norm_eps: float = Field(1e-5, gt=0)
+    """Added to the mean square before its root."""
+
+    rope_theta: float = Field(10_000.0, gt=0)
+    """Base of the rotary frequencies."""
+
+    forward_dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    """Precision of the passes; parameters and optimiser stay float32. float16 scales its loss."""
+
+    halt_max_steps: int = Field(16, ge=1)
+    """Supervision steps after which a slot always halts in training, and N at evaluation."""
+
+    halt_exploration_prob: float = Field(0.1, ge=0, le=1)
+    """Chance that a slot may not halt before a uniform draw from {2..halt_max_steps}."""
+
+    loss: Literal["stablemax_cross_entropy", "softmax_cross_entropy"] = "stablemax_cross_entropy"
+    """Cross-entropy over the cells."""
+
+    @property
+    def prefix_len(self) -> int:
+        """P, positions before the cells: `puzzle_emb_len`, or what `puzzle_emb_ndim` needs when that is 0."""
+        return self.puzzle_emb_len or -(-self.puzzle_emb_ndim // self.hidden_size)
+
+    def inner_width(self, width: int) -> int:
+        """F, SwiGLU's inner width for an input of `width`."""
+        return -(-round(self.expansion * width * 2 / 3) // SWIGLU_MULTIPLE) * SWIGLU_MULTIPLE
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.puzzle_emb_ndim > self.prefix_len * self.hidden_size:
+            raise ValueError(
+                f"puzzle_emb_ndim={self.puzzle_emb_ndim} does not fit puzzle_emb_len={self.puzzle_emb_len} "
+                f"positions of hidden_size={self.hidden_size}; raise puzzle_emb_len or lower puzzle_emb_ndim"
+            )
+        if not self.mlp_t and self.pos_encodings == "none":
+            raise ValueError(
+                "pos_encodings=none with mlp_t=false leaves the cells without any order; "
+                "set pos_encodings to rope or learned"
+            )
+        if self.mlp_t and self.pos_encodings == "rope":
+            raise ValueError(
+                "pos_encodings=rope acts inside attention, which mlp_t=true replaces; "
+                "set pos_encodings=none or mlp_t=false"
+            )
+        if not self.mlp_t and self.hidden_size % self.num_heads:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} is not a multiple of num_heads={self.num_heads}; "
+                "change one of the two"
+            )
+        if self.pos_encodings == "rope" and (self.hidden_size // self.num_heads) % 2:
+            raise ValueError(
+                f"pos_encodings=rope rotates pairs, but hidden_size={self.hidden_size} / "
+                f"num_heads={self.num_heads} is odd; change one of the two"
+            )
+        return self

@@ -1,0 +1,100 @@
+"""What a dataset is made of. Building it is `trm_scaling.puzzles`' work."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from trm_scaling.config.base import Frozen
+
+
+class DataConfig(Frozen):
+    """A Sudoku dataset: where its puzzles come from, and how many go to each split."""
+
+    path: str | None = None
+    """A dataset folder to use as it is (ours or the public layout), relative to the study's parent
+    folder. None: the dataset described by the other fields, built on demand and shared by runs."""
+
+    source: str = "hub"
+    """`hub` (sapientinc/sudoku-extreme), `generated`, or the path of a csv or text list (.gz too)."""
+
+    test_source: str | None = None
+    """A list that the test puzzles come from. None: from `source` (the hub has its own test list)."""
+
+    box_rows: int = Field(3, ge=1, le=9)
+    """Rows of one box; the board's side is box_rows x box_cols."""
+
+    box_cols: int = Field(3, ge=1, le=9)
+    """Columns of one box."""
+
+    train_size: int = Field(1000, ge=1)
+    """Distinct training puzzles, before augmentation."""
+
+    num_aug: int = Field(1000, ge=0)
+    """Augmentations of each training puzzle beside the puzzle itself (index 0)."""
+
+    val_size: int = Field(1000, ge=0)
+    """Puzzles held out to choose checkpoints by."""
+
+    test_size: int | None = Field(None, ge=1)
+    """Puzzles held out to report; None takes all that the source offers as test."""
+
+    min_rating: int | None = Field(None, ge=0)
+    """Fewest guesses the rating solver may need; None: no lower bound."""
+
+    max_rating: int | None = Field(None, ge=0)
+    """Most guesses the rating solver may need; None: no upper bound."""
+
+    givens: int | None = Field(None, ge=1)
+    """Generated puzzles: cells left filled. None digs as deep as uniqueness allows."""
+
+    minimal: bool = False
+    """Generated puzzles: keep only those in which no given can be dropped."""
+
+    seed: int = Field(0, ge=0)
+    """Seed of generation, sub-sampling and the splits (not of the training run)."""
+
+    @property
+    def side(self) -> int:
+        """Cells along one edge of the board, and the number of digits."""
+        return self.box_rows * self.box_cols
+
+    @property
+    def seq_len(self) -> int:
+        """Cells of a board (the positions after the puzzle-embedding prefix)."""
+        return self.side**2
+
+    @property
+    def vocab_size(self) -> int:
+        """Tokens: 0 pad, 1 blank, digit d as d + 1."""
+        return self.side + 2
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if not 2 <= self.side <= 9:
+            raise ValueError(
+                f"box_rows={self.box_rows} and box_cols={self.box_cols} make a board of side {self.side}; "
+                "boards of side 2 to 9 are supported, so change one of the two"
+            )
+        if None not in (self.min_rating, self.max_rating) and self.min_rating > self.max_rating:  # type: ignore[operator]
+            raise ValueError(
+                f"min_rating={self.min_rating} is above max_rating={self.max_rating}; "
+                "no puzzle has such a rating"
+            )
+        if self.test_source is not None and self.source in ("hub", "generated"):
+            raise ValueError(
+                f"test_source={self.test_source} needs a source that is a list too, not source={self.source}; "
+                "drop test_source, or name the file of training puzzles as source"
+            )
+        if self.source != "generated" and (self.givens is not None or self.minimal):
+            raise ValueError(
+                f"givens and minimal describe generated puzzles, and source={self.source}; "
+                "drop them, or set source=generated"
+            )
+        if self.givens is not None and self.minimal:
+            raise ValueError(
+                f"givens={self.givens} and minimal=true exclude each other: a minimal puzzle has as many "
+                "givens as it needs; drop one of the two"
+            )
+        if self.givens is not None and self.givens > self.seq_len:
+            raise ValueError(f"givens={self.givens} is more than the {self.seq_len} cells of the board")
+        return self

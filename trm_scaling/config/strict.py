@@ -1,0 +1,57 @@
+"""Strictness: an unknown key is an error that names the nearest known one."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from trm_scaling.config.run import RunConfig
+from trm_scaling.errors import UserError
+
+
+def field_names(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[str]:
+    """Every key of the schema, dotted: `lr`, `arch`, `arch.L_cycles`, ..."""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from field_names(field.annotation, f"{prefix}{name}.")
+
+
+def check_key(key: str, where: str) -> None:
+    """Raises UserError when the schema has no `key`, with the nearest name if one is near."""
+    known = list(field_names())
+    if key in known:
+        return
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    leaf = difflib.get_close_matches(
+        key.split(".")[-1], {k.split(".")[-1]: k for k in known}, n=1, cutoff=0.6
+    )
+    guess = near or [k for k in known if leaf and k.split(".")[-1] == leaf[0]]
+    hint = f"did you mean {guess[0]!r}?" if guess else "`trm run baseline --dry-run` prints every key"
+    raise UserError(f"{where}: unknown key {key!r}; {hint}")
+
+
+def _check_keys(values: Mapping[str, Any], where: str, prefix: str = "") -> None:
+    for key, value in values.items():
+        check_key(f"{prefix}{key}", where)
+        if isinstance(value, Mapping):
+            _check_keys(value, where, f"{prefix}{key}.")
+
+
+def validate(values: Mapping[str, Any], where: str) -> RunConfig:
+    """The frozen configuration that `values` describe.
+
+    Raises UserError naming every field that is wrong, its value, and `where` it was written.
+    """
+    _check_keys(values, where)
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            field = ".".join(str(part) for part in problem["loc"])
+            reason = problem["msg"].removeprefix("Value error, ")
+            is_leaf = field and not isinstance(problem["input"], (Mapping, BaseModel))
+            lines.append(f"{field}={problem['input']!r}: {reason}" if is_leaf else reason)
+        raise UserError(f"{where}: " + "; ".join(lines)) from None

@@ -1,0 +1,33 @@
+"""Matrix-product FLOPs of TRM, a multiply-add counted as two.
+
+XLA's own count visits the body of a loop once, and TRM is all loops; hence arithmetic.
+"""
+
+from trm_scaling.config import ArchConfig
+
+
+def layer_flops(arch: ArchConfig, seq_len: int) -> int:
+    """Forward FLOPs of one block on one puzzle."""
+    width, positions = arch.hidden_size, arch.prefix_len + seq_len
+    mlp = 6 * positions * width * arch.inner_width(width)
+    if arch.mlp_t:
+        return mlp + 6 * width * positions * arch.inner_width(positions)
+    return mlp + 8 * positions * width * width + 4 * positions * positions * width
+
+
+def flops_per_puzzle_step(arch: ArchConfig, vocab_size: int, seq_len: int) -> int:
+    """Training FLOPs of one puzzle in one supervision step.
+
+    T(n+1) passes forward, of which the last n+1 also backward at twice the forward cost: 35
+    forward-equivalents at T=3, n=6. Rematerialisation is not counted (it is not useful work).
+    """
+    passes = (arch.H_cycles + 2) * (arch.L_cycles + 1)
+    head = 3 * 2 * seq_len * arch.hidden_size * vocab_size
+    return passes * arch.L_layers * layer_flops(arch, seq_len) + head
+
+
+def inference_flops(arch: ArchConfig, vocab_size: int, seq_len: int, steps: int) -> int:
+    """FLOPs of answering one puzzle with `steps` supervision steps."""
+    passes = arch.H_cycles * (arch.L_cycles + 1)
+    head = 2 * seq_len * arch.hidden_size * vocab_size
+    return steps * (passes * arch.L_layers * layer_flops(arch, seq_len) + head)

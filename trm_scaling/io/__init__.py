@@ -1,0 +1,1 @@
+"""Files of a run: their names, atomic writes, JSON lines, provenance. Imports neither JAX nor numpy."""

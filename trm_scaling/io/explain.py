@@ -1,0 +1,55 @@
+"""Turns the operating system's refusals into messages that a user can act on."""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trm_scaling.errors import UserError
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
+_BLOCKED = frozenset({errno.EEXIST, errno.ENOTDIR, errno.EISDIR})
+
+
+@contextmanager
+def os_errors_explained(path: Path, action: str, needed_bytes: int | None = None) -> Iterator[None]:
+    """Raise `UserError` in place of an `OSError` that the user can mend.
+
+    `action` completes "Cannot ...", for example "write"; `needed_bytes` is what it takes.
+    A full disk or quota, a read-only file system, a lack of permission and a file in a folder's
+    place are explained; any other `OSError` passes unchanged, because its traceback says more
+    than we could.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise disk_full(path, action, needed_bytes) from error
+        if error.errno == errno.EROFS:
+            remedy = "Choose a folder on a writable disk, or remount this one read-write."
+            raise UserError(f"Cannot {action} {path}: its file system is read-only. {remedy}") from error
+        if error.errno in _FORBIDDEN:
+            remedy = f"Give this user access to {_existing_parent(path)}, or choose another folder."
+            raise UserError(f"Cannot {action} {path}: permission denied. {remedy}") from error
+        if error.errno in _BLOCKED:
+            remedy = "Something else has that name: move it away, or choose another folder."
+            raise UserError(f"Cannot {action} {path}: {os.strerror(error.errno)}. {remedy}") from error
+        raise
+
+
+def disk_full(path: Path, action: str, needed_bytes: int | None = None) -> UserError:
+    """The error for a full disk under `path`, with the space left and, if known, wanted."""
+    folder = _existing_parent(path)
+    wanted = "" if needed_bytes is None else f", {needed_bytes / 1e6:.1f} MB wanted"
+    return UserError(
+        f"Cannot {action} {path}: no space left on the disk or in the quota "
+        f"({shutil.disk_usage(folder).free / 1e6:.1f} MB free in {folder}{wanted}). "
+        "Nothing saved before is lost. Free some space and run the same command again."
+    )
+
+
+def _existing_parent(path: Path) -> Path:
+    return next((folder for folder in path.absolute().parents if folder.is_dir()), Path("/"))

@@ -1,0 +1,125 @@
+"""The names of the files in a run folder, in one place, and the lock on it."""
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from trm_scaling.errors import UserError
+from trm_scaling.io.atomic import write_json, write_text
+from trm_scaling.io.explain import os_errors_explained
+from trm_scaling.io.provenance import Provenance
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's folder. Nothing is read or made until a method is called."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The composed configuration, written before training."""
+        return self.path / "config.yaml"
+
+    @property
+    def provenance(self) -> Path:
+        """One entry for each start of the run: code, versions, machine, command."""
+        return self.path / "provenance.json"
+
+    @property
+    def metrics(self) -> Path:
+        """Every metric of training and evaluation, one JSON record a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of `trm_scaling.checkpoint.CheckpointStore`."""
+        return self.path / "checkpoints"
+
+    @property
+    def result(self) -> Path:
+        """The run's record, written once and last: it exists when the run is finished."""
+        return self.path / "result.json"
+
+    @property
+    def test_outcomes(self) -> Path:
+        """What became of each test puzzle, for paired comparisons."""
+        return self.path / "test_outcomes.npz"
+
+    @property
+    def failure(self) -> Path:
+        """Why the last attempt ended early."""
+        return self.path / "failure.json"
+
+    @property
+    def finished(self) -> bool:
+        """True when the run has its result; nothing else means finished."""
+        return self.result.is_file()
+
+    def uncommitted_diff(self, entry: int) -> Path:
+        """The diff of uncommitted code of provenance entry `entry` (0 is the first start)."""
+        return self.path / ("uncommitted.diff" if entry == 0 else f"uncommitted-{entry}.diff")
+
+    def record_provenance(self, provenance: Provenance) -> None:
+        """Append `provenance` to the entries, and keep its diff in a file beside them.
+
+        Raises `UserError` when the existing file is not a list of entries, or on a full disk.
+        """
+        entries = self._provenance_entries()
+        entry = asdict(provenance)
+        diff = entry.pop("diff")
+        entry["diff_file"] = None
+        if diff:
+            diff_path = self.uncommitted_diff(len(entries))
+            write_text(diff_path, diff)
+            entry["diff_file"] = diff_path.name
+        write_json(self.provenance, [*entries, entry])
+
+    def _provenance_entries(self) -> list[object]:
+        if not self.provenance.exists():
+            return []
+        try:
+            entries = json.loads(self.provenance.read_bytes())
+        except ValueError as error:
+            raise UserError(
+                f"{self.provenance} is not JSON ({error}). Move it away, and run the same command again."
+            ) from error
+        if not isinstance(entries, list):
+            raise UserError(
+                f"{self.provenance} holds no list of entries. Move it away, and run the same command again."
+            )
+        return entries
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for this process: no two processes train one run.
+
+        The folder is made if need be. The system drops the lock when the process dies, however
+        it dies, so a lock file that lies about means nothing by itself. Raises `UserError`
+        naming the holder when the run is taken.
+        """
+        path = self.path / "lock"
+        with os_errors_explained(path, "lock"):
+            self.path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                holder = os.pread(descriptor, 4096, 0).decode(errors="replace").strip()
+                raise UserError(
+                    f"{self.path} is in use by {holder or 'another process'}. Wait until it ends or stop it, "
+                    "or start this run with another seed or study."
+                ) from error
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            yield
+        finally:
+            # Closing releases the lock. The file stays: removing it would let a third process
+            # lock a new file of the same name while a second one holds this one.
+            os.close(descriptor)

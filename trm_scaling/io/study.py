@@ -1,0 +1,62 @@
+"""Where the study is, and the names of the places in it (the seed's layout)."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from trm_scaling.errors import UserError
+from trm_scaling.io.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Study:
+    """The folder that holds configurations, runs, logs and results: the seed's `kellen/`."""
+
+    path: Path
+
+    @property
+    def configs(self) -> Path:
+        """`baseline.yaml`, `arch_config/`, `experiments/`, `profile/`."""
+        return self.path / "configs"
+
+    @property
+    def checkpoints(self) -> Path:
+        """`<profile>/<name>/<identity8>-s<seed>/`, one folder a run."""
+        return self.path / "checkpoints"
+
+    @property
+    def data_root(self) -> Path:
+        """What relative dataset paths start from: the folder the study lies in."""
+        return self.path.parent
+
+    def run_folder(self, profile: str, name: str, identity: str, seed: int) -> RunFolder:
+        """The folder of one run."""
+        return RunFolder(self.checkpoints / profile / name / f"{identity[:8]}-s{seed}")
+
+    def run_folders(self, profile: str, name: str) -> list[RunFolder]:
+        """The runs of an experiment under a profile, the newest last."""
+        folders = (self.checkpoints / profile / name).glob("*-s*/config.yaml")
+        return [RunFolder(file.parent) for file in sorted(folders, key=lambda file: file.stat().st_mtime)]
+
+
+def find_study(given: Path | None = None) -> Study:
+    """The study at `given`, else `$TRM_STUDY`, else the nearest `kellen/` in this folder or above.
+
+    Raises UserError when there is none.
+    """
+    named = given or (Path(os.environ["TRM_STUDY"]) if os.environ.get("TRM_STUDY") else None)
+    if named is not None:
+        if not (named / "configs" / "baseline.yaml").is_file():
+            raise UserError(
+                f"{named} is not a study: it has no configs/baseline.yaml; name the folder kellen/"
+            )
+        return Study(named.resolve())
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        for candidate in (folder / "kellen", folder):
+            if (candidate / "configs" / "baseline.yaml").is_file():
+                return Study(candidate)
+    raise UserError(
+        f"no study found: neither {here} nor a folder above it holds kellen/configs/baseline.yaml; "
+        "change into the repository, or name the study with --study or TRM_STUDY"
+    )

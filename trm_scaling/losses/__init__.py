@@ -1,0 +1,6 @@
+"""Cross-entropies over the cells and the halting loss. Imports nothing of the project."""
+
+from trm_scaling.losses.cross_entropy import softmax_cross_entropy, stablemax_cross_entropy
+from trm_scaling.losses.trm import Losses, trm_losses
+
+__all__ = ["Losses", "softmax_cross_entropy", "stablemax_cross_entropy", "trm_losses"]

@@ -1,0 +1,64 @@
+"""TRM's loss on a batch: cells plus halting. Shapes: B batch, C cells, V vocabulary."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, UInt8
+
+CrossEntropy = Callable[[Float[Array, "B C V"], Int[Array, "B C"]], Float[Array, "B C"]]
+
+HALT_WEIGHT = 0.5
+"""Weight of the halting loss beside the cells' (public code, `ACTLossHead`)."""
+
+
+class Losses(NamedTuple):
+    """Per slot; a slot without any labelled cell (padding) has zeros everywhere."""
+
+    cells: Float[Array, " B"]
+    """Mean cross-entropy over the labelled cells."""
+    halting: Float[Array, " B"]
+    """Binary cross-entropy of the halting logit against `solved`."""
+    accuracy: Float[Array, " B"]
+    """Share of the labelled cells that are right."""
+    solved: Bool[Array, " B"]
+    """Every labelled cell is right."""
+    counted: Bool[Array, " B"]
+    """The slot holds a puzzle, not padding."""
+
+    @property
+    def total(self) -> Float[Array, ""]:
+        """Sum over the batch; the gradient divides it by the global batch size."""
+        return jnp.sum(self.cells + HALT_WEIGHT * self.halting)
+
+
+def trm_losses(
+    logits: Float[Array, "B C V"],
+    q_halt: Float[Array, " B"],
+    labels: UInt8[Array, "B C"],
+    cross_entropy: CrossEntropy,
+) -> Losses:
+    """Losses and correctness of every slot; label 0 marks a cell without a label.
+
+    The public code counts padding as solved in its halting loss; here it is masked everywhere.
+    """
+    wanted = labels.astype(jnp.int32)
+    labelled = wanted > 0
+    count = jnp.sum(labelled, axis=-1)
+    counted = count > 0
+    divisor = jnp.maximum(count, 1).astype(jnp.float32)
+
+    per_cell = jnp.where(labelled, cross_entropy(logits, wanted), 0.0)
+    right = labelled & (jnp.argmax(logits, axis=-1).astype(jnp.int32) == wanted)
+    solved = counted & (jnp.sum(right, axis=-1) == count)
+    target = solved.astype(jnp.float32)
+    # Binary cross-entropy from the logit, finite for every logit.
+    halting = jax.nn.softplus(q_halt) - target * q_halt
+    return Losses(
+        cells=jnp.sum(per_cell, axis=-1) / divisor,
+        halting=jnp.where(counted, halting, 0.0),
+        accuracy=jnp.sum(right, axis=-1).astype(jnp.float32) / divisor,
+        solved=solved,
+        counted=counted,
+    )

@@ -1,0 +1,22 @@
+"""The Tiny Recursive Model (arXiv 2510.04871) as plain functions over parameter pytrees.
+
+The public code's names are used throughout; the paper's are z = z_L, y = z_H, n = L_cycles,
+T = H_cycles. Shapes: B batch, L positions (prefix + cells), P prefix, C cells, D width, H heads,
+K head size, F hidden, V vocabulary. States are stored (L, B, D): mixing over positions is then one
+plain matrix product on (L, B*D) and mixing over width one on (L*B, D), neither with a transposed copy.
+"""
+
+from trm_scaling.model.act import Carry, begin, empty_carry, halt
+from trm_scaling.model.forward import Output, forward
+from trm_scaling.model.init import init_buffers, init_params
+
+__all__ = [
+    "Carry",
+    "Output",
+    "begin",
+    "empty_carry",
+    "forward",
+    "halt",
+    "init_buffers",
+    "init_params",
+]

@@ -1,0 +1,114 @@
+"""One supervision step: T cycles of n updates of z_L and one of z_H; the last cycle carries gradients.
+
+Shapes: B batch, L = P + C positions (prefix + cells), D width, V vocabulary.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, UInt8
+
+from trm_scaling.config import ArchConfig
+from trm_scaling.model.layers import Params, Rotation, State, block, rotation_table
+
+Z = TypeVar("Z")
+
+PUZZLE_EMB = "puzzle_emb"
+"""The parameter that holds a row for each puzzle identifier."""
+
+
+class Output(NamedTuple):
+    """What one supervision step answers."""
+
+    z_H: State
+    """The answer's state (the paper's y); the gradient flows through it."""
+    z_L: State
+    """The latent state (the paper's z)."""
+    logits: Float[Array, "B C V"]
+    """Over the tokens of each cell, in the forward precision."""
+    q_halt: Float[Array, " B"]
+    """Halting logit, float32: above zero means 'I am right'."""
+    q_continue: Float[Array, " B"]
+    """The second halting logit, float32; the public default, which is ours, never reads it."""
+
+
+def forward(
+    arch: ArchConfig,
+    params: Params,
+    z_H: State,
+    z_L: State,
+    inputs: UInt8[Array, "B C"],
+    puzzle_ids: Int[Array, " B"],
+    *,
+    unroll: bool = True,
+    remat: bool = False,
+) -> Output:
+    """One supervision step from the states `z_H`, `z_L` (FACTS: T(n+1) passes, the last n+1 with gradients).
+
+    `params` are cast to the forward precision here, once. `unroll` and `remat` change time and
+    memory, not the function.
+    """
+    dtype = jnp.dtype(arch.forward_dtype)
+    params = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
+    x = embed(arch, params, inputs, puzzle_ids)
+    rotation = (
+        rotation_table(x.shape[0], arch.hidden_size // arch.num_heads, arch.rope_theta)
+        if arch.pos_encodings == "rope"
+        else None
+    )
+
+    def network(z: State) -> State:
+        return apply_network(arch, params, z, rotation)
+
+    if remat:
+        network = jax.checkpoint(network)
+
+    def cycle(states: tuple[State, State]) -> tuple[State, State]:
+        z_H, z_L = states
+        injected = z_H + x
+        z_L = _repeat(lambda z: network(z + injected), z_L, arch.L_cycles, unroll)
+        return network(z_H + z_L), z_L
+
+    states = _repeat(cycle, (z_H, z_L), arch.H_cycles - 1, unroll)
+    z_H, z_L = cycle(jax.lax.stop_gradient(states))
+
+    logits = jnp.swapaxes(z_H[arch.prefix_len :] @ params["lm_head"], 0, 1)
+    q_logits = (z_H[0] @ params["q_head"]["weight"] + params["q_head"]["bias"][None]).astype(jnp.float32)
+    return Output(z_H, z_L, logits, q_logits[:, 0], q_logits[:, 1])
+
+
+def embed(
+    arch: ArchConfig, params: Params, inputs: UInt8[Array, "B C"], puzzle_ids: Int[Array, " B"]
+) -> State:
+    """The input of every pass: puzzle row in the prefix, tokens after it, scaled by sqrt(D)."""
+    tokens = jnp.take(params["embed_tokens"], inputs.astype(jnp.int32).T, axis=0)
+    x = tokens
+    if arch.prefix_len:
+        batch, width = inputs.shape[0], arch.hidden_size
+        prefix = jnp.zeros((batch, arch.prefix_len * width), tokens.dtype)
+        if arch.puzzle_emb_ndim:
+            rows = jnp.take(params[PUZZLE_EMB], puzzle_ids, axis=0)
+            prefix = jnp.pad(rows, ((0, 0), (0, arch.prefix_len * width - arch.puzzle_emb_ndim)))
+        prefix = jnp.swapaxes(prefix.reshape(batch, arch.prefix_len, width), 0, 1)
+        x = jnp.concatenate([prefix, tokens], axis=0)
+    if arch.pos_encodings == "learned":
+        # 0.707 keeps the variance of one table when two are added.
+        x = 0.707106781 * (x + params["embed_pos"][:, None, :])
+    return arch.hidden_size**0.5 * x
+
+
+def apply_network(arch: ArchConfig, params: Params, z: State, rotation: Rotation | None) -> State:
+    """One pass of the network: every block in turn."""
+    for layer in params["layers"]:
+        z = block(arch, layer, z, rotation)
+    return z
+
+
+def _repeat(step: Callable[[Z], Z], start: Z, times: int, unroll: bool) -> Z:
+    if unroll:
+        for _ in range(times):
+            start = step(start)
+        return start
+    return jax.lax.scan(lambda z, _: (step(z), None), start, None, length=times)[0]

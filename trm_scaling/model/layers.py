@@ -1,0 +1,83 @@
+"""One block of the network: mix positions, then width, each added and normalised (post-norm).
+
+Shapes: B batch, L positions, D width, H heads, K head size, F hidden. Weights are stored (in, out).
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from trm_scaling.config import ArchConfig
+
+Params = dict[str, Any]
+"""Nested dictionaries and lists of arrays."""
+
+State = Float[Array, "L B D"]
+Rotation = tuple[Float[Array, "L K"], Float[Array, "L K"]]
+"""Cosines and sines of the rotary angles."""
+
+
+def rms_norm(x: Float[Array, "..."], axis: int, eps: float) -> Float[Array, "..."]:
+    """`x` over the root of its mean square along `axis`, in float32, without weights."""
+    wide = x.astype(jnp.float32)
+    scale = jax.lax.rsqrt(jnp.mean(jnp.square(wide), axis=axis, keepdims=True) + eps)
+    return (wide * scale).astype(x.dtype)
+
+
+def mix_positions(params: Params, x: State) -> State:
+    """SwiGLU over the positions, alike for every channel: weights times (L, B*D), no transposed copy."""
+    flat = x.reshape(x.shape[0], -1)
+    gate, up = jnp.split(_contract_rows(params["gate_up"], flat), 2, axis=0)
+    return _contract_rows(params["down"], jax.nn.silu(gate) * up).reshape(x.shape)
+
+
+def mix_width(params: Params, x: State) -> State:
+    """SwiGLU over the width, alike for every position."""
+    gate, up = jnp.split(x @ params["gate_up"], 2, axis=-1)
+    return (jax.nn.silu(gate) * up) @ params["down"]
+
+
+def attend(params: Params, x: State, num_heads: int, rotation: Rotation | None) -> State:
+    """Multi-head self-attention over all positions, both ways, softmax in float32."""
+    length, batch, width = x.shape
+    qkv = (x @ params["qkv"]).reshape(length, batch, 3, num_heads, width // num_heads)
+    query, key, value = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+    if rotation is not None:
+        query, key = rotate(query, rotation), rotate(key, rotation)
+    scores = jnp.einsum("qbhk,sbhk->bhqs", query, key, preferred_element_type=jnp.float32)
+    weights = jax.nn.softmax(scores * (width // num_heads) ** -0.5, axis=-1).astype(x.dtype)
+    mixed = jnp.einsum("bhqs,sbhk->qbhk", weights, value)
+    return mixed.reshape(length, batch, width) @ params["out"]
+
+
+def rotation_table(length: int, head_size: int, theta: float) -> Rotation:
+    """Cosines and sines of RoPE, each (L, K), float32; the two halves of a head share their angles."""
+    frequencies = theta ** (-jnp.arange(0, head_size, 2, dtype=jnp.float32) / head_size)
+    angles = jnp.outer(jnp.arange(length, dtype=jnp.float32), frequencies)
+    angles = jnp.concatenate([angles, angles], axis=-1)
+    return jnp.cos(angles), jnp.sin(angles)
+
+
+def rotate(x: Float[Array, "L B H K"], rotation: Rotation) -> Float[Array, "L B H K"]:
+    """Turn each pair (k, k + K/2) of a head by its position's angle, in float32."""
+    cos, sin = (table[:, None, None, :] for table in rotation)
+    wide = x.astype(jnp.float32)
+    first, second = jnp.split(wide, 2, axis=-1)
+    return (wide * cos + jnp.concatenate([-second, first], axis=-1) * sin).astype(x.dtype)
+
+
+def block(arch: ArchConfig, params: Params, x: State, rotation: Rotation | None) -> State:
+    """One block: positions (by SwiGLU or attention), then width."""
+    if arch.mlp_t:
+        # The public code normalises over positions here, since it does so on the transposed state.
+        x = rms_norm(x + mix_positions(params["mix"], x), axis=0, eps=arch.rms_norm_eps)
+    else:
+        mixed = attend(params["attention"], x, arch.num_heads, rotation)
+        x = rms_norm(x + mixed, axis=-1, eps=arch.rms_norm_eps)
+    return rms_norm(x + mix_width(params["mlp"], x), axis=-1, eps=arch.rms_norm_eps)
+
+
+def _contract_rows(weight: Float[Array, "I O"], x: Float[Array, "I N"]) -> Float[Array, "O N"]:
+    return jax.lax.dot_general(weight, x, (((0,), (0,)), ((), ())))

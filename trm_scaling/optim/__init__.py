@@ -1,0 +1,17 @@
+"""Optimisers, the average of parameters, schedules and loss scaling, over optax."""
+
+from trm_scaling.optim.ema import update_ema
+from trm_scaling.optim.hyper import Hyper
+from trm_scaling.optim.loss_scale import LossScale
+from trm_scaling.optim.schedule import learning_rate_factor
+from trm_scaling.optim.update import init_optimizer, update_params, update_puzzle_emb
+
+__all__ = [
+    "Hyper",
+    "LossScale",
+    "init_optimizer",
+    "learning_rate_factor",
+    "update_ema",
+    "update_params",
+    "update_puzzle_emb",
+]

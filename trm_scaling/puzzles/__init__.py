@@ -1,0 +1,1 @@
+"""Puzzles: rules, generation, on-device augmentation, dataset folders, sampling, scoring."""

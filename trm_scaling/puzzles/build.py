@@ -1,0 +1,202 @@
+"""Building a dataset folder from its description, once."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from trm_scaling.config.data import DataConfig
+from trm_scaling.errors import UserError
+from trm_scaling.io.atomic import write_json
+from trm_scaling.puzzles.dataset import MANIFEST, Dataset, Split, fingerprint, open_dataset, write_splits
+from trm_scaling.puzzles.folder import locked, staged
+from trm_scaling.puzzles.manifest import SPLIT_NAMES, Layout, Manifest, SplitManifest, SplitName, histogram
+from trm_scaling.puzzles.progress import Progress, silent
+from trm_scaling.puzzles.sudoku.board import Shape, digits_to_tokens
+from trm_scaling.puzzles.sudoku.classes import shared_classes
+from trm_scaling.puzzles.sudoku.generate import Wish
+from trm_scaling.puzzles.sudoku.search import solve_many
+from trm_scaling.puzzles.sudoku.select import select_splits
+from trm_scaling.puzzles.sudoku.sources import HubUnavailableError, fetch_hub, open_list
+from trm_scaling.puzzles.sudoku.splits import Puzzles, generate_splits
+
+_PROPOSED_TEST_SIZE = 1000
+_OWN_LIST = (
+    "a list of your own (csv with columns source,question,answer,rating, or one puzzle a line; .gz too)"
+)
+
+
+def ensure_dataset(config: DataConfig, root: Path, progress: Progress = silent) -> Dataset:
+    """Open the dataset a configuration names, building it first if it is described and not there.
+
+    Args:
+        config: `path` names a folder; without it the dataset is `root/data/<slug>-<hash>`, built by
+            the first process that wants it while others wait, and used by all.
+        root: what relative paths of the configuration start from.
+        progress: told how a build proceeds.
+
+    Raises:
+        UserError: as `open_dataset` and `build_sudoku`.
+    """
+    if config.path is not None:
+        return open_dataset(root / config.path)
+    folder = root / "data" / dataset_name(config)
+    if not folder.is_dir():
+        with locked(folder):
+            if not folder.is_dir():
+                try:
+                    _build(config, folder, "compact", root, progress)
+                except HubUnavailableError as error:
+                    raise UserError(
+                        f"data.source=hub: {error}. Run it again with generated puzzles:\n"
+                        f"  data.source=generated data.test_size={_PROPOSED_TEST_SIZE}\n"
+                        f"or with {_OWN_LIST}:\n  data.source=puzzles.csv.gz"
+                    ) from error
+    return open_dataset(folder)
+
+
+def dataset_name(config: DataConfig) -> str:
+    """A readable folder name, with a hash of every field that describes the content."""
+    fields = config.model_dump(mode="json", exclude={"path"})
+    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8]
+    source = (
+        config.source if config.source in ("hub", "generated") else Path(config.source).name.split(".")[0]
+    )
+    return f"sudoku-{config.side}x{config.side}-{source}-{config.train_size}-aug-{config.num_aug}-{digest}"
+
+
+def build_sudoku(
+    config: DataConfig,
+    folder: Path,
+    *,
+    layout: Layout = "compact",
+    replace: bool = False,
+    base: Path = Path(),
+    progress: Progress = silent,
+) -> Dataset:
+    """Build a dataset folder; it appears whole, as the last act, or not at all.
+
+    Args:
+        config: what to build (`path` is not read).
+        folder: where; it must not exist, unless empty or `replace`.
+        layout: `compact` augments on the device, `public` stores every augmentation.
+        replace: replace a dataset folder. Any other folder with files in it is refused.
+        base: what a relative path in `config.source` starts from.
+        progress: told how the work proceeds.
+
+    Raises:
+        UserError: the folder is taken, the source is unreadable or too small, a chosen puzzle is
+            invalid, the wish for generated puzzles cannot be met, or the disk refuses.
+    """
+    _check_target(folder, replace)
+    with locked(folder):
+        try:
+            _build(config, folder, layout, base, progress)
+        except HubUnavailableError as error:
+            command = (
+                f"python dataset/build_sudoku_dataset.py --output-dir {folder} "
+                f"--subsample-size {config.train_size} --num-aug {config.num_aug}"
+            )
+            raise UserError(
+                f"source hub: {error}. Without it, generate puzzles:\n"
+                f"  {command} --source generated --test-size {_PROPOSED_TEST_SIZE}\n"
+                f"or read {_OWN_LIST}:\n  {command} --source puzzles.csv.gz"
+            ) from error
+    return open_dataset(folder)
+
+
+def _check_target(folder: Path, replace: bool) -> None:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    is_dataset = (folder / MANIFEST).is_file() or (folder / "train" / "dataset.json").is_file()
+    if not is_dataset:
+        raise UserError(
+            f"{folder} exists and is no dataset, so it is left alone; choose another --output-dir"
+        )
+    if not replace:
+        raise UserError(
+            f"{folder} already holds a dataset; add --force to replace it, or choose another folder"
+        )
+
+
+def _build(config: DataConfig, folder: Path, layout: Layout, base: Path, progress: Progress) -> None:
+    shape = Shape(config.box_rows, config.box_cols)
+    puzzles, rated_by = _gather(config, shape, base, progress)
+    splits = {name: _tokens(puzzles[name]) for name in SPLIT_NAMES}
+    with staged(folder) as partial:
+        if layout == "public":
+            from trm_scaling.puzzles.public_layout import write_public
+
+            files = write_public(partial, splits, shape, config.num_aug, config.seed, progress)
+        else:
+            files = write_splits(partial, splits)
+        manifest = _manifest(config, shape, layout, puzzles, splits, rated_by, files)
+        write_json(partial / MANIFEST, manifest.model_dump(mode="json"))
+
+
+def _gather(
+    config: DataConfig, shape: Shape, base: Path, progress: Progress
+) -> tuple[dict[str, Puzzles], str]:
+    """The puzzles of every split, and whose solver rated them."""
+    progress("compiling the solver", 0, 1)
+    solve_many(np.empty((0, shape.cells), dtype=np.uint8), shape)
+    progress("compiling the solver", 1, 1)
+    if config.source == "generated":
+        if config.test_size is None:
+            raise UserError(
+                "source generated has no end, so test_size=None (all of it) means nothing; set a number"
+            )
+        wish = Wish(config.givens, config.minimal, config.min_rating, config.max_rating)
+        sizes = {"train": config.train_size, "val": config.val_size, "test": config.test_size}
+        return generate_splits(shape, wish, sizes, config.seed, progress), "trm"
+    if config.source == "hub":
+        source, test_source = fetch_hub()
+        return select_splits(source, test_source, config, progress), "source"
+    source = open_list(base / config.source)
+    other = None if config.test_source is None else open_list(base / config.test_source)
+    rated_by = "trm" if source.rating is None else "source"
+    return select_splits(source, other, config, progress), rated_by
+
+
+def _tokens(puzzles: Puzzles) -> Split:
+    return Split(digits_to_tokens(puzzles.puzzles), digits_to_tokens(puzzles.solutions), puzzles.ratings)
+
+
+def _manifest(
+    config: DataConfig,
+    shape: Shape,
+    layout: Layout,
+    puzzles: dict[str, Puzzles],
+    splits: dict[SplitName, Split],
+    rated_by: str,
+    files: dict[str, str],
+) -> Manifest:
+    grids = [puzzles[name].solutions for name in SPLIT_NAMES]
+    _, splits_with = np.unique(
+        np.concatenate([np.unique(split, axis=0) for split in grids]), axis=0, return_counts=True
+    )
+    stored = "stored" if layout == "public" else "made on the device"
+    wish = Wish(config.givens, config.minimal, config.min_rating, config.max_rating)
+    return Manifest.model_validate(
+        {
+            "layout": layout,
+            "source": config.source,
+            "test_source": config.test_source,
+            "rated_by": rated_by,
+            "regime": f"{config.train_size} training puzzles, {config.num_aug} augmentations each, {stored}",
+            "seed": config.seed,
+            "box_rows": shape.box_rows,
+            "box_cols": shape.box_cols,
+            "num_aug": config.num_aug,
+            "wish": str(wish),
+            "splits": {
+                name: SplitManifest(count=len(splits[name]), ratings=histogram(puzzles[name].ratings))
+                for name in SPLIT_NAMES
+            },
+            "shared_solution_grids": int((splits_with > 1).sum()),
+            "shared_solution_classes": shared_classes(grids, shape),
+            "fingerprint": fingerprint(shape, config.num_aug, splits),
+            "files": files,
+        }
+    )

@@ -1,0 +1,196 @@
+"""A dataset folder as the rest of the laboratory sees it: three splits of tokens and a manifest."""
+
+import hashlib
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm_scaling.errors import UserError
+from trm_scaling.io.explain import os_errors_explained
+from trm_scaling.puzzles.manifest import SPLIT_NAMES, Manifest, SplitName, parse_manifest, sha256
+from trm_scaling.puzzles.sudoku.board import BLANK_TOKEN, Shape, Tokens
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """N puzzles: tokens [N, C] of puzzle and solution, and the guesses a solver needs [N]."""
+
+    inputs: Tokens
+    labels: Tokens
+    ratings: NDArray[np.int32] | None
+    """None where the folder has no ratings."""
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """An opened dataset. In the compact layout a row of `train` is a puzzle, augmented on the device.
+
+    In the public layout `train` holds every stored augmentation, and `group_start` [G + 1] tells
+    which rows are images of one puzzle: puzzle g has the rows group_start[g] .. group_start[g + 1] - 1.
+    `sampler.train_rows` hides the difference.
+    """
+
+    path: Path
+    manifest: Manifest
+    train: Split
+    val: Split
+    test: Split
+    group_start: NDArray[np.int64] | None = None
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(self.manifest.box_rows, self.manifest.box_cols)
+
+    @property
+    def box_rows(self) -> int:
+        return self.manifest.box_rows
+
+    @property
+    def box_cols(self) -> int:
+        return self.manifest.box_cols
+
+    @property
+    def seq_len(self) -> int:
+        """Cells of a board (C)."""
+        return self.shape.cells
+
+    @property
+    def vocab_size(self) -> int:
+        return self.shape.vocab_size
+
+    @property
+    def num_puzzle_identifiers(self) -> int:
+        """Rows of the puzzle-embedding table: all Sudoku puzzles share one."""
+        return 1
+
+    @property
+    def num_puzzles(self) -> int:
+        """Distinct training puzzles, before augmentation."""
+        return len(self.train) if self.group_start is None else len(self.group_start) - 1
+
+    @property
+    def num_aug(self) -> int:
+        """Augmentations of each training puzzle beside itself (public layout: the most of any)."""
+        return self.manifest.num_aug
+
+    @property
+    def fingerprint(self) -> str:
+        return self.manifest.fingerprint
+
+
+def fingerprint(shape: Shape, num_aug: int, splits: dict[SplitName, Split]) -> str:
+    """The content of a dataset as a sha256: equal for equal splits, whatever wrote them when."""
+    digest = hashlib.sha256(f"sudoku {shape.box_rows}x{shape.box_cols} num_aug={num_aug}".encode())
+    for name in SPLIT_NAMES:
+        split = splits[name]
+        digest.update(f" {name}={len(split)}".encode())
+        digest.update(np.ascontiguousarray(split.inputs).data)
+        digest.update(np.ascontiguousarray(split.labels).data)
+        if split.ratings is not None:
+            digest.update(split.ratings.astype("<i4").tobytes())
+    return digest.hexdigest()
+
+
+def write_splits(folder: Path, splits: dict[SplitName, Split]) -> dict[str, str]:
+    """Write one `.npz` per split into `folder`; returns the sha256 of each file by name."""
+    files: dict[str, str] = {}
+    for name in SPLIT_NAMES:
+        split = splits[name]
+        buffer = io.BytesIO()
+        ratings = {} if split.ratings is None else {"ratings": split.ratings}
+        np.savez_compressed(buffer, allow_pickle=False, inputs=split.inputs, labels=split.labels, **ratings)
+        data = buffer.getvalue()
+        (folder / f"{name}.npz").write_bytes(data)
+        files[f"{name}.npz"] = sha256(data)
+    return files
+
+
+def open_dataset(path: Path) -> Dataset:
+    """Open a dataset folder, ours or the public code's, and check that it is whole.
+
+    Raises:
+        UserError: no such folder, no dataset, another format version, a missing or damaged file, or
+            contents that are no Sudoku.
+    """
+    from trm_scaling.puzzles.public_layout import is_public, read_public
+
+    with os_errors_explained(path, "read"):
+        if not path.is_dir():
+            raise UserError(
+                f"no dataset folder at {path}; build one with `trm data sudoku --output-dir {path}`"
+            )
+        if is_public(path):
+            return read_public(path)
+        if (path / MANIFEST).is_file():
+            return _read_compact(path)
+    raise UserError(
+        f"{path} is no dataset folder: it has neither {MANIFEST} nor the public layout's train/dataset.json; "
+        "build one with `trm data sudoku --output-dir ...`, or name another folder"
+    )
+
+
+def _read_compact(path: Path) -> Dataset:
+    manifest = parse_manifest(path / MANIFEST)
+    shape = Shape(manifest.box_rows, manifest.box_cols)
+    splits: dict[SplitName, Split] = {}
+    for name in SPLIT_NAMES:
+        data = verified_bytes(path, f"{name}.npz", manifest)
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                splits[name] = Split(arrays["inputs"], arrays["labels"], arrays.get("ratings"))
+        except (KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise damaged(path / f"{name}.npz", f"not the arrays expected ({error})") from error
+        check_split(path / f"{name}.npz", splits[name], shape)
+        if len(splits[name]) != manifest.splits[name].count:
+            raise damaged(
+                path, f"{name} holds {len(splits[name])} puzzles, not {manifest.splits[name].count}"
+            )
+    return Dataset(path, manifest, splits["train"], splits["val"], splits["test"])
+
+
+def verified_bytes(path: Path, name: str, manifest: Manifest) -> bytes:
+    """The contents of a file of the folder, once they have the checksum of the manifest."""
+    file = path / name
+    if not file.is_file():
+        raise damaged(file, "missing")
+    data = file.read_bytes()
+    if sha256(data) != manifest.files.get(name):
+        raise damaged(file, f"not the {name} that was written (its sha256 differs from the manifest's)")
+    return data
+
+
+def damaged(path: Path, finding: str) -> UserError:
+    """The error for a dataset folder that is not what it says it is."""
+    return UserError(f"{path}: {finding}; the dataset is damaged, so delete its folder and build it again")
+
+
+def check_split(path: Path, split: Split, shape: Shape) -> None:
+    """Refuse arrays that are no puzzles of this board: models would train on them without a word.
+
+    Raises:
+        UserError: wrong shape or type, tokens out of range, or an answer that ignores a given.
+    """
+    inputs, labels, ratings = split.inputs, split.labels, split.ratings
+    expected = (len(inputs), shape.cells)
+    for name, array in (("inputs", inputs), ("labels", labels)):
+        if array.dtype != np.uint8 or array.shape != expected:
+            raise damaged(path, f"{name} is {array.dtype} {array.shape}, not uint8 {expected}")
+    if ratings is not None and ratings.shape != expected[:1]:
+        raise damaged(path, f"ratings has shape {ratings.shape}, not {expected[:1]}")
+    for name, array, low in (("inputs", inputs, BLANK_TOKEN), ("labels", labels, BLANK_TOKEN + 1)):
+        if array.size and not (array.min() >= low and array.max() < shape.vocab_size):
+            raise damaged(
+                path, f"{name} has tokens {array.min()}..{array.max()}, not {low}..{shape.vocab_size - 1}"
+            )
+    if ((inputs != BLANK_TOKEN) & (inputs != labels)).any():
+        row = int(np.nonzero((inputs != BLANK_TOKEN) & (inputs != labels))[0][0])
+        raise damaged(path, f"the answer in row {row} contradicts a given of its puzzle")

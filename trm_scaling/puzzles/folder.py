@@ -1,0 +1,66 @@
+"""A folder that appears whole or not at all, built by one process at a time."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trm_scaling.io.atomic import sync_folder
+from trm_scaling.io.explain import os_errors_explained
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the right to build `folder`, waiting for another process that has it.
+
+    The lock is a hidden file beside the folder. The system drops it when its holder dies.
+    """
+    with os_errors_explained(folder, "write"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        file = (folder.parent / f".{folder.name}.lock").open("w")
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside `folder` that takes its name when the block ends without an error.
+
+    Call it while `locked`: what a killed build left behind is removed first. A folder of the same
+    name is replaced, and removed last.
+
+    Raises:
+        UserError: the disk is full, read-only or forbidden; then nothing has changed.
+    """
+    partial = folder.parent / f".{folder.name}.partial"
+    replaced = folder.parent / f".{folder.name}.replaced"
+    with os_errors_explained(folder, "write"):
+        for leftover in (partial, replaced):
+            shutil.rmtree(leftover, ignore_errors=True)
+        partial.mkdir()
+        try:
+            yield partial
+            for path in [*partial.rglob("*"), partial]:
+                _sync(path)
+            if folder.exists():
+                os.replace(folder, replaced)
+            os.replace(partial, folder)
+            sync_folder(folder.parent)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    if path.is_dir():
+        sync_folder(path)
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Sudoku of any box shape up to side 9."""

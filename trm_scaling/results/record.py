@@ -1,0 +1,119 @@
+"""`result.json`: what a finished run was and what came of it, typed and versioned."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from trm_scaling.errors import UserError
+
+VERSION: Literal[1] = 1
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class TestScores(_Record):
+    """One set of weights on the test split; `summary` is `Outcomes.summary()`, counts with their totals."""
+
+    __test__ = False  # not a test class, whatever its name makes pytest think
+
+    at: Literal["best", "last"]
+    """The checkpoint: best on validation, or the last step."""
+    averaged: bool
+    """Whether the weights are the moving average."""
+    step: int
+    """Training steps that made the weights."""
+    summary: dict[str, Any]
+    """Counts, rates and 95 % intervals after each supervision step, under the halting rule, by rating."""
+
+
+class RunRecord(_Record):
+    """Written once, atomically, last. Its presence means that the run is finished."""
+
+    version: Literal[1] = VERSION
+    """Of this schema."""
+    status: Literal["finished"] = "finished"
+    """A run that failed or was stopped has no record, but `failure.json` or a checkpoint."""
+    name: str
+    """The catalogue name it was run under."""
+    identity: str
+    """Hash of the fields that are science, seed aside."""
+    profile: str
+    """The budget it was mapped to."""
+    seed: int
+    """Seed of initialisation, sampling and exploration."""
+    config: dict[str, Any]
+    """Every configuration value."""
+    parameters: int
+    """Trained numbers without puzzle embeddings."""
+    puzzle_emb_parameters: int
+    """Numbers in the puzzle-embedding table."""
+    training_flops: float
+    """Analytic matrix-product FLOPs of the whole training."""
+    inference_flops: float
+    """Analytic FLOPs to answer one puzzle with `halt_max_steps` supervision steps."""
+    steps: int
+    """Training steps."""
+    puzzle_steps: int
+    """Training steps x global batch."""
+    examples_per_s: float | None
+    """Puzzle-steps a second over all training time after compilation; None when a run was too short."""
+    mfu: float | None
+    """Share of the device's nominal peak that training reached; None where no peak is published (CPU)."""
+    peak_flops: float | None
+    """The nominal peak used, FLOP/s over all devices."""
+    peak_memory_bytes: int
+    """Most memory in use, of what `peak_memory_of` says."""
+    peak_memory_of: Literal["device", "process"]
+    """A device's own count, or the process's resident set where the device keeps none (CPU)."""
+    compile_s: float
+    """Seconds compiling the training call, resumes included."""
+    train_s: float
+    """Seconds in training calls."""
+    eval_s: float
+    """Seconds in evaluations."""
+    checkpoint_s: float
+    """Seconds the loop waited for checkpoints."""
+    device_kind: str
+    """JAX's word for the device."""
+    device_count: int
+    """Devices used."""
+    runs_together: int
+    """Runs that shared the program (and so its device time)."""
+    best_step: int
+    """Step of the checkpoint that did best on validation."""
+    test: list[TestScores]
+    """Test accuracy at best and at last, with the moving average (if there is one) and without."""
+    learning_curve: list[dict[str, Any]]
+    """The evaluation records of `metrics.jsonl`, in order."""
+    data_fingerprint: str
+    """Of the dataset's content."""
+    weights_sha256: str
+    """Of every parameter, average and buffer after the last step."""
+    commit: str | None
+    """Source commit; None outside a checkout."""
+    uncommitted_changes: bool | None
+    """Whether the source differed from the commit; the diff lies in the run folder."""
+
+    def headline(self) -> TestScores:
+        """What a table quotes: the best checkpoint, with the moving average where there is one."""
+        return next(
+            scores for scores in self.test if scores.at == "best" and scores.averaged == self.config["ema"]
+        )
+
+
+def read_record(path: Path) -> RunRecord:
+    """The record at `path`. Raises UserError when it is unreadable or of another version."""
+    try:
+        return RunRecord.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise UserError(
+            f"{path} is not a run record of version {VERSION}: {field or 'the file'}: {first['msg']}; "
+            "move it away and run the same command again to write it anew"
+        ) from None

@@ -1,0 +1,1 @@
+"""Running experiments: from a name to a finished record."""

@@ -1,0 +1,62 @@
+"""Several training steps in one device call. Shapes: K steps a call, B batch, C cells."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, UInt8
+
+from trm_scaling.config import RunConfig
+from trm_scaling.optim import Hyper
+from trm_scaling.puzzles.sudoku.augment import augment
+from trm_scaling.puzzles.sudoku.board import Shape
+from trm_scaling.train.state import TrainState
+from trm_scaling.train.step import Batch, train_step
+
+
+class Feed(NamedTuple):
+    """The puzzles of up to K steps as the host sends them, not yet augmented."""
+
+    inputs: UInt8[Array, "K B C"]
+    labels: UInt8[Array, "K B C"]
+    puzzle_ids: Int[Array, "K B"]
+    puzzle: Int[Array, "K B"]
+    """Row of the training split: which stream of augmentations."""
+    augmentation: Int[Array, "K B"]
+    """Index of the augmentation; 0 is the puzzle itself."""
+
+
+CallMetrics = dict[str, Float[Array, " K"]]
+TrainCall = Callable[[TrainState, Hyper, Feed, Int[Array, ""]], tuple[TrainState, CallMetrics]]
+
+
+def make_train_call(config: RunConfig) -> TrainCall:
+    """A compiled-on-first-use function of (state, hyper, feed, count) that donates its state.
+
+    The number of steps is data, so that one program serves every call: the last one before an
+    evaluation, and the first one after a resume, round exactly as any other.
+    """
+    return jax.jit(partial(_train_call, config), donate_argnums=0)
+
+
+def _train_call(
+    config: RunConfig, state: TrainState, hyper: Hyper, feed: Feed, count: Int[Array, ""]
+) -> tuple[TrainState, CallMetrics]:
+    shape = Shape(config.data.box_rows, config.data.box_cols)
+
+    def step(state: TrainState, now: Feed) -> tuple[TrainState, dict[str, Array]]:
+        seed = jnp.uint32(config.data.seed)
+        inputs, labels = augment(seed, now.puzzle, now.augmentation, now.inputs, now.labels, shape)
+        return train_step(config, state, hyper, Batch(inputs, labels, now.puzzle_ids))
+
+    def body(i: Array, loop: tuple[TrainState, CallMetrics]) -> tuple[TrainState, CallMetrics]:
+        state, log = loop
+        state, metrics = step(state, jax.tree.map(lambda leaf: leaf[i], feed))
+        return state, {name: log[name].at[i].set(value) for name, value in metrics.items()}
+
+    first = jax.tree.map(lambda leaf: leaf[0], feed)
+    names = jax.eval_shape(step, state, first)[1]
+    empty = {name: jnp.full(feed.puzzle.shape[0], jnp.nan, jnp.float32) for name in names}
+    return jax.lax.fori_loop(jnp.int32(0), count, body, (state, empty))

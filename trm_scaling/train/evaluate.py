@@ -1,0 +1,103 @@
+"""Evaluation: every supervision step's answers from one pass over the puzzles.
+
+Shapes: M puzzles, N supervision steps, B evaluation batch, C cells.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, UInt8
+
+from trm_scaling.config import RunConfig
+from trm_scaling.model import begin, empty_carry, forward
+from trm_scaling.puzzles.dataset import Split
+from trm_scaling.train.outcomes import Outcomes
+
+Params = dict[str, Any]
+
+
+class StepAnswers(NamedTuple):
+    """The answers of one batch after each of N steps."""
+
+    predictions: UInt8[Array, "N B C"]
+    q_halt: Float[Array, "N B"]
+
+
+def answer_steps(
+    config: RunConfig,
+    steps: int,
+    params: Params,
+    buffers: Params,
+    inputs: UInt8[Array, "B C"],
+    puzzle_ids: Int[Array, " B"],
+) -> StepAnswers:
+    """Work on `inputs` for `steps` supervision steps from the initial states, nobody halting."""
+    batch, seq_len = inputs.shape
+    labels = jnp.zeros_like(inputs)
+    carry = begin(empty_carry(config.arch, batch, seq_len), buffers, inputs, labels, puzzle_ids)
+
+    def step(states: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], StepAnswers]:
+        out = forward(config.arch, params, *states, inputs, puzzle_ids, unroll=config.system.unroll)
+        predictions = jnp.argmax(out.logits, axis=-1).astype(jnp.uint8)
+        return (out.z_H, out.z_L), StepAnswers(predictions, out.q_halt)
+
+    return jax.lax.scan(step, (carry.z_H, carry.z_L), None, length=steps)[1]
+
+
+class Scores(NamedTuple):
+    """`StepAnswers` against the labels."""
+
+    solved: Bool[Array, "N B"]
+    cells_right: Int[Array, "N B"]
+    q_halt: Float[Array, "N B"]
+
+
+class Evaluator:
+    """Evaluates weights on a split in batches of one shape, so that each number of steps compiles once."""
+
+    def __init__(self, config: RunConfig, steps: int | None = None) -> None:
+        """`steps`: supervision steps N; None takes the configuration's `halt_max_steps`."""
+        self.config = config
+        self.steps = steps or config.arch.halt_max_steps
+        self._score = jax.jit(partial(_score, config, self.steps))
+
+    def __call__(self, params: Params, buffers: Params, split: Split, limit: int | None = None) -> Outcomes:
+        """Outcomes on the first `limit` puzzles of `split`, on all of them by default."""
+        inputs, labels = split.inputs[:limit], split.labels[:limit]
+        total = len(inputs)
+        size = min(self.config.system.eval_batch_size, total)
+        parts = []
+        for start in range(0, total, size):
+            batch = (_padded(inputs[start : start + size], size), _padded(labels[start : start + size], size))
+            parts.append(self._score(params, buffers, *batch, np.zeros(size, np.int32)))
+        # Reading only after all batches are dispatched keeps the device busy.
+        solved, right, q_halt = (
+            np.concatenate([np.asarray(part[i]) for part in parts], axis=1)[:, :total].T for i in range(3)
+        )
+        ratings = np.full(total, -1, np.int32) if split.ratings is None else split.ratings[:total]
+        return Outcomes(solved, right, (labels > 0).sum(1).astype(np.int32), q_halt, ratings)
+
+
+def _score(
+    config: RunConfig,
+    steps: int,
+    params: Params,
+    buffers: Params,
+    inputs: UInt8[Array, "B C"],
+    labels: UInt8[Array, "B C"],
+    puzzle_ids: Int[Array, " B"],
+) -> Scores:
+    answers = answer_steps(config, steps, params, buffers, inputs, puzzle_ids)
+    labelled = labels > 0
+    right = jnp.sum((answers.predictions == labels[None]) & labelled[None], axis=-1)
+    counts = jnp.sum(labelled, axis=-1)
+    solved = (right == counts[None]) & (counts > 0)[None]
+    return Scores(solved, right.astype(jnp.int32), answers.q_halt)
+
+
+def _padded(rows: np.ndarray, size: int) -> np.ndarray:
+    """Rows of zeros behind, which have no labelled cell and so are never solved; the caller cuts them off."""
+    return np.pad(rows, [(0, size - len(rows)), (0, 0)])

@@ -1,0 +1,71 @@
+"""The test split, once: at the best checkpoint and at the last."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from trm_scaling.config import RunConfig
+from trm_scaling.puzzles.dataset import Dataset
+from trm_scaling.train.evaluate import Evaluator
+from trm_scaling.train.loop import Trained
+from trm_scaling.train.outcomes import Outcomes
+from trm_scaling.train.state import Params, TrainState, evaluation_params
+
+
+@dataclass(frozen=True)
+class WeightScores:
+    """One set of weights on the test split."""
+
+    at: Literal["best", "last"]
+    averaged: bool
+    """The moving average, or the current weights."""
+    step: int
+    summary: dict[str, Any]
+    """`Outcomes.summary()`."""
+
+
+def score_test_split(
+    config: RunConfig, dataset: Dataset, trained: Trained
+) -> tuple[list[WeightScores], Outcomes]:
+    """Scores of every set of weights, and the outcomes of the headline one (best, averaged if it can be)."""
+    evaluator = Evaluator(config)
+    scores: list[WeightScores] = []
+    headline: Outcomes | None = None
+    with trained.clock.measure("evaluate"):
+        for at, averaged, step, params, buffers in _sets_of_weights(trained):
+            same = next((s for s in scores if (s.step, s.averaged) == (step, averaged)), None)
+            if same is not None:
+                scores.append(replace(same, at=at))
+                continue
+            outcomes = evaluator(params, buffers, dataset.test)
+            headline = headline or outcomes
+            scores.append(WeightScores(at, averaged, step, outcomes.summary()))
+    assert headline is not None
+    return scores, headline
+
+
+def _sets_of_weights(
+    trained: Trained,
+) -> Iterator[tuple[Literal["best", "last"], bool, int, Params, Params]]:
+    """The headline first: best on validation, averaged where there is an average."""
+    points: tuple[tuple[Literal["best", "last"], TrainState, int], ...] = (
+        ("best", trained.best, trained.best_step),
+        ("last", trained.state, trained.schedule.total_steps),
+    )
+    for at, state, step in points:
+        if state.ema is not None:
+            yield at, True, step, evaluation_params(state.params, state.ema), state.buffers
+        yield at, False, step, state.params, state.buffers
+
+
+def outcome_arrays(outcomes: Outcomes, fingerprint: str) -> dict[str, np.ndarray]:
+    """`test_outcomes.npz`: by puzzle (its row in the test split of the dataset with that fingerprint)."""
+    return {
+        "puzzle": np.arange(len(outcomes.solved), dtype=np.int32),
+        "solved": outcomes.solved,
+        "halt_step": outcomes.halt_step,
+        "rating": outcomes.ratings,
+        "data_fingerprint": np.array(fingerprint),
+    }

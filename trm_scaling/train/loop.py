@@ -1,0 +1,132 @@
+"""The training loop, top to bottom. The device never waits for the host: a call is dispatched, and the
+metrics of the call before it are read while it runs."""
+
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jax.numpy as jnp
+
+from trm_scaling.checkpoint import CheckpointStore
+from trm_scaling.config import RunConfig, Schedule
+from trm_scaling.io.jsonl import truncate_after
+from trm_scaling.io.run_folder import RunFolder
+from trm_scaling.optim import Hyper
+from trm_scaling.puzzles.dataset import Dataset
+from trm_scaling.tracking.tracker import Tracker
+from trm_scaling.train.call import CallMetrics, make_train_call
+from trm_scaling.train.clock import Clock
+from trm_scaling.train.evaluate import Evaluator
+from trm_scaling.train.feed import Feeder
+from trm_scaling.train.interrupt import Interrupted, StopRequest
+from trm_scaling.train.metrics import Rate, evaluation_metrics, read_metrics
+from trm_scaling.train.state import TrainState, evaluation_params, init_state
+
+
+class Reporter(Protocol):
+    """Who is told how the run goes: a live display, or plain lines in a log."""
+
+    def started(self, step: int, total: int) -> None: ...
+    def progressed(self, step: int, metrics: dict[str, float], examples_per_s: float | None) -> None: ...
+    def evaluated(self, step: int, summary: dict[str, Any]) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the loop leaves behind."""
+
+    state: TrainState
+    best: TrainState
+    """The state of the evaluation that did best on validation."""
+    best_step: int
+    schedule: Schedule
+    clock: Clock
+    """Purposes: compile, train, evaluate, checkpoint."""
+
+
+def train(
+    config: RunConfig, dataset: Dataset, folder: RunFolder, reporter: Reporter, stop: StopRequest
+) -> Trained:
+    """Train to the end, from the newest checkpoint if there is one.
+
+    Raises Interrupted after saving when `stop` was asked for, NonFiniteLoss with the step, and
+    UserError for a checkpoint of another configuration or a full disk.
+    """
+    schedule = Schedule.of(config, dataset.num_puzzles)
+    hyper = Hyper.of(config, schedule.total_steps)
+    state = init_state(config, dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_identifiers)
+    store = CheckpointStore(folder.checkpoints, keep=config.system.keep_checkpoints)
+    clock = Clock()
+    if store.latest_step() is not None:
+        state, saved = store.restore(None, like=state)
+        clock = Clock(saved["clock"])
+        reporter.note(f"resuming after step {int(state.step)}")
+    step = int(state.step)
+    truncate_after(folder.metrics, step)
+    reporter.started(step, schedule.total_steps)
+
+    feeder = Feeder(config, dataset)
+    with clock.measure("compile"):
+        example = feeder.feed(step, step + 1)
+        count = jnp.int32(1)
+        call = make_train_call(config).lower(state, hyper, example, count).compile()  # type: ignore[attr-defined]
+    evaluator = Evaluator(config)
+    with store, Tracker(folder.metrics, clock.total) as tracker:
+        # Metrics of a call that may still be running, with the steps it covers.
+        pending: tuple[int, int, CallMetrics] | None = None
+        rate = Rate(config.global_batch_size)
+        saved_at = time.monotonic()
+
+        def settle() -> None:
+            nonlocal pending
+            if pending is not None:
+                first, last, metrics = pending
+                pending = None
+                means = read_metrics(metrics, first, last)
+                speed = rate.passed(last)
+                tracker.log(last, {**means, "time/examples_per_s": speed})
+                reporter.progressed(last, means, speed)
+
+        def save(score: float | None) -> None:
+            nonlocal saved_at
+            with clock.measure("checkpoint"):
+                store.save(step, state, {"clock": clock.spent()}, score)
+            saved_at = time.monotonic()
+
+        while step < schedule.total_steps:
+            with clock.measure("train"):
+                until = schedule.next_stop(step, config.system.steps_per_call)
+                feed = feeder.feed(step, until)
+                state, metrics = call(state, hyper, feed, jnp.int32(until - step))
+                settle()
+                pending = (step + 1, until, metrics)
+                step = until
+                at_evaluation = schedule.is_evaluated(step)
+                due = time.monotonic() - saved_at > config.system.checkpoint_seconds
+                if at_evaluation or due or stop:
+                    settle()
+            if at_evaluation:
+                with clock.measure("evaluate"):
+                    params = evaluation_params(state.params, state.ema)
+                    outcomes = evaluator(params, state.buffers, dataset.val, config.eval_puzzles)
+                summary = outcomes.summary()
+                tracker.log(step, evaluation_metrics(summary), kind="eval")
+                reporter.evaluated(step, summary)
+                # Solved puzzles decide; among equals the share of right cells, which is below one.
+                save(summary["final"]["solved"] + summary["final"]["cell_rate"])
+                rate.restart(step)
+            elif due or stop:
+                save(None)
+                rate.restart(step)
+            if stop and step < schedule.total_steps:
+                store.wait()
+                raise Interrupted(
+                    f"stopped by {stop.signal.name if stop.signal else 'request'} after step {step} of "
+                    f"{schedule.total_steps}; the state is saved, and the same command resumes"
+                )
+        store.wait()
+        best_step = store.best_step()
+        assert best_step is not None, "the last step is always evaluated"
+        best = state if best_step == step else store.restore(best_step, like=state)[0]
+    return Trained(state, best, best_step, schedule, clock)

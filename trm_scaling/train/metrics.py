@@ -1,0 +1,65 @@
+"""From a call's arrays and an evaluation's summary to the numbers that `metrics.jsonl` keeps."""
+
+import time
+from typing import Any
+
+import numpy as np
+
+from trm_scaling.errors import UserError
+from trm_scaling.train.call import CallMetrics
+
+
+class NonFiniteLoss(UserError):
+    """The loss became NaN or infinite. Nothing after the last checkpoint was saved."""
+
+
+class Rate:
+    """Examples a second since the last pause."""
+
+    def __init__(self, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self._since: tuple[int, float] | None = None
+        self.value: float | None = None
+
+    def passed(self, step: int) -> float | None:
+        """The rate at `step`; None until two calls have been seen."""
+        now = time.perf_counter()
+        if self._since is None:
+            self._since = (step, now)
+        elif step > self._since[0]:
+            self.value = (step - self._since[0]) * self._batch_size / (now - self._since[1])
+        return self.value
+
+    def restart(self, step: int) -> None:
+        """Forget the time before: the next calls are measured from here."""
+        self._since = (step, time.perf_counter())
+
+
+def read_metrics(metrics: CallMetrics, first: int, last: int) -> dict[str, float]:
+    """Means over the steps `first`..`last` of a call, on the host; numbers missing in all steps are left out.
+
+    Raises NonFiniteLoss with the first step whose loss is not a number.
+    """
+    count = last - first + 1
+    values = {name: np.asarray(array)[:count] for name, array in metrics.items()}
+    broken = np.flatnonzero(~np.isfinite(values["train/loss"]))
+    if broken.size:
+        raise NonFiniteLoss(
+            f"the loss is {values['train/loss'][broken[0]]} at step {first + broken[0]}: lower lr, or set "
+            "arch.forward_dtype=float32; the last checkpoint before it is kept"
+        )
+    return {name: float(np.nanmean(array)) for name, array in values.items() if not np.isnan(array).all()}
+
+
+def evaluation_metrics(summary: dict[str, Any]) -> dict[str, float | int]:
+    """The lines of an evaluation's summary that the record keeps."""
+    final, rule = summary["final"], summary["halting_rule"]
+    return {
+        "eval/solved": final["solved"],
+        "eval/puzzles": final["puzzles"],
+        "eval/exact_rate": final["exact_rate"],
+        "eval/cell_rate": final["cell_rate"],
+        "eval/exact_rate_first_step": summary["by_step"][0]["exact_rate"],
+        "eval/halting_rule_exact_rate": rule["exact_rate"],
+        "eval/halting_rule_mean_steps": rule["mean_steps"],
+    }

@@ -1,0 +1,78 @@
+"""What an evaluation saw, puzzle by puzzle, and the numbers drawn from it. NumPy only.
+
+Shapes: M puzzles, N supervision steps.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trm_scaling.puzzles.scoring import interval
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """The answers to M puzzles after each of N supervision steps."""
+
+    solved: np.ndarray
+    """(M, N) bool: every labelled cell right."""
+    cells_right: np.ndarray
+    """(M, N) int32."""
+    cells: np.ndarray
+    """(M,) int32: labelled cells."""
+    q_halt: np.ndarray
+    """(M, N) float32 halting logits."""
+    ratings: np.ndarray
+    """(M,) int32: guesses a simple solver needs; -1 where the folder has none."""
+
+    @property
+    def halt_step(self) -> np.ndarray:
+        """(M,) int32, from 1: the first step whose halting logit is above zero, else N."""
+        wants = self.q_halt > 0
+        return np.where(wants.any(1), wants.argmax(1), wants.shape[1] - 1).astype(np.int32) + 1
+
+    def summary(self) -> dict[str, Any]:
+        """Counts, rates and 95 % intervals: after each step, under the halting rule, by difficulty."""
+        steps = self.solved.shape[1]
+        at_halt = self.solved[np.arange(len(self.solved)), self.halt_step - 1]
+        return {
+            "final": {**_proportion(self.solved[:, -1]), **self._cell_rate(steps)},
+            "by_step": [
+                {"supervision_step": n + 1, **_proportion(self.solved[:, n]), **self._cell_rate(n + 1)}
+                for n in range(steps)
+            ],
+            "halting_rule": {
+                **_proportion(at_halt),
+                "mean_steps": float(self.halt_step.mean()),
+                "steps_histogram": np.bincount(self.halt_step, minlength=steps + 1)[1:].tolist(),
+            },
+            "by_rating": [
+                {"ratings": label, **_proportion(self.solved[inside, -1])} for label, inside in self._bands()
+            ],
+        }
+
+    def _cell_rate(self, step: int) -> dict[str, Any]:
+        right, total = int(self.cells_right[:, step - 1].sum()), int(self.cells.sum())
+        return {"cells_right": right, "cells": total, "cell_rate": right / total}
+
+    def _bands(self) -> list[tuple[str, np.ndarray]]:
+        """Difficulty bands: no guess, then powers of four, as far as the puzzles reach."""
+        edges = [0, 1, 4, 16, 64, 256]
+        uppers = [*[edge - 1 for edge in edges[1:]], None]
+        bands = []
+        for low, high in zip(edges, uppers, strict=True):
+            inside = (self.ratings >= low) & (self.ratings <= (high if high is not None else np.inf))
+            if inside.any():
+                label = f"{low}+" if high is None else str(low) if low == high else f"{low}-{high}"
+                bands.append((label, inside))
+        if (self.ratings < 0).any():
+            bands.append(("unrated", self.ratings < 0))
+        return bands
+
+
+def _proportion(solved: np.ndarray) -> dict[str, Any]:
+    right, total = int(solved.sum()), len(solved)
+    bounds = interval(right, total)
+    assert bounds is not None, "a band or a split without puzzles is left out before"
+    return {"solved": right, "puzzles": total, "exact_rate": right / total, "interval_95": list(bounds)}

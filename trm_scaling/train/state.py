@@ -1,0 +1,84 @@
+"""Everything a run is at one moment: the pytree that a checkpoint holds."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, UInt32
+
+from trm_scaling.config import ArchConfig, RunConfig
+from trm_scaling.model import Carry, empty_carry, init_buffers, init_params
+from trm_scaling.model.forward import PUZZLE_EMB
+from trm_scaling.optim import LossScale, init_optimizer
+
+Params = dict[str, Any]
+
+INIT, EXPLORE = 0, 1
+"""Streams folded into the run's key, so that no two uses of randomness share one."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class TrainState:
+    """A run after `step` steps. Randomness is a function of (key, step), so nothing else need be kept."""
+
+    step: Int[Array, ""]
+    params: Params
+    buffers: Params
+    """The fixed initial states of the recursion."""
+    ema: Params | None
+    """Average of the network's parameters (and of the puzzle embeddings, if the configuration says so)."""
+    optimizer: Any
+    carry: Carry
+    loss_scale: LossScale | None
+    """Only in float16."""
+    key: UInt32[Array, " 2"]
+    """The run's seed as raw key data."""
+
+
+def network_of(params: Params) -> Params:
+    """`params` without the puzzle embeddings, which have an optimiser of their own."""
+    return {name: leaf for name, leaf in params.items() if name != PUZZLE_EMB}
+
+
+def averaged_part(config: RunConfig, params: Params) -> Params:
+    """The parameters that the moving average covers."""
+    return params if config.ema_puzzle_emb else network_of(params)
+
+
+def init_state(config: RunConfig, vocab_size: int, seq_len: int, num_puzzle_ids: int) -> TrainState:
+    """The state before the first step; a function of `config` and the shapes of its data alone."""
+    arch: ArchConfig = config.arch
+    key = jax.random.key(config.seed)
+    params_key, buffers_key = jax.random.split(jax.random.fold_in(key, INIT))
+    params = init_params(params_key, arch, vocab_size, seq_len, num_puzzle_ids)
+    state = TrainState(
+        step=jnp.int32(0),
+        params=params,
+        buffers=init_buffers(buffers_key, arch),
+        ema=averaged_part(config, params) if config.ema else None,
+        optimizer=init_optimizer(config.optimizer, network_of(params)),
+        carry=empty_carry(arch, config.global_batch_size, seq_len),
+        loss_scale=LossScale.first() if arch.forward_dtype == "float16" else None,
+        key=jax.random.key_data(key),
+    )
+    # Leaves share buffers here (the average and the parameters, all zeros), and the step, which
+    # donates its state, cannot donate one buffer twice.
+    return jax.tree.map(jnp.copy, state)
+
+
+def evaluation_params(params: Params, ema: Params | None) -> Params:
+    """The weights to answer with: the current ones, with the moving average (if given) laid over them."""
+    return params if ema is None else {**params, **ema}
+
+
+def state_digest(state: TrainState) -> str:
+    """SHA-256 of every parameter, average and buffer: equal digests are equal weights, bit for bit."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path((state.params, state.ema, state.buffers)):
+        digest.update(jax.tree_util.keystr(path).encode())
+        digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()

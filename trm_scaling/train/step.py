@@ -1,0 +1,207 @@
+"""One training step, pure: (state, hyper, batch) -> (state, metrics).
+
+Shapes: B batch, L positions, C cells, D width.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, UInt8
+
+from trm_scaling.config import RunConfig
+from trm_scaling.losses import Losses, softmax_cross_entropy, stablemax_cross_entropy, trm_losses
+from trm_scaling.losses.trm import CrossEntropy
+from trm_scaling.model import Carry, begin, forward, halt
+from trm_scaling.model.forward import PUZZLE_EMB
+from trm_scaling.optim import Hyper, learning_rate_factor, update_ema, update_params, update_puzzle_emb
+from trm_scaling.optim.loss_scale import all_finite
+from trm_scaling.train.state import EXPLORE, TrainState, averaged_part, network_of
+
+Metrics = dict[str, Float[Array, ""]]
+Params = dict[str, Any]
+
+
+class Batch(NamedTuple):
+    """Puzzles offered to the slots, already augmented."""
+
+    inputs: UInt8[Array, "B C"]
+    labels: UInt8[Array, "B C"]
+    puzzle_ids: Int[Array, " B"]
+
+
+class Answer(NamedTuple):
+    """What the forward pass of a (micro-)batch leaves behind."""
+
+    z_H: Float[Array, "L B D"]
+    z_L: Float[Array, "L B D"]
+    q_halt: Float[Array, " B"]
+    losses: Losses
+
+
+def cross_entropy_of(config: RunConfig) -> CrossEntropy:
+    """The cell loss that `arch.loss` names."""
+    match config.arch.loss:
+        case "stablemax_cross_entropy":
+            return stablemax_cross_entropy
+        case "softmax_cross_entropy":
+            return softmax_cross_entropy
+
+
+def train_step(
+    config: RunConfig, state: TrainState, hyper: Hyper, batch: Batch
+) -> tuple[TrainState, Metrics]:
+    """Fill halted slots, one supervision step with its gradient, update, decide who halts."""
+    step = state.step + 1
+    carry = begin(state.carry, state.buffers, *batch)
+    scale = jnp.float32(1.0) if state.loss_scale is None else state.loss_scale.scale
+    grads, answer = batch_gradients(config, state.params, carry, scale)
+
+    lr_factor = learning_rate_factor(step, hyper)
+    network, optimizer = update_params(
+        config.optimizer, network_of(state.params), network_of(grads), state.optimizer, hyper, lr_factor
+    )
+    params = dict(network)
+    if PUZZLE_EMB in state.params:
+        rows = state.params[PUZZLE_EMB]
+        seen = jnp.zeros(rows.shape[0], jnp.bool_).at[carry.puzzle_ids].set(True)
+        params[PUZZLE_EMB] = update_puzzle_emb(rows, grads[PUZZLE_EMB], seen, hyper, lr_factor)
+
+    ema = state.ema
+    if ema is not None:
+        ema = update_ema(ema, averaged_part(config, params), hyper.ema_rate)
+
+    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), EXPLORE)
+    steps = carry.steps + 1
+    halted = halt(
+        jax.random.fold_in(key, step),
+        steps,
+        answer.q_halt,
+        hyper.halt_exploration_prob,
+        config.arch.halt_max_steps,
+    )
+    new = dataclasses.replace(
+        state,
+        step=step,
+        params=params,
+        ema=ema,
+        optimizer=optimizer,
+        carry=dataclasses.replace(carry, z_H=answer.z_H, z_L=answer.z_L, steps=steps, halted=halted),
+    )
+    if state.loss_scale is not None:
+        new = _skip_overflow(state, new, all_finite(grads))
+    return new, _metrics(answer, steps, halted, grads, hyper, lr_factor, new)
+
+
+def batch_gradients(
+    config: RunConfig, params: Params, carry: Carry, scale: Float[Array, ""]
+) -> tuple[Params, Answer]:
+    """Gradients of the summed loss over the global batch size, and the answers of the whole batch.
+
+    With `system.micro_batches` > 1 the batch is worked through in slices, one after another, and
+    the gradients added. A slice takes every M-th slot, so that it spreads over all devices.
+    `scale` multiplies the loss before differentiation (float16) and is divided out again.
+    """
+
+    def loss(params: Params, carry: Carry) -> tuple[Float[Array, ""], Answer]:
+        out = forward(
+            config.arch,
+            params,
+            carry.z_H,
+            carry.z_L,
+            carry.inputs,
+            carry.puzzle_ids,
+            unroll=config.system.unroll,
+            remat=config.system.remat,
+        )
+        losses = trm_losses(out.logits, out.q_halt, carry.labels, cross_entropy_of(config))
+        states = jax.lax.stop_gradient((out.z_H, out.z_L))
+        return losses.total * (scale / config.global_batch_size), Answer(*states, out.q_halt, losses)
+
+    gradients = jax.grad(loss, has_aux=True)
+    if config.system.micro_batches == 1:
+        grads, answer = gradients(params, carry)
+    else:
+        zeros = jax.tree.map(jnp.zeros_like, params)
+
+        def add(total: Params, part: Carry) -> tuple[Params, Answer]:
+            grads, answer = gradients(params, part)
+            return jax.tree.map(jnp.add, total, grads), answer
+
+        grads, answers = jax.lax.scan(add, zeros, _split(carry, config.system.micro_batches))
+        answer = jax.tree.map(_join, answers)
+    return jax.tree.map(lambda leaf: leaf / scale, grads), answer
+
+
+def _batch_axis(leaf: Array) -> int:
+    """States are (L, B, D); everything else begins with B."""
+    return 1 if leaf.ndim == 3 else 0
+
+
+def _split(carry: Carry, parts: int) -> Carry:
+    """Each leaf's batch axis B as (B / parts, parts), the parts moved to the front."""
+
+    def split(leaf: Array) -> Array:
+        axis = _batch_axis(leaf)
+        shape = (*leaf.shape[:axis], leaf.shape[axis] // parts, parts, *leaf.shape[axis + 1 :])
+        return jnp.moveaxis(leaf.reshape(shape), axis + 1, 0)
+
+    return jax.tree.map(split, carry)
+
+
+def _join(leaf: Array) -> Array:
+    """The inverse of `_split` for one leaf."""
+    axis = 1 if leaf.ndim == 4 else 0
+    moved = jnp.moveaxis(leaf, 0, axis + 1)
+    return moved.reshape(*moved.shape[:axis], -1, *moved.shape[axis + 2 :])
+
+
+def _skip_overflow(old: TrainState, new: TrainState, finite: Array) -> TrainState:
+    """float16: a step whose gradients overflowed changes no parameter, moment or average."""
+    assert old.loss_scale is not None
+
+    def keep(name: str) -> Any:
+        return jax.tree.map(
+            lambda after, before: jnp.where(finite, after, before), getattr(new, name), getattr(old, name)
+        )
+
+    kept = {name: keep(name) for name in ("params", "optimizer", "ema")}
+    return dataclasses.replace(new, **kept, loss_scale=old.loss_scale.adjusted(finite))
+
+
+def _metrics(
+    answer: Answer,
+    steps: Int[Array, " B"],
+    halted: Array,
+    grads: Params,
+    hyper: Hyper,
+    lr_factor: Float[Array, ""],
+    new: TrainState,
+) -> Metrics:
+    """Means over the batch, or (after `finished_`) over the slots that halted in this step."""
+    losses = answer.losses
+    finished = halted & losses.counted
+    share = finished.astype(jnp.float32) / jnp.maximum(jnp.sum(finished), 1).astype(jnp.float32)
+
+    def over_finished(values: Array) -> Float[Array, ""]:
+        # NaN where nobody halted: missing, not zero. The record drops it.
+        return jnp.where(jnp.any(finished), jnp.sum(values.astype(jnp.float32) * share), jnp.nan)
+
+    squares = [jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(network_of(grads))]
+    metrics = {
+        "train/loss": losses.total / answer.q_halt.shape[0],
+        "train/cell_loss": jnp.mean(losses.cells),
+        "train/halt_loss": jnp.mean(losses.halting),
+        "train/finished_rate": jnp.mean(finished.astype(jnp.float32)),
+        "train/finished_cell_rate": over_finished(losses.accuracy),
+        "train/finished_exact_rate": over_finished(losses.solved),
+        "train/finished_halt_right_rate": over_finished((answer.q_halt >= 0) == losses.solved),
+        "train/finished_steps": over_finished(steps),
+        "train/grad_norm": jnp.sqrt(jnp.sum(jnp.stack(squares))),
+        "train/lr": hyper.lr * lr_factor,
+        "train/halt_exploration_prob": hyper.halt_exploration_prob,
+    }
+    if new.loss_scale is not None:
+        metrics["train/loss_scale"] = new.loss_scale.scale
+    return metrics

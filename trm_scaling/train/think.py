@@ -1,0 +1,37 @@
+"""One puzzle, thought about aloud. Shapes: N supervision steps, C cells."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from trm_scaling.config import RunConfig
+from trm_scaling.train.evaluate import answer_steps
+from trm_scaling.train.weights import Weights
+
+
+class Thoughts(NamedTuple):
+    """What a run answers after each supervision step."""
+
+    predictions: np.ndarray
+    """(N, C) uint8 tokens."""
+    halt_probability: np.ndarray
+    """(N,) float64: the halting head's belief that the answer is right."""
+
+
+def think(config: RunConfig, weights: Weights, inputs: np.ndarray, steps: int) -> Thoughts:
+    """Work on one puzzle, `inputs` (C,) uint8 tokens, for `steps` supervision steps.
+
+    Uses the moving average of the weights where the run keeps one.
+    """
+    answers = jax.jit(answer_steps, static_argnums=(0, 1))(
+        config,
+        steps,
+        weights.answering(averaged=weights.ema is not None),
+        weights.buffers,
+        jnp.asarray(inputs)[None],
+        jnp.zeros(1, jnp.int32),
+    )
+    logits = np.asarray(answers.q_halt[:, 0], np.float64)
+    return Thoughts(np.asarray(answers.predictions[:, 0]), 1 / (1 + np.exp(-logits)))

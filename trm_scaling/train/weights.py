@@ -1,0 +1,56 @@
+"""The part of a run that answers puzzles: parameters, their average, the initial states."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+
+from trm_scaling.checkpoint import CheckpointReader
+from trm_scaling.config import RunConfig
+from trm_scaling.errors import UserError
+from trm_scaling.io.run_folder import RunFolder
+from trm_scaling.train.state import Params, TrainState, evaluation_params, init_state
+
+Which = Literal["best", "last"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Weights:
+    """Named as in `TrainState`, so that they can be read out of any checkpoint without the rest."""
+
+    params: Params
+    ema: Params | None
+    buffers: Params
+
+    def answering(self, averaged: bool) -> Params:
+        """The parameters to answer with. Raises UserError when an average is asked for and none was kept."""
+        if averaged and self.ema is None:
+            raise UserError("this run keeps no moving average (ema=false): ask for its current weights")
+        return evaluation_params(self.params, self.ema if averaged else None)
+
+
+def weights_of(state: TrainState) -> Weights:
+    """The weights in a training state."""
+    return Weights(state.params, state.ema, state.buffers)
+
+
+def weights_like(config: RunConfig, num_puzzle_ids: int = 1) -> Weights:
+    """Shapes and dtypes of the weights of `config`; computes nothing."""
+    vocab, cells = config.data.vocab_size, config.data.seq_len
+    return jax.eval_shape(lambda: weights_of(init_state(config, vocab, cells, num_puzzle_ids)))
+
+
+def load_weights(folder: RunFolder, config: RunConfig, which: Which) -> tuple[Weights, int]:
+    """The weights of a run and the step they were taken at: best on validation, or the newest.
+
+    Works while the run is still training. Raises UserError when there is no usable checkpoint.
+    """
+    reader = CheckpointReader(folder.checkpoints)
+    step = reader.best_step() if which == "best" else reader.latest_step()
+    if step is None:
+        step = reader.latest_step()
+    if step is None:
+        raise UserError(f"{folder.path} has no checkpoint yet: train it first with `trm run {config.name}`")
+    weights, _ = reader.restore_part(step, like=weights_like(config))
+    return weights, step

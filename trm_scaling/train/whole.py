@@ -1,0 +1,102 @@
+"""A whole run: dataset, training, the test split. The caller records what was measured."""
+
+import io
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import jax
+import numpy as np
+
+from trm_scaling.config import RunConfig
+from trm_scaling.errors import UserError
+from trm_scaling.io.atomic import write_bytes
+from trm_scaling.io.run_folder import RunFolder
+from trm_scaling.puzzles.build import ensure_dataset
+from trm_scaling.puzzles.dataset import Dataset
+from trm_scaling.train.final import WeightScores, outcome_arrays, score_test_split
+from trm_scaling.train.interrupt import stop_on_signals
+from trm_scaling.train.loop import Reporter, train
+from trm_scaling.train.state import state_digest
+
+
+class RunReporter(Reporter, Protocol):
+    """A `Reporter` that is told of the dataset's building too."""
+
+    def building(self, phase: str, done: int, total: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What was measured of a run that went to its end."""
+
+    steps: int
+    best_step: int
+    scores: list[WeightScores]
+    """The headline first."""
+    seconds: dict[str, float]
+    """By purpose: compile, train, evaluate, checkpoint."""
+    vocab_size: int
+    seq_len: int
+    num_puzzle_ids: int
+    data_fingerprint: str
+    weights_sha256: str
+    device_kind: str
+    device_count: int
+    peak_memory_bytes: int
+    peak_memory_of: Literal["device", "process"]
+
+
+def device_kinds() -> list[str]:
+    """JAX's words for the devices of this process."""
+    return [device.device_kind for device in jax.devices()]
+
+
+def train_and_test(config: RunConfig, folder: RunFolder, data_root: Path, reporter: RunReporter) -> Finished:
+    """Train `config` in `folder` from where it stands, test it, and write `test_outcomes.npz`.
+
+    Raises what `ensure_dataset` and `train` raise, and UserError for a dataset of other boards.
+    """
+    dataset = ensure_dataset(config.data, data_root, reporter.building)
+    _check_boards(dataset, config)
+    with stop_on_signals() as stop:
+        trained = train(config, dataset, folder, reporter, stop)
+    reporter.note(f"testing on {len(dataset.test):,} puzzles")
+    scores, outcomes = score_test_split(config, dataset, trained)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **outcome_arrays(outcomes, dataset.fingerprint))  # type: ignore[arg-type]
+    write_bytes(folder.test_outcomes, buffer.getvalue())
+
+    device = jax.devices()[0]
+    on_device = (device.memory_stats() or {}).get("peak_bytes_in_use")
+    # ru_maxrss is in kilobytes on Linux.
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Finished(
+        steps=trained.schedule.total_steps,
+        best_step=trained.best_step,
+        scores=scores,
+        seconds=trained.clock.spent(),
+        vocab_size=dataset.vocab_size,
+        seq_len=dataset.seq_len,
+        num_puzzle_ids=dataset.num_puzzle_identifiers,
+        data_fingerprint=dataset.fingerprint,
+        weights_sha256=state_digest(trained.state),
+        device_kind=device.device_kind,
+        device_count=1,
+        peak_memory_bytes=on_device or resident,
+        peak_memory_of="device" if on_device else "process",
+    )
+
+
+def _check_boards(dataset: Dataset, config: RunConfig) -> None:
+    data = config.data
+    if (dataset.box_rows, dataset.box_cols) != (data.box_rows, data.box_cols):
+        raise UserError(
+            f"{dataset.path} holds boards of {dataset.box_rows}x{dataset.box_cols} boxes, but data.box_rows="
+            f"{data.box_rows} and data.box_cols={data.box_cols}; set both to the dataset's"
+        )
+    if len(dataset.val) == 0:
+        raise UserError(
+            f"{dataset.path} has no validation puzzles to choose a checkpoint by; build it with --val-size"
+        )
