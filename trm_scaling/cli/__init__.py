@@ -1,10 +1,13 @@
 """The command line, one verb a file. A verb imports what it needs when it runs, so `--help` is instant."""
 
 import sys
+import warnings
+from typing import TextIO
 
 
 def main() -> None:
     """`trm`. A UserError becomes one message on standard error and its exit status, without a traceback."""
+    warnings.showwarning = _show_in_one_line
     from trm_scaling.cli.app import app
     from trm_scaling.errors import UserError
 
@@ -16,3 +19,15 @@ def main() -> None:
     except KeyboardInterrupt:
         print("stopped at once; the same command resumes from the last checkpoint", file=sys.stderr)
         sys.exit(130)
+
+
+def _show_in_one_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """What Python shows of a warning beside its text, a line of source, means nothing to a user."""
+    print(f"warning: {message}", file=file or sys.stderr)

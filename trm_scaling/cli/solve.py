@@ -1,6 +1,7 @@
 """`trm solve`: watch a trained run solve one puzzle, supervision step by supervision step."""
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +15,7 @@ Solve one puzzle with a trained run and show the board after each supervision st
 Examples:
   trm solve baseline --profile smoke
   trm solve baseline --profile laptop test:17
-  trm solve baseline --profile smoke "1... ..3. .4.. ...2" --steps 16
+  trm solve baseline --profile smoke "1... ..3. .4.. ...2" --steps 16 --save solved.svg
 """
 
 
@@ -30,6 +31,7 @@ def solve(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Supervision steps.", show_default="arch.halt_max_steps")
     ] = None,
+    save: Annotated[Path | None, typer.Option(help="Also write the boards as an SVG picture.")] = None,
     delay: Annotated[float, typer.Option(min=0, help="Seconds between two boards on a terminal.")] = 0.4,
     profile: Profile = None,
     study: StudyFolder = None,
@@ -37,6 +39,7 @@ def solve(
     import sys
 
     from trm_scaling.cli.boards import choose_puzzle, frames
+    from trm_scaling.cli.picture import save_picture
     from trm_scaling.config.compose import load
     from trm_scaling.io.study import find_study
     from trm_scaling.run.compilation import configure_jax
@@ -56,3 +59,6 @@ def solve(
     for frame in frames(chosen, thoughts):
         typer.echo(frame)
         time.sleep(pause)
+    if save is not None:
+        save_picture(save, chosen, thoughts)
+        typer.echo(f"wrote {save}")

@@ -48,6 +48,12 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files of writers that died in `folder`, where nobody may be writing now."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink()
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames and removals inside `folder` survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

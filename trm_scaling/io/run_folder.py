@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from trm_scaling.errors import UserError
-from trm_scaling.io.atomic import write_json, write_text
+from trm_scaling.io.atomic import remove_leftovers, write_json, write_text
 from trm_scaling.io.explain import os_errors_explained
 from trm_scaling.io.provenance import Provenance
 
@@ -99,9 +99,10 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Hold the run for this process: no two processes train one run.
 
-        The folder is made if need be. The system drops the lock when the process dies, however
-        it dies, so a lock file that lies about means nothing by itself. Raises `UserError`
-        naming the holder when the run is taken.
+        The folder is made if need be, and what a holder that died left half written in it is
+        deleted. The system drops the lock when the process dies, however it dies, so a lock file
+        that lies about means nothing by itself. Raises `UserError` naming the holder when the run
+        is taken.
         """
         path = self.path / "lock"
         with os_errors_explained(path, "lock"):
@@ -117,7 +118,9 @@ class RunFolder:
                     "or start this run with another seed or study."
                 ) from error
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            with os_errors_explained(path, "lock"):
+                os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            remove_leftovers(self.path)
             yield
         finally:
             # Closing releases the lock. The file stays: removing it would let a third process

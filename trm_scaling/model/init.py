@@ -35,7 +35,7 @@ def init_params(key: Array, arch: ArchConfig, vocab_size: int, seq_len: int, num
     params: Params = {
         "embed_tokens": truncated_normal(next(names), (vocab_size, width), width**-0.5),
         "lm_head": linear(width, vocab_size),
-        "q_head": {"weight": jnp.zeros((width, 2)), "bias": jnp.full((2,), HALT_BIAS)},
+        "q_head": {"weight": jnp.zeros((width, 2)), "bias": jnp.full((2,), HALT_BIAS, jnp.float32)},
         "layers": [{**mixing(), "mlp": swiglu(width)} for _ in range(arch.L_layers)],
     }
     if arch.pos_encodings == "learned":

@@ -4,9 +4,11 @@ Its linear weights are (out, in) where ours are (in, out); nothing else is rearr
 trip is exact. The public code keeps the recursion's numbers (L_cycles, H_cycles) outside the file.
 """
 
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
@@ -105,7 +107,10 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     try:
         match path.suffix:
             case ".npz":
-                with np.load(path, allow_pickle=False) as archive:
+                if not is_zipfile(path):
+                    raise ValueError("it is no archive")
+                # Opened here, since numpy leaves a file open that it fails to read.
+                with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                     return {name: np.asarray(archive[name], np.float32) for name in archive.files}
             case ".safetensors":
                 from safetensors.flax import load_file
@@ -119,10 +124,12 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
         OSError,
         ValueError,
         EOFError,
-        KeyError,
+        LookupError,
         ArithmeticError,
+        RuntimeError,  # zipfile: a compression it does not know, or a password
+        zlib.error,
         _safetensors_error(),
-        _zip_error(),
+        BadZipFile,
     ) as error:
         raise UserError(f"{path} cannot be read as {path.suffix or 'a PyTorch file'}: {error}") from None
 
@@ -171,12 +178,6 @@ def _safetensors_error() -> type[Exception]:
     from safetensors import SafetensorError
 
     return SafetensorError
-
-
-def _zip_error() -> type[Exception]:
-    from zipfile import BadZipFile
-
-    return BadZipFile
 
 
 def _copied(tree: Any) -> Any:

@@ -58,6 +58,7 @@ def execute(run: Run, reporter: "RunReporter") -> RunRecord:
     """
     folder = run.folder
     if folder.finished:
+        _refuse_another(folder, run.config)
         reporter.note(f"{folder.path} is finished already; nothing to train")
         return read_record(folder.result)
     with folder.lock():
@@ -84,7 +85,13 @@ def _to_the_end(run: Run, folder: RunFolder, reporter: "RunReporter") -> RunReco
 
 
 def _claim(folder: RunFolder, config: RunConfig) -> None:
-    """Write the configuration before anything else; refuse a folder that holds another one."""
+    """Write the configuration before anything else."""
+    _refuse_another(folder, config)
+    write_text(folder.config, dump(config))
+
+
+def _refuse_another(folder: RunFolder, config: RunConfig) -> None:
+    """Raise UserError when `folder` holds a run of another configuration, edited or misplaced."""
     if folder.config.exists():
         found, wanted = science(load(folder.config)), science(config)
         if found != wanted:
@@ -93,7 +100,6 @@ def _claim(folder: RunFolder, config: RunConfig) -> None:
                 f"{folder.path} holds a run of another configuration (it differs in {', '.join(differing)}); "
                 "move the folder away, or run with the configuration it holds"
             )
-    write_text(folder.config, dump(config))
 
 
 def _record_failure(folder: RunFolder, error: BaseException) -> None:

@@ -119,7 +119,7 @@ def train(
             elif due or stop:
                 save(None)
                 rate.restart(step)
-            if stop and step < schedule.total_steps:
+            if stop:
                 store.wait()
                 raise Interrupted(
                     f"stopped by {stop.signal.name if stop.signal else 'request'} after step {step} of "

@@ -1,0 +1,88 @@
+"""FLOPs by arithmetic: the published figures, and XLA's own count of programs without loops."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from trm_scaling.config import ArchConfig, DataConfig, RunConfig, SystemConfig
+from trm_scaling.counting import flops_per_puzzle_step, inference_flops, peak_flops
+from trm_scaling.counting.flops import layer_flops
+from trm_scaling.model import empty_carry, forward, init_params
+from trm_scaling.train.step import batch_gradients
+
+VOCAB, CELLS = 11, 81
+
+
+def test_the_published_baseline() -> None:
+    arch = ArchConfig()
+    assert layer_flops(arch, CELLS) / 1e9 == pytest.approx(0.61, abs=0.005)
+    assert inference_flops(arch, VOCAB, CELLS, steps=1) / 1e9 == pytest.approx(25.6, abs=0.05)
+    assert flops_per_puzzle_step(arch, VOCAB, CELLS) / 1e9 == pytest.approx(42.7, abs=0.05)
+
+
+def test_answering_costs_in_proportion_to_the_steps() -> None:
+    arch = ArchConfig()
+    assert inference_flops(arch, VOCAB, CELLS, 16) == 16 * inference_flops(arch, VOCAB, CELLS, 1)
+
+
+# Sizes at which matrix products dwarf what is elementwise (a SwiGLU's hidden unit costs 6 x 97 against
+# a handful), a batch of one, and no loop whose body XLA would count once.
+ARCHS = {
+    "mlp_t": ArchConfig(L_layers=1, L_cycles=2, H_cycles=2, hidden_size=128, puzzle_emb_ndim=128),
+    "attention": ArchConfig(
+        L_layers=1,
+        L_cycles=1,
+        H_cycles=3,
+        hidden_size=256,
+        num_heads=2,
+        mlp_t=False,
+        pos_encodings="rope",
+        puzzle_emb_ndim=256,
+    ),
+}
+
+
+def counted_by_xla(function: Any, *arguments: Any) -> float:
+    return jax.jit(function).lower(*arguments).compile().cost_analysis()["flops"]
+
+
+@pytest.mark.parametrize("name", ARCHS)
+def test_xla_counts_the_same(name: str) -> None:
+    arch = ARCHS[name].model_copy(update={"forward_dtype": "float32"})
+    config = RunConfig(arch=arch, data=DataConfig(), global_batch_size=1, system=SystemConfig(unroll=True))
+    params = jax.eval_shape(lambda: init_params(jax.random.key(0), arch, VOCAB, CELLS, 1))
+    carry = jax.eval_shape(lambda: empty_carry(arch, 1, CELLS))
+
+    answering = counted_by_xla(
+        lambda params, z_H, z_L, inputs, ids: forward(arch, params, z_H, z_L, inputs, ids),
+        *(params, carry.z_H, carry.z_L, carry.inputs, carry.puzzle_ids),
+    )
+    assert answering == pytest.approx(inference_flops(arch, VOCAB, CELLS, 1), rel=0.02)
+
+    training = counted_by_xla(
+        lambda params, carry, scale: batch_gradients(config, params, carry, scale),
+        *(params, carry, jax.eval_shape(lambda: jnp.float32(1))),
+    )
+    assert training == pytest.approx(flops_per_puzzle_step(arch, VOCAB, CELLS), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("kind", "teraflops"),
+    [
+        ("TPU v4", 275),
+        ("TPU v5 lite", 197),
+        ("TPU v5p", 459),
+        ("TPU v6 lite", 918),
+        ("NVIDIA H100 80GB HBM3", 989),
+        ("NVIDIA A100-SXM4-40GB", 312),
+    ],
+)
+def test_the_peak_of_a_device_is_found_by_its_name(kind: str, teraflops: float) -> None:
+    assert peak_flops(kind) == teraflops * 1e12
+
+
+@pytest.mark.parametrize("kind", ["cpu", "NVIDIA GeForce RTX 5090", ""])
+def test_an_unknown_peak_is_missing(kind: str) -> None:
+    assert peak_flops(kind) is None

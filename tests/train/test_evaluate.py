@@ -1,0 +1,137 @@
+"""Evaluation: what it counts, in batches of any size, for any number of steps."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.train.tiny import C, config_of, split_of, state_of
+from trm_scaling.config import RunConfig
+from trm_scaling.model import forward
+from trm_scaling.puzzles.dataset import Split
+from trm_scaling.train.evaluate import Evaluator
+from trm_scaling.train.outcomes import Outcomes
+from trm_scaling.train.state import TrainState
+from trm_scaling.train.think import think
+from trm_scaling.train.weights import weights_of
+
+PUZZLES = 7
+CONFIG = config_of(system={"eval_batch_size": PUZZLES})
+
+
+def restless(state: TrainState) -> TrainState:
+    """A state whose answers and halting logits differ from puzzle to puzzle and step to step."""
+    params = {**state.params, "lm_head": 20 * state.params["lm_head"]}
+    params["q_head"] = {"weight": jax.random.normal(jax.random.key(5), (16, 2)), "bias": jnp.zeros(2)}
+    return dataclasses.replace(state, params=params)
+
+
+STATE = restless(state_of(CONFIG))
+
+
+def by_hand(config: RunConfig, split: Split, steps: int) -> dict[str, np.ndarray]:
+    """Every puzzle alone, a step at a time."""
+    found: dict[str, list[Any]] = {"predictions": [], "q_halt": []}
+    step = jax.jit(forward, static_argnums=0, static_argnames="unroll")
+    for inputs in split.inputs:
+        length = config.arch.prefix_len + C
+        z_H, z_L = (jnp.tile(STATE.buffers[name], (length, 1, 1)) for name in ("H_init", "L_init"))
+        predictions, q_halt = [], []
+        for _ in range(steps):
+            out = step(
+                config.arch, STATE.params, z_H, z_L, jnp.asarray(inputs[None]), jnp.zeros(1, jnp.int32), unroll=False
+            )
+            z_H, z_L = out.z_H, out.z_L
+            predictions.append(np.argmax(out.logits[0], -1))
+            q_halt.append(out.q_halt[0])
+        found["predictions"].append(predictions)
+        found["q_halt"].append(q_halt)
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def labelled(predictions: np.ndarray, **fields: Any) -> Split:
+    """The split whose solutions are what the model answers last, so that some are solved."""
+    return dataclasses.replace(split_of(PUZZLES), labels=predictions[:, -1].astype(np.uint8), **fields)
+
+
+EXPECTED = by_hand(CONFIG, split_of(PUZZLES), steps=3)
+SPLIT = labelled(np.maximum(EXPECTED["predictions"], 1))
+
+
+def evaluate(
+    batch: int = PUZZLES, steps: int | None = None, split: Split = SPLIT, limit: int | None = None
+) -> Outcomes:
+    config = config_of(system={"eval_batch_size": batch})
+    return Evaluator(config, steps)(STATE.params, STATE.buffers, split, limit)
+
+
+def assert_equal(one: Outcomes, other: Outcomes) -> None:
+    for field in dataclasses.fields(Outcomes):
+        ours, theirs = getattr(one, field.name), getattr(other, field.name)
+        assert ours.dtype == theirs.dtype
+        if field.name == "q_halt":
+            np.testing.assert_allclose(ours, theirs, atol=1e-4)
+        else:
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_an_evaluation_is_a_loop_over_puzzles_and_steps() -> None:
+    outcomes = evaluate()
+    right = EXPECTED["predictions"] == SPLIT.labels[:, None]
+    np.testing.assert_array_equal(outcomes.cells_right, right.sum(-1))
+    np.testing.assert_array_equal(outcomes.solved, right.all(-1))
+    np.testing.assert_allclose(outcomes.q_halt, EXPECTED["q_halt"], atol=1e-4)
+    np.testing.assert_array_equal(outcomes.cells, [C] * PUZZLES)
+    np.testing.assert_array_equal(outcomes.ratings, [-1] * PUZZLES)
+    assert outcomes.solved[:, -1].sum() > outcomes.solved[:, 0].sum(), "the comparison tells steps apart"
+
+
+@pytest.mark.parametrize("batch", [1, 3, 4, 100])
+def test_the_batch_size_does_not_show(batch: int) -> None:
+    assert_equal(evaluate(batch), evaluate())
+
+
+def test_every_puzzle_counts_once_and_padding_never() -> None:
+    padded = evaluate(batch=5)  # 5 + 2, and 3 rows of padding
+    assert padded.solved.shape == padded.q_halt.shape == padded.cells_right.shape == (PUZZLES, 3)
+    assert padded.summary()["final"]["puzzles"] == PUZZLES
+    assert padded.summary()["final"]["cells"] == PUZZLES * C
+
+
+def test_the_number_of_steps_is_the_configurations_or_the_one_asked_for() -> None:
+    three, two, five = evaluate(), evaluate(steps=2), evaluate(steps=5)
+    assert (three.solved.shape[1], two.solved.shape[1], five.solved.shape[1]) == (3, 2, 5)
+    np.testing.assert_array_equal(two.cells_right, three.cells_right[:, :2])
+    np.testing.assert_array_equal(five.cells_right[:, :3], three.cells_right)
+
+
+def test_a_limit_takes_the_first_puzzles() -> None:
+    ratings = np.arange(PUZZLES, dtype=np.int32)
+    split = dataclasses.replace(SPLIT, ratings=ratings)
+    whole, few = evaluate(split=split), evaluate(split=split, limit=3, batch=2)
+    np.testing.assert_array_equal(few.solved, whole.solved[:3])
+    np.testing.assert_array_equal(few.ratings, ratings[:3])
+    assert len(evaluate(split=split, limit=100).solved) == PUZZLES
+
+
+def test_only_labelled_cells_count() -> None:
+    labels = SPLIT.labels.copy()
+    labels[0, :6] = 0
+    labels[1, 1:] = 0
+    outcomes = evaluate(split=dataclasses.replace(SPLIT, labels=labels))
+    np.testing.assert_array_equal(outcomes.cells, [10, 1, *[C] * (PUZZLES - 2)])
+    right = (EXPECTED["predictions"] == labels[:, None]) & (labels[:, None] > 0)
+    np.testing.assert_array_equal(outcomes.cells_right, right.sum(-1))
+    np.testing.assert_array_equal(outcomes.solved, right.sum(-1) == outcomes.cells[:, None])
+
+
+def test_thinking_about_one_puzzle_is_the_same_work() -> None:
+    state = dataclasses.replace(STATE, ema=None)
+    thoughts = think(CONFIG, weights_of(state), SPLIT.inputs[4], steps=3)
+    np.testing.assert_array_equal(thoughts.predictions, EXPECTED["predictions"][4])
+    np.testing.assert_allclose(
+        thoughts.halt_probability, 1 / (1 + np.exp(-EXPECTED["q_halt"][4].astype(np.float64))), atol=1e-4
+    )

@@ -1,0 +1,86 @@
+"""Numbers drawn from an evaluation. M puzzles, N supervision steps."""
+
+import numpy as np
+import pytest
+
+from trm_scaling.puzzles.scoring import interval
+from trm_scaling.train.outcomes import Outcomes
+
+SOLVED = np.array([[0, 1, 1], [0, 0, 1], [1, 0, 0], [0, 0, 0]], bool)
+Q_HALT = np.array([[-1, 2, -3], [-1, -1, -1], [5, 5, 5], [0, 0, 1]], np.float32)
+CELLS = np.array([16, 16, 10, 16], np.int32)
+RIGHT = np.array([[8, 16, 16], [2, 3, 16], [10, 9, 8], [0, 1, 2]], np.int32)
+RATINGS = np.array([0, 3, 4, 300], np.int32)
+OUTCOMES = Outcomes(SOLVED, RIGHT, CELLS, Q_HALT, RATINGS)
+
+
+def rated(ratings: list[int]) -> list[dict[str, object]]:
+    count = len(ratings)
+    solved = np.array([[rating == 0] for rating in ratings])
+    ones = np.ones((count, 1), np.int32)
+    outcomes = Outcomes(solved, ones, ones[:, 0], ones.astype(np.float32), np.array(ratings, np.int32))
+    found = outcomes.summary()["by_rating"]
+    assert isinstance(found, list)
+    return found
+
+
+def test_the_halting_rule_takes_the_first_positive_logit_else_the_last_step() -> None:
+    halt_step = OUTCOMES.halt_step
+    np.testing.assert_array_equal(halt_step, [2, 3, 1, 3])  # a logit of zero is not yet a wish
+    assert halt_step.dtype == np.int32
+
+
+def test_counts_and_rates_at_the_end() -> None:
+    final = OUTCOMES.summary()["final"]
+    assert (final["solved"], final["puzzles"], final["exact_rate"]) == (2, 4, 0.5)
+    assert (final["cells_right"], final["cells"]) == (42, 58)
+    assert final["cell_rate"] == 42 / 58
+    assert final["interval_95"] == pytest.approx(list(interval(2, 4) or ()))
+
+
+def test_every_step_has_its_own_counts() -> None:
+    steps = OUTCOMES.summary()["by_step"]
+    assert [step["supervision_step"] for step in steps] == [1, 2, 3]
+    assert [step["solved"] for step in steps] == [1, 1, 2]
+    assert [step["cells_right"] for step in steps] == [20, 29, 42]
+    assert {step["puzzles"] for step in steps} == {4}
+
+
+def test_under_the_halting_rule_each_puzzle_answers_at_its_own_step() -> None:
+    rule = OUTCOMES.summary()["halting_rule"]
+    assert rule["solved"] == 3  # the third had it right at step 1 and lost it later
+    assert rule["mean_steps"] == 9 / 4
+    assert rule["steps_histogram"] == [1, 1, 2]
+
+
+def test_bands_of_difficulty_hold_every_puzzle_once() -> None:
+    bands = OUTCOMES.summary()["by_rating"]
+    assert [(band["ratings"], band["solved"], band["puzzles"]) for band in bands] == [
+        ("0", 1, 1),
+        ("1-3", 1, 1),
+        ("4-15", 0, 1),
+        ("256+", 0, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rating", "label"),
+    [
+        *((0, "0"), (1, "1-3"), (3, "1-3"), (4, "4-15"), (15, "4-15"), (16, "16-63"), (63, "16-63")),
+        *((64, "64-255"), (255, "64-255"), (256, "256+"), (10**6, "256+"), (-1, "unrated")),
+    ],
+)
+def test_the_edges_of_the_bands(rating: int, label: str) -> None:
+    assert [band["ratings"] for band in rated([rating])] == [label]
+
+
+def test_rated_and_unrated_puzzles_stand_apart() -> None:
+    bands = rated([-1, 0, -1, 0, 2])
+    assert [(band["ratings"], band["puzzles"]) for band in bands] == [("0", 2), ("1-3", 1), ("unrated", 2)]
+
+
+def test_a_summary_is_plain_json() -> None:
+    import json
+
+    summary = OUTCOMES.summary()
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary

@@ -1,0 +1,77 @@
+"""The thinking as one SVG picture: the puzzle, then a board for each supervision step, left to right."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from trm_scaling.cli.boards import Chosen
+    from trm_scaling.train.think import Thoughts
+
+CELL = 26
+GAP = 28
+CAPTION = 44
+GIVEN, RIGHT, WRONG, LINE, PAPER = "#1f2933", "#0b7a53", "#c2410c", "#52606d", "#ffffff"
+"""Green-blue and orange stay apart for colour-blind eyes; wrong answers are struck through besides."""
+
+
+def save_picture(path: Path, chosen: "Chosen", thoughts: "Thoughts") -> None:
+    """Write the picture to `path`, up to the first board that stays solved.
+
+    Raises UserError when the file cannot be written.
+    """
+    from trm_scaling.io.atomic import write_text
+
+    boards = [("the puzzle", chosen.inputs)]
+    for number, (board, belief) in enumerate(
+        zip(thoughts.predictions, thoughts.halt_probability, strict=True), start=1
+    ):
+        wrong = int((board != chosen.labels).sum())
+        verdict = "solved" if wrong == 0 else f"{wrong} wrong"
+        boards.append((f"step {number}: {verdict}, believes {belief:.0%}", board))
+        if (thoughts.predictions[number - 1 :] == chosen.labels).all():
+            break
+    size = CELL * chosen.shape.side
+    step = max(size, 190) + GAP
+    width, height = GAP + step * len(boards), size + CAPTION + GAP
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+        f'height="{height}" role="img" font-family="ui-monospace, Menlo, Consolas, monospace">',
+        f"<title>{escape(chosen.title)}: {len(boards) - 1} supervision steps</title>",
+        f'<rect width="{width}" height="{height}" fill="{PAPER}"/>',
+    ]
+    for index, (caption, board) in enumerate(boards):
+        parts += _board(chosen, board, caption, GAP + index * step)
+    write_text(path, "\n".join([*parts, "</svg>", ""]))
+
+
+def _board(chosen: "Chosen", tokens: "np.ndarray", caption: str, left: int) -> list[str]:
+    shape = chosen.shape
+    size = CELL * shape.side
+    parts = [f'<text x="{left}" y="24" font-size="12" fill="{GIVEN}">{escape(caption)}</text>']
+    for line in range(shape.side + 1):
+        at = line * CELL
+        across, down = (0.6 if line % block else 1.8 for block in (shape.box_rows, shape.box_cols))
+        parts.append(_line(left, CAPTION + at, left + size, CAPTION + at, across))
+        parts.append(_line(left + at, CAPTION, left + at, CAPTION + size, down))
+    for cell, token in enumerate(tokens):
+        if token < 2:
+            continue
+        row, column = divmod(cell, shape.side)
+        given, right = chosen.inputs[cell] > 1, token == chosen.labels[cell]
+        style = (
+            f'fill="{GIVEN}" font-weight="bold"'
+            if given
+            else f'fill="{RIGHT}"'
+            if right
+            else f'fill="{WRONG}" text-decoration="line-through"'
+        )
+        x, y = left + (column + 0.5) * CELL, CAPTION + (row + 0.5) * CELL + 5
+        parts.append(f'<text x="{x}" y="{y}" font-size="15" text-anchor="middle" {style}>{token - 1}</text>')
+    return parts
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, width: float) -> str:
+    return f'<path d="M{x1} {y1}L{x2} {y2}" stroke="{LINE}" stroke-width="{width}"/>'
