@@ -92,11 +92,11 @@ def test_the_puzzle_embedding_follows_the_width() -> None:
 
 
 def test_overrides_lie_on_top_of_profile_and_baseline() -> None:
-    overrides = ["lr=3e-4", "arch.L_cycles=4", "system.micro_batches=2", "+data.minimal=true", "++epochs=300"]
+    overrides = ["lr=3e-4", "arch.L_cycles=4", "system.micro_batches=2", "+data.max_rating=5", "++epochs=300"]
     config = compose(CONFIGS, "baseline", "smoke", overrides)
     plain = compose(CONFIGS, "baseline", "smoke")
     assert (config.lr, config.arch.L_cycles, config.epochs) == (3e-4, 4, 300)
-    assert (config.system.micro_batches, config.data.minimal) == (2, True)
+    assert (config.system.micro_batches, config.data.max_rating) == (2, 5)
     assert config.arch.H_cycles == plain.arch.H_cycles
     assert config.data.train_size == plain.data.train_size
 
@@ -161,14 +161,26 @@ def test_an_impossible_override_says_where_it_came_from() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["lr: [unclosed\n", "lr: ${nothing}\n", "defaults: [no_such_group: x]\n", "arch_typo: {L_cycles: 3}\n"],
+    ("old", "new", "part"),
+    [
+        ("seed: 0", "seed: [unclosed", "baseline"),
+        ("seed: 0", "seed: ${nothing}", "'nothing' not found"),
+        ("arch: trm_baseline", "arch: trm_baselin", "trm_baselin"),
+        ("seed: 0", "sed: 0", "did you mean 'seed'"),
+    ],
     ids=["yaml", "interpolation", "defaults", "key"],
 )
-def test_a_broken_file_of_the_study_is_a_message(study: Path, text: str) -> None:
-    (study / "baseline.yaml").write_text(text)
-    with pytest.raises(UserError, match="baseline under profile paper"):
+def test_a_broken_file_of_the_study_is_a_message(study: Path, old: str, new: str, part: str) -> None:
+    file = study / "baseline.yaml"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    with pytest.raises(UserError, match="baseline under profile paper") as refusal:
         compose(study, "baseline", "paper")
+    assert part in str(refusal.value)
+
+
+def test_a_field_that_no_file_names_can_be_set() -> None:
+    assert compose(CONFIGS, "baseline", "paper", ["arch.rope_theta=100"]).arch.rope_theta == 100
 
 
 @pytest.mark.parametrize("content", [b"lr: [1", b"just words", b"", b"- 1\n", b"\xff\xfe\x00"])

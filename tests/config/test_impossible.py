@@ -61,7 +61,15 @@ POSSIBLE: list[dict[str, Any]] = [
     {"arch": {"puzzle_emb_len": 0, "puzzle_emb_ndim": 1000}},
     {"arch": {"puzzle_emb_len": 0, "puzzle_emb_ndim": 0}},
     {"arch": {"mlp_t": False, "pos_encodings": "rope"}},
-    {"arch": {"mlp_t": False, "pos_encodings": "learned", "hidden_size": 33, "num_heads": 11, "puzzle_emb_ndim": 33}},
+    {
+        "arch": {
+            "mlp_t": False,
+            "pos_encodings": "learned",
+            "hidden_size": 33,
+            "num_heads": 11,
+            "puzzle_emb_ndim": 33,
+        }
+    },
     {"arch": {"mlp_t": True, "num_heads": 7}},
     {"data": {"min_rating": 3, "max_rating": 3}},
     {"data": {"source": "a.csv", "test_source": "b.csv"}},

@@ -12,9 +12,7 @@ from trm_scaling.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "kellen" / "configs"
 
-schedules = st.builds(
-    Schedule, total_steps=st.integers(1, 300), eval_every=st.integers(1, 400)
-)
+schedules = st.builds(Schedule, total_steps=st.integers(1, 300), eval_every=st.integers(1, 400))
 calls = st.integers(1, 50)
 
 
@@ -27,12 +25,14 @@ def stops(schedule: Schedule, steps_per_call: int, start: int = 0) -> list[int]:
     return found[1:]
 
 
-@pytest.mark.parametrize(
-    ("profile", "puzzles", "total", "every"), [("paper", 1000, 8138, 813), ("smoke", 200, 400, 100)]
-)
-def test_the_baselines_steps(profile: str, puzzles: int, total: int, every: int) -> None:
-    schedule = Schedule.of(compose(CONFIGS, "baseline", profile), puzzles)
-    assert schedule == Schedule(total_steps=total, eval_every=every)
+def test_the_baselines_steps() -> None:
+    schedule = Schedule.of(compose(CONFIGS, "baseline", "paper"), 1000)
+    assert schedule == Schedule(total_steps=8138, eval_every=813)
+
+
+def test_steps_are_epochs_of_puzzles_over_the_batch_rounded_down() -> None:
+    config = RunConfig(epochs=10, eval_interval=3, global_batch_size=64)
+    assert Schedule.of(config, 200) == Schedule(total_steps=31, eval_every=9)
 
 
 @given(schedules, calls)

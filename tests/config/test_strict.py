@@ -90,6 +90,6 @@ def test_a_wrong_value_is_shown_with_its_field(values: dict[str, object], parts:
 def test_a_configuration_cannot_be_changed() -> None:
     config = RunConfig()
     with pytest.raises(ValidationError, match="frozen"):
-        config.lr = 1.0
+        config.lr = 1.0  # type: ignore[misc]
     with pytest.raises(ValidationError, match="frozen"):
-        config.arch.L_cycles = 1
+        config.arch.L_cycles = 1  # type: ignore[misc]

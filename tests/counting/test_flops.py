@@ -45,7 +45,9 @@ ARCHS = {
 
 
 def counted_by_xla(function: Any, *arguments: Any) -> float:
-    return jax.jit(function).lower(*arguments).compile().cost_analysis()["flops"]
+    costs = jax.jit(function).lower(*arguments).compile().cost_analysis()
+    assert costs is not None
+    return costs["flops"]
 
 
 @pytest.mark.parametrize("name", ARCHS)

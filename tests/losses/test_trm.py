@@ -1,4 +1,7 @@
-"""TRM's loss on a batch: what counts, how much, and that padding never does. B batch, C cells, V vocabulary."""
+"""TRM's loss on a batch: what counts, how much, and that padding never does.
+
+B batch, C cells, V vocabulary.
+"""
 
 import jax
 import jax.numpy as jnp

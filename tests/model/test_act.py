@@ -1,4 +1,7 @@
-"""Slots, puzzles and halting, against a plain-Python machine with the public code's rules. B batch, C cells."""
+"""Slots, puzzles and halting, against a plain-Python machine with the public code's rules.
+
+B batch, C cells.
+"""
 
 from dataclasses import dataclass
 
@@ -106,9 +109,7 @@ MANY, LAST = 20_000, 6
 @pytest.mark.parametrize("steps", range(1, LAST + 1))
 def test_exploration_forbids_halting_before_a_uniform_draw(steps: int, exploration: float) -> None:
     """A slot that wants to halt may, unless it explores and drew more than `steps` of {2..LAST}."""
-    halted = np.asarray(
-        halt(jax.random.key(steps), jnp.full(MANY, steps), jnp.ones(MANY), exploration, LAST)
-    )
+    halted = np.asarray(halt(jax.random.key(steps), jnp.full(MANY, steps), jnp.ones(MANY), exploration, LAST))
     forbidden = exploration * (LAST - max(steps, 1)) / (LAST - 1)
     spread = 4 * np.sqrt(forbidden * (1 - forbidden) / MANY)
     assert halted.mean() == pytest.approx(1 - forbidden, abs=spread + 1e-9)

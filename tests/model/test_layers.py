@@ -98,6 +98,14 @@ def test_attention_without_positions_knows_no_order_and_with_rotation_does() -> 
     assert np.abs(np.asarray(one - other)).max() > 1e-2
 
 
+def test_rotated_attention_sees_distances_and_not_places() -> None:
+    weights = {"qkv": normal(0, D, 3 * D), "out": normal(1, D, D)}
+    x = normal(2, L, B, D)
+    cos, sin = rotation_table(L + 9, D // H, 100.0)
+    near, far = attend(weights, x, H, (cos[:L], sin[:L])), attend(weights, x, H, (cos[9:], sin[9:]))
+    np.testing.assert_allclose(near, far, atol=1e-4)
+
+
 def test_rotated_products_depend_on_the_distance_alone() -> None:
     K = 6
     rotation = rotation_table(L, K, 100.0)
@@ -118,7 +126,8 @@ def test_rotation_keeps_lengths_and_the_first_position() -> None:
     np.testing.assert_allclose(jnp.linalg.norm(out, axis=-1), jnp.linalg.norm(x, axis=-1), rtol=1e-5)
 
 
-def test_rotation_turns_pair_k_by_theta_to_the_minus_2k_over_K() -> None:
+def test_rotation_turns_each_pair_at_its_own_speed() -> None:
+    """Pair k of K / 2 by theta^(-2k / K) a position."""
     K, theta = 4, 10_000.0
     x = jnp.zeros((L, 1, 1, K)).at[..., 0].set(1.0).at[..., 1].set(1.0)
     out = np.asarray(rotate(x, rotation_table(L, K, theta)))[:, 0, 0]

@@ -1,6 +1,7 @@
 """What an optimiser carries along: scalars from the configuration, the average, the loss scale."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,8 +28,8 @@ def test_hyper_holds_the_configurations_numbers() -> None:
 
 
 def test_the_average_keeps_its_rate_and_its_structure() -> None:
-    ema = {"a": jnp.array([1.0, 2.0]), "b": [jnp.array(4.0)]}
-    new = {"a": jnp.array([3.0, 2.0]), "b": [jnp.array(0.0)]}
+    ema: dict[str, Any] = {"a": jnp.array([1.0, 2.0]), "b": [jnp.array(4.0)]}
+    new: dict[str, Any] = {"a": jnp.array([3.0, 2.0]), "b": [jnp.array(0.0)]}
     once = update_ema(ema, new, jnp.float32(0.75))
     np.testing.assert_allclose(once["a"], [1.5, 2.0])
     np.testing.assert_allclose(once["b"][0], 3.0)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from trm_scaling.cli.data import app
 from trm_scaling.errors import UserError
-from trm_scaling.puzzles.dataset import open_dataset
+from trm_scaling.puzzles.opening import open_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [

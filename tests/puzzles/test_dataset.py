@@ -12,7 +12,7 @@ from trm_scaling.config.data import DataConfig
 from trm_scaling.errors import UserError
 from trm_scaling.puzzles import build
 from trm_scaling.puzzles.build import build_sudoku, dataset_name, ensure_dataset
-from trm_scaling.puzzles.dataset import open_dataset
+from trm_scaling.puzzles.opening import open_dataset
 
 SMALL = DataConfig(
     source="generated", box_rows=2, box_cols=2, train_size=30, val_size=20, test_size=10, num_aug=5
@@ -93,7 +93,7 @@ def test_a_build_that_dies_leaves_nothing_to_read_and_the_next_one_succeeds(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(build, "write_splits", full_disk)
+        patch.setattr(build, "write_compact", full_disk)
         with pytest.raises(UserError, match="no space left"):
             build_sudoku(SMALL, target)
     assert not target.exists()

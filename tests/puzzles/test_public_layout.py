@@ -9,7 +9,8 @@ import pytest
 from trm_scaling.config.data import DataConfig
 from trm_scaling.errors import UserError
 from trm_scaling.puzzles.build import build_sudoku
-from trm_scaling.puzzles.dataset import Dataset, open_dataset
+from trm_scaling.puzzles.dataset import Dataset
+from trm_scaling.puzzles.opening import open_dataset
 from trm_scaling.puzzles.sampler import batch_indices, train_rows
 
 CONFIG = DataConfig(

@@ -28,7 +28,7 @@ class Recorder:
         self.began: int | None = None
         self._at = at
 
-    def building(self, phase: str, done: int, total: int) -> None: ...
+    def working(self, phase: str, done: int, total: int) -> None: ...
 
     def started(self, step: int, total: int) -> None:
         self.began = step
@@ -160,3 +160,15 @@ def test_a_run_is_found_by_name_and_by_folder(trained: Study) -> None:
     assert find_run(trained, str(folder.path), "paper") == folder
     with pytest.raises(UserError, match="train it with `trm run baseline --profile laptop`"):
         find_run(trained, "baseline", "laptop")
+
+
+def test_a_second_ctrl_c_stops_at_once(untrained: Study) -> None:
+    def twice(step: int) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(tiny_run(untrained), Recorder(twice))
+    assert json.loads(tiny_folder(untrained).failure.read_text())["error"] == "KeyboardInterrupt"
+    assert finished_steps(tiny_folder(untrained).checkpoints) == []
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

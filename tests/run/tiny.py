@@ -23,6 +23,7 @@ TINY = (
     "data.train_size=32",
     "data.val_size=32",
     "data.test_size=32",
+    "data.givens=null",
     "eval_puzzles=16",
     "global_batch_size=16",
     "epochs=30",

@@ -35,14 +35,14 @@ STATE = restless(state_of(CONFIG))
 def by_hand(config: RunConfig, split: Split, steps: int) -> dict[str, np.ndarray]:
     """Every puzzle alone, a step at a time."""
     found: dict[str, list[Any]] = {"predictions": [], "q_halt": []}
-    step = jax.jit(forward, static_argnums=0, static_argnames="unroll")
+    step = jax.jit(forward, static_argnums=0)
     for inputs in split.inputs:
         length = config.arch.prefix_len + C
         z_H, z_L = (jnp.tile(STATE.buffers[name], (length, 1, 1)) for name in ("H_init", "L_init"))
         predictions, q_halt = [], []
         for _ in range(steps):
             out = step(
-                config.arch, STATE.params, z_H, z_L, jnp.asarray(inputs[None]), jnp.zeros(1, jnp.int32), unroll=False
+                config.arch, STATE.params, z_H, z_L, jnp.asarray(inputs[None]), jnp.zeros(1, jnp.int32)
             )
             z_H, z_L = out.z_H, out.z_L
             predictions.append(np.argmax(out.logits[0], -1))

@@ -21,9 +21,9 @@ K = 5
 BASE = config_of()
 
 
-def run(config: RunConfig, counts: list[int], start: TrainState | None = None) -> tuple[TrainState, list[CallMetrics]]:
+def run(config: RunConfig, counts: list[int]) -> tuple[TrainState, list[CallMetrics]]:
     """Calls of `counts` steps one after another on one stream of batches."""
-    state = state_of(config) if start is None else start
+    state = state_of(config)
     call, stream, done, log = make_train_call(config), feed_of(sum(counts) + K), 0, []
     for count in counts:
         feed = Feed(*(leaf[done : done + K] for leaf in stream))
@@ -69,7 +69,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(five: tuple[Trai
 
 
 def test_calls_of_any_count_share_one_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    traced = []
+    traced: list[int] = []
 
     def counted(*arguments: Any) -> Any:
         traced.append(len(traced))
@@ -86,32 +86,26 @@ def test_calls_of_any_count_share_one_trace(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_training_lowers_the_loss() -> None:
-    config = config_of(arch={"halt_max_steps": 1}, lr_warmup_steps=0)
-    call, state, feed, losses = make_train_call(config), state_of(config), feed_of(K), []
+    call, state, feed, losses = make_train_call(BASE), state_of(BASE), feed_of(K), []
     feed = feed._replace(augmentation=jnp.zeros_like(feed.augmentation))
-    for _ in range(8):
-        state, metrics = call(state, hyper_of(config), feed, jnp.int32(K))
+    for _ in range(12):
+        state, metrics = call(state, hyper_of(BASE), feed, jnp.int32(K))
         losses.append(float(metrics["train/cell_loss"].mean()))
     assert losses[-1] < 0.8 * losses[0]
 
 
+# Each compiles a program of its own for seconds, so several features share one.
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
-        {"arch": {"forward_dtype": "bfloat16"}},
-        {"arch": {"forward_dtype": "float16"}},
-        {"optimizer": "lion"},
-        {"optimizer": "adamw"},
-        {"optimizer": "adam", "weight_decay": 0},
-        {"ema": False},
-        {"ema_puzzle_emb": True},
-        {"arch": {"loss": "softmax_cross_entropy"}},
-        {"arch": {"mlp_t": False, "pos_encodings": "rope"}},
-        {"arch": {"puzzle_emb_ndim": 0}},
-        {"system": {"micro_batches": 4, "remat": True}},
+        {"arch": {"forward_dtype": "bfloat16"}, "ema": False},
+        {"arch": {"forward_dtype": "float16"}, "ema_puzzle_emb": True},
+        {"arch": {"mlp_t": False, "pos_encodings": "rope"}, "optimizer": "lion"},
+        {"arch": {"loss": "softmax_cross_entropy"}, "optimizer": "adamw"},
+        {"arch": {"puzzle_emb_ndim": 0}, "optimizer": "adam", "weight_decay": 0},
+        {"system": {"micro_batches": 4, "remat": True, "unroll": False}},
     ],
-    ids=lambda changes: "-".join(f"{key}={value}" for key, value in changes.items()) or "base",
+    ids=lambda changes: "-".join(str(value) for value in changes.values()),
 )
 def test_every_kind_of_run_trains(changes: dict[str, Any]) -> None:
     config = config_of(**changes)
@@ -128,7 +122,7 @@ def test_every_kind_of_run_trains(changes: dict[str, Any]) -> None:
         assert new.dtype == jnp.float32
         assert np.isfinite(new).all()
         assert (new != old).any()
-    assert jax.tree.structure(start) == jax.tree.structure(state)
+    jax.tree.map(lambda old, new: None, start, state)  # raises where the structures differ
 
 
 def test_the_metrics_are_what_they_are_called(five: tuple[TrainState, CallMetrics]) -> None:
@@ -146,7 +140,7 @@ def test_the_metrics_are_what_they_are_called(five: tuple[TrainState, CallMetric
 def test_slots_go_on_with_their_puzzles_across_steps_and_calls() -> None:
     state, _ = run(BASE, [2])
     offered = feed_of(2 + K)
-    first, third = (np.asarray(offered.puzzle_ids[i]) for i in (0, 2))
+    first = np.asarray(offered.puzzle_ids[0])
     np.testing.assert_array_equal(state.carry.puzzle_ids, first)
     np.testing.assert_array_equal(state.carry.steps, [2] * B)
     state, _ = run(BASE, [2, 1])
@@ -155,7 +149,6 @@ def test_slots_go_on_with_their_puzzles_across_steps_and_calls() -> None:
     # The stream's fourth batch is taken by the fourth step, since all slots have halted.
     state, _ = run(BASE, [2, 1, 1])
     np.testing.assert_array_equal(state.carry.puzzle_ids, np.asarray(feed_of(4 + K).puzzle_ids[3]))
-    assert third.shape == first.shape
 
 
 def carry_of(config: RunConfig) -> Any:
@@ -167,7 +160,7 @@ def carry_of(config: RunConfig) -> Any:
     return state, begin(state.carry, state.buffers, jnp.asarray(inputs), jnp.asarray(labels), ids)
 
 
-@pytest.mark.parametrize("parts", [2, 4, B])
+@pytest.mark.parametrize("parts", [2, B])
 def test_micro_batches_add_up_to_the_same_gradients(parts: int) -> None:
     gradients = jax.jit(batch_gradients, static_argnums=0)
     state, carry = carry_of(BASE)
@@ -201,12 +194,11 @@ def batch_of(count: int = 0) -> Batch:
     return Batch(feed.inputs[0], feed.labels[0], feed.puzzle_ids[0])
 
 
-FLOAT16 = config_of(arch={"forward_dtype": "float16"})
+FLOAT16 = config_of(arch={"forward_dtype": "float16"}, ema_puzzle_emb=True)
 
 
-@pytest.mark.parametrize("ema_puzzle_emb", [False, True])
-def test_a_float16_step_that_overflows_changes_no_parameter(ema_puzzle_emb: bool) -> None:
-    config = FLOAT16.model_copy(update={"ema_puzzle_emb": ema_puzzle_emb})
+def test_a_float16_step_that_overflows_changes_no_parameter() -> None:
+    config = FLOAT16
     step = jax.jit(train_step, static_argnums=0)
     state = state_of(config)
     assert state.loss_scale is not None

@@ -1,4 +1,7 @@
-"""Runs small enough to compile in a second: 4x4 Sudoku, width 16, batch 8. B batch, C cells, K steps a call."""
+"""Runs small enough to compile in a second: 4x4 Sudoku, width 16, batch 8.
+
+B batch, C cells, K steps a call.
+"""
 
 from typing import Any
 
@@ -17,10 +20,10 @@ GRID = np.array([[1, 2, 3, 4], [3, 4, 1, 2], [2, 1, 4, 3], [4, 3, 2, 1]]) + 1
 
 
 def config_of(**changes: Any) -> RunConfig:
-    """The tiny run with dotted-by-underscore changes: `arch={...}` and `system={...}` are laid over."""
+    """The tiny run with `changes`; `arch={...}` and `system={...}` are laid over the tiny ones."""
     arch = {
         "L_layers": 1,
-        "L_cycles": 2,
+        "L_cycles": 1,
         "H_cycles": 2,
         "hidden_size": 16,
         "num_heads": 2,
@@ -31,7 +34,7 @@ def config_of(**changes: Any) -> RunConfig:
         "halt_exploration_prob": 0.5,
         **changes.pop("arch", {}),
     }
-    system = {"unroll": False, "steps_per_call": 5, **changes.pop("system", {})}
+    system = {"steps_per_call": 5, **changes.pop("system", {})}
     values = {"global_batch_size": B, "lr": 1e-2, "lr_warmup_steps": 2, "puzzle_emb_lr": 1e-2, **changes}
     data = {"source": "generated", "box_rows": 2, "box_cols": 2}
     return RunConfig.model_validate({"arch": arch, "system": system, "data": data, **values})

@@ -27,6 +27,8 @@ class ArrayWriter:
         # Made in the background, a folder that cannot be made is noticed only after a timeout.
         options = ocp.AsyncOptions(create_directories_asynchronously=False)
         self._checkpointer = ocp.StandardCheckpointer(async_options=options)
+        self._folder = Path()
+        self._bytes = 0
 
     def start(self, folder: Path, leaves: dict[str, Any]) -> None:
         """Begin to write; returns when the leaves may be donated or overwritten.
@@ -47,8 +49,9 @@ class ArrayWriter:
             self._checkpointer.wait_until_finished()
 
     def close(self) -> None:
-        """Free Orbax's threads."""
-        self._checkpointer.close()
+        """Free Orbax's threads. Raises as `start` does: Orbax writes its last file here."""
+        with self._errors_explained():
+            self._checkpointer.close()
 
     @contextmanager
     def _errors_explained(self) -> Iterator[None]:
@@ -100,11 +103,15 @@ def _empty(target: Any) -> Any:
 
 
 def _quieten() -> None:
-    logging.getLogger("absl").addFilter(_is_worth_saying)
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).addFilter(_is_worth_saying)
 
 
 def _is_worth_saying(record: logging.LogRecord) -> bool:
     """False for Orbax's progress, and for its errors that are raised again to us."""
+    if record.name == "asyncio":
+        # Of several files that cannot be written, Orbax raises the error of one and forgets the others.
+        return record.exc_info is None or not isinstance(record.exc_info[1], OSError)
     if "orbax" not in Path(record.pathname).parts:
         return True
     return record.levelno >= logging.WARNING and not record.exc_info

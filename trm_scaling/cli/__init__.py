@@ -2,12 +2,16 @@
 
 import sys
 import warnings
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 
 def main() -> None:
     """`trm`. A UserError becomes one message on standard error and its exit status, without a traceback."""
     warnings.showwarning = _show_in_one_line
+    sys.unraisablehook = _show_unless_late
     from trm_scaling.cli.app import app
     from trm_scaling.errors import UserError
 
@@ -31,3 +35,12 @@ def _show_in_one_line(
 ) -> None:
     """What Python shows of a warning beside its text, a line of source, means nothing to a user."""
     print(f"warning: {message}", file=file or sys.stderr)
+
+
+def _show_unless_late(unraisable: "UnraisableHookArgs") -> None:
+    """After a write to a full disk, TensorStore calls, again and again, into an event loop that Orbax closed.
+
+    The failed write itself is reported where it is awaited.
+    """
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)

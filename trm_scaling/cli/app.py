@@ -12,12 +12,12 @@ Train Tiny Recursive Models and find out how they scale.
 
 \b
 First:
-  trm run baseline --profile smoke      train on 4x4 Sudoku, half a minute on a laptop
-  trm solve baseline --profile smoke    watch it solve a puzzle it has never seen
+  trm run baseline --profile smoke     train on 4x4 Sudoku, half a minute
+  trm solve baseline --profile smoke   watch it solve a puzzle it never saw
 Then:
-  trm run baseline --profile laptop     6x6 Sudoku, about two minutes
-  trm run baseline arch.L_cycles=4      change anything: key=value
-  trm eval baseline --steps 32          accuracy after each of 32 supervision steps
+  trm run baseline --profile laptop    6x6 Sudoku, about two minutes
+  trm run baseline arch.L_cycles=4     change anything: key=value
+  trm eval baseline --steps 32         accuracy after each of 32 steps
 Every verb explains itself: trm run --help
 """
 

@@ -64,25 +64,18 @@ def _held_out(text: str | None, dataset: "Dataset") -> Chosen:
 
 
 def frames(chosen: Chosen, thoughts: "Thoughts") -> Iterator[str]:
-    """The puzzle, then the board after each step until it stays solved, then the verdict."""
+    """The puzzle, then what each step made of it; the board again only where it changed."""
     labels, shape = chosen.labels, chosen.shape
     yield _board(chosen, chosen.inputs, None) + f"\n{(chosen.inputs > 1).sum()} of {shape.cells} cells given"
-    before, right = chosen.inputs, False
+    before = chosen.inputs
     for number, (board, belief) in enumerate(
         zip(thoughts.predictions, thoughts.halt_probability, strict=True), start=1
     ):
         wrong, changed = int((board != labels).sum()), int((board != before).sum())
-        was_right, right = right, wrong == 0
-        if was_right and right and changed == 0:
-            continue
-        state = "solved" if right else f"{wrong} wrong"
-        yield (
-            f"\nafter supervision step {number}: {state}, {changed} changed, believes {belief:.0%}\n"
-            + _board(chosen, board, before)
-        )
+        state = "solved" if wrong == 0 else f"{wrong} wrong"
+        title = f"after supervision step {number}: {state}, {changed} changed, believes {belief:.0%}"
+        yield f"\n{title}\n{_board(chosen, board, before)}" if changed else title
         before = board
-    steps = len(thoughts.predictions)
-    yield f"\n{'solved' if right else 'not solved'} after {steps} supervision steps"
 
 
 def _board(chosen: Chosen, tokens: "np.ndarray", before: "np.ndarray | None") -> str:

@@ -24,9 +24,9 @@ Build a Sudoku dataset: train, val and test puzzles with unique solutions.
 \b
 Examples:
   trm data sudoku --output-dir data/sudoku-extreme-1k-aug-1000
-  trm data sudoku --output-dir data/6x6 --source generated --box 2x3 --givens 12
+  trm data sudoku --output-dir 6x6 --source generated --box 2x3 --givens 12
   trm data sudoku --output-dir data/hard --source generated --min-rating 50
-  trm data sudoku --output-dir data/mine --source puzzles.csv.gz --test-size 2000
+  trm data sudoku --output-dir data/mine --source my.csv.gz --test-size 2000
   trm data sudoku --output-dir data/all --source puzzles.txt --layout public
 """
 
@@ -110,7 +110,7 @@ def inspect(
     path: Annotated[Path, typer.Argument(help="A dataset folder, ours or the public layout.")],
     boards: Annotated[int, typer.Option(min=0, help="Boards to print from each split.")] = 1,
 ) -> None:
-    from trm_scaling.puzzles.dataset import open_dataset
+    from trm_scaling.puzzles.opening import open_dataset
     from trm_scaling.puzzles.sudoku.board import render, tokens_to_digits
 
     dataset = open_dataset(path)

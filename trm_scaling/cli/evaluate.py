@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from trm_scaling.cli.options import Profile, RunName, StudyFolder, chosen_profile
+from trm_scaling.cli.options import Profile, RunName, StudyFolder, open_run
 
 if TYPE_CHECKING:
     from trm_scaling.train.outcomes import Outcomes
@@ -36,33 +36,28 @@ def evaluate(
     profile: Profile = None,
     study: StudyFolder = None,
 ) -> None:
-    from trm_scaling.config.compose import load
-    from trm_scaling.io.study import find_study
+    from trm_scaling.cli.progress import shown_progress
     from trm_scaling.puzzles.build import ensure_dataset
-    from trm_scaling.run.compilation import configure_jax
-    from trm_scaling.run.single import find_run
     from trm_scaling.train.evaluate import Evaluator
     from trm_scaling.train.weights import load_weights
 
-    configure_jax()
-    found = find_study(study)
-    folder = find_run(found, name, chosen_profile(profile))
-    config = load(folder.config)
-    dataset = ensure_dataset(config.data, found.data_root)
-    weights, step = load_weights(folder, config, at)
-    evaluator = Evaluator(config, steps)
+    run = open_run(name, profile, study)
+    dataset = ensure_dataset(run.config.data, run.study.data_root)
+    weights, step = load_weights(run.folder, run.config, at)
+    evaluator = Evaluator(run.config, steps)
     puzzles = dataset.test if split == "test" else dataset.val
-    results: dict[str, Outcomes] = {
-        "moving average" if averaged else "current weights": evaluator(
-            weights.answering(averaged), weights.buffers, puzzles, limit
-        )
-        for averaged in ([True, False] if weights.ema is not None else [False])
-    }
+    results: dict[str, Outcomes] = {}
+    for averaged in [True, False] if weights.ema is not None else [False]:
+        label = "moving average" if averaged else "current weights"
+        with shown_progress() as progress:
+            params = weights.answering(averaged)
+            results[label] = evaluator(params, weights.buffers, puzzles, limit, progress)
     if as_json:
         summaries = {label: outcomes.summary() for label, outcomes in results.items()}
-        typer.echo(json.dumps({"run": str(folder.path), "step": step, "split": split, "weights": summaries}))
+        answer = {"run": str(run.folder.path), "step": step, "split": split, "weights": summaries}
+        typer.echo(json.dumps(answer))
         return
-    typer.echo(f"{folder.path} at step {step:,}, {split} puzzles")
+    typer.echo(f"{run.folder.path} at step {step:,}, {split} puzzles")
     for label, outcomes in results.items():
         typer.echo(f"\n{label}")
         typer.echo(table(outcomes.summary()))

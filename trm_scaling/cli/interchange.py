@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from trm_scaling.cli.options import Overrides, Profile, RunName, StudyFolder, chosen_profile
+from trm_scaling.cli.options import Overrides, Profile, RunName, StudyFolder, chosen_profile, open_run
 from trm_scaling.errors import UserError
 
 IMPORT_HELP = """
@@ -16,7 +16,7 @@ profile and the overrides; a shape that does not fit is refused.
 \b
 Examples:
   trm import-torch step_65000 --name public-mlp --profile paper
-  trm import-torch weights.safetensors --name mine --profile laptop arch.L_cycles=4
+  trm import-torch w.safetensors --name mine --profile laptop arch.L_cycles=4
 """
 EXPORT_HELP = """
 Write a run's weights under the public PyTorch code's names, as .npz, .safetensors or (any other ending,
@@ -68,19 +68,13 @@ def export_torch(
     profile: Profile = None,
     study: StudyFolder = None,
 ) -> None:
-    from trm_scaling.config.compose import load
-    from trm_scaling.io.study import find_study
     from trm_scaling.model.interchange import to_public, write_tensors
-    from trm_scaling.run.compilation import configure_jax
-    from trm_scaling.run.single import find_run
     from trm_scaling.train.weights import load_weights
 
-    configure_jax()
-    folder = find_run(find_study(study), name, chosen_profile(profile))
-    config = load(folder.config)
-    weights, step = load_weights(folder, config, at)
+    run = open_run(name, profile, study)
+    weights, step = load_weights(run.folder, run.config, at)
     averaged = weights.ema is not None and not current
-    tensors = to_public(config.arch, weights.answering(averaged), weights.buffers, prefix)
+    tensors = to_public(run.config.arch, weights.answering(averaged), weights.buffers, prefix)
     write_tensors(file, tensors)
     kind = "moving average" if averaged else "current weights"
     typer.echo(f"wrote {len(tensors)} tensors ({kind} at step {step:,}) to {file}")

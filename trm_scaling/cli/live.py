@@ -28,7 +28,7 @@ class LogReporter:
     """Plain lines on standard output, one every half a minute."""
 
     def __init__(self) -> None:
-        self.building = log_lines()
+        self.working = log_lines()
         self._total = 0
         self._said = time.monotonic()
 
@@ -55,7 +55,7 @@ class BarReporter:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
 
-    def building(self, phase: str, done: int, total: int) -> None:
+    def working(self, phase: str, done: int, total: int) -> None:
         self._show(phase, done, total, "")
 
     def started(self, step: int, total: int) -> None:

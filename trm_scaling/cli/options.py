@@ -1,9 +1,15 @@
-"""Options that several verbs share."""
+"""Options that several verbs share, and what they mean."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from trm_scaling.config import RunConfig
+    from trm_scaling.io.run_folder import RunFolder
+    from trm_scaling.io.study import Study
 
 Profile = Annotated[
     str | None,
@@ -37,3 +43,25 @@ def chosen_profile(given: str | None) -> str:
     profile = default_profile()
     typer.echo(f"profile {profile} (the default on this device; choose with --profile)", err=True)
     return profile
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """The run that a verb was asked to look at."""
+
+    study: "Study"
+    folder: "RunFolder"
+    config: "RunConfig"
+
+
+def open_run(name: str, profile: str | None, study: Path | None) -> OpenedRun:
+    """Find the run `name` and make JAX ready. Raises UserError as `find_study` and `find_run` do."""
+    from trm_scaling.config.compose import load
+    from trm_scaling.io.study import find_study
+    from trm_scaling.run.compilation import configure_jax
+    from trm_scaling.run.single import find_run
+
+    configure_jax()
+    found = find_study(study)
+    folder = find_run(found, name, chosen_profile(profile))
+    return OpenedRun(found, folder, load(folder.config))

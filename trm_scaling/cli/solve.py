@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from trm_scaling.cli.options import Profile, RunName, StudyFolder, chosen_profile
+from trm_scaling.cli.options import Profile, RunName, StudyFolder, open_run
 
 HELP = """
 Solve one puzzle with a trained run and show the board after each supervision step.
@@ -15,7 +15,8 @@ Solve one puzzle with a trained run and show the board after each supervision st
 Examples:
   trm solve baseline --profile smoke
   trm solve baseline --profile laptop test:17
-  trm solve baseline --profile smoke "1... ..3. .4.. ...2" --steps 16 --save solved.svg
+  trm solve baseline --profile smoke "1... ..3. .4.. ...2" --steps 16
+  trm solve baseline --profile smoke test:0 --save solved.svg
 """
 
 
@@ -40,20 +41,13 @@ def solve(
 
     from trm_scaling.cli.boards import choose_puzzle, frames
     from trm_scaling.cli.picture import save_picture
-    from trm_scaling.config.compose import load
-    from trm_scaling.io.study import find_study
-    from trm_scaling.run.compilation import configure_jax
-    from trm_scaling.run.single import find_run
     from trm_scaling.train.think import think
     from trm_scaling.train.weights import load_weights
 
-    configure_jax()
-    found = find_study(study)
-    folder = find_run(found, name, chosen_profile(profile))
-    config = load(folder.config)
-    chosen = choose_puzzle(puzzle, config, found.data_root)
-    weights, _ = load_weights(folder, config, "best")
-    thoughts = think(config, weights, chosen.inputs, steps or config.arch.halt_max_steps)
+    run = open_run(name, profile, study)
+    chosen = choose_puzzle(puzzle, run.config, run.study.data_root)
+    weights, _ = load_weights(run.folder, run.config, "best")
+    thoughts = think(run.config, weights, chosen.inputs, steps or run.config.arch.halt_max_steps)
     pause = delay if sys.stdout.isatty() else 0.0
     typer.echo(chosen.title)
     for frame in frames(chosen, thoughts):

@@ -82,7 +82,7 @@ class DataConfig(Frozen):
             )
         if self.test_source is not None and self.source in ("hub", "generated"):
             raise ValueError(
-                f"test_source={self.test_source} needs a source that is a list too, not source={self.source}; "
+                f"test_source={self.test_source} needs a source that is a list, not source={self.source}; "
                 "drop test_source, or name the file of training puzzles as source"
             )
         if self.source != "generated" and (self.givens is not None or self.minimal):

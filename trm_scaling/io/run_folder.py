@@ -61,6 +61,11 @@ class RunFolder:
         """True when the run has its result; nothing else means finished."""
         return self.result.is_file()
 
+    @property
+    def has_checkpoint(self) -> bool:
+        """True when there are weights to answer with (a finished checkpoint is named by its step)."""
+        return any(path.name.isdecimal() for path in self.checkpoints.glob("*"))
+
     def uncommitted_diff(self, entry: int) -> Path:
         """The diff of uncommitted code of provenance entry `entry` (0 is the first start)."""
         return self.path / ("uncommitted.diff" if entry == 0 else f"uncommitted-{entry}.diff")

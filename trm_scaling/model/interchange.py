@@ -168,7 +168,7 @@ def _torch() -> Any:
         import torch
     except ImportError:
         raise UserError(
-            "PyTorch files need the extra [torch]: pip install 'trm-scaling[torch]' "
+            "PyTorch files need the extra [torch]: pip install '.[torch]' "
             "(.safetensors and .npz files are read and written without it)"
         ) from None
     return torch

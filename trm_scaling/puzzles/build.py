@@ -9,9 +9,11 @@ import numpy as np
 from trm_scaling.config.data import DataConfig
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
-from trm_scaling.puzzles.dataset import MANIFEST, Dataset, Split, fingerprint, open_dataset, write_splits
+from trm_scaling.puzzles.compact_layout import write_compact
+from trm_scaling.puzzles.dataset import MANIFEST, Dataset, Split, fingerprint
 from trm_scaling.puzzles.folder import locked, staged
 from trm_scaling.puzzles.manifest import SPLIT_NAMES, Layout, Manifest, SplitManifest, SplitName, histogram
+from trm_scaling.puzzles.opening import open_dataset
 from trm_scaling.puzzles.progress import Progress, silent
 from trm_scaling.puzzles.sudoku.board import Shape, digits_to_tokens
 from trm_scaling.puzzles.sudoku.classes import shared_classes
@@ -130,7 +132,7 @@ def _build(config: DataConfig, folder: Path, layout: Layout, base: Path, progres
 
             files = write_public(partial, splits, shape, config.num_aug, config.seed, progress)
         else:
-            files = write_splits(partial, splits)
+            files = write_compact(partial, splits)
         manifest = _manifest(config, shape, layout, puzzles, splits, rated_by, files)
         write_json(partial / MANIFEST, manifest.model_dump(mode="json"))
 

@@ -1,8 +1,6 @@
 """A dataset folder as the rest of the laboratory sees it: three splits of tokens and a manifest."""
 
 import hashlib
-import io
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_scaling.errors import UserError
-from trm_scaling.io.explain import os_errors_explained
-from trm_scaling.puzzles.manifest import SPLIT_NAMES, Manifest, SplitName, parse_manifest, sha256
+from trm_scaling.puzzles.manifest import SPLIT_NAMES, Manifest, SplitName
 from trm_scaling.puzzles.sudoku.board import BLANK_TOKEN, Shape, Tokens
 
 MANIFEST = "manifest.json"
@@ -98,74 +95,6 @@ def fingerprint(shape: Shape, num_aug: int, splits: dict[SplitName, Split]) -> s
         if split.ratings is not None:
             digest.update(split.ratings.astype("<i4").tobytes())
     return digest.hexdigest()
-
-
-def write_splits(folder: Path, splits: dict[SplitName, Split]) -> dict[str, str]:
-    """Write one `.npz` per split into `folder`; returns the sha256 of each file by name."""
-    files: dict[str, str] = {}
-    for name in SPLIT_NAMES:
-        split = splits[name]
-        buffer = io.BytesIO()
-        ratings = {} if split.ratings is None else {"ratings": split.ratings}
-        np.savez_compressed(buffer, allow_pickle=False, inputs=split.inputs, labels=split.labels, **ratings)
-        data = buffer.getvalue()
-        (folder / f"{name}.npz").write_bytes(data)
-        files[f"{name}.npz"] = sha256(data)
-    return files
-
-
-def open_dataset(path: Path) -> Dataset:
-    """Open a dataset folder, ours or the public code's, and check that it is whole.
-
-    Raises:
-        UserError: no such folder, no dataset, another format version, a missing or damaged file, or
-            contents that are no Sudoku.
-    """
-    from trm_scaling.puzzles.public_layout import is_public, read_public
-
-    with os_errors_explained(path, "read"):
-        if not path.is_dir():
-            raise UserError(
-                f"no dataset folder at {path}; build one with `trm data sudoku --output-dir {path}`"
-            )
-        if is_public(path):
-            return read_public(path)
-        if (path / MANIFEST).is_file():
-            return _read_compact(path)
-    raise UserError(
-        f"{path} is no dataset folder: it has neither {MANIFEST} nor the public layout's train/dataset.json; "
-        "build one with `trm data sudoku --output-dir ...`, or name another folder"
-    )
-
-
-def _read_compact(path: Path) -> Dataset:
-    manifest = parse_manifest(path / MANIFEST)
-    shape = Shape(manifest.box_rows, manifest.box_cols)
-    splits: dict[SplitName, Split] = {}
-    for name in SPLIT_NAMES:
-        data = verified_bytes(path, f"{name}.npz", manifest)
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                splits[name] = Split(arrays["inputs"], arrays["labels"], arrays.get("ratings"))
-        except (KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise damaged(path / f"{name}.npz", f"not the arrays expected ({error})") from error
-        check_split(path / f"{name}.npz", splits[name], shape)
-        if len(splits[name]) != manifest.splits[name].count:
-            raise damaged(
-                path, f"{name} holds {len(splits[name])} puzzles, not {manifest.splits[name].count}"
-            )
-    return Dataset(path, manifest, splits["train"], splits["val"], splits["test"])
-
-
-def verified_bytes(path: Path, name: str, manifest: Manifest) -> bytes:
-    """The contents of a file of the folder, once they have the checksum of the manifest."""
-    file = path / name
-    if not file.is_file():
-        raise damaged(file, "missing")
-    data = file.read_bytes()
-    if sha256(data) != manifest.files.get(name):
-        raise damaged(file, f"not the {name} that was written (its sha256 differs from the manifest's)")
-    return data
 
 
 def damaged(path: Path, finding: str) -> UserError:

@@ -76,7 +76,12 @@ def _to_the_end(run: Run, folder: RunFolder, reporter: "RunReporter") -> RunReco
 
     provenance = collect_provenance(device_kinds())
     folder.record_provenance(provenance)
-    finished = train_and_test(run.config, folder, run.study.data_root, reporter)
+    source = {
+        "commit": provenance.commit,
+        "uncommitted_changes": provenance.dirty,
+        "uncommitted_diff": provenance.diff,
+    }
+    finished = train_and_test(run.config, folder, run.study.data_root, source, reporter)
     record = assemble(run.config, folder, provenance, finished)
     # The commit point: from here on the run is finished.
     write_json(folder.result, record.model_dump(mode="json"))
@@ -114,6 +119,9 @@ def _record_failure(folder: RunFolder, error: BaseException) -> None:
 def find_run(study: Study, name: str, profile: str) -> RunFolder:
     """The run that `name` means: a run folder's path, or an experiment's newest run under `profile`.
 
+    Runs without a checkpoint count only where there is no other: an attempt that failed at once
+    must not hide the run before it.
+
     Raises UserError when there is none, with the command that makes one.
     """
     path = Path(name)
@@ -125,4 +133,4 @@ def find_run(study: Study, name: str, profile: str) -> RunFolder:
             f"no run of {name!r} under profile {profile} in {study.checkpoints}: train it with "
             f"`trm run {name} --profile {profile}`, or name a run folder"
         )
-    return folders[-1]
+    return next((folder for folder in reversed(folders) if folder.has_checkpoint), folders[-1])

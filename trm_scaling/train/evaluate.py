@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from trm_scaling.config import RunConfig
 from trm_scaling.model import begin, empty_carry, forward
 from trm_scaling.puzzles.dataset import Split
+from trm_scaling.puzzles.progress import Progress, silent
 from trm_scaling.train.outcomes import Outcomes
 
 Params = dict[str, Any]
@@ -64,18 +65,33 @@ class Evaluator:
         self.steps = steps or config.arch.halt_max_steps
         self._score = jax.jit(partial(_score, config, self.steps))
 
-    def __call__(self, params: Params, buffers: Params, split: Split, limit: int | None = None) -> Outcomes:
+    def __call__(
+        self,
+        params: Params,
+        buffers: Params,
+        split: Split,
+        limit: int | None = None,
+        progress: Progress = silent,
+    ) -> Outcomes:
         """Outcomes on the first `limit` puzzles of `split`, on all of them by default."""
         inputs, labels = split.inputs[:limit], split.labels[:limit]
         total = len(inputs)
         size = min(self.config.system.eval_batch_size, total)
-        parts = []
+        read: list[tuple[np.ndarray, ...]] = []
+        running: Scores | None = None
         for start in range(0, total, size):
             batch = (_padded(inputs[start : start + size], size), _padded(labels[start : start + size], size))
-            parts.append(self._score(params, buffers, *batch, np.zeros(size, np.int32)))
-        # Reading only after all batches are dispatched keeps the device busy.
+            dispatched = self._score(params, buffers, *batch, np.zeros(size, np.int32))
+            # Reading the batch before this one keeps the device busy and the queue short.
+            if running is not None:
+                read.append(tuple(map(np.asarray, running)))
+                progress("evaluating", start, total)
+            running = dispatched
+        assert running is not None, "a split to evaluate holds at least one puzzle"
+        read.append(tuple(map(np.asarray, running)))
+        progress("evaluating", total, total)
         solved, right, q_halt = (
-            np.concatenate([np.asarray(part[i]) for part in parts], axis=1)[:, :total].T for i in range(3)
+            np.concatenate(parts, axis=1)[:, :total].T for parts in zip(*read, strict=True)
         )
         ratings = np.full(total, -1, np.int32) if split.ratings is None else split.ratings[:total]
         return Outcomes(solved, right, (labels > 0).sum(1).astype(np.int32), q_halt, ratings)

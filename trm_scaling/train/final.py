@@ -8,6 +8,7 @@ import numpy as np
 
 from trm_scaling.config import RunConfig
 from trm_scaling.puzzles.dataset import Dataset
+from trm_scaling.puzzles.progress import Progress
 from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.loop import Trained
 from trm_scaling.train.outcomes import Outcomes
@@ -27,7 +28,7 @@ class WeightScores:
 
 
 def score_test_split(
-    config: RunConfig, dataset: Dataset, trained: Trained
+    config: RunConfig, dataset: Dataset, trained: Trained, progress: Progress
 ) -> tuple[list[WeightScores], Outcomes]:
     """Scores of every set of weights, and the outcomes of the headline one (best, averaged if it can be)."""
     evaluator = Evaluator(config)
@@ -39,7 +40,7 @@ def score_test_split(
             if same is not None:
                 scores.append(replace(same, at=at))
                 continue
-            outcomes = evaluator(params, buffers, dataset.test)
+            outcomes = evaluator(params, buffers, dataset.test, progress=progress)
             headline = headline or outcomes
             scores.append(WeightScores(at, averaged, step, outcomes.summary()))
     assert headline is not None

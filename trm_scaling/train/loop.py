@@ -46,9 +46,16 @@ class Trained:
 
 
 def train(
-    config: RunConfig, dataset: Dataset, folder: RunFolder, reporter: Reporter, stop: StopRequest
+    config: RunConfig,
+    dataset: Dataset,
+    folder: RunFolder,
+    about: dict[str, Any],
+    reporter: Reporter,
+    stop: StopRequest,
 ) -> Trained:
     """Train to the end, from the newest checkpoint if there is one.
+
+    `about` is what every checkpoint says of the run besides its state and its clock.
 
     Raises Interrupted after saving when `stop` was asked for, NonFiniteLoss with the step, and
     UserError for a checkpoint of another configuration or a full disk.
@@ -91,7 +98,7 @@ def train(
         def save(score: float | None) -> None:
             nonlocal saved_at
             with clock.measure("checkpoint"):
-                store.save(step, state, {"clock": clock.spent()}, score)
+                store.save(step, state, {**about, "clock": clock.spent()}, score)
             saved_at = time.monotonic()
 
         while step < schedule.total_steps:

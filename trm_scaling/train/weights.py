@@ -51,6 +51,9 @@ def load_weights(folder: RunFolder, config: RunConfig, which: Which) -> tuple[We
     if step is None:
         step = reader.latest_step()
     if step is None:
-        raise UserError(f"{folder.path} has no checkpoint yet: train it first with `trm run {config.name}`")
+        raise UserError(
+            f"{folder.path} has no checkpoint yet: train it first, with "
+            f"`trm run {config.name} --profile {config.profile}` and the fields its config.yaml changes"
+        )
     weights, _ = reader.restore_part(step, like=weights_like(config))
     return weights, step

@@ -4,7 +4,7 @@ import io
 import resource
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import jax
 import numpy as np
@@ -22,9 +22,9 @@ from trm_scaling.train.state import state_digest
 
 
 class RunReporter(Reporter, Protocol):
-    """A `Reporter` that is told of the dataset's building too."""
+    """A `Reporter` that is told of the other long work of a run too."""
 
-    def building(self, phase: str, done: int, total: int) -> None: ...
+    def working(self, phase: str, done: int, total: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -53,17 +53,22 @@ def device_kinds() -> list[str]:
     return [device.device_kind for device in jax.devices()]
 
 
-def train_and_test(config: RunConfig, folder: RunFolder, data_root: Path, reporter: RunReporter) -> Finished:
+def train_and_test(
+    config: RunConfig, folder: RunFolder, data_root: Path, source: dict[str, Any], reporter: RunReporter
+) -> Finished:
     """Train `config` in `folder` from where it stands, test it, and write `test_outcomes.npz`.
+
+    `source` (commit, uncommitted changes) goes into every checkpoint, with the configuration.
 
     Raises what `ensure_dataset` and `train` raise, and UserError for a dataset of other boards.
     """
-    dataset = ensure_dataset(config.data, data_root, reporter.building)
+    dataset = ensure_dataset(config.data, data_root, reporter.working)
     _check_boards(dataset, config)
     with stop_on_signals() as stop:
-        trained = train(config, dataset, folder, reporter, stop)
+        about = {"config": config.model_dump(mode="json"), **source}
+        trained = train(config, dataset, folder, about, reporter, stop)
     reporter.note(f"testing on {len(dataset.test):,} puzzles")
-    scores, outcomes = score_test_split(config, dataset, trained)
+    scores, outcomes = score_test_split(config, dataset, trained, reporter.working)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **outcome_arrays(outcomes, dataset.fingerprint))  # type: ignore[arg-type]
     write_bytes(folder.test_outcomes, buffer.getvalue())

@@ -1,0 +1,47 @@
+"""What `trm` says of itself: one screen, what to do first, examples for every verb."""
+
+import pytest
+from typer.testing import CliRunner
+
+from trm_scaling import __version__
+from trm_scaling.cli.app import app
+
+VERBS = ("run", "eval", "solve", "import-torch", "export-torch", "data sudoku", "data inspect")
+
+
+def said(*arguments: str) -> str:
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "80"}, terminal_width=80)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_help_is_one_screen_and_begins_with_what_to_do_first() -> None:
+    lines = said("--help").rstrip().splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    first = lines.index("  First:")
+    assert lines[first + 1].startswith("    trm run baseline --profile smoke ")
+    assert lines[first + 2].startswith("    trm solve baseline --profile smoke ")
+
+
+def test_help_names_every_verb() -> None:
+    commands = said("--help").split("Commands:")[1].strip().splitlines()
+    assert {line.split()[0] for line in commands} == {verb.split()[0] for verb in VERBS}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_examples_that_fit_the_screen(verb: str) -> None:
+    lines = said(*verb.split(), "--help").splitlines()
+    examples = [line for line in lines if line.startswith(f"    trm {verb} ")]
+    assert "  Examples:" in lines
+    assert len(examples) >= 2
+    assert max(map(len, lines)) <= 80
+
+
+def test_without_arguments_the_help_is_shown() -> None:
+    done = CliRunner().invoke(app, [])
+    assert "First:" in done.output
+
+
+def test_the_version_is_the_package_s() -> None:
+    assert said("--version").strip() == __version__
