@@ -27,8 +27,9 @@ quickstart: $(VENV)/.runtime ## train the smoke-sized baseline on 4x4 Sudoku, th
 test: lint types ## lint, types and the default suite
 	$(PYTEST) -m "not slow and not e2e"
 
-lint: $(VENV)/.dev ## ruff
+lint: $(VENV)/.dev ## ruff: rules and layout
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 
 types: $(VENV)/.dev ## mypy
 	$(BIN)/mypy

@@ -130,9 +130,8 @@ def main() -> None:
             seconds[name].append(time.perf_counter() - began)
     print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, {vars(options)}")
     for name, times in seconds.items():
-        print(
-            f"{name:22} min {min(times):.3f} s  median {np.median(times):.3f} s  first {compile_s[name]:.1f} s"
-        )
+        least, middle, first = min(times), np.median(times), compile_s[name]
+        print(f"{name:22} min {least:.3f} s  median {middle:.3f} s  first {first:.1f} s")
 
 
 if __name__ == "__main__":

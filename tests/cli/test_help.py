@@ -1,9 +1,14 @@
 """What `trm` says of itself: one screen, what to do first, examples for every verb."""
 
+import sys
+import warnings
+from types import SimpleNamespace
+
 import pytest
 from typer.testing import CliRunner
 
 from trm_scaling import __version__
+from trm_scaling.cli import main
 from trm_scaling.cli.app import app
 
 VERBS = ("run", "eval", "solve", "import-torch", "export-torch", "data sudoku", "data inspect")
@@ -41,6 +46,27 @@ def test_every_verb_has_examples_that_fit_the_screen(verb: str) -> None:
 def test_without_arguments_the_help_is_shown() -> None:
     done = CliRunner().invoke(app, [])
     assert "First:" in done.output
+
+
+def test_warnings_are_one_line_and_a_closed_event_loop_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["trm", "--version"])
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    with pytest.raises(SystemExit):
+        main()
+    capsys.readouterr()
+    warnings.showwarning("a thing is odd", UserWarning, "file.py", 3)
+    assert capsys.readouterr().err == "warning: a thing is odd\n"
+    shown: list[object] = []
+    monkeypatch.setattr(sys, "__unraisablehook__", shown.append)
+    late, other = (
+        SimpleNamespace(exc_value=RuntimeError(text)) for text in ("Event loop is closed", "something else")
+    )
+    sys.unraisablehook(late)
+    sys.unraisablehook(other)
+    assert shown == [other]
 
 
 def test_the_version_is_the_package_s() -> None:

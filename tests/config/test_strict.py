@@ -77,6 +77,8 @@ def test_unknown_keys_of_a_file_are_refused_at_every_depth(values: dict[str, obj
         ({"beta1": 1.0}, ["beta1=1.0", "less than 1"]),
         ({"ema_rate": 1.0}, ["ema_rate=1.0", "less than 1"]),
         ({"data": {"train_size": None}}, ["data.train_size=None"]),
+        ({"seed": 2**32}, ["seed=4294967296", "less than 4294967296"]),
+        ({"data": {"seed": 2**32}}, ["data.seed=4294967296", "less than 4294967296"]),
         ({"seed": -1, "epochs": 0}, ["seed=-1", "epochs=0"]),
     ],
 )

@@ -47,8 +47,8 @@ LONGEST_DELAY: dict[Kind, float] = {
     "compile": 0.6,
     "train": 0.03,
     "save": 0.01,
-    "evaluate": 0.02,
-    "test": 0.3,
+    "evaluate": 0.01,
+    "test": 0.01,
     "result": 0.0,
 }
 """Seconds: a kill comes up to this long after its moment began."""

@@ -40,14 +40,21 @@ def fill(folder: Path) -> Path:
 
 def one_message(stderr: str) -> str:
     """The only line of a process's standard error."""
-    (line,) = stderr.splitlines()
+    line = stderr.rstrip("\n")
+    assert "\n" not in line, line
     assert line.startswith("error: ")
     assert "no space left on the disk or in the quota" in line
     assert "Free some space and run the same command again." in line
     return line
 
 
-def test_a_disk_that_fills_up_costs_nothing_that_was_saved(small_disk: Path, trained: Study) -> None:
+LATER = [pytest.param(delay, marks=pytest.mark.slow) for delay in (0.001, 0.003, 0.006, 0.01, 0.02)]
+
+
+@pytest.mark.parametrize("delay", [0.0, *LATER])
+def test_a_disk_that_fills_up_costs_nothing_that_was_saved(
+    small_disk: Path, trained: Study, delay: float
+) -> None:
     study = make_study(small_disk)
     folder = tiny_folder(study)
     run = subprocess.Popen(
@@ -56,7 +63,7 @@ def test_a_disk_that_fills_up_costs_nothing_that_was_saved(small_disk: Path, tra
     # In the middle of a save, when some of its files are written and some are not.
     while not (finished_steps(folder.checkpoints) and any(folder.checkpoints.glob("*.partial/arrays*"))):
         assert run.poll() is None, run.communicate()
-        time.sleep(0.0005)
+    time.sleep(delay)
     run.send_signal(signal.SIGSTOP)
     saved = max(finished_steps(folder.checkpoints))
     filler = fill(small_disk)

@@ -128,6 +128,14 @@ def test_only_labelled_cells_count() -> None:
     np.testing.assert_array_equal(outcomes.solved, right.sum(-1) == outcomes.cells[:, None])
 
 
+def test_a_puzzle_without_labels_is_not_solved() -> None:
+    labels = SPLIT.labels.copy()
+    labels[2] = 0
+    outcomes = evaluate(split=dataclasses.replace(SPLIT, labels=labels))
+    assert not outcomes.solved[2].any()
+    assert outcomes.cells[2] == 0
+
+
 def test_thinking_about_one_puzzle_is_the_same_work() -> None:
     state = dataclasses.replace(STATE, ema=None)
     thoughts = think(CONFIG, weights_of(state), SPLIT.inputs[4], steps=3)

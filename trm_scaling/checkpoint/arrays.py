@@ -17,6 +17,7 @@ import orbax.checkpoint as ocp
 from trm_scaling.io.explain import os_errors_explained
 
 _OS_ERROR = re.compile(r"os_error_code='(\d+)'")
+_MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class ArrayWriter:
@@ -59,10 +60,16 @@ class ArrayWriter:
             try:
                 yield
             except ValueError as error:
-                # TensorStore gives the operating system's error as text.
-                if (code := _OS_ERROR.search(str(error))) is None:
+                if (code := _os_error_in(str(error))) is None:
                     raise
-                raise OSError(int(code[1]), str(error)) from error
+                raise OSError(code, str(error)) from error
+
+
+def _os_error_in(text: str) -> int | None:
+    """The operating system's error that TensorStore gives as text: by its code, or in words alone."""
+    if found := _OS_ERROR.search(text):
+        return int(found[1])
+    return next((code for code in _MENDABLE if os.strerror(code) in text), None)
 
 
 def read_arrays(folder: Path, like: dict[str, Any]) -> dict[str, Any]:
@@ -111,7 +118,7 @@ def _is_worth_saying(record: logging.LogRecord) -> bool:
     """False for Orbax's progress, and for its errors that are raised again to us."""
     if record.name == "asyncio":
         # Of several files that cannot be written, Orbax raises the error of one and forgets the others.
-        return record.exc_info is None or not isinstance(record.exc_info[1], OSError)
+        return "exception was never retrieved" not in record.getMessage()
     if "orbax" not in Path(record.pathname).parts:
         return True
     return record.levelno >= logging.WARNING and not record.exc_info

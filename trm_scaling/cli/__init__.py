@@ -20,9 +20,6 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        print("stopped at once; the same command resumes from the last checkpoint", file=sys.stderr)
-        sys.exit(130)
 
 
 def _show_in_one_line(

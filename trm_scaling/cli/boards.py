@@ -79,7 +79,7 @@ def frames(chosen: Chosen, thoughts: "Thoughts") -> Iterator[str]:
 
 
 def _board(chosen: Chosen, tokens: "np.ndarray", before: "np.ndarray | None") -> str:
-    """Givens plain, right answers green, wrong ones red; new since the last board in bold."""
+    """Givens that stand plain, right answers green, wrong ones red; new since the last board in bold."""
     from trm_scaling.puzzles.sudoku.board import render, tokens_to_digits
 
     cells = iter(range(chosen.shape.cells))
@@ -89,7 +89,7 @@ def _board(chosen: Chosen, tokens: "np.ndarray", before: "np.ndarray | None") ->
             drawn.append(character)
             continue
         cell = next(cells)
-        if chosen.inputs[cell] > 1 or before is None:
+        if before is None or tokens[cell] == chosen.inputs[cell]:
             drawn.append(character)
         else:
             color = "green" if tokens[cell] == chosen.labels[cell] else "red"

@@ -1,12 +1,15 @@
 """`trm import-torch` and `trm export-torch`: weights from and to the public PyTorch code."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from trm_scaling.cli.options import Overrides, Profile, RunName, StudyFolder, chosen_profile, open_run
 from trm_scaling.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 IMPORT_HELP = """
 Make a run folder from a public TRM checkpoint (a PyTorch file, .safetensors or .npz), so that
@@ -46,6 +49,8 @@ def import_torch(
     if not name.replace("-", "").replace("_", "").isalnum():
         raise UserError(f"--name {name!r}: use letters, digits, - and _ alone, since it names a folder")
     found = find_study(study)
+    if name in found.experiments:
+        raise UserError(f"--name {name!r} is an experiment of the study; choose another name")
     config = compose(found.configs, "baseline", chosen_profile(profile), overrides or [])
     config = config.model_copy(update={"name": name})
     folder = import_weights(found, config, read_tensors(file), str(file))
@@ -68,13 +73,29 @@ def export_torch(
     profile: Profile = None,
     study: StudyFolder = None,
 ) -> None:
-    from trm_scaling.model.interchange import to_public, write_tensors
+    from trm_scaling.model.interchange import to_public
     from trm_scaling.train.weights import load_weights
 
     run = open_run(name, profile, study)
     weights, step = load_weights(run.folder, run.config, at)
     averaged = weights.ema is not None and not current
     tensors = to_public(run.config.arch, weights.answering(averaged), weights.buffers, prefix)
-    write_tensors(file, tensors)
+    _write_whole(file, tensors)
     kind = "moving average" if averaged else "current weights"
     typer.echo(f"wrote {len(tensors)} tensors ({kind} at step {step:,}) to {file}")
+
+
+def _write_whole(file: Path, tensors: "dict[str, np.ndarray]") -> None:
+    """Beside the file first, so that a full disk leaves an older export as it was."""
+    from trm_scaling.io.explain import os_errors_explained
+    from trm_scaling.model.interchange import write_tensors
+
+    if not file.parent.is_dir():
+        raise UserError(f"{file.parent} is not a folder: make it, or name a file in another one")
+    partial = file.with_name(f".{file.stem}.partial{file.suffix}")
+    try:
+        with os_errors_explained(file, "write"):
+            write_tensors(partial, tensors)
+            partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)

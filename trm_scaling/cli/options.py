@@ -57,11 +57,13 @@ class OpenedRun:
 def open_run(name: str, profile: str | None, study: Path | None) -> OpenedRun:
     """Find the run `name` and make JAX ready. Raises UserError as `find_study` and `find_run` do."""
     from trm_scaling.config.compose import load
+    from trm_scaling.io.run_folder import RunFolder
     from trm_scaling.io.study import find_study
     from trm_scaling.run.compilation import configure_jax
     from trm_scaling.run.single import find_run
 
     configure_jax()
     found = find_study(study)
-    folder = find_run(found, name, chosen_profile(profile))
+    is_folder = (Path(name) / "config.yaml").is_file()
+    folder = RunFolder(Path(name)) if is_folder else find_run(found, name, chosen_profile(profile))
     return OpenedRun(found, folder, load(folder.config))

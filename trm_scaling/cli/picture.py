@@ -60,7 +60,7 @@ def _board(chosen: "Chosen", tokens: "np.ndarray", caption: str, left: int) -> l
         if token < 2:
             continue
         row, column = divmod(cell, shape.side)
-        given, right = chosen.inputs[cell] > 1, token == chosen.labels[cell]
+        given, right = token == chosen.inputs[cell], token == chosen.labels[cell]
         style = (
             f'fill="{GIVEN}" font-weight="bold"'
             if given

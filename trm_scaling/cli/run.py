@@ -45,9 +45,13 @@ def run(
     from trm_scaling.run.compilation import configure_jax
 
     configure_jax()
-    with live_reporter() as reporter:
-        reporter.note(f"{experiment} under {planned.config.profile}: {planned.folder.path}")
-        record = execute(planned, reporter)
+    try:
+        with live_reporter() as reporter:
+            reporter.note(f"{experiment} under {planned.config.profile}: {planned.folder.path}")
+            record = execute(planned, reporter)
+    except KeyboardInterrupt:
+        typer.echo("stopped at once; the same command resumes from the last checkpoint", err=True)
+        raise typer.Exit(130) from None
     typer.echo(describe(record))
 
 

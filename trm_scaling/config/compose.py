@@ -55,14 +55,14 @@ def dump(config: RunConfig) -> str:
 
 
 def _config_name(configs: Path, name: str) -> str:
-    if (configs / f"{name}.yaml").is_file():
+    if name == "baseline":
         return name
     _check_choice(configs / "experiments", name, "experiment")
     return f"experiments/{name}"
 
 
 def _check_choice(folder: Path, name: str, kind: str) -> None:
-    if (folder / f"{name}.yaml").is_file():
+    if name == Path(name).name and (folder / f"{name}.yaml").is_file():
         return
     import difflib
 

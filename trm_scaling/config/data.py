@@ -50,7 +50,7 @@ class DataConfig(Frozen):
     minimal: bool = False
     """Generated puzzles: keep only those in which no given can be dropped."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
     """Seed of generation, sub-sampling and the splits (not of the training run)."""
 
     @property

@@ -14,7 +14,7 @@ class RunConfig(Frozen):
     """Everything a run depends on. `name` and `system` are operational; all other fields are science."""
 
     name: str = "baseline"
-    """The catalogue name the run was asked for by; names of equal science share one run."""
+    """The catalogue name the run was asked for by."""
 
     profile: str = "paper"
     """The budget the values were mapped to (`kellen/configs/profile/`)."""
@@ -73,7 +73,7 @@ class RunConfig(Frozen):
     ema_puzzle_emb: bool = False
     """Average the puzzle embeddings too; off (the public code): the average uses the current ones."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
     """Seed of initialisation, sampling and exploration."""
 
     system: SystemConfig = SystemConfig()

@@ -20,6 +20,11 @@ class Study:
         return self.path / "configs"
 
     @property
+    def experiments(self) -> list[str]:
+        """Names that can be run: the baseline and every file in `configs/experiments/`."""
+        return ["baseline", *sorted(file.stem for file in (self.configs / "experiments").glob("*.yaml"))]
+
+    @property
     def checkpoints(self) -> Path:
         """`<profile>/<name>/<identity8>-s<seed>/`, one folder a run."""
         return self.path / "checkpoints"

@@ -4,7 +4,7 @@ Shapes: B batch, L = P + C positions (prefix + cells), D width, V vocabulary.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -47,11 +47,28 @@ def forward(
 ) -> Output:
     """One supervision step from the states `z_H`, `z_L` (FACTS: T(n+1) passes, the last n+1 with gradients).
 
-    `params` are cast to the forward precision here, once. `unroll` and `remat` change time and
-    memory, not the function.
+    `params` are float32 and cast to the forward precision wherever they are used, so that the
+    gradients of all uses (n + 1 passes, thousands of looked-up rows) are added in float32. XLA
+    merges the casts. `unroll` and `remat` change time and memory, not the function.
     """
+    if arch.forward_dtype == "float32":
+        # Accelerators would otherwise multiply float32 in TF32 or bfloat16 passes.
+        with jax.default_matmul_precision("highest"):
+            return _forward(arch, params, z_H, z_L, inputs, puzzle_ids, unroll, remat)
+    return _forward(arch, params, z_H, z_L, inputs, puzzle_ids, unroll, remat)
+
+
+def _forward(
+    arch: ArchConfig,
+    params: Params,
+    z_H: State,
+    z_L: State,
+    inputs: UInt8[Array, "B C"],
+    puzzle_ids: Int[Array, " B"],
+    unroll: bool,
+    remat: bool,
+) -> Output:
     dtype = jnp.dtype(arch.forward_dtype)
-    params = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
     x = embed(arch, params, inputs, puzzle_ids)
     rotation = (
         rotation_table(x.shape[0], arch.hidden_size // arch.num_heads, arch.rope_theta)
@@ -59,49 +76,59 @@ def forward(
         else None
     )
 
-    def network(z: State) -> State:
-        return apply_network(arch, params, z, rotation)
+    def network(layers: list[Params], z: State) -> State:
+        return apply_network(arch, cast(layers, dtype), z, rotation)
 
     if remat:
         network = jax.checkpoint(network)
 
-    def cycle(states: tuple[State, State]) -> tuple[State, State]:
+    def cycle(layers: list[Params], states: tuple[State, State]) -> tuple[State, State]:
         z_H, z_L = states
         injected = z_H + x
-        z_L = _repeat(lambda z: network(z + injected), z_L, arch.L_cycles, unroll)
-        return network(z_H + z_L), z_L
+        z_L = _repeat(lambda z: network(layers, z + injected), z_L, arch.L_cycles, unroll)
+        return network(layers, z_H + z_L), z_L
 
-    states = _repeat(cycle, (z_H, z_L), arch.H_cycles - 1, unroll)
-    z_H, z_L = cycle(jax.lax.stop_gradient(states))
+    # Nothing of the first cycles is differentiated, so nothing of them need be kept.
+    still = jax.lax.stop_gradient(params["layers"])
+    states = _repeat(lambda states: cycle(still, states), (z_H, z_L), arch.H_cycles - 1, unroll)
+    z_H, z_L = cycle(params["layers"], jax.lax.stop_gradient(states))
 
-    logits = jnp.swapaxes(z_H[arch.prefix_len :] @ params["lm_head"], 0, 1)
-    q_logits = (z_H[0] @ params["q_head"]["weight"] + params["q_head"]["bias"][None]).astype(jnp.float32)
+    heads = cast({name: params[name] for name in ("lm_head", "q_head")}, dtype)
+    logits = jnp.swapaxes(z_H[arch.prefix_len :] @ heads["lm_head"], 0, 1)
+    q_logits = (z_H[0] @ heads["q_head"]["weight"] + heads["q_head"]["bias"][None]).astype(jnp.float32)
     return Output(z_H, z_L, logits, q_logits[:, 0], q_logits[:, 1])
+
+
+def cast(tree: Any, dtype: jnp.dtype) -> Any:
+    """Every leaf of `tree` in `dtype`."""
+    return jax.tree.map(lambda leaf: leaf.astype(dtype), tree)
 
 
 def embed(
     arch: ArchConfig, params: Params, inputs: UInt8[Array, "B C"], puzzle_ids: Int[Array, " B"]
 ) -> State:
     """The input of every pass: puzzle row in the prefix, tokens after it, scaled by sqrt(D)."""
-    tokens = jnp.take(params["embed_tokens"], inputs.astype(jnp.int32).T, axis=0)
+    dtype = jnp.dtype(arch.forward_dtype)
+    # Looked up in float32 and cast after: the backward pass then adds the rows up in float32.
+    tokens = jnp.take(params["embed_tokens"], inputs.astype(jnp.int32).T, axis=0).astype(dtype)
     x = tokens
     if arch.prefix_len:
         batch, width = inputs.shape[0], arch.hidden_size
         prefix = jnp.zeros((batch, arch.prefix_len * width), tokens.dtype)
         if arch.puzzle_emb_ndim:
-            rows = jnp.take(params[PUZZLE_EMB], puzzle_ids, axis=0)
+            rows = jnp.take(params[PUZZLE_EMB], puzzle_ids, axis=0).astype(dtype)
             prefix = jnp.pad(rows, ((0, 0), (0, arch.prefix_len * width - arch.puzzle_emb_ndim)))
         prefix = jnp.swapaxes(prefix.reshape(batch, arch.prefix_len, width), 0, 1)
         x = jnp.concatenate([prefix, tokens], axis=0)
     if arch.pos_encodings == "learned":
         # 0.707 keeps the variance of one table when two are added.
-        x = 0.707106781 * (x + params["embed_pos"][:, None, :])
+        x = 0.707106781 * (x + params["embed_pos"].astype(dtype)[:, None, :])
     return arch.hidden_size**0.5 * x
 
 
-def apply_network(arch: ArchConfig, params: Params, z: State, rotation: Rotation | None) -> State:
+def apply_network(arch: ArchConfig, layers: list[Params], z: State, rotation: Rotation | None) -> State:
     """One pass of the network: every block in turn."""
-    for layer in params["layers"]:
+    for layer in layers:
         z = block(arch, layer, z, rotation)
     return z
 

@@ -17,9 +17,6 @@ from trm_scaling.errors import UserError
 from trm_scaling.model.forward import PUZZLE_EMB
 from trm_scaling.model.layers import Params
 
-COMPILED_PREFIX = "_orig_mod.model."
-"""What the public training script's names begin with: torch.compile, then the loss head."""
-
 Path3 = tuple[str | int, ...]
 
 
@@ -141,9 +138,9 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
             with path.open("wb") as file:
                 np.savez(file, **dict(tensors))  # type: ignore[arg-type]
         case ".safetensors":
-            from safetensors.numpy import save_file
+            from safetensors.numpy import save
 
-            save_file(dict(tensors), path)
+            path.write_bytes(save(dict(tensors)))  # its own writer hides the system's error
         case _:
             torch = _torch()
             torch.save({name: torch.from_numpy(array.copy()) for name, array in tensors.items()}, path)

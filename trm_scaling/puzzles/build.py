@@ -13,6 +13,7 @@ from trm_scaling.puzzles.compact_layout import write_compact
 from trm_scaling.puzzles.dataset import MANIFEST, Dataset, Split, fingerprint
 from trm_scaling.puzzles.folder import locked, staged
 from trm_scaling.puzzles.manifest import SPLIT_NAMES, Layout, Manifest, SplitManifest, SplitName, histogram
+from trm_scaling.puzzles.named import open_named
 from trm_scaling.puzzles.opening import open_dataset
 from trm_scaling.puzzles.progress import Progress, silent
 from trm_scaling.puzzles.sudoku.board import Shape, digits_to_tokens
@@ -39,10 +40,10 @@ def ensure_dataset(config: DataConfig, root: Path, progress: Progress = silent) 
         progress: told how a build proceeds.
 
     Raises:
-        UserError: as `open_dataset` and `build_sudoku`.
+        UserError: as `open_named` and `build_sudoku`.
     """
     if config.path is not None:
-        return open_dataset(root / config.path)
+        return open_named(config, root)
     folder = root / "data" / dataset_name(config)
     if not folder.is_dir():
         with locked(folder):

@@ -80,6 +80,11 @@ class Dataset:
         return self.manifest.num_aug
 
     @property
+    def augmentation_seed(self) -> int:
+        """Seed of the augmentations made on the device: the dataset's own, so that all layouts agree."""
+        return self.manifest.seed or 0
+
+    @property
     def fingerprint(self) -> str:
         return self.manifest.fingerprint
 

@@ -1,27 +1,9 @@
-"""Counting what was solved, and how sure a count makes us.
-
-B batch, C cells.
-"""
+"""How sure a count makes us."""
 
 from math import sqrt
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-IGNORE_LABEL = 0
 _Z95 = 1.959963984540054
-
-
-class Counts(NamedTuple):
-    """Totals over rows that are real puzzles; rates are count / total."""
-
-    exact: int
-    """Puzzles with every labelled cell right."""
-
-    puzzles: int
-    cells_right: int
-    cells: int
 
 
 class Interval(NamedTuple):
@@ -29,23 +11,6 @@ class Interval(NamedTuple):
 
     low: float
     high: float
-
-
-def solved(predictions: Any, labels: Any) -> Any:
-    """Which rows have every labelled cell right, [B] bool, for numpy and JAX arrays [B, C] alike.
-
-    A row without labels counts as right here: mask padded rows with `labels.any(-1)`.
-    """
-    return ((predictions == labels) | (labels == IGNORE_LABEL)).all(axis=-1)
-
-
-def count(predictions: NDArray[np.integer], labels: NDArray[np.integer]) -> Counts:
-    """Score predictions against labels, [B, C] each. Rows without any label are padding: never counted."""
-    labelled = labels != IGNORE_LABEL
-    right = (predictions == labels) & labelled
-    real = labelled.any(axis=-1)
-    exact = (right | ~labelled).all(axis=-1) & real
-    return Counts(int(exact.sum()), int(real.sum()), int(right.sum()), int(labelled.sum()))
 
 
 def interval(successes: int, total: int) -> Interval | None:

@@ -4,7 +4,6 @@ import os
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trm_scaling.config import RunConfig
@@ -57,18 +56,24 @@ def execute(run: Run, reporter: "RunReporter") -> RunRecord:
     be had, its loss diverged, the disk is full); what ended the run is written to `failure.json`.
     """
     folder = run.folder
-    if folder.finished:
-        _refuse_another(folder, run.config)
-        reporter.note(f"{folder.path} is finished already; nothing to train")
-        return read_record(folder.result)
-    with folder.lock():
-        _claim(folder, run.config)
-        try:
-            return _to_the_end(run, folder, reporter)
-        except BaseException as error:
-            # A process boundary: whatever ended the run belongs into its record, then goes on up.
-            _record_failure(folder, error)
-            raise
+    if not folder.finished:
+        with folder.lock():
+            # Whoever held the lock until now may have finished it.
+            if not folder.finished:
+                return _train(run, folder, reporter)
+    _refuse_another(folder, run.config)
+    reporter.note(f"{folder.path} is finished already; nothing to train")
+    return read_record(folder.result)
+
+
+def _train(run: Run, folder: RunFolder, reporter: "RunReporter") -> RunRecord:
+    _claim(folder, run.config)
+    try:
+        return _to_the_end(run, folder, reporter)
+    except BaseException as error:
+        # A process boundary: whatever ended the run belongs into its record, then goes on up.
+        _record_failure(folder, error)
+        raise
 
 
 def _to_the_end(run: Run, folder: RunFolder, reporter: "RunReporter") -> RunRecord:
@@ -111,23 +116,25 @@ def _record_failure(folder: RunFolder, error: BaseException) -> None:
     text = "".join(traceback.format_exception(error))
     try:
         write_json(folder.failure, {"error": type(error).__name__, "message": str(error), "traceback": text})
-    except UserError:
+    except (UserError, OSError):
         # The disk that failed the run fails its epitaph too; the error itself still goes up.
         return
 
 
 def find_run(study: Study, name: str, profile: str) -> RunFolder:
-    """The run that `name` means: a run folder's path, or an experiment's newest run under `profile`.
+    """The run of experiment `name` under `profile`: the one without overrides, else the newest.
 
     Runs without a checkpoint count only where there is no other: an attempt that failed at once
     must not hide the run before it.
 
     Raises UserError when there is none, with the command that makes one.
     """
-    path = Path(name)
-    if (path / "config.yaml").is_file():
-        return RunFolder(path)
     folders = study.run_folders(profile, name)
+    if name in study.experiments:
+        # The experiment as it is written, rather than the newest variant of it, if it was run.
+        written = plan_run(study, name, profile).folder
+        if written.path in [folder.path for folder in folders]:
+            return written
     if not folders:
         raise UserError(
             f"no run of {name!r} under profile {profile} in {study.checkpoints}: train it with "

@@ -1,6 +1,5 @@
 """Several training steps in one device call. Shapes: K steps a call, B batch, C cells."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -29,25 +28,29 @@ class Feed(NamedTuple):
 
 
 CallMetrics = dict[str, Float[Array, " K"]]
-TrainCall = Callable[[TrainState, Hyper, Feed, Int[Array, ""]], tuple[TrainState, CallMetrics]]
 
 
-def make_train_call(config: RunConfig) -> TrainCall:
+def make_train_call(config: RunConfig, augmentation_seed: int) -> jax.stages.Wrapped:
     """A compiled-on-first-use function of (state, hyper, feed, count) that donates its state.
 
     The number of steps is data, so that one program serves every call: the last one before an
     evaluation, and the first one after a resume, round exactly as any other.
     """
-    return jax.jit(partial(_train_call, config), donate_argnums=0)
+    return jax.jit(partial(_train_call, config, augmentation_seed), donate_argnums=0)
 
 
 def _train_call(
-    config: RunConfig, state: TrainState, hyper: Hyper, feed: Feed, count: Int[Array, ""]
+    config: RunConfig,
+    augmentation_seed: int,
+    state: TrainState,
+    hyper: Hyper,
+    feed: Feed,
+    count: Int[Array, ""],
 ) -> tuple[TrainState, CallMetrics]:
     shape = Shape(config.data.box_rows, config.data.box_cols)
 
     def step(state: TrainState, now: Feed) -> tuple[TrainState, dict[str, Array]]:
-        seed = jnp.uint32(config.data.seed)
+        seed = jnp.uint32(augmentation_seed)
         inputs, labels = augment(seed, now.puzzle, now.augmentation, now.inputs, now.labels, shape)
         return train_step(config, state, hyper, Batch(inputs, labels, now.puzzle_ids))
 

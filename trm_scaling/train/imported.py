@@ -37,6 +37,8 @@ def import_weights(
         raise UserError(f"{folder.path} is there already: choose another --name, or move it away")
     with folder.lock(), CheckpointStore(folder.checkpoints, keep=1) as store:
         folder.record_provenance(collect_provenance([device.device_kind for device in jax.devices()]))
-        write_text(folder.config, dump(config))
         store.save(0, Weights(params, ema, buffers), {"imported_from": where}, score=None)
+        store.wait()
+        # Last: the configuration is what makes the folder a run.
+        write_text(folder.config, dump(config))
     return folder

@@ -24,6 +24,14 @@ class StopRequest:
     def __bool__(self) -> bool:
         return self.signal is not None
 
+    def interruption(self, step: int, total: int) -> Interrupted:
+        """What to raise once the state after `step` of `total` steps is saved."""
+        cause = self.signal.name if self.signal else "request"
+        return Interrupted(
+            f"stopped by {cause} after step {step} of {total}; the state is saved, "
+            "and the same command resumes"
+        )
+
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from trm_scaling.checkpoint import CheckpointStore
 from trm_scaling.config import RunConfig, Schedule
+from trm_scaling.errors import UserError
 from trm_scaling.io.jsonl import truncate_after
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.optim import Hyper
@@ -18,7 +19,7 @@ from trm_scaling.train.call import CallMetrics, make_train_call
 from trm_scaling.train.clock import Clock
 from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.feed import Feeder
-from trm_scaling.train.interrupt import Interrupted, StopRequest
+from trm_scaling.train.interrupt import StopRequest
 from trm_scaling.train.metrics import Rate, evaluation_metrics, read_metrics
 from trm_scaling.train.state import TrainState, evaluation_params, init_state
 
@@ -67,6 +68,7 @@ def train(
     clock = Clock()
     if store.latest_step() is not None:
         state, saved = store.restore(None, like=state)
+        _refuse_other_data(saved, about, folder)
         clock = Clock(saved["clock"])
         reporter.note(f"resuming after step {int(state.step)}")
     step = int(state.step)
@@ -76,8 +78,8 @@ def train(
     feeder = Feeder(config, dataset)
     with clock.measure("compile"):
         example = feeder.feed(step, step + 1)
-        count = jnp.int32(1)
-        call = make_train_call(config).lower(state, hyper, example, count).compile()  # type: ignore[attr-defined]
+        program = make_train_call(config, dataset.augmentation_seed)
+        call = program.lower(state, hyper, example, jnp.int32(1)).compile()
     evaluator = Evaluator(config)
     with store, Tracker(folder.metrics, clock.total) as tracker:
         # Metrics of a call that may still be running, with the steps it covers.
@@ -111,7 +113,8 @@ def train(
                 step = until
                 at_evaluation = schedule.is_evaluated(step)
                 due = time.monotonic() - saved_at > config.system.checkpoint_seconds
-                if at_evaluation or due or stop:
+                stopping = bool(stop)  # read once: a signal may come between two lines
+                if at_evaluation or due or stopping:
                     settle()
             if at_evaluation:
                 with clock.measure("evaluate"):
@@ -123,17 +126,25 @@ def train(
                 # Solved puzzles decide; among equals the share of right cells, which is below one.
                 save(summary["final"]["solved"] + summary["final"]["cell_rate"])
                 rate.restart(step)
-            elif due or stop:
+            elif due or stopping:
                 save(None)
                 rate.restart(step)
-            if stop:
+            if stopping:
                 store.wait()
-                raise Interrupted(
-                    f"stopped by {stop.signal.name if stop.signal else 'request'} after step {step} of "
-                    f"{schedule.total_steps}; the state is saved, and the same command resumes"
-                )
+                raise stop.interruption(step, schedule.total_steps)
         store.wait()
         best_step = store.best_step()
         assert best_step is not None, "the last step is always evaluated"
         best = state if best_step == step else store.restore(best_step, like=state)[0]
+        if stop:
+            raise stop.interruption(step, schedule.total_steps)
     return Trained(state, best, best_step, schedule, clock)
+
+
+def _refuse_other_data(saved: dict[str, Any], about: dict[str, Any], folder: RunFolder) -> None:
+    before, now = saved.get("data_fingerprint"), about.get("data_fingerprint")
+    if before != now:
+        raise UserError(
+            f"{folder.path} was trained on a dataset with fingerprint {str(before)[:12]}; the one there "
+            f"now has {str(now)[:12]}: put that one back, or move the run folder away and train anew"
+        )

@@ -10,7 +10,7 @@ from trm_scaling.train.call import CallMetrics
 
 
 class NonFiniteLoss(UserError):
-    """The loss became NaN or infinite. Nothing after the last checkpoint was saved."""
+    """The loss or its gradient became NaN or infinite. Nothing after it was saved."""
 
 
 class Rate:
@@ -38,15 +38,20 @@ class Rate:
 def read_metrics(metrics: CallMetrics, first: int, last: int) -> dict[str, float]:
     """Means over the steps `first`..`last` of a call, on the host; numbers missing in all steps are left out.
 
-    Raises NonFiniteLoss with the first step whose loss is not a number.
+    Raises NonFiniteLoss with the first step whose loss or gradient is not a number.
     """
     count = last - first + 1
     values = {name: np.asarray(array)[:count] for name, array in metrics.items()}
-    broken = np.flatnonzero(~np.isfinite(values["train/loss"]))
-    if broken.size:
+    loss, norm = values["train/loss"], values["train/grad_norm"]
+    # The gradient too: what it broke would be saved before the next loss tells.
+    broken = np.flatnonzero(~(np.isfinite(loss) & np.isfinite(norm)))
+    # Float16 skips the odd overflow by itself, and has failed only when nothing else is left.
+    tolerated = count - 1 if "train/loss_scale" in values else 0
+    if broken.size > tolerated:
+        at = int(broken[0])
         raise NonFiniteLoss(
-            f"the loss is {values['train/loss'][broken[0]]} at step {first + broken[0]}: lower lr, or set "
-            "arch.forward_dtype=float32; the last checkpoint before it is kept"
+            f"the loss is {loss[at]} and the norm of its gradient {norm[at]} at step {first + at}; nothing "
+            "after it was saved. Try a lower lr or arch.forward_dtype=float32, each of which is a new run"
         )
     return {name: float(np.nanmean(array)) for name, array in values.items() if not np.isnan(array).all()}
 

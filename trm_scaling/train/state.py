@@ -16,8 +16,8 @@ from trm_scaling.optim import LossScale, init_optimizer
 
 Params = dict[str, Any]
 
-INIT, EXPLORE = 0, 1
-"""Streams folded into the run's key, so that no two uses of randomness share one."""
+INIT, EXPLORE = 2**31, 2**31 + 1
+"""Streams folded into the run's key; augmentation folds puzzle numbers, which lie far below."""
 
 
 @jax.tree_util.register_dataclass

@@ -167,7 +167,11 @@ def _skip_overflow(old: TrainState, new: TrainState, finite: Array) -> TrainStat
         )
 
     kept = {name: keep(name) for name in ("params", "optimizer", "ema")}
-    return dataclasses.replace(new, **kept, loss_scale=old.loss_scale.adjusted(finite))
+    # A slot whose own states overflowed can only begin anew.
+    states = jnp.isfinite(new.carry.z_H) & jnp.isfinite(new.carry.z_L)
+    halted = new.carry.halted | ~jnp.all(states, axis=(0, 2))
+    carry = dataclasses.replace(new.carry, halted=halted)
+    return dataclasses.replace(new, **kept, carry=carry, loss_scale=old.loss_scale.adjusted(finite))
 
 
 def _metrics(

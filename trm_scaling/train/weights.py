@@ -13,6 +13,8 @@ from trm_scaling.train.state import Params, TrainState, evaluation_params, init_
 
 Which = Literal["best", "last"]
 
+PRUNED_TRIES = 5
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -47,13 +49,18 @@ def load_weights(folder: RunFolder, config: RunConfig, which: Which) -> tuple[We
     Works while the run is still training. Raises UserError when there is no usable checkpoint.
     """
     reader = CheckpointReader(folder.checkpoints)
-    step = reader.best_step() if which == "best" else reader.latest_step()
-    if step is None:
-        step = reader.latest_step()
-    if step is None:
-        raise UserError(
-            f"{folder.path} has no checkpoint yet: train it first, with "
-            f"`trm run {config.name} --profile {config.profile}` and the fields its config.yaml changes"
-        )
-    weights, _ = reader.restore_part(step, like=weights_like(config))
-    return weights, step
+    for _ in range(PRUNED_TRIES):
+        step = reader.best_step() if which == "best" else None
+        step = reader.latest_step() if step is None else step
+        if step is None:
+            raise UserError(
+                f"{folder.path} has no checkpoint yet: train it first, with "
+                f"`trm run {config.name} --profile {config.profile}` and the fields its config.yaml changes"
+            )
+        try:
+            return reader.restore_part(step, like=weights_like(config))[0], step
+        except (UserError, OSError):
+            if step in reader.steps():
+                raise
+            # The run that is training deleted it while it was read: choose again.
+    raise UserError(f"{folder.path} deletes its checkpoints faster than they are read: try again")

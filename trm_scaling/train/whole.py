@@ -2,6 +2,7 @@
 
 import io
 import resource
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -60,12 +61,13 @@ def train_and_test(
 
     `source` (commit, uncommitted changes) goes into every checkpoint, with the configuration.
 
-    Raises what `ensure_dataset` and `train` raise, and UserError for a dataset of other boards.
+    Raises what `ensure_dataset` and `train` raise, and UserError for a dataset of another size than
+    the configuration says.
     """
     dataset = ensure_dataset(config.data, data_root, reporter.working)
-    _check_boards(dataset, config)
+    _check_record(dataset, config)
+    about = {"config": config.model_dump(mode="json"), "data_fingerprint": dataset.fingerprint, **source}
     with stop_on_signals() as stop:
-        about = {"config": config.model_dump(mode="json"), **source}
         trained = train(config, dataset, folder, about, reporter, stop)
     reporter.note(f"testing on {len(dataset.test):,} puzzles")
     scores, outcomes = score_test_split(config, dataset, trained, reporter.working)
@@ -75,8 +77,9 @@ def train_and_test(
 
     device = jax.devices()[0]
     on_device = (device.memory_stats() or {}).get("peak_bytes_in_use")
-    # ru_maxrss is in kilobytes on Linux.
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # ru_maxrss is in kilobytes on Linux, in bytes on macOS.
+    unit = 1 if sys.platform == "darwin" else 1024
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return Finished(
         steps=trained.schedule.total_steps,
         best_step=trained.best_step,
@@ -94,14 +97,14 @@ def train_and_test(
     )
 
 
-def _check_boards(dataset: Dataset, config: RunConfig) -> None:
-    data = config.data
-    if (dataset.box_rows, dataset.box_cols) != (data.box_rows, data.box_cols):
+def _check_record(dataset: Dataset, config: RunConfig) -> None:
+    """Size and augmentations are science and stand in the record: a named folder must be what they say."""
+    found = {"train_size": dataset.num_puzzles, "num_aug": dataset.num_aug}
+    told = {name: getattr(config.data, name) for name in found}
+    if config.data.path is not None and found != told:
+        right = " ".join(f"data.{name}={value}" for name, value in found.items())
         raise UserError(
-            f"{dataset.path} holds boards of {dataset.box_rows}x{dataset.box_cols} boxes, but data.box_rows="
-            f"{data.box_rows} and data.box_cols={data.box_cols}; set both to the dataset's"
-        )
-    if len(dataset.val) == 0:
-        raise UserError(
-            f"{dataset.path} has no validation puzzles to choose a checkpoint by; build it with --val-size"
+            f"{dataset.path} has {found['train_size']} training puzzles, each with {found['num_aug']} "
+            f"augmentations, but data.train_size={told['train_size']} and data.num_aug={told['num_aug']}: "
+            f"say {right}"
         )
