@@ -85,6 +85,11 @@ class DataConfig(Frozen):
                 f"test_source={self.test_source} needs a source that is a list, not source={self.source}; "
                 "drop test_source, or name the file of training puzzles as source"
             )
+        if self.source == "hub" and self.path is None and (self.box_rows, self.box_cols) != (3, 3):
+            raise ValueError(
+                f"source=hub holds 9x9 boards alone, not boxes of box_rows={self.box_rows} x "
+                f"box_cols={self.box_cols}; set both to 3, or source=generated"
+            )
         if self.source != "generated" and (self.givens is not None or self.minimal):
             raise ValueError(
                 f"givens and minimal describe generated puzzles, and source={self.source}; "

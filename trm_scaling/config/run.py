@@ -101,6 +101,10 @@ class RunConfig(Frozen):
                 f"eval_puzzles={self.eval_puzzles} asks for more than data.val_size={self.data.val_size}; "
                 "change one of the two"
             )
+        if self.ema_puzzle_emb and not self.ema:
+            raise ValueError(
+                "ema_puzzle_emb=true averages into a moving average that ema=false does not keep"
+            )
         if self.data.val_size == 0:
             raise ValueError("data.val_size=0 leaves nothing to choose a checkpoint by; set it to 1 or more")
         return self
