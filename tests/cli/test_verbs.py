@@ -104,7 +104,8 @@ def test_solve_shows_the_board_after_each_step(trained: Study) -> None:
         : test.inputs.shape[1]
     ]
     assert "".join(cells) == "".join("." if token == 1 else str(token - 1) for token in test.inputs[3])
-    assert shown.rstrip().endswith("after 3 supervision steps")
+    assert "\nafter supervision step 3: " in shown
+    assert "supervision step 4" not in shown
 
 
 def test_solve_takes_a_puzzle_with_white_space(trained: Study) -> None:

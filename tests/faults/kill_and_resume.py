@@ -53,8 +53,11 @@ LONGEST_DELAY: dict[Kind, float] = {
 }
 """Seconds: a kill comes up to this long after its moment began."""
 
-TIMINGS = {"examples_per_s", "mfu", "peak_memory_bytes", "compile_s", "train_s", "eval_s", "checkpoint_s"}
-"""What differs between two runs of the same result, beside the times in the metrics."""
+CIRCUMSTANCES = {
+    *("examples_per_s", "mfu", "peak_memory_bytes", "compile_s", "train_s", "eval_s", "checkpoint_s"),
+    *("commit", "uncommitted_changes"),
+}
+"""What may differ between two runs of the same result, beside the times in the metrics."""
 
 
 @dataclass(frozen=True)
@@ -143,9 +146,10 @@ def _is_now(kind: Kind, after: int, study: Study, folder: RunFolder, output: Pat
             step, what = _newest(folder)
             return step >= after and step % EVAL_EVERY == 0 and what == "train"
         case "test":
-            return "testing on" in output.read_text() and not folder.test_outcomes.exists()
+            return "testing on" in output.read_text() and not folder.finished
         case "result":
-            return folder.test_outcomes.exists() and not folder.finished
+            tested = "testing on" in output.read_text() and folder.test_outcomes.exists()
+            return tested and not folder.finished
 
 
 def _newest(folder: RunFolder) -> tuple[int, str]:
@@ -171,7 +175,7 @@ def differences(one: RunFolder, other: RunFolder) -> list[str]:
     for record in records:
         # How a run is executed may change from one start to the next.
         del record["config"]["system"]
-    for key in sorted({key for record in records for key in record} - TIMINGS - {"learning_curve"}):
+    for key in sorted({key for record in records for key in record} - CIRCUMSTANCES - {"learning_curve"}):
         if records[0].get(key) != records[1].get(key):
             found.append(f"result.json: {key}: {records[0].get(key)} and {records[1].get(key)}")
     metrics = [[_timeless(line) for line in read_jsonl(folder.metrics).records] for folder in (one, other)]

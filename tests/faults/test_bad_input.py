@@ -183,7 +183,8 @@ def test_a_missing_extra_names_its_installation(
 ) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     monkeypatch.setitem(sys.modules, "torch", None)
-    message = refused(*RUN, *TINY, "data.source=hub", "data.test_size=null")
+    boards = ("data.box_rows=3", "data.box_cols=3", "data.test_size=null")
+    message = refused(*RUN, *TINY, "data.source=hub", *boards)
     assert "pip install '.[hub]'" in message
     assert "data.source=generated data.test_size=1000" in message
     (study.data_root / "weights.pt").write_bytes(b"PK")

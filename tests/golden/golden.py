@@ -34,7 +34,7 @@ class Golden:
         }
         fields = {key: value for key, value in known.items() if key in ArchConfig.model_fields}
         arch = ArchConfig(**fields)
-        data = DataConfig(box_rows=2, box_cols=2)
+        data = DataConfig(source="generated", box_rows=2, box_cols=2)
         config = RunConfig(arch=arch, data=data, global_batch_size=known["batch_size"])
         return cls(name, arrays, config)
 

@@ -59,9 +59,8 @@ def test_ensure_builds_once_and_names_the_folder_after_the_description(
     assert first.path.name.startswith("sudoku-4x4-generated-30-aug-5-")
     monkeypatch.setattr(build, "_build", lambda *_: pytest.fail("built twice"))
     assert ensure_dataset(SMALL, tmp_path).fingerprint == first.fingerprint
-    assert (
-        ensure_dataset(DataConfig(path="data/" + first.path.name), tmp_path).fingerprint == first.fingerprint
-    )
+    named = SMALL.model_copy(update={"path": f"data/{first.path.name}"})
+    assert ensure_dataset(named, tmp_path).fingerprint == first.fingerprint
     assert dataset_name(SMALL.model_copy(update={"val_size": 21})) != first.path.name
 
 

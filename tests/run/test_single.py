@@ -140,9 +140,9 @@ def test_science_makes_another_run_and_operation_does_not(trained: Study) -> Non
 def test_a_diverging_run_names_its_step_and_keeps_what_was_saved(untrained: Study) -> None:
     run = tiny_run(untrained, "lr=1e4", "lr_warmup_steps=0", "system.checkpoint_seconds=0.001")
     folder = run.folder
-    with pytest.raises(NonFiniteLoss, match=r"the loss is (nan|inf) at step (\d+): lower lr") as stopped:
+    with pytest.raises(NonFiniteLoss, match=r"the loss is (nan|inf).* at step \d+;.* lower lr") as stopped:
         execute(run, Recorder())
-    step = int(str(stopped.value).split("at step ")[1].split(":")[0])
+    step = int(str(stopped.value).split("at step ")[1].split(";")[0])
     failure = json.loads(folder.failure.read_text())
     assert failure["error"] == "NonFiniteLoss"
     assert failure["message"] == str(stopped.value)
@@ -154,10 +154,8 @@ def test_a_diverging_run_names_its_step_and_keeps_what_was_saved(untrained: Stud
     assert all(line["step"] < step for line in read_jsonl(folder.metrics).records)
 
 
-def test_a_run_is_found_by_name_and_by_folder(trained: Study) -> None:
-    folder = tiny_folder(trained)
-    assert find_run(trained, "baseline", "smoke") == folder
-    assert find_run(trained, str(folder.path), "paper") == folder
+def test_a_run_is_found_by_name(trained: Study) -> None:
+    assert find_run(trained, "baseline", "smoke") == tiny_folder(trained)
     with pytest.raises(UserError, match="train it with `trm run baseline --profile laptop`"):
         find_run(trained, "baseline", "laptop")
 
