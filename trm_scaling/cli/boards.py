@@ -64,18 +64,31 @@ def _held_out(text: str | None, dataset: "Dataset") -> Chosen:
 
 
 def frames(chosen: Chosen, thoughts: "Thoughts") -> Iterator[str]:
-    """The puzzle, then what each step made of it; the board again only where it changed."""
+    """The puzzle, then the board after each step that changed it."""
     labels, shape = chosen.labels, chosen.shape
     yield _board(chosen, chosen.inputs, None) + f"\n{(chosen.inputs > 1).sum()} of {shape.cells} cells given"
-    before = chosen.inputs
+    before, quiet = chosen.inputs, 0
     for number, (board, belief) in enumerate(
         zip(thoughts.predictions, thoughts.halt_probability, strict=True), start=1
     ):
         wrong, changed = int((board != labels).sum()), int((board != before).sum())
+        if changed == 0:
+            quiet += 1
+            continue
+        if quiet:
+            yield f"\n{_unchanged(number - quiet, number - 1)}"
         state = "solved" if wrong == 0 else f"{wrong} wrong"
         title = f"after supervision step {number}: {state}, {changed} changed, believes {belief:.0%}"
-        yield f"\n{title}\n{_board(chosen, board, before)}" if changed else title
-        before = board
+        yield f"\n{title}\n{_board(chosen, board, before)}"
+        before, quiet = board, 0
+    if quiet:
+        last = len(thoughts.predictions)
+        yield f"\n{_unchanged(last - quiet + 1, last)}"
+
+
+def _unchanged(first: int, last: int) -> str:
+    steps = f"step {first} changes" if first == last else f"steps {first} to {last} change"
+    return f"supervision {steps} nothing"
 
 
 def _board(chosen: Chosen, tokens: "np.ndarray", before: "np.ndarray | None") -> str:

@@ -1,5 +1,6 @@
 """`trm run`: train one experiment to its record."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,7 +48,7 @@ def run(
     configure_jax()
     try:
         with live_reporter() as reporter:
-            reporter.note(f"{experiment} under {planned.config.profile}: {planned.folder.path}")
+            reporter.note(f"{experiment} under {planned.config.profile}: {_from_here(planned.folder.path)}")
             record = execute(planned, reporter)
     except KeyboardInterrupt:
         typer.echo("stopped at once; the same command resumes from the last checkpoint", err=True)
@@ -73,3 +74,8 @@ def describe(record: "RunRecord") -> str:
             f"{record.eval_s:.1f} s evaluating{speed} on {record.device_count} x {record.device_kind}",
         ]
     )
+
+
+def _from_here(path: Path) -> Path:
+    """`path` as a person in this folder would write it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -133,7 +133,7 @@ def find_run(study: Study, name: str, profile: str) -> RunFolder:
     if name in study.experiments:
         # The experiment as it is written, rather than the newest variant of it, if it was run.
         written = plan_run(study, name, profile).folder
-        if written.path in [folder.path for folder in folders]:
+        if written.has_checkpoint:
             return written
     if not folders:
         raise UserError(
