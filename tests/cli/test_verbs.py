@@ -46,7 +46,8 @@ def test_run_says_what_came_of_it(tmp_path_factory: pytest.TempPathFactory) -> N
     study, printed = finished(tmp_path_factory.getbasetemp())
     final = headline(study)["final"]
     lines = printed.splitlines()
-    assert lines[0] == f"baseline under smoke: {tiny_folder(study).path}"
+    where = tiny_folder(study).path.relative_to(study.data_root)
+    assert lines[0] == f"baseline under smoke: {where}"
     assert "training from step 0 to 60; compiling first" in lines
     assert sum(line.startswith("step") and "validation" in line for line in lines) == 6
     assert f"({final['solved']} of 32 puzzles; 95 % interval" in printed
