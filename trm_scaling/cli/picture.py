@@ -25,16 +25,14 @@ def save_picture(path: Path, chosen: "Chosen", thoughts: "Thoughts") -> None:
     from trm_scaling.io.atomic import write_text
 
     boards = [("the puzzle", chosen.inputs)]
-    for number, (board, belief) in enumerate(
-        zip(thoughts.predictions, thoughts.halt_probability, strict=True), start=1
-    ):
+    for number, board in enumerate(thoughts.predictions, start=1):
         wrong = int((board != chosen.labels).sum())
         verdict = "solved" if wrong == 0 else f"{wrong} wrong"
-        boards.append((f"step {number}: {verdict}, believes {belief:.0%}", board))
+        boards.append((f"step {number}: {verdict}", board))
         if (thoughts.predictions[number - 1 :] == chosen.labels).all():
             break
     size = CELL * chosen.shape.side
-    step = max(size, 190) + GAP
+    step = max(size, 120) + GAP
     width, height = GAP + step * len(boards), size + CAPTION + GAP
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
