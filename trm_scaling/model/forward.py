@@ -45,58 +45,43 @@ def forward(
     unroll: bool = True,
     remat: bool = False,
 ) -> Output:
-    """One supervision step from the states `z_H`, `z_L` (FACTS: T(n+1) passes, the last n+1 with gradients).
+    """One supervision step from the states `z_H`, `z_L`: T(n+1) passes, the last n+1 with gradients.
 
     `params` are float32 and cast to the forward precision wherever they are used, so that the
     gradients of all uses (n + 1 passes, thousands of looked-up rows) are added in float32. XLA
     merges the casts. `unroll` and `remat` change time and memory, not the function.
     """
-    if arch.forward_dtype == "float32":
-        # Accelerators would otherwise multiply float32 in TF32 or bfloat16 passes.
-        with jax.default_matmul_precision("highest"):
-            return _forward(arch, params, z_H, z_L, inputs, puzzle_ids, unroll, remat)
-    return _forward(arch, params, z_H, z_L, inputs, puzzle_ids, unroll, remat)
+    # Accelerators would otherwise multiply float32 in TF32 or bfloat16 passes.
+    with jax.default_matmul_precision("highest" if arch.forward_dtype == "float32" else None):
+        dtype = jnp.dtype(arch.forward_dtype)
+        x = embed(arch, params, inputs, puzzle_ids)
+        rotation = (
+            rotation_table(x.shape[0], arch.hidden_size // arch.num_heads, arch.rope_theta)
+            if arch.pos_encodings == "rope"
+            else None
+        )
 
+        def network(layers: list[Params], z: State) -> State:
+            return apply_network(arch, cast(layers, dtype), z, rotation)
 
-def _forward(
-    arch: ArchConfig,
-    params: Params,
-    z_H: State,
-    z_L: State,
-    inputs: UInt8[Array, "B C"],
-    puzzle_ids: Int[Array, " B"],
-    unroll: bool,
-    remat: bool,
-) -> Output:
-    dtype = jnp.dtype(arch.forward_dtype)
-    x = embed(arch, params, inputs, puzzle_ids)
-    rotation = (
-        rotation_table(x.shape[0], arch.hidden_size // arch.num_heads, arch.rope_theta)
-        if arch.pos_encodings == "rope"
-        else None
-    )
+        if remat:
+            network = jax.checkpoint(network)
 
-    def network(layers: list[Params], z: State) -> State:
-        return apply_network(arch, cast(layers, dtype), z, rotation)
+        def cycle(layers: list[Params], states: tuple[State, State]) -> tuple[State, State]:
+            z_H, z_L = states
+            injected = z_H + x
+            z_L = _repeat(lambda z: network(layers, z + injected), z_L, arch.L_cycles, unroll)
+            return network(layers, z_H + z_L), z_L
 
-    if remat:
-        network = jax.checkpoint(network)
+        # Nothing of the first cycles is differentiated, so nothing of them need be kept.
+        still = jax.lax.stop_gradient(params["layers"])
+        states = _repeat(lambda states: cycle(still, states), (z_H, z_L), arch.H_cycles - 1, unroll)
+        z_H, z_L = cycle(params["layers"], jax.lax.stop_gradient(states))
 
-    def cycle(layers: list[Params], states: tuple[State, State]) -> tuple[State, State]:
-        z_H, z_L = states
-        injected = z_H + x
-        z_L = _repeat(lambda z: network(layers, z + injected), z_L, arch.L_cycles, unroll)
-        return network(layers, z_H + z_L), z_L
-
-    # Nothing of the first cycles is differentiated, so nothing of them need be kept.
-    still = jax.lax.stop_gradient(params["layers"])
-    states = _repeat(lambda states: cycle(still, states), (z_H, z_L), arch.H_cycles - 1, unroll)
-    z_H, z_L = cycle(params["layers"], jax.lax.stop_gradient(states))
-
-    heads = cast({name: params[name] for name in ("lm_head", "q_head")}, dtype)
-    logits = jnp.swapaxes(z_H[arch.prefix_len :] @ heads["lm_head"], 0, 1)
-    q_logits = (z_H[0] @ heads["q_head"]["weight"] + heads["q_head"]["bias"][None]).astype(jnp.float32)
-    return Output(z_H, z_L, logits, q_logits[:, 0], q_logits[:, 1])
+        heads = cast({name: params[name] for name in ("lm_head", "q_head")}, dtype)
+        logits = jnp.swapaxes(z_H[arch.prefix_len :] @ heads["lm_head"], 0, 1)
+        q_logits = (z_H[0] @ heads["q_head"]["weight"] + heads["q_head"]["bias"][None]).astype(jnp.float32)
+        return Output(z_H, z_L, logits, q_logits[:, 0], q_logits[:, 1])
 
 
 def cast(tree: Any, dtype: jnp.dtype) -> Any:
