@@ -25,7 +25,7 @@ quickstart: $(VENV)/.runtime ## train the smoke-sized baseline on 4x4 Sudoku, th
 	$(BIN)/trm solve baseline --profile smoke
 
 test: lint types ## lint, types and the default suite
-	$(PYTEST) -m "not slow and not e2e"
+	$(PYTEST) -n auto --dist loadfile -m "not slow and not e2e"
 
 lint: $(VENV)/.dev ## ruff: rules and layout
 	$(BIN)/ruff check .

@@ -25,6 +25,8 @@ os.environ |= {
 }
 # The tolerances are those of a CPU; name another platform to try it.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# No run of a test has a mirror beside it, but those whose subject it is.
+os.environ.setdefault("WANDB_MODE", "disabled")
 
 shape_checks.install(ROOT / "trm_scaling")
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from tests.run.tiny import TINY, copy_of, finished, make_study, tiny_folder, tiny_run
@@ -57,10 +56,12 @@ def test_run_says_what_came_of_it(tmp_path_factory: pytest.TempPathFactory) -> N
 def test_dry_run_prints_the_configuration_and_touches_nothing(tmp_path: Path) -> None:
     study = make_study(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    printed = invoke(study, "run", "baseline", *PROFILE, *TINY, "--seed", "3", "--dry-run")
+    command = ("run", "baseline", *PROFILE, *TINY, "--seed", "3", "--dry-run")
+    printed = invoke(study, *command)
     run = tiny_run(study, "seed=3")
-    assert RunConfig.model_validate(yaml.safe_load(printed)) == run.config
-    assert printed.splitlines()[-1] == f"# run folder: {run.folder.path}"
+    assert RunConfig.model_validate(json.loads(invoke(study, *command, "--json"))["config"]) == run.config
+    assert "60 steps of 16 puzzles" in printed
+    assert f"{run.folder.path.name}: new" in printed
     assert sorted(tmp_path.rglob("*")) == before
 
 

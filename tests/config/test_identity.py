@@ -21,6 +21,13 @@ OTHER: dict[str, Any] = {
     "epochs": 60_000,
     "eval_interval": 4_000,
     "eval_puzzles": 999,
+    "schedule": "as_written",
+    "reference_train_size": 500,
+    "reference_batch_size": 12,
+    "curriculum.until_epoch": 1,
+    "curriculum.stages": 2,
+    "curriculum.L_cycles": 3,
+    "curriculum.H_cycles": 2,
     "lr": 2e-4,
     "lr_warmup_steps": 0,
     "lr_min_ratio": 0.1,
@@ -39,6 +46,7 @@ OTHER: dict[str, Any] = {
     "arch.hidden_size": 1024,
     "arch.num_heads": 4,
     "arch.expansion": 2.0,
+    "arch.inner_multiple": 32,
     "arch.mlp_t": False,
     "arch.pos_encodings": "learned",
     "arch.puzzle_emb_len": 1,
@@ -48,6 +56,7 @@ OTHER: dict[str, Any] = {
     "arch.forward_dtype": "float32",
     "arch.halt_max_steps": 8,
     "arch.halt_exploration_prob": 0.0,
+    "arch.halt_exploration_prob_end": 0.05,
     "arch.loss": "softmax_cross_entropy",
     "data.path": "somewhere",
     "data.source": "a.csv",
@@ -67,10 +76,13 @@ OTHER: dict[str, Any] = {
 NEEDS: dict[str, dict[str, Any]] = {
     "arch.mlp_t": {"arch.pos_encodings": "learned"},
     "data.test_source": {"data.source": "a.csv"},
+    "curriculum.stages": {"curriculum.until_epoch": 10_000},
+    "curriculum.L_cycles": {"curriculum.until_epoch": 10_000},
+    "curriculum.H_cycles": {"curriculum.until_epoch": 10_000},
 }
 """What must be changed along, in both configurations of the comparison."""
 
-LEAVES = [key for key in field_names() if key not in ("arch", "data", "system")]
+LEAVES = [key for key in field_names() if key not in ("arch", "data", "system", "curriculum")]
 
 
 def changed(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
@@ -98,7 +110,7 @@ def test_every_field_of_science_makes_another_run(key: str) -> None:
 
 
 def test_the_name_and_the_machine_make_no_other_run() -> None:
-    system = SystemConfig(micro_batches=4, remat=True, unroll=False, steps_per_call=3, eval_batch_size=7)
+    system = SystemConfig(micro_batch_size=4, remat=True, unroll=False, steps_per_call=3, eval_batch_size=7)
     other = BASE.model_copy(update={"name": "exp01c", "system": system})
     assert identity(other) == identity(BASE)
     assert science(other) == science(BASE)
@@ -115,6 +127,20 @@ def test_an_identity_is_64_hexadecimal_digits_whichever_way_the_numbers_were_wri
     assert set(identity(BASE)) <= set("0123456789abcdef")
     written = RunConfig.model_validate({"arch": {"expansion": 4}, "weight_decay": 1, "epochs": 50_000.0})
     assert identity(written) == identity(RunConfig())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schedule": "as_written", "reference_batch_size": 7, "lr_warmup_steps": 2000 * 512},
+        {"epochs": 25_000, "eval_interval": 2_500, "reference_train_size": 2_000},
+        {"curriculum.stages": 9},
+        {"curriculum.until_epoch": 10_000, "curriculum.L_cycles": 6, "curriculum.H_cycles": 3},
+    ],
+    ids=str,
+)
+def test_two_ways_of_saying_the_same_steps_are_one_run(changes: dict[str, Any]) -> None:
+    assert identity(changed(BASE, changes)) == identity(BASE)
 
 
 fractions = st.floats(0, 1, exclude_max=True)

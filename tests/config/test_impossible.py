@@ -34,9 +34,10 @@ IMPOSSIBLE: list[tuple[dict[str, Any], list[str]]] = [
         {"data": {"source": "generated", "givens": 17, "box_rows": 2, "box_cols": 2}},
         ["givens=17", "16 cells"],
     ),
+    ({"curriculum": {"until_epoch": 60_000}}, ["curriculum.until_epoch=60000", "epochs=50000"]),
     (
-        {"global_batch_size": 10, "system": {"micro_batches": 3}},
-        ["global_batch_size=10", "system.micro_batches=3"],
+        {"curriculum": {"until_epoch": 9, "L_cycles": 7}},
+        ["curriculum.L_cycles=7", "arch.L_cycles=6"],
     ),
     ({"optimizer": "adam", "weight_decay": 0.5}, ["optimizer=adam", "weight_decay=0.5"]),
     ({"epochs": 10, "eval_interval": 11}, ["epochs=10", "eval_interval=11"]),

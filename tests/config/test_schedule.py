@@ -6,13 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trm_scaling.config import RunConfig, Schedule
+from trm_scaling.config import CurriculumConfig, Depth, RunConfig, Schedule, Stage
 from trm_scaling.config.compose import compose
 from trm_scaling.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "kellen" / "configs"
 
-schedules = st.builds(Schedule, total_steps=st.integers(1, 300), eval_every=st.integers(1, 400))
+FULL = Depth(6, 3)
+"""The baseline's recursion."""
+
+schedules = st.builds(
+    lambda total, every, starts: Schedule(
+        total, every, 0, tuple(Stage(start, FULL) for start in sorted({0, *(s % total for s in starts)}))
+    ),
+    st.integers(1, 300),
+    st.integers(1, 400),
+    st.lists(st.integers(0, 300), max_size=4),
+)
 calls = st.integers(1, 50)
 
 
@@ -27,12 +37,49 @@ def stops(schedule: Schedule, steps_per_call: int, start: int = 0) -> list[int]:
 
 def test_the_baselines_steps() -> None:
     schedule = Schedule.of(compose(CONFIGS, "baseline", "paper"), 1000)
-    assert schedule == Schedule(total_steps=8138, eval_every=813)
+    assert schedule == Schedule(8138, 813, 2000, (Stage(0, FULL),))
 
 
 def test_steps_are_epochs_of_puzzles_over_the_batch_rounded_down() -> None:
-    config = RunConfig(epochs=10, eval_interval=3, global_batch_size=64)
-    assert Schedule.of(config, 200) == Schedule(total_steps=31, eval_every=9)
+    config = RunConfig(epochs=10, eval_interval=3, global_batch_size=64, schedule="as_written")
+    assert Schedule.of(config, 200) == Schedule(31, 9, 2000, (Stage(0, FULL),))
+
+
+@pytest.mark.parametrize(("puzzles", "batch", "steps"), [(100, 6144, 8138), (5000, 49152, 1017)])
+def test_matched_runs_see_the_reference_s_puzzle_steps_and_warm_up(
+    puzzles: int, batch: int, steps: int
+) -> None:
+    schedule = Schedule.of(RunConfig(global_batch_size=batch), puzzles)
+    assert schedule.total_steps == steps
+    assert schedule.warmup_steps * batch == 2000 * 6144
+    written = Schedule.of(RunConfig(global_batch_size=batch, schedule="as_written"), puzzles)
+    assert written.total_steps == 50_000 * puzzles // batch
+    assert written.warmup_steps == 2000
+
+
+def test_a_curriculum_rises_in_equal_stages_and_never_ahead_of_the_line() -> None:
+    config = RunConfig(curriculum=CurriculumConfig(until_epoch=10_000))
+    schedule = Schedule.of(config, 1000)
+    assert schedule.stages == tuple(
+        Stage(start, Depth(*depth))
+        for start, depth in [(0, (2, 1)), (406, (3, 1)), (813, (4, 2)), (1220, (5, 2)), (1627, (6, 3))]
+    )
+    assert [steps for _, steps in schedule.steps_of_stages()] == [406, 407, 407, 407, 6511]
+    for step, depth in ((0, (2, 1)), (405, (2, 1)), (406, (3, 1)), (1627, (6, 3)), (8137, (6, 3))):
+        assert schedule.stage_after(step).depth == depth
+
+
+def test_stages_of_one_depth_and_stages_without_a_step_are_none() -> None:
+    flat = CurriculumConfig(until_epoch=10_000, stages=3, L_cycles=6, H_cycles=2)
+    stages = Schedule.of(RunConfig(curriculum=flat), 1000).stages
+    assert stages == (Stage(0, Depth(6, 2)), Stage(1627, FULL))
+    short = RunConfig(curriculum=CurriculumConfig(until_epoch=1, stages=9), epochs=50, eval_interval=50)
+    assert Schedule.of(short, 1000).stages == (Stage(0, FULL),)
+
+
+@given(schedules, calls)
+def test_calls_end_where_a_stage_begins(schedule: Schedule, steps_per_call: int) -> None:
+    assert {stage.start for stage in schedule.stages} - {0} <= set(stops(schedule, steps_per_call))
 
 
 @given(schedules, calls)
@@ -71,4 +118,4 @@ def test_too_few_epochs_for_one_batch() -> None:
 
 def test_an_interval_shorter_than_a_batch_evaluates_every_step() -> None:
     config = RunConfig(epochs=10, eval_interval=1, global_batch_size=6144)
-    assert Schedule.of(config, 1000) == Schedule(total_steps=1, eval_every=1)
+    assert Schedule.of(config, 1000) == Schedule(1, 1, 2000, (Stage(0, FULL),))

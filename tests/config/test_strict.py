@@ -21,7 +21,7 @@ KEYS = list(field_names())
         ("arch.L_cycle", "arch.L_cycles"),
         ("arch.l_cycles", "arch.L_cycles"),
         ("L_cycles", "arch.L_cycles"),
-        ("micro_batch", "system.micro_batches"),
+        ("micro_batches", "system.micro_batch_size"),
         ("ema_decay", None),
         ("data.trainsize", "data.train_size"),
         ("zzz", None),

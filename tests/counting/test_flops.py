@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from trm_scaling.config import ArchConfig, DataConfig, RunConfig, SystemConfig
-from trm_scaling.counting import flops_per_puzzle_step, inference_flops, peak_flops
+from trm_scaling.config import ArchConfig, CurriculumConfig, DataConfig, RunConfig, Schedule, SystemConfig
+from trm_scaling.counting import flops_per_puzzle_step, inference_flops, peak_flops, training_flops
 from trm_scaling.counting.flops import layer_flops
 from trm_scaling.model import empty_carry, forward, init_params
 from trm_scaling.train.step import batch_gradients
@@ -25,6 +25,22 @@ def test_the_published_baseline() -> None:
 def test_answering_costs_in_proportion_to_the_steps() -> None:
     arch = ArchConfig()
     assert inference_flops(arch, VOCAB, CELLS, 16) == 16 * inference_flops(arch, VOCAB, CELLS, 1)
+
+
+def test_a_training_spends_the_same_in_every_step() -> None:
+    config = RunConfig()
+    spent = training_flops(config, Schedule.of(config, 1000), VOCAB, CELLS)
+    assert spent == 8138 * 6144 * flops_per_puzzle_step(config.arch, VOCAB, CELLS)
+
+
+def test_a_curriculum_spends_what_each_stage_does() -> None:
+    config = RunConfig(curriculum=CurriculumConfig(until_epoch=10_000))
+    # (L, H) from (2, 1) up to (6, 3): T + 2 times n + 1 passes; 1,627 steps lie before epoch 10,000.
+    layers = 2 * layer_flops(config.arch, CELLS)
+    steps_and_passes = [(406, 3 * 3), (407, 3 * 4), (407, 4 * 5), (407, 4 * 6), (8138 - 1627, 5 * 7)]
+    head = 8138 * 3 * 2 * CELLS * 512 * VOCAB
+    by_hand = 6144 * (layers * sum(steps * passes for steps, passes in steps_and_passes) + head)
+    assert training_flops(config, Schedule.of(config, 1000), VOCAB, CELLS) == by_hand
 
 
 # Sizes at which matrix products dwarf what is elementwise (a SwiGLU's hidden unit costs 6 x 97 against

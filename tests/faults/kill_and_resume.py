@@ -55,7 +55,7 @@ LONGEST_DELAY: dict[Kind, float] = {
 
 CIRCUMSTANCES = {
     *("examples_per_s", "mfu", "peak_memory_bytes", "compile_s", "train_s", "eval_s", "checkpoint_s"),
-    *("commit", "uncommitted_changes"),
+    *("commit", "uncommitted_changes", "attempts", "failures"),
 }
 """What may differ between two runs of the same result, beside the times in the metrics."""
 

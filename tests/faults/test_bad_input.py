@@ -25,11 +25,11 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     # The command line sets how warnings are shown, for its process.
     monkeypatch.setattr("warnings.showwarning", None)
 
-    def call(*arguments: str) -> str:
+    def call(*arguments: str, status: int = 2) -> str:
         monkeypatch.setattr(sys, "argv", ["trm", *arguments])
         with pytest.raises(SystemExit) as end:
             main()
-        assert end.value.code == 2
+        assert end.value.code == status
         printed = capsys.readouterr()
         assert "Traceback" not in printed.out + printed.err
         assert printed.err.startswith("error: ")
@@ -59,10 +59,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
         ([*RUN, "lr=1,2"], ["override 'lr=1,2'", "only key=value"]),
         ([*RUN, "optimizer=sgd"], ["optimizer='sgd'", "'adam_atan2', 'adamw', 'adam' or 'lion'"]),
         ([*RUN, "optimizer=adam"], ["no decoupled decay", "set weight_decay=0 or optimizer=adamw"]),
-        (
-            [*RUN, "global_batch_size=9", "system.micro_batches=2"],
-            ["not a multiple", "change one of the two"],
-        ),
+        ([*RUN, "curriculum.until_epoch=999"], ["curriculum.until_epoch=999 lies after", "lower it"]),
         ([*RUN, "data.box_rows=4", "data.box_cols=4"], ["side 16", "change one of the two"]),
         ([*RUN, "data.givens=17"], ["givens=17 is more than the 16 cells"]),
         ([*RUN, "eval_interval=9999"], ["eval_interval=9999 epochs is longer", "lower eval_interval"]),
@@ -214,7 +211,7 @@ def test_weights_that_are_none_or_of_another_shape_are_refused(
 
 def test_a_diverging_run_says_so_once(refused: Refused, study: Study, trained: Study) -> None:
     copy = copy_of(trained, study.data_root / "copy")
-    message = refused(*RUN, *TINY, "lr=1e4", "lr_warmup_steps=0", "--study", str(copy.path))
+    message = refused(*RUN, *TINY, "lr=1e4", "lr_warmup_steps=0", "--study", str(copy.path), status=65)
     assert message.startswith("the loss is ")
     assert "at step " in message
     assert "lower lr" in message

@@ -23,7 +23,7 @@ def test_a_second_process_is_refused_and_sigterm_saves(tmp_path: Path) -> None:
     # Held still, it cannot finish before the second one has come.
     first.send_signal(signal.SIGSTOP)
     second = trm(tmp_path, run_command())
-    assert second.returncode == 2
+    assert second.returncode == 69
     assert f"is in use by process {first.pid} on {os.uname().nodename}" in second.stderr
     assert second.stderr.count("error:") == 1
 

@@ -50,7 +50,9 @@ def test_a_call_of_the_public_code_is_reproduced(golden, call):
 @pytest.mark.parametrize("micro_batches", [1, 2])
 @pytest.mark.parametrize("call", CALLS)
 def test_loss_and_gradients_are_the_public_codes(golden, call, micro_batches):
-    system = golden.config.system.model_copy(update={"micro_batches": micro_batches})
+    system = golden.config.system.model_copy(
+        update={"micro_batch_size": golden.config.global_batch_size // micro_batches}
+    )
     config = golden.config.model_copy(update={"system": system})
     params, buffers = golden.weights()
     carry = begin(golden.carry_before(call), buffers, *golden.batch(call))

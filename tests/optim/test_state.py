@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trm_scaling.config import ArchConfig, RunConfig
+from trm_scaling.config import ArchConfig, RunConfig, Schedule
 from trm_scaling.optim import Hyper, LossScale, update_ema
 from trm_scaling.optim.loss_scale import GROW_AFTER, LARGEST, all_finite
 
@@ -15,12 +15,10 @@ FINE, OVERFLOWED = jnp.bool_(True), jnp.bool_(False)
 
 
 def test_hyper_holds_the_configurations_numbers() -> None:
-    config = RunConfig(
-        arch=ArchConfig(halt_exploration_prob=0.3), lr=0.5, beta2=0.25, ema_rate=0.125, lr_warmup_steps=7
-    )
-    hyper = Hyper.of(config, total_steps=99)
+    config = RunConfig(arch=ArchConfig(halt_exploration_prob=0.3), lr=0.5, beta2=0.25, ema_rate=0.125)
+    hyper = Hyper.of(config, Schedule(total_steps=99, eval_every=9, warmup_steps=7, stages=()))
     assert (float(hyper.lr), float(hyper.beta2), float(hyper.ema_rate)) == (0.5, 0.25, 0.125)
-    assert (float(hyper.lr_warmup_steps), float(hyper.total_steps)) == (7, 99)
+    assert (float(hyper.warmup_steps), float(hyper.total_steps)) == (7, 99)
     assert float(hyper.halt_exploration_prob) == np.float32(0.3)
     for field in dataclasses.fields(hyper):
         value = getattr(hyper, field.name)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from trm_scaling.config import RunConfig
+from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.optim import Hyper, init_optimizer, update_params, update_puzzle_emb
 
 STEPS = 6
@@ -46,7 +46,7 @@ def hyper(**changes: float) -> Hyper:
         lr=LR, weight_decay=DECAY, beta1=B1, beta2=B2, puzzle_emb_lr=LR, puzzle_emb_weight_decay=DECAY
     )
     values = {name: jnp.float32(value) for name, value in changes.items()}
-    return replace(Hyper.of(config, total_steps=100), **values)
+    return replace(Hyper.of(config, Schedule(100, 100, 0, ())), **values)
 
 
 def leaves(seed: int, scale: float = 1.0) -> dict[str, Any]:

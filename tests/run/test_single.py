@@ -15,7 +15,8 @@ from trm_scaling.checkpoint.folder import finished_steps
 from trm_scaling.errors import UserError
 from trm_scaling.io.jsonl import read_jsonl
 from trm_scaling.io.study import Study
-from trm_scaling.run.single import execute, find_run
+from trm_scaling.run.planned import find_run
+from trm_scaling.run.single import execute
 from trm_scaling.train.interrupt import Interrupted
 from trm_scaling.train.metrics import NonFiniteLoss
 
@@ -73,8 +74,11 @@ def test_a_run_that_was_asked_to_stop_resumes_to_the_same_bytes(trained: Study, 
         assert f"after step {step} of 60" in str(stopped.value)
         assert json.loads(tiny_folder(untrained).failure.read_text())["error"] == "Interrupted"
     last = Recorder()
-    execute(tiny_run(untrained), last)
+    record = execute(tiny_run(untrained), last)
     assert last.began == 60
+    assert record.attempts == 4
+    assert [each.failure for each in record.failures] == ["preempted"] * 3
+    assert "stopped by SIGINT after step" in record.failures[1].message
     assert not tiny_folder(untrained).failure.exists()
     assert differences(tiny_folder(trained), tiny_folder(untrained)) == []
 
@@ -124,14 +128,18 @@ def test_a_folder_whose_configuration_cannot_be_read_is_refused(trained: Study, 
     study = copy_of(trained, tmp_path / "copy")
     folder = tiny_folder(study)
     folder.result.unlink()
-    folder.config.write_bytes(folder.config.read_bytes()[:300])
+    folder.config.write_bytes(folder.config.read_bytes()[:300] + b"\n: [")
     with pytest.raises(UserError, match=r"config\.yaml"):
         execute(tiny_run(study), Recorder())
 
 
 def test_science_makes_another_run_and_operation_does_not(trained: Study) -> None:
     folder = tiny_folder(trained)
-    for operational in ("system.steps_per_call=7", "system.checkpoint_seconds=9", "system.micro_batches=2"):
+    for operational in (
+        "system.steps_per_call=7",
+        "system.checkpoint_seconds=9",
+        "system.micro_batch_size=4",
+    ):
         assert tiny_folder(trained, operational) == folder
     for science in ("lr=2e-3", "seed=1", "arch.L_cycles=3", "data.seed=1", "epochs=31"):
         assert tiny_folder(trained, science) != folder
@@ -143,8 +151,9 @@ def test_a_diverging_run_names_its_step_and_keeps_what_was_saved(untrained: Stud
     with pytest.raises(NonFiniteLoss, match=r"the loss is (nan|inf).* at step \d+;.* lower lr") as stopped:
         execute(run, Recorder())
     step = int(str(stopped.value).split("at step ")[1].split(";")[0])
+    assert stopped.value.exit_status == 65
     failure = json.loads(folder.failure.read_text())
-    assert failure["error"] == "NonFiniteLoss"
+    assert (failure["failure"], failure["error"]) == ("non_finite", "NonFiniteLoss")
     assert failure["message"] == str(stopped.value)
     assert "Traceback" in failure["traceback"]
     assert not folder.finished

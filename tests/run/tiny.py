@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.study import Study
-from trm_scaling.run.single import Run, plan_run
+from trm_scaling.run.planned import Run, plan_run
 
 ROOT = Path(__file__).resolve().parents[2]
 TRM = Path(sys.executable).with_name("trm")
@@ -18,6 +18,8 @@ TRM = Path(sys.executable).with_name("trm")
 STEPS, EVAL_EVERY, STEPS_PER_CALL = 60, 10, 2
 TINY = (
     "arch.hidden_size=16",
+    "arch.L_cycles=2",
+    "arch.H_cycles=2",
     "arch.halt_max_steps=2",
     "arch.puzzle_emb_len=1",
     "data.train_size=32",
@@ -26,12 +28,13 @@ TINY = (
     "data.givens=null",
     "eval_puzzles=16",
     "global_batch_size=16",
+    "schedule=as_written",
     "epochs=30",
     "eval_interval=5",
     "lr=1e-3",
     "puzzle_emb_lr=5e-4",
     "lr_warmup_steps=2",
-    "system.micro_batches=1",
+    "system.micro_batch_size=16",
     f"system.steps_per_call={STEPS_PER_CALL}",
 )
 """60 steps in about two seconds, evaluated every 10."""

@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from trm_scaling.config import RunConfig
+from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.optim import Hyper
 from trm_scaling.puzzles.dataset import Split
 from trm_scaling.train.call import Feed
@@ -41,7 +41,7 @@ def config_of(**changes: Any) -> RunConfig:
 
 
 def hyper_of(config: RunConfig) -> Hyper:
-    return Hyper.of(config, TOTAL_STEPS)
+    return Hyper.of(config, Schedule(TOTAL_STEPS, TOTAL_STEPS, config.lr_warmup_steps, ()))
 
 
 def state_of(config: RunConfig) -> TrainState:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from trm_scaling import __version__
-from trm_scaling.cli import data, evaluate, interchange, run, solve
+from trm_scaling.cli import batch, data, evaluate, interchange, logs, run, solve, status, stop, sync
 
 HELP = """
 Train Tiny Recursive Models and find out how they scale.
@@ -15,9 +15,9 @@ First:
   trm run baseline --profile smoke     train on 4x4 Sudoku, half a minute
   trm solve baseline --profile smoke   watch it solve a puzzle it never saw
 Then:
-  trm run baseline --profile laptop    6x6 Sudoku, about two minutes
   trm run baseline arch.L_cycles=4     change anything: key=value
-  trm eval baseline --steps 32         accuracy after each of 32 steps
+  trm batch --list                     the 67 experiments of the study
+  trm batch --pattern exp01            run some of them, one after another
 Every verb explains itself: trm run --help
 """
 
@@ -29,11 +29,16 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run", help=run.HELP, short_help="Train an experiment to its record; again resumes.")(run.run)
+app.command("batch", help=batch.HELP, short_help="Run many experiments; again resumes.")(batch.batch)
+app.command("status", help=status.HELP, short_help="How every run stands.")(status.status)
+app.command("logs", help=logs.HELP, short_help="What a run says, or said.")(logs.logs)
+app.command("stop", help=stop.HELP, short_help="Ask runs to save and end.")(stop.stop)
 app.command("eval", help=evaluate.HELP, short_help="Accuracy after every supervision step.")(
     evaluate.evaluate
 )
 app.command("solve", help=solve.HELP, short_help="Watch a run solve one puzzle.")(solve.solve)
 app.add_typer(data.app, name="data")
+app.command("sync", help=sync.HELP, short_help="Complete the W&B runs of run folders.")(sync.sync)
 app.command("import-torch", help=interchange.IMPORT_HELP, short_help="A run from public PyTorch weights.")(
     interchange.import_torch
 )

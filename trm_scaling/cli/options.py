@@ -28,21 +28,34 @@ StudyFolder = Annotated[
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="An experiment (its newest run) or a run folder.")
 ]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed (the first, of several).", show_default="0")]
+NoWandb = Annotated[bool, typer.Option("--no-wandb", help="Nothing goes to Weights & Biases.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Fields to change, as in arch.L_cycles=4."),
 ]
 
 
-def chosen_profile(given: str | None) -> str:
-    """The profile asked for, or the device's default with a line that says so."""
+def chosen_profile(given: str | None, *, of_workers: bool = False) -> str:
+    """The profile asked for, or the default of this process's device (or its workers') with a line that
+    says so.
+    """
     if given is not None:
         return given
-    from trm_scaling.run.single import default_profile
+    from trm_scaling.run.device import default_profile, own_backend, worker_backend
 
-    profile = default_profile()
+    profile = default_profile(worker_backend if of_workers else own_backend)
     typer.echo(f"profile {profile} (the default on this device; choose with --profile)", err=True)
     return profile
+
+
+def folder_named(name: str) -> "RunFolder | None":
+    """The run folder at the path `name`; None when there is none, so that it is an experiment's name."""
+    from trm_scaling.io.run_folder import RunFolder
+
+    folder = RunFolder(Path(name))
+    begun = (folder.config, folder.attempts, folder.stdout)
+    return folder if any(path.is_file() for path in begun) else None
 
 
 @dataclass(frozen=True)
@@ -57,13 +70,11 @@ class OpenedRun:
 def open_run(name: str, profile: str | None, study: Path | None) -> OpenedRun:
     """Find the run `name` and make JAX ready. Raises UserError as `find_study` and `find_run` do."""
     from trm_scaling.config.compose import load
-    from trm_scaling.io.run_folder import RunFolder
     from trm_scaling.io.study import find_study
     from trm_scaling.run.compilation import configure_jax
-    from trm_scaling.run.single import find_run
+    from trm_scaling.run.planned import find_run
 
     configure_jax()
     found = find_study(study)
-    is_folder = (Path(name) / "config.yaml").is_file()
-    folder = RunFolder(Path(name)) if is_folder else find_run(found, name, chosen_profile(profile))
+    folder = folder_named(name) or find_run(found, name, chosen_profile(profile))
     return OpenedRun(found, folder, load(folder.config))

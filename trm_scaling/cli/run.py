@@ -1,14 +1,18 @@
 """`trm run`: train one experiment to its record."""
 
+import os
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_scaling.cli.options import Overrides, Profile, StudyFolder, chosen_profile
+from trm_scaling.cli.options import NoWandb, Overrides, Profile, Seed, StudyFolder, chosen_profile
+from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
     from trm_scaling.results.record import RunRecord
+    from trm_scaling.run.planned import Run
 
 HELP = """
 Train an experiment, evaluate it, write its record. The same command again resumes or, when the run
@@ -18,6 +22,7 @@ is finished, shows what came of it. Ctrl-C saves and stops; twice stops at once.
 Examples:
   trm run baseline --profile smoke
   trm run baseline --profile laptop --seed 1
+  trm run baseline --profile smoke --replicates 3
   trm run baseline --profile laptop arch.hidden_size=96 lr=3e-4
   trm run baseline --profile smoke --dry-run
 """
@@ -27,32 +32,66 @@ def run(
     experiment: Annotated[str, typer.Argument(help="Name in the study, e.g. baseline.")],
     overrides: Overrides = None,
     profile: Profile = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the run.", show_default="0")] = None,
+    seed: Seed = None,
+    replicates: Annotated[int, typer.Option(min=1, help="Seeds to run it with, one after another.")] = 1,
+    no_wandb: NoWandb = False,
     study: StudyFolder = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the configuration and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would compute, take and cost, and stop.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --dry-run: as JSON, with every field of the configuration.")
+    ] = False,
 ) -> None:
     from trm_scaling.io.study import find_study
-    from trm_scaling.run.single import execute, plan_run
+    from trm_scaling.run.planned import plan_run
 
     fields = [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
     planned = plan_run(find_study(study), experiment, chosen_profile(profile), fields)
     if dry_run:
-        from trm_scaling.config.compose import dump
-
-        typer.echo(dump(planned.config), nl=False)
-        typer.echo(f"# run folder: {planned.folder.path}")
+        preview(planned, as_json)
         return
+    if no_wandb:
+        os.environ["WANDB_MODE"] = "disabled"
+    first = planned.config.seed
+    for each in range(first, first + replicates):
+        _train(planned.with_seed(each), experiment)
+
+
+def preview(planned: "Run", as_json: bool) -> None:
+    """Print what a run would be; nothing is made."""
+    import json
+
+    from trm_scaling.cli.preview import page
+    from trm_scaling.run.preview import Previewer
+
+    found = Previewer(planned.study)(planned)
+    typer.echo(json.dumps(found.to_json()) if as_json else page(found))
+
+
+def _train(planned: "Run", experiment: str) -> None:
+    """Train one run and say what came of it. The exit status of a failure is that of its class."""
     from trm_scaling.cli.live import live_reporter
     from trm_scaling.run.compilation import configure_jax
+    from trm_scaling.run.failure import EXIT_STATUS
+    from trm_scaling.run.single import execute
 
     configure_jax()
+    seed = f", seed {planned.config.seed}" if planned.config.seed else ""
     try:
         with live_reporter() as reporter:
-            reporter.note(f"{experiment} under {planned.config.profile}: {_from_here(planned.folder.path)}")
+            where = _from_here(planned.folder.path)
+            reporter.note(f"{experiment} under {planned.config.profile}{seed}: {where}")
             record = execute(planned, reporter)
     except KeyboardInterrupt:
         typer.echo("stopped at once; the same command resumes from the last checkpoint", err=True)
         raise typer.Exit(130) from None
+    except UserError:
+        raise
+    except Exception:
+        # A process boundary: whoever started this process is told the class of what nobody foresaw.
+        traceback.print_exc()
+        raise typer.Exit(EXIT_STATUS["other"]) from None
     typer.echo(describe(record))
 
 

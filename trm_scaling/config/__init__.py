@@ -1,9 +1,19 @@
 """The frozen schema of a run, its composition from YAML, and its identity. Imports no JAX."""
 
 from trm_scaling.config.arch import ArchConfig
+from trm_scaling.config.curriculum import CurriculumConfig, Depth
 from trm_scaling.config.data import DataConfig
 from trm_scaling.config.run import RunConfig
-from trm_scaling.config.schedule import Schedule
+from trm_scaling.config.schedule import Schedule, Stage
 from trm_scaling.config.system import SystemConfig
 
-__all__ = ["ArchConfig", "DataConfig", "RunConfig", "Schedule", "SystemConfig"]
+__all__ = [
+    "ArchConfig",
+    "CurriculumConfig",
+    "DataConfig",
+    "Depth",
+    "RunConfig",
+    "Schedule",
+    "Stage",
+    "SystemConfig",
+]

@@ -6,9 +6,6 @@ from pydantic import Field, model_validator
 
 from trm_scaling.config.base import Frozen
 
-SWIGLU_MULTIPLE = 256
-"""SwiGLU's inner width is rounded up to a multiple of this, as in the public code."""
-
 
 class ArchConfig(Frozen):
     """TRM (arXiv 2510.04871). The paper's n, T, z and y are L_cycles, H_cycles, z_L and z_H here."""
@@ -29,7 +26,11 @@ class ArchConfig(Frozen):
     """Attention heads; unused while mlp_t is on."""
 
     expansion: float = Field(4.0, gt=0)
-    """SwiGLU's inner width is 2/3 x expansion x its input width, rounded up to a multiple of 256."""
+    """SwiGLU's inner width is 2/3 x expansion x its input width, rounded up (see inner_multiple)."""
+
+    inner_multiple: int = Field(256, ge=1)
+    """What SwiGLU's inner width is rounded up to a multiple of. The public code's 256 would give every
+    network of width 32 to 96 the same inner width."""
 
     mlp_t: bool = True
     """Mix positions by a SwiGLU over them; off: by self-attention."""
@@ -58,6 +59,9 @@ class ArchConfig(Frozen):
     halt_exploration_prob: float = Field(0.1, ge=0, le=1)
     """Chance that a slot may not halt before a uniform draw from {2..halt_max_steps}."""
 
+    halt_exploration_prob_end: float | None = Field(None, ge=0, le=1)
+    """That chance at the last training step, approached in a straight line; None: it stays as it is."""
+
     loss: Literal["stablemax_cross_entropy", "softmax_cross_entropy"] = "stablemax_cross_entropy"
     """Cross-entropy over the cells."""
 
@@ -68,7 +72,7 @@ class ArchConfig(Frozen):
 
     def inner_width(self, width: int) -> int:
         """F, SwiGLU's inner width for an input of `width`."""
-        return -(-round(self.expansion * width * 2 / 3) // SWIGLU_MULTIPLE) * SWIGLU_MULTIPLE
+        return -(-round(self.expansion * width * 2 / 3) // self.inner_multiple) * self.inner_multiple
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

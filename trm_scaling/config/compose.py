@@ -1,52 +1,65 @@
-"""From YAML and the command line to one frozen configuration; composition and overrides are Hydra's."""
+"""From YAML and the command line to one frozen configuration; composition and overrides are Hydra's.
+
+An experiment's YAML holds the paper's values. Under a profile that has `values:` (config/profile.py),
+the baseline is composed with that profile, and what the experiment changes is mapped and laid over it.
+"""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from trm_scaling.config.overrides import as_override, checked
+from trm_scaling.config.profile import MappedValue, check_points, map_value
 from trm_scaling.config.run import RunConfig
 from trm_scaling.config.strict import check_key, validate
+from trm_scaling.config.yaml_file import read_yaml
 from trm_scaling.errors import UserError
+
+BASELINE = "baseline"
+
+STUDIES, VALUES = "studies", "values"
+"""Keys of an experiment's and of a profile's YAML that are about the study and not of the schema."""
 
 
 def compose(configs: Path, name: str, profile: str, overrides: Sequence[str] = ()) -> RunConfig:
-    """Experiment `name` under `profile`, with `key=value` overrides on top.
+    """Experiment `name` under `profile`, with `key=value` overrides on top (which nothing maps).
 
     `configs` is the study's `configs/` folder. Raises UserError for an unknown name, profile or
     key (with the nearest one), a malformed override, broken YAML, or an impossible combination.
     """
-    # Hydra takes a third of a second to import; only composing needs it.
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
+    where = f"{name} under profile {profile}"
+    changes = [as_override(each.field, each.here) for each in mapped_values(configs, name, profile)]
+    composed = _composed(configs, BASELINE, [f"profile={profile}", *changes, *checked(overrides)], where)
+    return validate(_of_schema(composed) | {"name": name}, where)
 
-    config_name = _config_name(configs, name)
+
+def mapped_values(configs: Path, name: str, profile: str) -> list[MappedValue]:
+    """What experiment `name` changes or studies, with the paper's value and the one under `profile`.
+
+    Raises UserError as `compose` does.
+    """
+    _check_choice(configs / "experiments", name, "experiment", also=[BASELINE])
     _check_choice(configs / "profile", profile, "profile")
-    logging.getLogger("hydra").setLevel(logging.ERROR)
-    try:
-        with initialize_config_dir(str(configs.resolve()), version_base="1.3"):
-            composed = hydra_compose(config_name, [f"profile={profile}", *_checked(overrides)])
-        values = OmegaConf.to_container(composed, resolve=True)
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        raise UserError(f"{name} under profile {profile}: {error}") from None
-    assert isinstance(values, dict)
-    named = {str(key): value for key, value in values.items()} | {"name": name}
-    return validate(named, f"{name} under profile {profile}")
+    if name == BASELINE:
+        return []
+    state = _state_of(configs)
+    written, baseline = (_written(configs, key, state) for key in (f"experiments/{name}", BASELINE))
+    points = _points(configs, profile, state)
+    studied = written.get(STUDIES) or []
+    leaves, usual = dict(_leaves(_of_schema(written))), dict(_leaves(_of_schema(baseline)))
+    for field in studied:
+        check_key(field, f"{name}: {STUDIES}")
+    fields = [key for key, value in leaves.items() if key in studied or usual.get(key, KeyError) != value]
+    return [MappedValue(key, leaves[key], map_value(leaves[key], points.get(key))) for key in fields]
 
 
 def load(path: Path) -> RunConfig:
     """The configuration a run folder keeps in `config.yaml`. Raises UserError when it is not one."""
-    try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path} is not a readable run configuration: {error}") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path} holds no configuration; is its folder a run folder of `trm run`?")
-    return validate(values, str(path))
+    return validate(read_yaml(path), str(path))
 
 
 def dump(config: RunConfig) -> str:
@@ -54,49 +67,65 @@ def dump(config: RunConfig) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
-def _config_name(configs: Path, name: str) -> str:
-    if name == "baseline":
-        return name
-    _check_choice(configs / "experiments", name, "experiment")
-    return f"experiments/{name}"
+def _composed(
+    configs: Path, config_name: str, overrides: Sequence[str], where: str, resolve: bool = True
+) -> dict[str, Any]:
+    """What Hydra makes of the YAML. Raises UserError for what Hydra refuses."""
+    # Hydra takes a third of a second to import; only composing needs it.
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    logging.getLogger("hydra").setLevel(logging.ERROR)
+    try:
+        with initialize_config_dir(str(configs.resolve()), version_base="1.3"):
+            composed = hydra_compose(config_name, list(overrides))
+        values = OmegaConf.to_container(composed, resolve=resolve)
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise UserError(f"{where}: {error}") from None
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
 
 
-def _check_choice(folder: Path, name: str, kind: str) -> None:
-    if name == Path(name).name and (folder / f"{name}.yaml").is_file():
+def _state_of(configs: Path) -> tuple[tuple[str, int], ...]:
+    """Names and times of the YAML files: what is composed of them is good for as long as these stay."""
+    return tuple((str(file), file.stat().st_mtime_ns) for file in sorted(configs.rglob("*.yaml")))
+
+
+@lru_cache(maxsize=256)
+def _written(configs: Path, config_name: str, state: tuple[tuple[str, int], ...]) -> dict[str, Any]:
+    """The YAML as it is written, under no particular profile and with its references kept."""
+    return _composed(configs, config_name, [], config_name, resolve=False)
+
+
+@lru_cache(maxsize=16)
+def _points(configs: Path, profile: str, state: tuple[tuple[str, int], ...]) -> dict[str, Any]:
+    composed = _composed(configs, BASELINE, [f"profile={profile}"], f"profile {profile}", resolve=False)
+    return check_points(composed.get(VALUES), f"profile {profile}")
+
+
+def _of_schema(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in (STUDIES, VALUES)}
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value that is not a mapping, by its dotted key."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _check_choice(folder: Path, name: str, kind: str, also: Sequence[str] = ()) -> None:
+    if name in also or (name == Path(name).name and (folder / f"{name}.yaml").is_file()):
         return
     import difflib
 
-    known = sorted(file.stem for file in folder.glob("*.yaml"))
-    if kind == "experiment":
-        known = ["baseline", *known]
+    known = [*also, *sorted(file.stem for file in folder.glob("*.yaml"))]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    raise UserError(
-        f"no {kind} {name!r} in {folder}; " + ("nearest: " if near else "known: ") + ", ".join(near or known)
-    )
-
-
-def _checked(overrides: Sequence[str]) -> list[str]:
-    """Overrides made to add or replace, once their keys are known: the YAML need not name every field."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    checked = []
-    for text in overrides:
-        try:
-            override = OverridesParser.create().parse_override(text)
-        except HydraException as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(
-                f"override {text!r} cannot be read: {reason}; write key=value, as in arch.L_cycles=4"
-            ) from None
-        if override.is_delete() or override.is_sweep_override() or override.package is not None:
-            raise UserError(
-                f"override {text!r}: only key=value is taken here, as in arch.L_cycles=4 or lr=3e-4"
-            )
-        if override.key_or_group in ("name", "profile"):
-            raise UserError(
-                f"override {text!r}: choose the experiment by its name and the profile with --profile"
-            )
-        check_key(override.key_or_group, f"override {text!r}")
-        checked.append("++" + text.lstrip("+"))
-    return checked
+    more = f" and {len(known) - 8} more" if len(known) > 8 else ""
+    hint = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(known[:8])}{more}"
+    raise UserError(f"no {kind} {name!r} in {folder}; {hint}")

@@ -2,17 +2,33 @@
 
 import hashlib
 import json
+from dataclasses import asdict
 from typing import Any
 
 from trm_scaling.config.run import RunConfig
+from trm_scaling.config.schedule import Schedule
 
 OPERATIONAL = frozenset({"name", "system"})
 """Top-level fields that say how or under which name a run is executed, not what it computes."""
 
+SCHEDULED = frozenset(
+    {
+        *("schedule", "reference_train_size", "reference_batch_size", "curriculum"),
+        *("epochs", "eval_interval", "lr_warmup_steps"),
+    }
+)
+"""Fields whose meaning is a number of steps: two ways of saying the same schedule are the same run."""
+
 
 def science(config: RunConfig) -> dict[str, Any]:
-    """The fields of `config` that decide its result, as plain values."""
-    return config.model_dump(exclude=set(OPERATIONAL), mode="json")
+    """The fields of `config` that decide its result, as plain values, and the schedule they make.
+
+    Raises UserError when the configuration makes less than one step.
+    """
+    fields = config.model_dump(exclude={*OPERATIONAL, *SCHEDULED}, mode="json")
+    schedule = Schedule.of(config, config.data.train_size)
+    stages = [[stage.start, *stage.depth] for stage in schedule.stages]
+    return {**fields, "steps": {**asdict(schedule), "stages": stages}}
 
 
 def identity(config: RunConfig) -> str:

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from trm_scaling.config.arch import ArchConfig
 from trm_scaling.config.base import Frozen
+from trm_scaling.config.curriculum import CurriculumConfig
 from trm_scaling.config.data import DataConfig
 from trm_scaling.config.system import SystemConfig
 
@@ -37,11 +38,25 @@ class RunConfig(Frozen):
     eval_puzzles: int = Field(1000, ge=1)
     """Validation puzzles evaluated each time: the first ones of the split, always the same."""
 
+    schedule: Literal["matched", "as_written"] = "matched"
+    """What epochs and warm-up steps are of. `as_written`: of this run's training puzzles and batch, as
+    the public code counts. `matched`: of the reference sizes below, so that a run of another size sees
+    as many puzzle-steps (steps x batch) and warms up over as many, and the sizes alone differ."""
+
+    reference_train_size: int = Field(1000, ge=1)
+    """Puzzles in an epoch of schedule=matched."""
+
+    reference_batch_size: int = Field(6144, ge=1)
+    """Batch of the warm-up steps of schedule=matched."""
+
+    curriculum: CurriculumConfig = CurriculumConfig()
+    """Less recursion at the beginning of training."""
+
     lr: float = Field(1e-4, gt=0)
     """Learning rate of the network after warm-up."""
 
     lr_warmup_steps: int = Field(2_000, ge=0)
-    """Steps over which both learning rates rise linearly from zero."""
+    """Steps over which both learning rates rise linearly from zero (see `schedule`)."""
 
     lr_min_ratio: float = Field(1.0, ge=0, le=1)
     """Where the cosine ends, as a share of the learning rate; 1: constant."""
@@ -79,13 +94,15 @@ class RunConfig(Frozen):
     system: SystemConfig = SystemConfig()
     """How the run is executed (operational)."""
 
+    @property
+    def micro_batches(self) -> int:
+        """Equal slices that a batch is worked through in: the fewest that respect the micro-batch size."""
+        batch = self.global_batch_size
+        most = self.system.micro_batch_size or batch
+        return next(slices for slices in range(-(-batch // most), batch + 1) if batch % slices == 0)
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.global_batch_size % self.system.micro_batches:
-            raise ValueError(
-                f"global_batch_size={self.global_batch_size} is not a multiple of "
-                f"system.micro_batches={self.system.micro_batches}; change one of the two"
-            )
         if self.optimizer == "adam" and self.weight_decay:
             raise ValueError(
                 f"optimizer=adam has no decoupled decay, but weight_decay={self.weight_decay}; "
@@ -96,6 +113,18 @@ class RunConfig(Frozen):
                 f"eval_interval={self.eval_interval} epochs is longer than epochs={self.epochs}; "
                 "no checkpoint could be chosen on validation before the end, so lower eval_interval"
             )
+        if self.curriculum.until_epoch > self.epochs:
+            raise ValueError(
+                f"curriculum.until_epoch={self.curriculum.until_epoch} lies after epochs={self.epochs}; "
+                "the architecture's own recursion would never be trained, so lower it"
+            )
+        for name in ("L_cycles", "H_cycles"):
+            first, last = getattr(self.curriculum, name), getattr(self.arch, name)
+            if self.curriculum.until_epoch and first > last:
+                raise ValueError(
+                    f"curriculum.{name}={first} is above arch.{name}={last}; "
+                    "a curriculum rises, so lower the first or raise the second"
+                )
         if self.eval_puzzles > self.data.val_size and self.data.path is None and self.data.val_size:
             raise ValueError(
                 f"eval_puzzles={self.eval_puzzles} asks for more than data.val_size={self.data.val_size}; "

@@ -1,10 +1,20 @@
 """From epochs to steps: pure arithmetic on a configuration and the size of its training set."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
+from trm_scaling.config.curriculum import Depth
 from trm_scaling.config.run import RunConfig
 from trm_scaling.errors import UserError
+
+
+class Stage(NamedTuple):
+    """A part of training with one depth of recursion, and so one compiled program."""
+
+    start: int
+    """Steps done when it begins."""
+
+    depth: Depth
 
 
 @dataclass(frozen=True)
@@ -17,31 +27,71 @@ class Schedule:
     eval_every: int
     """Steps between evaluations (the last step is always evaluated)."""
 
+    warmup_steps: int
+    """Steps over which the learning rates rise."""
+
+    stages: tuple[Stage, ...]
+    """In order; the first begins at step 0, and each recurses otherwise than the one before."""
+
     @classmethod
     def of(cls, config: RunConfig, train_puzzles: int) -> Self:
         """The steps that `config` makes of `train_puzzles` distinct training puzzles.
 
+        Under schedule=matched, epochs are those of `reference_train_size` puzzles and the warm-up is
+        that of `reference_batch_size`, so that runs of every size see equally many puzzle-steps.
         Raises UserError when they make less than one step.
         """
-        total = config.epochs * train_puzzles // config.global_batch_size
+        matched = config.schedule == "matched"
+        puzzles = config.reference_train_size if matched else train_puzzles
+        batch = config.global_batch_size
+        total = config.epochs * puzzles // batch
         if total < 1:
             raise UserError(
-                f"epochs={config.epochs} x {train_puzzles} training puzzles is less than one batch "
-                f"of global_batch_size={config.global_batch_size}: raise epochs or lower the batch"
+                f"epochs={config.epochs} x {puzzles} training puzzles is less than one batch "
+                f"of global_batch_size={batch}: raise epochs or lower the batch"
             )
-        every = max(1, config.eval_interval * train_puzzles // config.global_batch_size)
-        return cls(total_steps=total, eval_every=every)
+        warmup = config.lr_warmup_steps
+        return cls(
+            total_steps=total,
+            eval_every=max(1, config.eval_interval * puzzles // batch),
+            warmup_steps=round(warmup * config.reference_batch_size / batch) if matched else warmup,
+            stages=_stages(config, puzzles, total),
+        )
 
     def is_evaluated(self, step: int) -> bool:
         """Whether the state after `step` steps is evaluated on validation."""
         return step == self.total_steps or (step > 0 and step % self.eval_every == 0)
 
+    def stage_after(self, step: int) -> Stage:
+        """The stage that the step after `step` steps belongs to."""
+        return next(stage for stage in reversed(self.stages) if stage.start <= step)
+
+    def steps_of_stages(self) -> list[tuple[Stage, int]]:
+        """Every stage with the number of its steps."""
+        ends = [*(stage.start for stage in self.stages[1:]), self.total_steps]
+        return [(stage, end - stage.start) for stage, end in zip(self.stages, ends, strict=True)]
+
     def next_stop(self, step: int, steps_per_call: int) -> int:
         """The step at which the device call that begins after `step` steps ends.
 
-        Calls end on multiples of `steps_per_call`, at evaluations and at the end; the answer
-        depends on nothing else, so a resumed run makes the same calls as an uninterrupted one.
+        Calls end on multiples of `steps_per_call`, at evaluations, between stages and at the end; the
+        answer depends on nothing else, so a resumed run makes the same calls as an uninterrupted one.
         """
         grid = (step // steps_per_call + 1) * steps_per_call
         evaluation = (step // self.eval_every + 1) * self.eval_every
-        return min(grid, evaluation, self.total_steps)
+        stages = (stage.start for stage in self.stages if stage.start > step)
+        return min(grid, evaluation, self.total_steps, *stages)
+
+
+def _stages(config: RunConfig, puzzles: int, total: int) -> tuple[Stage, ...]:
+    """The curriculum's stages and the rest of training, equal neighbours and empty stages merged."""
+    curriculum, own = config.curriculum, Depth(config.arch.L_cycles, config.arch.H_cycles)
+    until = min(total, curriculum.until_epoch * puzzles // config.global_batch_size)
+    stages: list[Stage] = []
+    for k, depth in enumerate([*curriculum.depths(own), own]):
+        start = until * k // curriculum.stages if curriculum.until_epoch else 0
+        if stages and stages[-1].start == start:
+            stages.pop()
+        if start < total and (not stages or stages[-1].depth != depth):
+            stages.append(Stage(start, depth))
+    return tuple(stages)

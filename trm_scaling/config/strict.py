@@ -28,7 +28,7 @@ def check_key(key: str, where: str) -> None:
         key.split(".")[-1], {k.split(".")[-1]: k for k in known}, n=1, cutoff=0.6
     )
     guess = near or [k for k in known if leaf and k.split(".")[-1] == leaf[0]]
-    hint = f"did you mean {guess[0]!r}?" if guess else "`trm run baseline --dry-run` prints every key"
+    hint = f"did you mean {guess[0]!r}?" if guess else "`trm run baseline --dry-run --json` prints every key"
     raise UserError(f"{where}: unknown key {key!r}; {hint}")
 
 

@@ -8,8 +8,9 @@ from trm_scaling.config.base import Frozen
 class SystemConfig(Frozen):
     """Operational settings: left out of the run's identity, so changing them resumes the same run."""
 
-    micro_batches: int = Field(1, ge=1)
-    """Slices a batch is cut into for gradient accumulation; must divide global_batch_size."""
+    micro_batch_size: int | None = Field(None, ge=1)
+    """Most puzzles worked through at once: the batch is cut into the fewest equal slices of at most so
+    many, and their gradients are added. None: the whole batch at once."""
 
     remat: bool = False
     """Recompute the network's inner values in the backward pass: less memory, about a third more time."""

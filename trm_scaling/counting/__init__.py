@@ -1,7 +1,14 @@
-"""Parameters, FLOPs and device peaks by pure arithmetic. Imports no JAX."""
+"""Parameters, FLOPs, bytes, time and cost by pure arithmetic. Imports no JAX."""
 
 from trm_scaling.counting.devices import peak_flops
-from trm_scaling.counting.flops import flops_per_puzzle_step, inference_flops
+from trm_scaling.counting.flops import flops_per_puzzle_step, inference_flops, training_flops
 from trm_scaling.counting.parameters import count_parameters, count_puzzle_emb
 
-__all__ = ["count_parameters", "count_puzzle_emb", "flops_per_puzzle_step", "inference_flops", "peak_flops"]
+__all__ = [
+    "count_parameters",
+    "count_puzzle_emb",
+    "flops_per_puzzle_step",
+    "inference_flops",
+    "peak_flops",
+    "training_flops",
+]

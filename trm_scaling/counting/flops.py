@@ -3,7 +3,7 @@
 XLA's own count visits the body of a loop once, and TRM is all loops; hence arithmetic.
 """
 
-from trm_scaling.config import ArchConfig
+from trm_scaling.config import ArchConfig, RunConfig, Schedule
 
 
 def layer_flops(arch: ArchConfig, seq_len: int) -> int:
@@ -24,6 +24,17 @@ def flops_per_puzzle_step(arch: ArchConfig, vocab_size: int, seq_len: int) -> in
     passes = (arch.H_cycles + 2) * (arch.L_cycles + 1)
     head = 3 * 2 * seq_len * arch.hidden_size * vocab_size
     return passes * arch.L_layers * layer_flops(arch, seq_len) + head
+
+
+def training_flops(config: RunConfig, schedule: Schedule, vocab_size: int, seq_len: int) -> int:
+    """FLOPs of a whole training as they are spent: each stage of a curriculum at its own recursion."""
+    batch = config.global_batch_size
+    return sum(
+        steps
+        * batch
+        * flops_per_puzzle_step(config.arch.model_copy(update=stage.depth._asdict()), vocab_size, seq_len)
+        for stage, steps in schedule.steps_of_stages()
+    )
 
 
 def inference_flops(arch: ArchConfig, vocab_size: int, seq_len: int, steps: int) -> int:

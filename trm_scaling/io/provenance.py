@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+from trm_scaling.io.machine import memory_bytes, usable_cores
 from trm_scaling.io.secrets import masked_arguments, masked_environment, masked_text
 from trm_scaling.io.source import read_code_state
 
@@ -72,8 +73,8 @@ def collect_provenance(
         python=platform.python_version(),
         os=f"{platform.system()} {platform.release()} {platform.machine()}",
         packages=_installed_packages(),
-        cpu_cores=_usable_cores(),
-        memory_bytes=_memory_bytes(),
+        cpu_cores=len(usable_cores()),
+        memory_bytes=memory_bytes(),
         devices=tuple(devices),
     )
 
@@ -81,15 +82,3 @@ def collect_provenance(
 def _installed_packages() -> dict[str, str]:
     found = ((d.metadata["Name"], d.version) for d in metadata.distributions())
     return dict(sorted(((name, version) for name, version in found if name), key=lambda p: p[0].lower()))
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _memory_bytes() -> int | None:
-    if "SC_PHYS_PAGES" not in os.sysconf_names:
-        return None
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,9 +1,6 @@
-"""The names of the files in a run folder, in one place, and the lock on it."""
+"""The names of the files in a run folder, in one place."""
 
-import fcntl
 import json
-import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -11,7 +8,7 @@ from pathlib import Path
 
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import remove_leftovers, write_json, write_text
-from trm_scaling.io.explain import os_errors_explained
+from trm_scaling.io.lease import hold
 from trm_scaling.io.provenance import Provenance
 
 
@@ -57,14 +54,35 @@ class RunFolder:
         return self.path / "failure.json"
 
     @property
+    def attempts(self) -> Path:
+        """When each attempt at the run began, and how it ended; one JSON record an event."""
+        return self.path / "attempts.jsonl"
+
+    @property
+    def stdout(self) -> Path:
+        """What the attempts that a batch started said, one after another."""
+        return self.path / "stdout.log"
+
+    @property
+    def stderr(self) -> Path:
+        """Their warnings and errors."""
+        return self.path / "stderr.log"
+
+    @property
     def finished(self) -> bool:
         """True when the run has its result; nothing else means finished."""
         return self.result.is_file()
 
     @property
     def has_checkpoint(self) -> bool:
-        """True when there are weights to answer with (a finished checkpoint is named by its step)."""
-        return any(path.name.isdecimal() for path in self.checkpoints.glob("*"))
+        """True when there are weights to answer with."""
+        return self.saved_step is not None
+
+    @property
+    def saved_step(self) -> int | None:
+        """Step of the newest checkpoint (a finished one is named by its step)."""
+        names = (path.name for path in self.checkpoints.glob("*"))
+        return max((int(name) for name in names if name.isdecimal()), default=None)
 
     def uncommitted_diff(self, entry: int) -> Path:
         """The diff of uncommitted code of provenance entry `entry` (0 is the first start)."""
@@ -102,32 +120,11 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for this process: no two processes train one run.
+        """Hold the run for this process: no two processes train one run (see `trm_scaling.io.lease`).
 
         The folder is made if need be, and what a holder that died left half written in it is
-        deleted. The system drops the lock when the process dies, however it dies, so a lock file
-        that lies about means nothing by itself. Raises `UserError` naming the holder when the run
-        is taken.
+        deleted. Raises `RunInUse` naming the holder when the run is taken.
         """
-        path = self.path / "lock"
-        with os_errors_explained(path, "lock"):
-            self.path.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                holder = os.pread(descriptor, 4096, 0).decode(errors="replace").strip()
-                raise UserError(
-                    f"{self.path} is in use by {holder or 'another process'}. Wait until it ends or stop it, "
-                    "or start this run with another seed or study."
-                ) from error
-            os.ftruncate(descriptor, 0)
-            with os_errors_explained(path, "lock"):
-                os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        with hold(self.path):
             remove_leftovers(self.path)
             yield
-        finally:
-            # Closing releases the lock. The file stays: removing it would let a third process
-            # lock a new file of the same name while a second one holds this one.
-            os.close(descriptor)

@@ -30,12 +30,22 @@ class Study:
         return self.path / "checkpoints"
 
     @property
+    def batch_logs(self) -> Path:
+        """`<name>_stdout.log` and `<name>_stderr.log`: links to the logs of the newest attempts."""
+        return self.path / "logs" / "batch_runs"
+
+    @property
+    def batches(self) -> Path:
+        """One file for each batch runner at work."""
+        return self.path / "logs" / "batches"
+
+    @property
     def data_root(self) -> Path:
         """What relative dataset paths start from: the folder the study lies in."""
         return self.path.parent
 
     def run_folder(self, profile: str, name: str, identity: str, seed: int) -> RunFolder:
-        """The folder of one run."""
+        """The folder of one run under that name, be it there or not, or a link to another name's."""
         return RunFolder(self.checkpoints / profile / name / f"{identity[:8]}-s{seed}")
 
     def run_folders(self, profile: str, name: str) -> list[RunFolder]:

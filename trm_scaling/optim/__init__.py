@@ -3,12 +3,13 @@
 from trm_scaling.optim.ema import update_ema
 from trm_scaling.optim.hyper import Hyper
 from trm_scaling.optim.loss_scale import LossScale
-from trm_scaling.optim.schedule import learning_rate_factor
+from trm_scaling.optim.schedule import exploration_probability, learning_rate_factor
 from trm_scaling.optim.update import init_optimizer, update_params, update_puzzle_emb
 
 __all__ = [
     "Hyper",
     "LossScale",
+    "exploration_probability",
     "init_optimizer",
     "learning_rate_factor",
     "update_ema",

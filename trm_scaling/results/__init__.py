@@ -1,5 +1,1 @@
-"""The record of a finished run. Imports no JAX."""
-
-from trm_scaling.results.record import RunRecord, TestScores, read_record
-
-__all__ = ["RunRecord", "TestScores", "read_record"]
+"""The record of a finished run, and how the unfinished ones stand. Imports no JAX."""

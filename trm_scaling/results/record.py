@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trm_scaling.errors import UserError
+from trm_scaling.results.attempts import FailureClass
 
 VERSION: Literal[1] = 1
 
@@ -29,6 +30,17 @@ class TestScores(_Record):
     """Counts, rates and 95 % intervals after each supervision step, under the halting rule, by rating."""
 
 
+class FailedAttempt(_Record):
+    """An attempt that ended early, on the way to a finished run."""
+
+    failure: FailureClass
+    """What kind of thing ended it."""
+    message: str
+    """In whose words it ended."""
+    time: str
+    """When; UTC, ISO 8601."""
+
+
 class RunRecord(_Record):
     """Written once, atomically, last. Its presence means that the run is finished."""
 
@@ -37,7 +49,7 @@ class RunRecord(_Record):
     status: Literal["finished"] = "finished"
     """A run that failed or was stopped has no record, but `failure.json` or a checkpoint."""
     name: str
-    """The catalogue name it was run under."""
+    """The catalogue name it lies under; others may share it (`trm batch --list` shows them)."""
     identity: str
     """Hash of the fields that are science, seed aside."""
     profile: str
@@ -92,6 +104,10 @@ class RunRecord(_Record):
     """Of the dataset's content."""
     weights_sha256: str
     """Of every parameter, average and buffer after the last step."""
+    attempts: int
+    """Starts that it took, this one included; each resumes from the newest checkpoint."""
+    failures: list[FailedAttempt]
+    """Of the attempts before the last one, those that were not stopped by request."""
     commit: str | None
     """Source commit; None outside a checkout."""
     uncommitted_changes: bool | None

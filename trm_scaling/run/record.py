@@ -3,19 +3,20 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from trm_scaling.config import RunConfig
+from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.config.identity import identity
 from trm_scaling.counting import (
     count_parameters,
     count_puzzle_emb,
-    flops_per_puzzle_step,
     inference_flops,
     peak_flops,
+    training_flops,
 )
 from trm_scaling.io.jsonl import read_jsonl
 from trm_scaling.io.provenance import Provenance
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.results.record import RunRecord, TestScores
+from trm_scaling.results.attempts import read_attempts
+from trm_scaling.results.record import FailedAttempt, RunRecord, TestScores
 
 if TYPE_CHECKING:
     from trm_scaling.train.whole import Finished
@@ -25,12 +26,13 @@ def assemble(config: RunConfig, folder: RunFolder, provenance: Provenance, finis
     """The record of a run whose metrics lie in `folder`."""
     arch, vocab, cells = config.arch, finished.vocab_size, finished.seq_len
     puzzle_steps = finished.steps * config.global_batch_size
-    training_flops = float(puzzle_steps * flops_per_puzzle_step(arch, vocab, cells))
+    spent = float(training_flops(config, Schedule.of(config, config.data.train_size), vocab, cells))
     seconds = {"compile": 0.0, "train": 0.0, "evaluate": 0.0, "checkpoint": 0.0, **finished.seconds}
     one_peak = peak_flops(finished.device_kind)
     peak = one_peak * finished.device_count if one_peak else None
     train_s = seconds["train"]
     curve = [line for line in read_jsonl(folder.metrics).records if line.get("kind") == "eval"]
+    attempts = read_attempts(folder.attempts)
     return RunRecord(
         name=config.name,
         identity=identity(config),
@@ -39,12 +41,12 @@ def assemble(config: RunConfig, folder: RunFolder, provenance: Provenance, finis
         config=config.model_dump(mode="json"),
         parameters=count_parameters(arch, vocab, cells),
         puzzle_emb_parameters=count_puzzle_emb(arch, finished.num_puzzle_ids),
-        training_flops=training_flops,
+        training_flops=spent,
         inference_flops=float(inference_flops(arch, vocab, cells, arch.halt_max_steps)),
         steps=finished.steps,
         puzzle_steps=puzzle_steps,
         examples_per_s=puzzle_steps / train_s if train_s else None,
-        mfu=training_flops / train_s / peak if peak and train_s else None,
+        mfu=spent / train_s / peak if peak and train_s else None,
         peak_flops=peak,
         peak_memory_bytes=finished.peak_memory_bytes,
         peak_memory_of=finished.peak_memory_of,
@@ -60,6 +62,12 @@ def assemble(config: RunConfig, folder: RunFolder, provenance: Provenance, finis
         learning_curve=curve,
         data_fingerprint=finished.data_fingerprint,
         weights_sha256=finished.weights_sha256,
+        attempts=len(attempts),
+        failures=[
+            FailedAttempt(failure=each.failure, message=each.message or "", time=each.ended or each.began)
+            for each in attempts
+            if each.failure is not None
+        ],
         commit=provenance.commit,
         uncommitted_changes=provenance.dirty,
     )

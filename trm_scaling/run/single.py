@@ -1,79 +1,82 @@
-"""One experiment, from its name to `result.json`."""
+"""One run, to its `result.json`."""
 
-import os
+import signal
+import threading
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from trm_scaling.config import RunConfig
-from trm_scaling.config.compose import compose, dump, load
-from trm_scaling.config.identity import identity, science
+from trm_scaling.config.compose import dump, load
+from trm_scaling.config.identity import science
 from trm_scaling.errors import UserError
+from trm_scaling.experiments import load_catalogue
 from trm_scaling.io.atomic import write_json, write_text
+from trm_scaling.io.lease import stop_requested
 from trm_scaling.io.provenance import collect_provenance
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.io.study import Study
+from trm_scaling.results.attempts import FailureClass, begin_attempt, end_attempt
 from trm_scaling.results.record import RunRecord, read_record
+from trm_scaling.run.failure import EXIT_STATUS, OutOfMemory, failure_class
+from trm_scaling.run.planned import Run
 from trm_scaling.run.record import assemble
+from trm_scaling.tracking.wandb_start import start_mirror
 
 if TYPE_CHECKING:
     from trm_scaling.train.whole import RunReporter
-
-
-@dataclass(frozen=True)
-class Run:
-    """A composed experiment and the study it belongs to."""
-
-    study: Study
-    config: RunConfig
-
-    @property
-    def folder(self) -> RunFolder:
-        """`checkpoints/<profile>/<name>/<identity8>-s<seed>/`."""
-        config = self.config
-        return self.study.run_folder(config.profile, config.name, identity(config), config.seed)
-
-
-def plan_run(study: Study, name: str, profile: str, overrides: Sequence[str] = ()) -> Run:
-    """Compose experiment `name`. Raises UserError as `compose` does."""
-    return Run(study, compose(study.configs, name, profile, overrides))
-
-
-def default_profile() -> str:
-    """`$TRM_PROFILE`, else `paper` where there is an accelerator and `laptop` where there is none."""
-    if named := os.environ.get("TRM_PROFILE"):
-        return named
-    import jax
-
-    return "laptop" if jax.default_backend() == "cpu" else "paper"
 
 
 def execute(run: Run, reporter: "RunReporter") -> RunRecord:
     """Train and test `run`, from where it stands; a finished one is only read.
 
     Raises UserError (the run is in use, its folder holds another configuration, its dataset cannot
-    be had, its loss diverged, the disk is full); what ended the run is written to `failure.json`.
+    be had, its loss diverged, memory or the disk is full), with the exit status of its class; what
+    ended the run is written to `failure.json` and `attempts.jsonl`.
     """
-    folder = run.folder
+    folder = run.place.claim()
+    # The run is called by the name it lies under, whoever asked for it.
+    config = run.config.model_copy(update={"name": folder.path.parent.name})
     if not folder.finished:
         with folder.lock():
             # Whoever held the lock until now may have finished it.
             if not folder.finished:
-                return _train(run, folder, reporter)
-    _refuse_another(folder, run.config)
+                return _train(replace(run, config=config), folder, reporter)
+    _refuse_another(folder, config)
     reporter.note(f"{folder.path} is finished already; nothing to train")
     return read_record(folder.result)
 
 
 def _train(run: Run, folder: RunFolder, reporter: "RunReporter") -> RunRecord:
-    _claim(folder, run.config)
+    config = run.config
+    _refuse_another(folder, config)
+    write_text(folder.config, dump(config))
+    attempt = begin_attempt(folder.attempts, config.global_batch_size // config.micro_batches)
+    folder.failure.unlink(missing_ok=True)
+    group = load_catalogue(run.study.path).group_of(config.name)
+    with start_mirror(folder.path, group) or nullcontext():
+        return _recorded(run, folder, attempt, reporter)
+
+
+def _recorded(run: Run, folder: RunFolder, attempt: int, reporter: "RunReporter") -> RunRecord:
+    """Train to the record; whatever ends it earlier is written down, and goes on up."""
     try:
-        return _to_the_end(run, folder, reporter)
+        with _ended_politely():
+            record = _to_the_end(run, folder, reporter)
     except BaseException as error:
         # A process boundary: whatever ended the run belongs into its record, then goes on up.
-        _record_failure(folder, error)
+        failure = failure_class(error)
+        if not folder.finished:
+            _record_failure(folder, attempt, failure, error)
+        if isinstance(error, UserError):
+            error.exit_status = EXIT_STATUS[failure]
+        elif failure == "out_of_memory":
+            raise OutOfMemory(_memory_advice(run.config, error)) from error
         raise
+    end_attempt(folder.attempts, attempt, "finished", "")
+    return record
 
 
 def _to_the_end(run: Run, folder: RunFolder, reporter: "RunReporter") -> RunRecord:
@@ -90,14 +93,7 @@ def _to_the_end(run: Run, folder: RunFolder, reporter: "RunReporter") -> RunReco
     record = assemble(run.config, folder, provenance, finished)
     # The commit point: from here on the run is finished.
     write_json(folder.result, record.model_dump(mode="json"))
-    folder.failure.unlink(missing_ok=True)
     return record
-
-
-def _claim(folder: RunFolder, config: RunConfig) -> None:
-    """Write the configuration before anything else."""
-    _refuse_another(folder, config)
-    write_text(folder.config, dump(config))
 
 
 def _refuse_another(folder: RunFolder, config: RunConfig) -> None:
@@ -112,32 +108,52 @@ def _refuse_another(folder: RunFolder, config: RunConfig) -> None:
             )
 
 
-def _record_failure(folder: RunFolder, error: BaseException) -> None:
+def _record_failure(folder: RunFolder, attempt: int, failure: FailureClass, error: BaseException) -> None:
+    message = str(error) or type(error).__name__
     text = "".join(traceback.format_exception(error))
+    note = {"failure": failure, "error": type(error).__name__, "message": message, "traceback": text}
+    stopped = failure == "preempted" and stop_requested(folder.path)
     try:
-        write_json(folder.failure, {"error": type(error).__name__, "message": str(error), "traceback": text})
+        write_json(folder.failure, note)
+        end_attempt(folder.attempts, attempt, "stopped" if stopped else failure, message)
     except (UserError, OSError):
         # The disk that failed the run fails its epitaph too; the error itself still goes up.
         return
 
 
-def find_run(study: Study, name: str, profile: str) -> RunFolder:
-    """The run of experiment `name` under `profile`: the one without overrides, else the newest.
+def _memory_advice(config: RunConfig, error: BaseException) -> str:
+    size = config.global_batch_size // config.micro_batches
+    said = str(error).strip().splitlines()
+    reason = said[0] if said else type(error).__name__
+    halve = f"system.micro_batch_size={size // 2} or " if size > 1 else ""
+    return (
+        f"out of memory with {size} puzzles at once ({reason}); run it with {halve}system.remat=true, "
+        "which takes longer and computes the same"
+    )
 
-    Runs without a checkpoint count only where there is no other: an attempt that failed at once
-    must not hide the run before it.
 
-    Raises UserError when there is none, with the command that makes one.
+@contextmanager
+def _ended_politely() -> Iterator[None]:
+    """Let SIGTERM raise Interrupted, once, where nothing better is prepared for it.
+
+    Training itself is prepared: it saves first (`train.interrupt`). Without either, the process would
+    die without a word. Outside the main thread signals stay as they are.
     """
-    folders = study.run_folders(profile, name)
-    if name in study.experiments:
-        # The experiment as it is written, rather than the newest variant of it, if it was run.
-        written = plan_run(study, name, profile).folder
-        if written.has_checkpoint:
-            return written
-    if not folders:
-        raise UserError(
-            f"no run of {name!r} under profile {profile} in {study.checkpoints}: train it with "
-            f"`trm run {name} --profile {profile}`, or name a run folder"
+    from trm_scaling.train.interrupt import Interrupted
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise Interrupted(
+            f"stopped by {signal.Signals(number).name} outside training; the same command goes on from the "
+            "newest checkpoint"
         )
-    return next((folder for folder in reversed(folders) if folder.has_checkpoint), folders[-1])
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,13 +1,15 @@
 """The one object that training and evaluation report their numbers to."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, SupportsFloat
 
 from trm_scaling.io.jsonl import JsonlWriter
 
-Metric = SupportsFloat | str | None
+Metric = SupportsFloat | str | Sequence[int] | None
+"""A number, a word, the counts of a histogram, or nothing known."""
+
 Kind = Literal["train", "eval"]
 
 

@@ -27,7 +27,7 @@ class Feed(NamedTuple):
     """Index of the augmentation; 0 is the puzzle itself."""
 
 
-CallMetrics = dict[str, Float[Array, " K"]]
+CallMetrics = dict[str, Float[Array, "K ..."]]
 
 
 def make_train_call(config: RunConfig, augmentation_seed: int) -> jax.stages.Wrapped:
@@ -60,6 +60,7 @@ def _train_call(
         return state, {name: log[name].at[i].set(value) for name, value in metrics.items()}
 
     first = jax.tree.map(lambda leaf: leaf[0], feed)
-    names = jax.eval_shape(step, state, first)[1]
-    empty = {name: jnp.full(feed.puzzle.shape[0], jnp.nan, jnp.float32) for name in names}
+    shapes = jax.eval_shape(step, state, first)[1]
+    steps = feed.puzzle.shape[0]
+    empty = {name: jnp.full((steps, *each.shape), jnp.nan, jnp.float32) for name, each in shapes.items()}
     return jax.lax.fori_loop(jnp.int32(0), count, body, (state, empty))

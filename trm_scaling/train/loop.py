@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import jax.numpy as jnp
 
 from trm_scaling.checkpoint import CheckpointStore
-from trm_scaling.config import RunConfig, Schedule
+from trm_scaling.config import RunConfig, Schedule, Stage
 from trm_scaling.errors import UserError
 from trm_scaling.io.jsonl import truncate_after
 from trm_scaling.io.run_folder import RunFolder
@@ -62,7 +62,7 @@ def train(
     UserError for a checkpoint of another configuration or a full disk.
     """
     schedule = Schedule.of(config, dataset.num_puzzles)
-    hyper = Hyper.of(config, schedule.total_steps)
+    hyper = Hyper.of(config, schedule)
     state = init_state(config, dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_identifiers)
     store = CheckpointStore(folder.checkpoints, keep=config.system.keep_checkpoints)
     clock = Clock()
@@ -76,10 +76,7 @@ def train(
     reporter.started(step, schedule.total_steps)
 
     feeder = Feeder(config, dataset)
-    with clock.measure("compile"):
-        example = feeder.feed(step, step + 1)
-        program = make_train_call(config, dataset.augmentation_seed)
-        call = program.lower(state, hyper, example, jnp.int32(1)).compile()
+    stage: Stage | None = None
     evaluator = Evaluator(config)
     with store, Tracker(folder.metrics, clock.total) as tracker:
         # Metrics of a call that may still be running, with the steps it covers.
@@ -92,10 +89,10 @@ def train(
             if pending is not None:
                 first, last, metrics = pending
                 pending = None
-                means = read_metrics(metrics, first, last)
+                read = read_metrics(metrics, first, last)
                 speed = rate.passed(last)
-                tracker.log(last, {**means, "time/examples_per_s": speed})
-                reporter.progressed(last, means, speed)
+                tracker.log(last, {**read.means, **read.histograms, "time/examples_per_s": speed})
+                reporter.progressed(last, read.means, speed)
 
         def save(score: float | None) -> None:
             nonlocal saved_at
@@ -104,6 +101,18 @@ def train(
             saved_at = time.monotonic()
 
         while step < schedule.total_steps:
+            if stage != schedule.stage_after(step):
+                settle()
+                if stage is not None:
+                    rate.restart(step)
+                stage = schedule.stage_after(step)
+                with clock.measure("compile"):
+                    staged = _at_depth(config, stage)
+                    program = make_train_call(staged, dataset.augmentation_seed)
+                    call = program.lower(state, hyper, feeder.feed(step, step + 1), jnp.int32(1)).compile()
+                if len(schedule.stages) > 1:
+                    depth = f"L_cycles {stage.depth.L_cycles}, H_cycles {stage.depth.H_cycles}"
+                    reporter.note(f"recursion from step {step}: {depth}")
             with clock.measure("train"):
                 until = schedule.next_stop(step, config.system.steps_per_call)
                 feed = feeder.feed(step, until)
@@ -139,6 +148,11 @@ def train(
         if stop:
             raise stop.interruption(step, schedule.total_steps)
     return Trained(state, best, best_step, schedule, clock)
+
+
+def _at_depth(config: RunConfig, stage: Stage) -> RunConfig:
+    """`config` with the recursion of a stage of its curriculum."""
+    return config.model_copy(update={"arch": config.arch.model_copy(update=stage.depth._asdict())})
 
 
 def _refuse_other_data(saved: dict[str, Any], about: dict[str, Any], folder: RunFolder) -> None:

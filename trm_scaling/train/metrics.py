@@ -1,7 +1,7 @@
 """From a call's arrays and an evaluation's summary to the numbers that `metrics.jsonl` keeps."""
 
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,8 +35,18 @@ class Rate:
         self._since = (step, time.perf_counter())
 
 
-def read_metrics(metrics: CallMetrics, first: int, last: int) -> dict[str, float]:
-    """Means over the steps `first`..`last` of a call, on the host; numbers missing in all steps are left out.
+class CallSummary(NamedTuple):
+    """The numbers of one call, by name."""
+
+    means: dict[str, float]
+    """Over the steps of the call; what is missing in all of them is left out."""
+
+    histograms: dict[str, list[int]]
+    """Summed over the steps: how many puzzles halted after 1, 2, ... supervision steps."""
+
+
+def read_metrics(metrics: CallMetrics, first: int, last: int) -> CallSummary:
+    """The numbers of the steps `first`..`last` of a call, on the host.
 
     Raises NonFiniteLoss with the first step whose loss or gradient is not a number.
     """
@@ -53,10 +63,14 @@ def read_metrics(metrics: CallMetrics, first: int, last: int) -> dict[str, float
             f"the loss is {loss[at]} and the norm of its gradient {norm[at]} at step {first + at}; nothing "
             "after it was saved. Try a lower lr or arch.forward_dtype=float32, each of which is a new run"
         )
-    return {name: float(np.nanmean(array)) for name, array in values.items() if not np.isnan(array).all()}
+    scalars = {name: array for name, array in values.items() if array.ndim == 1}
+    return CallSummary(
+        {name: float(np.nanmean(array)) for name, array in scalars.items() if not np.isnan(array).all()},
+        {name: array.sum(0).astype(int).tolist() for name, array in values.items() if array.ndim == 2},
+    )
 
 
-def evaluation_metrics(summary: dict[str, Any]) -> dict[str, float | int]:
+def evaluation_metrics(summary: dict[str, Any]) -> dict[str, float | int | list[int]]:
     """The lines of an evaluation's summary that the record keeps."""
     final, rule = summary["final"], summary["halting_rule"]
     return {
@@ -67,4 +81,5 @@ def evaluation_metrics(summary: dict[str, Any]) -> dict[str, float | int]:
         "eval/exact_rate_first_step": summary["by_step"][0]["exact_rate"],
         "eval/halting_rule_exact_rate": rule["exact_rate"],
         "eval/halting_rule_mean_steps": rule["mean_steps"],
+        "eval/halting_rule_steps_histogram": rule["steps_histogram"],
     }

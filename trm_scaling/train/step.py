@@ -8,18 +8,27 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from trm_scaling.config import RunConfig
 from trm_scaling.losses import Losses, softmax_cross_entropy, stablemax_cross_entropy, trm_losses
 from trm_scaling.losses.trm import CrossEntropy
 from trm_scaling.model import Carry, begin, forward, halt
 from trm_scaling.model.forward import PUZZLE_EMB
-from trm_scaling.optim import Hyper, learning_rate_factor, update_ema, update_params, update_puzzle_emb
+from trm_scaling.optim import (
+    Hyper,
+    exploration_probability,
+    learning_rate_factor,
+    update_ema,
+    update_params,
+    update_puzzle_emb,
+)
 from trm_scaling.optim.loss_scale import all_finite
 from trm_scaling.train.state import EXPLORE, TrainState, averaged_part, network_of
 
-Metrics = dict[str, Float[Array, ""]]
+Metrics = dict[str, Float[Array, "..."]]
+"""Scalars, and under a name that ends in `_histogram` counts (N,) by number of supervision steps."""
+
 Params = dict[str, Any]
 
 
@@ -74,13 +83,9 @@ def train_step(
 
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), EXPLORE)
     steps = carry.steps + 1
-    halted = halt(
-        jax.random.fold_in(key, step),
-        steps,
-        answer.q_halt,
-        hyper.halt_exploration_prob,
-        config.arch.halt_max_steps,
-    )
+    exploration = exploration_probability(step, hyper)
+    longest = config.arch.halt_max_steps
+    halted = halt(jax.random.fold_in(key, step), steps, answer.q_halt, exploration, longest)
     new = dataclasses.replace(
         state,
         step=step,
@@ -91,7 +96,10 @@ def train_step(
     )
     if state.loss_scale is not None:
         new = _skip_overflow(state, new, all_finite(grads))
-    return new, _metrics(answer, steps, halted, grads, hyper, lr_factor, new)
+    rates = {"train/lr": hyper.lr * lr_factor, "train/halt_exploration_prob": exploration}
+    if new.loss_scale is not None:
+        rates["train/loss_scale"] = new.loss_scale.scale
+    return new, {**_metrics(answer, steps, halted, grads, longest), **rates}
 
 
 def batch_gradients(
@@ -99,7 +107,7 @@ def batch_gradients(
 ) -> tuple[Params, Answer]:
     """Gradients of the summed loss over the global batch size, and the answers of the whole batch.
 
-    With `system.micro_batches` > 1 the batch is worked through in slices, one after another, and
+    With `config.micro_batches` > 1 the batch is worked through in slices, one after another, and
     the gradients added. A slice takes every M-th slot, so that it spreads over all devices.
     `scale` multiplies the loss before differentiation (float16) and is divided out again.
     """
@@ -120,7 +128,7 @@ def batch_gradients(
         return losses.total * (scale / config.global_batch_size), Answer(*states, out.q_halt, losses)
 
     gradients = jax.grad(loss, has_aux=True)
-    if config.system.micro_batches == 1:
+    if config.micro_batches == 1:
         grads, answer = gradients(params, carry)
     else:
         zeros = jax.tree.map(jnp.zeros_like, params)
@@ -129,7 +137,7 @@ def batch_gradients(
             grads, answer = gradients(params, part)
             return jax.tree.map(jnp.add, total, grads), answer
 
-        grads, answers = jax.lax.scan(add, zeros, _split(carry, config.system.micro_batches))
+        grads, answers = jax.lax.scan(add, zeros, _split(carry, config.micro_batches))
         answer = jax.tree.map(_join, answers)
     return jax.tree.map(lambda leaf: leaf / scale, grads), answer
 
@@ -175,13 +183,7 @@ def _skip_overflow(old: TrainState, new: TrainState, finite: Array) -> TrainStat
 
 
 def _metrics(
-    answer: Answer,
-    steps: Int[Array, " B"],
-    halted: Array,
-    grads: Params,
-    hyper: Hyper,
-    lr_factor: Float[Array, ""],
-    new: TrainState,
+    answer: Answer, steps: Int[Array, " B"], halted: Bool[Array, " B"], grads: Params, longest: int
 ) -> Metrics:
     """Means over the batch, or (after `finished_`) over the slots that halted in this step."""
     losses = answer.losses
@@ -193,7 +195,8 @@ def _metrics(
         return jnp.where(jnp.any(finished), jnp.sum(values.astype(jnp.float32) * share), jnp.nan)
 
     squares = [jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(network_of(grads))]
-    metrics = {
+    after = jnp.arange(1, longest + 1)[:, None] == steps[None, :]
+    return {
         "train/loss": losses.total / answer.q_halt.shape[0],
         "train/cell_loss": jnp.mean(losses.cells),
         "train/halt_loss": jnp.mean(losses.halting),
@@ -202,10 +205,6 @@ def _metrics(
         "train/finished_exact_rate": over_finished(losses.solved),
         "train/finished_halt_right_rate": over_finished((answer.q_halt >= 0) == losses.solved),
         "train/finished_steps": over_finished(steps),
+        "train/finished_steps_histogram": jnp.sum(after & finished[None, :], axis=1).astype(jnp.float32),
         "train/grad_norm": jnp.sqrt(jnp.sum(jnp.stack(squares))),
-        "train/lr": hyper.lr * lr_factor,
-        "train/halt_exploration_prob": hyper.halt_exploration_prob,
     }
-    if new.loss_scale is not None:
-        metrics["train/loss_scale"] = new.loss_scale.scale
-    return metrics

@@ -1,0 +1,136 @@
+"""The 67 experiments as one table, and the program that writes their YAML from it.
+
+    python kellen/utils/generate_experiment_configs.py           # write what is missing or out of date
+    python kellen/utils/generate_experiment_configs.py --check   # only say what it would write
+
+A new experiment is one more `Family`, or one more value in one. Each is the baseline
+(kellen/configs/baseline.yaml, kellen/configs/arch_config/trm_baseline.yaml) with the named fields
+changed; fields of `arch.` go to an architecture file of the experiment's own.
+"""
+
+from math import sqrt
+
+from trm_scaling.experiments import Family, lettered, main, numbered
+
+PUZZLES = [100, 250, 500, 1000, 2000, 5000]
+AUGMENTATIONS = [10, 100, 500, 1000, 2000]
+BATCHES = [1536, 3072, 6144, 12288, 24576, 49152]
+BATCH_LRS = [1e-4 * sqrt(batch / 6144) for batch in BATCHES]  # equal noise a step, to first order
+LRS = [3e-5, 1e-4, 3e-4, 1e-4, 1e-4]
+
+FAMILIES = [
+    Family(
+        key="exp01",
+        title="Model size",
+        goal="Find the width beyond which more parameters stop paying.",
+        names=lettered("exp01", 6),
+        values={
+            "arch.hidden_size": [256, 384, 512, 768, 1024, 1536],
+            "arch.num_heads": [4, 6, 8, 8, 8, 8],
+        },
+    ),
+    Family(
+        key="exp02a",
+        title="L_cycles",
+        goal="Find how many latent updates a cycle are worth their time.",
+        names=numbered("exp02a", 6),
+        values={"arch.L_cycles": [2, 4, 6, 8, 10, 12]},
+    ),
+    Family(
+        key="exp02b",
+        title="H_cycles",
+        goal="Find how many reasoning cycles a supervision step are worth their time.",
+        names=numbered("exp02b", 5),
+        values={"arch.H_cycles": [1, 2, 3, 4, 5]},
+    ),
+    Family(
+        key="exp03",
+        title="Depth against recursion",
+        goal="Find whether layers or recursions buy more, at an equal product of the two.",
+        names=lettered("exp03", 5),
+        values={"arch.L_layers": [1, 2, 3, 4, 6], "arch.L_cycles": [12, 6, 4, 3, 2]},
+    ),
+    Family(
+        key="exp04a",
+        title="Training puzzles",
+        goal="Find how accuracy grows with distinct puzzles, at equal puzzle-steps.",
+        names=tuple(f"exp04a_{puzzles}" for puzzles in PUZZLES),
+        values={"data.train_size": PUZZLES},
+    ),
+    Family(
+        key="exp04b",
+        title="Augmentations",
+        goal="Find how far augmentation of 1,000 puzzles stands in for more of them.",
+        names=tuple(f"exp04b_{augmentations:04}" for augmentations in AUGMENTATIONS),
+        values={"data.num_aug": AUGMENTATIONS},
+    ),
+    Family(
+        key="exp05",
+        title="Supervision steps",
+        goal="Find the budget of supervision steps beyond which answers stop improving.",
+        names=lettered("exp05_", 6),
+        values={"arch.halt_max_steps": [4, 8, 12, 16, 24, 32]},
+    ),
+    Family(
+        key="exp06",
+        title="Batch size",
+        goal="Find the largest batch that still learns as much from each puzzle.",
+        names=lettered("exp06_", 6),
+        values={"global_batch_size": BATCHES, "lr": BATCH_LRS, "puzzle_emb_lr": BATCH_LRS},
+    ),
+    Family(
+        key="exp07",
+        title="Precision",
+        goal="Find whether bfloat16 costs accuracy, and what it saves.",
+        names=lettered("exp07", 3),
+        values={"arch.forward_dtype": ["float32", "bfloat16", "float16"]},
+    ),
+    Family(
+        key="exp08",
+        title="Moving average",
+        goal="Find whether averaging the weights helps, and over how many steps.",
+        names=lettered("exp08", 5),
+        values={
+            "ema": [False, True, True, True, True],
+            "ema_rate": [0.999, 0.99, 0.995, 0.999, 0.9995],
+        },
+    ),
+    Family(
+        key="exp09",
+        title="Optimizer",
+        goal="Find the optimizer that this recursion learns best with.",
+        names=lettered("exp09", 5),
+        values={
+            "optimizer": ["adam_atan2", "adamw", "adamw", "adamw", "lion"],
+            "beta1": [0.9, 0.9, 0.9, 0.9, 0.9],
+            "beta2": [0.95, 0.95, 0.99, 0.999, 0.99],
+        },
+    ),
+    Family(
+        key="exp10",
+        title="Learning rate",
+        goal="Find the learning rate, and whether letting it fall helps.",
+        names=lettered("exp10", 5),
+        values={"lr": LRS, "puzzle_emb_lr": LRS, "lr_min_ratio": [1.0, 1.0, 1.0, 0.1, 0.01]},
+    ),
+    Family(
+        key="contrib01",
+        title="Curriculum recursion",
+        goal="Find whether recursing less at first reaches the same accuracy for fewer FLOPs.",
+        names=("contrib01_baseline", "contrib01_curriculum"),
+        values={"curriculum.until_epoch": [0, 10000]},
+    ),
+    Family(
+        key="contrib02",
+        title="Adaptive halting",
+        goal="Find whether exploring more at first makes the halting rule answer in fewer steps.",
+        names=("contrib02_baseline", "contrib02_adaptive"),
+        values={
+            "arch.halt_exploration_prob": [0.1, 0.3],
+            "arch.halt_exploration_prob_end": [None, 0.05],
+        },
+    ),
+]
+
+if __name__ == "__main__":
+    main(__file__, FAMILIES)

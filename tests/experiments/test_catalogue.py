@@ -1,0 +1,192 @@
+"""The study's own catalogue: 67 experiments, under every profile what they are said to be."""
+
+from collections import defaultdict
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trm_scaling.config import RunConfig
+from trm_scaling.config.compose import compose, mapped_values
+from trm_scaling.config.identity import identity
+from trm_scaling.errors import UserError
+from trm_scaling.experiments import Catalogue, Family, load_catalogue
+from trm_scaling.experiments.sources import Sources
+
+KELLEN = Path(__file__).resolve().parents[2] / "kellen"
+CONFIGS = KELLEN / "configs"
+PROFILES = ("paper", "h200", "laptop", "smoke")
+CATALOGUE = load_catalogue(KELLEN)
+
+SAME_AS_BASELINE = {
+    *("exp01c", "exp02a_03", "exp02b_03", "exp03b", "exp04a_1000", "exp04b_1000", "exp05_d", "exp06_c"),
+    *("exp07b", "exp08d", "exp09a", "exp10b", "contrib01_baseline", "contrib02_baseline"),
+}
+"""With the baseline itself fifteen names of one configuration, as published."""
+
+
+def value(config: Any, field: str) -> Any:
+    for part in field.split("."):
+        config = getattr(config, part)
+    return config
+
+
+@cache
+def composed(profile: str) -> dict[str, RunConfig]:
+    """All experiments under a profile."""
+    return {name: compose(CONFIGS, name, profile) for name in CATALOGUE.names}
+
+
+def test_there_are_the_baseline_and_67_experiments_in_14_families() -> None:
+    assert len(CATALOGUE.names) == len(set(CATALOGUE.names)) == 68
+    assert CATALOGUE.names[0] == "baseline"
+    assert [family.key for family in CATALOGUE.families] == [
+        *("exp01", "exp02a", "exp02b", "exp03", "exp04a", "exp04b", "exp05", "exp06", "exp07", "exp08"),
+        *("exp09", "exp10", "contrib01", "contrib02"),
+    ]
+    assert [len(family.names) for family in CATALOGUE.families] == [6, 6, 5, 5, 6, 5, 6, 6, 3, 5, 5, 5, 2, 2]
+
+
+def test_the_files_are_those_of_the_seed() -> None:
+    architectures = {file.stem for file in (CONFIGS / "arch_config").glob("*.yaml")}
+    assert len(architectures) == 34
+    assert {file.stem for file in (CONFIGS / "experiments").glob("*.yaml")} == set(CATALOGUE.names[1:])
+
+
+# A sample of the published table, by hand; the rest follows from the same entries.
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("exp01b", {"arch.hidden_size": 384, "arch.num_heads": 6, "arch.puzzle_emb_ndim": 384}),
+        ("exp01f", {"arch.hidden_size": 1536, "arch.num_heads": 8, "arch.puzzle_emb_ndim": 1536}),
+        ("exp02a_06", {"arch.L_cycles": 12, "arch.H_cycles": 3}),
+        ("exp02b_01", {"arch.H_cycles": 1, "arch.L_cycles": 6}),
+        ("exp03e", {"arch.L_layers": 6, "arch.L_cycles": 2}),
+        ("exp04a_5000", {"data.train_size": 5000, "data.num_aug": 1000}),
+        ("exp04b_0010", {"data.train_size": 1000, "data.num_aug": 10}),
+        ("exp05_f", {"arch.halt_max_steps": 32}),
+        ("exp06_a", {"global_batch_size": 1536, "lr": 5e-5, "puzzle_emb_lr": 5e-5}),
+        ("exp06_f", {"global_batch_size": 49152, "lr": 0.000282842712, "puzzle_emb_lr": 0.000282842712}),
+        ("exp07c", {"arch.forward_dtype": "float16"}),
+        ("exp08a", {"ema": False}),
+        ("exp08e", {"ema": True, "ema_rate": 0.9995}),
+        ("exp09d", {"optimizer": "adamw", "beta1": 0.9, "beta2": 0.999}),
+        ("exp09e", {"optimizer": "lion", "beta2": 0.99}),
+        ("exp10a", {"lr": 3e-5, "puzzle_emb_lr": 3e-5, "lr_min_ratio": 1.0}),
+        ("exp10e", {"lr": 1e-4, "lr_min_ratio": 0.01}),
+        ("contrib01_curriculum", {"curriculum.until_epoch": 10_000, "curriculum.L_cycles": 2}),
+        ("contrib02_adaptive", {"arch.halt_exploration_prob": 0.3, "arch.halt_exploration_prob_end": 0.05}),
+    ],
+)
+def test_an_experiment_is_the_baseline_with_its_fields_changed(name: str, fields: dict[str, Any]) -> None:
+    config, baseline = compose(CONFIGS, name, "paper"), compose(CONFIGS, "baseline", "paper")
+    assert {field: value(config, field) for field in fields} == fields
+    restored = {"name": "baseline"}
+    restored |= {key: getattr(baseline, key) for key in {field.split(".")[0] for field in fields}}
+    assert config.model_copy(update=restored) == baseline
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_all_compose_and_what_a_family_studies_still_differs(profile: str) -> None:
+    configs = composed(profile)
+    for family in CATALOGUE.families:
+        values = [tuple(value(configs[name], field) for field in family.values) for name in family.names]
+        assert len(set(values)) == len(values), f"{family.key} under {profile}: {values}"
+    groups = defaultdict(list)
+    for name, config in configs.items():
+        groups[identity(config)].append(name)
+    shared = [names for names in groups.values() if len(names) > 1]
+    aliases = {name for name in CATALOGUE.names if CATALOGUE.alias_of(name, profile)}
+    assert [set(names) for names in shared] == [{"baseline"} | aliases]
+    # Other profiles run the baseline in float32, and so share it with exp07a.
+    precision = "exp07b" if configs["baseline"].arch.forward_dtype == "bfloat16" else "exp07a"
+    assert aliases == SAME_AS_BASELINE - {"exp07b"} | {precision}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_ordered_values_keep_their_order(profile: str) -> None:
+    for family in CATALOGUE.families:
+        for field in family.values:
+            changes = [mapped_values(CONFIGS, name, profile) for name in family.names]
+            numbers = [
+                (each.paper, each.here)
+                for each in chain.from_iterable(changes)
+                if each.field == field and isinstance(each.paper, int | float)
+            ]
+            heres = [here for _, here in sorted(numbers)]
+            assert heres == sorted(heres), f"{family.key} {field} under {profile}"
+
+
+@pytest.mark.parametrize("profile", PROFILES[1:])
+def test_small_profiles_need_no_network_and_fix_steps(profile: str) -> None:
+    for config in composed(profile).values():
+        assert config.data.source == "generated"
+        assert config.profile == profile
+
+
+def test_plain_reading_and_composing_agree_on_the_baseline() -> None:
+    for profile in PROFILES:
+        sources, config = Sources(CONFIGS, profile), compose(CONFIGS, "baseline", profile)
+        for field in {field for family in CATALOGUE.families for field in family.values}:
+            assert sources.value(field) == value(config, field), f"{field} under {profile}"
+
+
+@pytest.mark.parametrize(
+    ("patterns", "names"),
+    [
+        (["exp02b"], ["exp02b_01", "exp02b_02", "exp02b_03", "exp02b_04", "exp02b_05"]),
+        (["exp05_?"], [f"exp05_{letter}" for letter in "abcdef"]),
+        (["*_baseline", "exp01a"], ["exp01a", "contrib01_baseline", "contrib02_baseline"]),
+        (["adaptive", "contrib02"], ["contrib02_baseline", "contrib02_adaptive"]),
+        (["^exp"[1:]], list(CATALOGUE.names[1:64])),
+        (["baseline"], ["baseline", "contrib01_baseline", "contrib02_baseline"]),
+    ],
+)
+def test_patterns_are_substrings_or_globs_in_the_catalogues_order(
+    patterns: list[str], names: list[str]
+) -> None:
+    assert CATALOGUE.matching(patterns) == names
+
+
+def test_what_matches_nothing_is_answered_with_what_is_near() -> None:
+    with pytest.raises(UserError, match=r"no experiment matches 'exp11'; nearest: .*exp10"):
+        CATALOGUE.matching(["exp01", "exp11"])
+    with pytest.raises(UserError, match=r"no experiment 'exp1a'; nearest: .*exp01a"):
+        CATALOGUE.check(["baseline", "exp1a"])
+    with pytest.raises(UserError, match="families: baseline, exp01, exp02a"):
+        CATALOGUE.matching(["zzzzz"])
+
+
+def test_an_experiment_says_what_it_changes() -> None:
+    assert CATALOGUE.describe("exp01a") == "hidden_size 256, num_heads 4"
+    assert CATALOGUE.describe("exp08a") == "ema off, ema_rate 0.999"
+    assert CATALOGUE.describe("contrib02_baseline") == (
+        "halt_exploration_prob 0.1, halt_exploration_prob_end none"
+    )
+    assert CATALOGUE.describe("baseline") == ""
+    assert CATALOGUE.group_of("exp04b_0010") == "exp04b"
+    assert CATALOGUE.group_of("baseline") == "baseline"
+
+
+def test_a_file_without_an_entry_is_listed_last(tmp_path: Path) -> None:
+    (tmp_path / "experiments").mkdir()
+    for name in ("own", "b", "a"):
+        (tmp_path / "experiments" / f"{name}.yaml").touch()
+    family = Family("f", "title", "goal", ("b", "not_yet_generated", "a"), {})
+    catalogue = Catalogue(tmp_path, [family])
+    assert catalogue.names == ("baseline", "b", "a", "own")
+    assert catalogue.family_of("own") is None
+    assert catalogue.alias_of("own", "paper") is None
+
+
+def test_a_broken_table_is_said_to_be_broken(tmp_path: Path) -> None:
+    table = tmp_path / "utils" / "generate_experiment_configs.py"
+    table.parent.mkdir()
+    table.write_text("FAMILIES = [oops]\n")
+    with pytest.raises(UserError, match=r"generate_experiment_configs.py cannot be read: NameError: .*oops"):
+        load_catalogue(tmp_path)
+    table.write_text("pass\n")
+    with pytest.raises(UserError, match="FAMILIES"):
+        load_catalogue(tmp_path)

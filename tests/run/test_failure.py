@@ -1,0 +1,60 @@
+"""What ended an attempt, by class."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from trm_scaling.errors import UserError
+from trm_scaling.run.failure import KernelKills, failure_class
+from trm_scaling.train.interrupt import Interrupted
+from trm_scaling.train.metrics import NonFiniteLoss
+
+
+class JaxRuntimeError(RuntimeError):
+    """Called as XLA's error is."""
+
+
+def caused(error: Exception, by: Exception) -> Exception:
+    error.__cause__ = by
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (UserError("no such dataset"), "configuration"),
+        (Interrupted("by SIGTERM"), "preempted"),
+        (KeyboardInterrupt(), "preempted"),
+        (NonFiniteLoss("nan at step 3"), "non_finite"),
+        (MemoryError(), "out_of_memory"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "out_of_memory"),
+        (JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 GB"), "out_of_memory"),
+        (caused(RuntimeError("in the loop"), MemoryError()), "out_of_memory"),
+        (JaxRuntimeError("INTERNAL: bug"), "other"),
+        (RuntimeError("RESOURCE_EXHAUSTED"), "other"),
+        (OSError(errno.EIO, "Input/output error"), "other"),
+        (AssertionError(), "other"),
+    ],
+)
+def test_an_error_has_one_class(error: BaseException, expected: str) -> None:
+    assert failure_class(error) == expected
+
+
+def test_the_name_of_xla_s_error_is_still_its_name() -> None:
+    from jax.errors import JaxRuntimeError as RealError
+
+    assert RealError.__name__ in ("JaxRuntimeError", "XlaRuntimeError")
+
+
+def test_each_kill_of_the_kernel_explains_one_death(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    group, machine = tmp_path / "memory.events", tmp_path / "vmstat"
+    monkeypatch.setattr("trm_scaling.run.failure._counters", lambda: [group, machine])
+    assert not KernelKills().claim()
+    machine.write_text("nr_free_pages 12\noom_kill 3\nswap_ra 0\n")
+    kills = KernelKills()
+    assert not kills.claim()
+    machine.write_text("nr_free_pages 12\noom_kill 5\nswap_ra 0\n")
+    assert [kills.claim() for _ in range(3)] == [True, True, False]
+    group.write_text("low 0\noom 0\noom_kill 0\n")
+    assert not KernelKills().claim()

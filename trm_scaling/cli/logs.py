@@ -1,0 +1,77 @@
+"""`trm logs`: what a run says, or said."""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trm_scaling.cli.options import RunName, StudyFolder, folder_named
+from trm_scaling.errors import UserError
+
+if TYPE_CHECKING:
+    from trm_scaling.io.run_folder import RunFolder
+    from trm_scaling.io.study import Study
+
+HELP = """
+Print the log of a run that a batch started: its newest one, by any of its names. With --follow go on
+until the run ends.
+
+\b
+Examples:
+  trm logs exp01a
+  trm logs exp01a --follow
+  trm logs kellen/checkpoints/smoke/exp01a/1a2b3c4d-s0 --stderr
+"""
+
+POLL_SECONDS = 0.3
+
+
+def logs(
+    name: RunName,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
+    stderr: Annotated[bool, typer.Option("--stderr", help="Warnings and errors instead.")] = False,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="Budget to look at.", envvar="TRM_PROFILE", show_default="all that have runs"),
+    ] = None,
+    study: StudyFolder = None,
+) -> None:
+    from trm_scaling.io.study import find_study
+    from trm_scaling.results.state import standing
+
+    folder = _newest(find_study(study), name, profile)
+    log = folder.stderr if stderr else folder.stdout
+    if not log.is_file():
+        raise UserError(
+            f"{folder.path} has no log: it was run in a terminal, not by `trm batch`; its numbers are in "
+            f"{folder.metrics.name}"
+        )
+    try:
+        with log.open("rb") as file:
+            while True:
+                # The state before the text: what a run said last is then not missed.
+                running = standing(folder).state == "running"
+                typer.echo(file.read().decode(errors="replace"), nl=False)
+                if not (follow and running):
+                    return
+                time.sleep(POLL_SECONDS)
+    except KeyboardInterrupt:
+        return
+
+
+def _newest(study: "Study", name: str, profile: str | None) -> "RunFolder":
+    """The run folder `name`, or the run of that name whose log was written last."""
+    from trm_scaling.results.scan import scan_runs
+
+    named = folder_named(name)
+    if named is not None:
+        return named
+    runs = [run for run in scan_runs(study, None if profile is None else [profile]) if name in run.names]
+    if not runs:
+        under = "" if profile is None else f" under profile {profile}"
+        raise UserError(f"no run of {name!r}{under} in {study.checkpoints}; `trm status` shows what there is")
+
+    def written(folder: "RunFolder") -> float:
+        return folder.stdout.stat().st_mtime if folder.stdout.exists() else 0.0
+
+    return max((run.folder for run in runs), key=written)

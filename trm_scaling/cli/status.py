@@ -1,0 +1,121 @@
+"""`trm status`: how every run of the study stands."""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trm_scaling.cli.options import StudyFolder
+
+if TYPE_CHECKING:
+    from trm_scaling.io.study import Study
+    from trm_scaling.run.batch.board import Row
+
+HELP = """
+Show every run that was begun: its state, how far it has come, loss, accuracy on validation, speed and
+the time left. Reads the run folders alone, so it works beside any runner, on any machine that sees
+the study's disk.
+
+\b
+Examples:
+  trm status
+  trm status --pattern exp01 --profile smoke
+  trm status --watch
+  trm status --json
+"""
+
+WATCH_SECONDS = 2.0
+
+
+def status(
+    pattern: Annotated[
+        list[str] | None, typer.Option(help="Names that contain it, or match it as a glob. Repeatable.")
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="Budget to look at.", envvar="TRM_PROFILE", show_default="all that have runs"),
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep showing it until Ctrl-C.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
+    study: StudyFolder = None,
+) -> None:
+    from trm_scaling.io.study import find_study
+
+    found = find_study(study)
+    rows = found_rows(found, pattern or [], profile)
+    if as_json:
+        typer.echo(json.dumps([_plain(row) for row in rows], indent=2))
+    elif watch:
+        _watch(found, pattern or [], profile)
+    elif not rows:
+        typer.echo("no runs yet: start one with `trm run` or `trm batch`")
+    else:
+        _print(rows)
+
+
+def found_rows(study: "Study", patterns: Sequence[str], profile: str | None) -> "list[Row]":
+    """The runs of a study as they stand, those that go by one of `patterns` (none: all)."""
+    from trm_scaling.results.progress import read_progress
+    from trm_scaling.results.scan import scan_runs
+    from trm_scaling.results.state import standing
+    from trm_scaling.run.batch.board import Row
+
+    rows = []
+    for run in scan_runs(study, None if profile is None else [profile]):
+        if patterns and not any(run.goes_by(pattern) for pattern in patterns):
+            continue
+        now = standing(run.folder)
+        message = now.failure.message if now.failure is not None and now.state == "failed" else ""
+        progress = read_progress(run.folder)
+        rows.append(Row(run.names, run.profile, run.seed, now.state, run.folder, progress, message))
+    return rows
+
+
+def _print(rows: "Sequence[Row]") -> None:
+    from rich.console import Console
+
+    from trm_scaling.cli.rows import in_words, sums, table
+
+    # In a file nothing is folded, and nothing cut off.
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table(rows, len(rows) + 100, console.width))
+    for row in rows:
+        if row.label == "failed":
+            console.print(in_words(row), highlight=False, markup=False, soft_wrap=True)
+    console.print(sums(rows), highlight=False)
+
+
+def _watch(study: "Study", patterns: Sequence[str], profile: str | None) -> None:
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.text import Text
+
+    from trm_scaling.cli.rows import sums, table
+
+    console = Console()
+    try:
+        with Live(console=console, auto_refresh=False) as live:
+            while True:
+                rows = found_rows(study, patterns, profile)
+                head = Text(sums(rows), no_wrap=True, overflow="ellipsis")
+                shown = Group(head, "", table(rows, console.height, console.width))
+                live.update(shown, refresh=True)
+                time.sleep(WATCH_SECONDS)
+    except KeyboardInterrupt:
+        return
+
+
+def _plain(row: "Row") -> dict[str, Any]:
+    return {
+        "names": list(row.names),
+        "profile": row.profile,
+        "seed": row.seed,
+        "state": row.label,
+        "message": row.message or None,
+        "folder": str(row.folder.path),
+        **asdict(row.progress),
+    }

@@ -1,0 +1,116 @@
+"""`trm sync`: W&B runs from what lies in run folders."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trm_scaling.cli.options import StudyFolder
+from trm_scaling.errors import UserError
+
+if TYPE_CHECKING:
+    from trm_scaling.io.run_folder import RunFolder
+    from trm_scaling.io.study import Study
+    from trm_scaling.tracking.wandb_run import Sending
+
+HELP = """
+Make the W&B runs of run folders complete, from their metrics.jsonl: runs that were trained offline, without
+W&B, or while it failed. Online, what the server lacks is sent; offline, the W&B folder is written anew.
+
+\b
+Examples:
+  trm sync --all
+  trm sync baseline 'exp01*' --profile laptop
+  trm sync kellen/checkpoints/smoke/baseline/1a2b3c4d-s0 --offline
+"""
+
+
+def sync(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN]...", help="Experiments, every run of them, or run folders."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every run of the study.")] = False,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="Only this budget.", envvar="TRM_PROFILE", show_default="every profile"),
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Write W&B's files beside the run; send nothing.")
+    ] = False,
+    study: StudyFolder = None,
+) -> None:
+    from trm_scaling.experiments import load_catalogue
+    from trm_scaling.io.study import find_study
+    from trm_scaling.tracking.wandb_mirror import InUse, rebuild
+
+    if bool(runs) == everything:
+        raise UserError("name the runs to sync, or say --all for every one")
+    found = find_study(study)
+    folders = _every_run(found, profile) if everything else _named(found, profile, runs or [])
+    mode = _mode(offline)
+    catalogue = load_catalogue(found.path)
+    for folder in folders:
+        label = "/".join(folder.path.parts[-3:])
+        try:
+            copied = rebuild(folder, catalogue.group_of(folder.path.parent.name), mode)
+        except InUse:
+            typer.echo(f"{label}: is being copied by the process beside it; left alone")
+        except UserError as error:
+            raise UserError(f"{label}: {error}; the runs before it are complete") from error
+        else:
+            typer.echo(f"{label}: {copied}")
+
+
+def _mode(offline: bool) -> "Sending":
+    """Where to write; with a word about it where that was not asked for."""
+    from trm_scaling.tracking.wandb_run import chosen_mode, installed
+
+    if not installed():
+        raise UserError(
+            "W&B's client is not installed: in the clone, "
+            "pip install -c requirements/constraints.txt -e '.[wandb]'"
+        )
+    if offline:
+        return "offline"
+    mode = chosen_mode()
+    if mode == "disabled":
+        raise UserError("W&B is disabled, by WANDB_MODE or W&B's settings; say --offline, or enable it")
+    if mode == "offline" and "WANDB_MODE" not in os.environ:
+        typer.echo("not logged in to W&B, so offline; after `wandb login` the same command uploads", err=True)
+    return mode
+
+
+def _every_run(study: "Study", profile: str | None) -> "list[RunFolder]":
+    found = _runs(study, profile, "*")
+    if not found:
+        raise UserError(
+            f"no run {'' if profile is None else f'under profile {profile} '}in {study.checkpoints}: "
+            "train one with `trm run`"
+        )
+    return found
+
+
+def _named(study: "Study", profile: str | None, names: list[str]) -> "list[RunFolder]":
+    from trm_scaling.io.run_folder import RunFolder
+
+    found: dict[Path, RunFolder] = {}
+    for name in names:
+        is_folder = (Path(name) / "config.yaml").is_file()
+        folders = [RunFolder(Path(name).resolve())] if is_folder else _runs(study, profile, name)
+        if not folders:
+            raise UserError(
+                f"no run of {name!r} {'' if profile is None else f'under profile {profile} '}"
+                f"in {study.checkpoints}, and no run folder of that name: see `trm sync --help`"
+            )
+        found |= {folder.path: folder for folder in folders}
+    return list(found.values())
+
+
+def _runs(study: "Study", profile: str | None, name: str) -> "list[RunFolder]":
+    """Runs that recorded something, each once: several names may share one by links."""
+    from trm_scaling.io.run_folder import RunFolder
+
+    files = study.checkpoints.glob(f"{profile or '*'}/{name}/*-s*/metrics.jsonl")
+    return [RunFolder(path) for path in sorted({file.resolve().parent for file in files})]

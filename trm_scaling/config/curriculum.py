@@ -1,0 +1,43 @@
+"""Curriculum recursion: a network that recurses more as training goes on (the seed's first contribution)."""
+
+from typing import NamedTuple
+
+from pydantic import Field
+
+from trm_scaling.config.base import Frozen
+
+
+class Depth(NamedTuple):
+    """How often one supervision step applies the network: T(n + 1) passes of H_cycles=T, L_cycles=n."""
+
+    L_cycles: int
+    H_cycles: int
+
+
+class CurriculumConfig(Frozen):
+    """From (L_cycles, H_cycles) here up to the architecture's own, in equal stages of training."""
+
+    until_epoch: int = Field(0, ge=0)
+    """Epochs after which the architecture's own recursion is reached; 0: no curriculum."""
+
+    stages: int = Field(4, ge=1)
+    """Equal stages before that epoch. Stage k of s recurses as k/s of the way up, rounded down."""
+
+    L_cycles: int = Field(2, ge=1)
+    """L_cycles of the first stage."""
+
+    H_cycles: int = Field(1, ge=1)
+    """H_cycles of the first stage."""
+
+    def depths(self, last: Depth) -> list[Depth]:
+        """The recursion of each stage before `until_epoch`, in order; none without a curriculum."""
+        if self.until_epoch == 0:
+            return []
+
+        def rising(first: int, last: int, stage: int) -> int:
+            return first + (last - first) * stage // self.stages
+
+        return [
+            Depth(rising(self.L_cycles, last.L_cycles, k), rising(self.H_cycles, last.H_cycles, k))
+            for k in range(self.stages)
+        ]

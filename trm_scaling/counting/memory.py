@@ -1,0 +1,167 @@
+"""Bytes that a training step needs on one device, estimated without compiling it.
+
+Shapes: B batch, b puzzles a device works through at once, L positions, D width, F SwiGLU hidden width.
+
+What grows with the batch is what the last cycle keeps for its backward pass: n + 1 passes of every
+layer, and of each layer mostly the hidden values of its SwiGLUs. How many of those a compiler keeps
+rather than computes again is its own decision, so that number was read off the real training call,
+compiled in 66 shapes by jax 0.10.2: for a CPU and, ahead of time and without having one, for a TPU v4
+(libtpu 0.0.42.1) and an H100 (without autotuning). Widths 8 to 1,536, 18 to 97 positions, batches of
+2 to 2,048, all three precisions, attention, remat, scan and micro-batches: the totals here are 0.77 to
+1.11 times what `memory_analysis()` says (`tests/counting/test_memory.py`). It has not been compared
+with a device at work.
+"""
+
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from typing import Literal
+
+from trm_scaling.config import ArchConfig, RunConfig
+from trm_scaling.counting.devices import Backend
+from trm_scaling.counting.parameters import count_parameters, count_puzzle_emb
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+
+ACCURACY = 0.25
+"""How far the total may be off, as a share of what is needed."""
+
+DTYPE_BYTES: Mapping[Dtype, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+KEPT_HIDDEN: Mapping[Backend, float] = {"cpu": 5.0, "gpu": 3.0, "tpu": 3.0}
+"""Values kept for each hidden unit of a SwiGLU. CPU: gate, up, sigmoid, silu and product; the others
+compute sigmoid and silu again."""
+
+KEPT_HIDDEN_BY_SCAN: Mapping[Backend, float] = {"cpu": 6.0, "gpu": 6.5, "tpu": 6.5}
+"""The same under `system.unroll=false`: a scan stacks what it keeps, and copies it."""
+
+KEPT_STATES: Mapping[bool, float] = {True: 4.0, False: 8.0}
+"""States (b, L, D) kept in a layer, by `mlp_t`: sums and norms; attention adds query, key, value and mix."""
+
+KEPT_BYTES: Mapping[Backend, Mapping[Dtype, float]] = {
+    "cpu": {"float32": 4.0, "bfloat16": 2.9, "float16": 3.5},
+    "gpu": {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0},
+    "tpu": {"float32": 3.3, "bfloat16": 2.0, "float16": 2.0},
+}
+"""Bytes of a kept value, in the mean. A CPU widens 16-bit arithmetic and keeps some of it in float32;
+in float32 a TPU computes more again."""
+
+REMAT_PASSES: Mapping[Backend, float] = {"cpu": 1.0, "gpu": 1.0, "tpu": 1.8}
+"""Passes whose inner values are alive at once under `system.remat`; a TPU begins the next one early."""
+
+STATES_IN_FLIGHT = 6
+"""The input, both states, their sum and both gradients, of the puzzles at work."""
+
+STATES_OF_SLICES = 4
+"""Both states of the whole batch, cut into micro-batches before the scan and joined after it."""
+
+
+@dataclass(frozen=True)
+class TrainingMemory:
+    """Bytes on one device, by what they hold."""
+
+    parameters: int
+    moments: int
+    """Of the optimiser."""
+    average: int
+    """The moving average of the parameters."""
+    carry: int
+    """States and puzzles of every slot of the batch."""
+    feeds: int
+    """Puzzles of the steps of one call."""
+    gradients: int
+    """With their sum over micro-batches, and the parameters cast to the forward precision."""
+    activations: int
+    """What the last cycle keeps for its backward pass."""
+    logits: int
+    """Of the cells, with their loss."""
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return sum(astuple(self))
+
+
+def training_memory(
+    config: RunConfig,
+    vocab_size: int,
+    seq_len: int,
+    backend: Backend,
+    *,
+    devices: int = 1,
+    num_puzzle_ids: int = 1,
+) -> TrainingMemory:
+    """Bytes on each of `devices` that share the batch, parameters held on all.
+
+    A curriculum ends with its deepest recursion, which is the architecture's own: that one counts.
+    """
+    arch, dtype = config.arch, config.arch.forward_dtype
+    width = DTYPE_BYTES[dtype]
+    slots = -(-config.global_batch_size // devices)
+    at_once = -(-config.global_batch_size // (config.micro_batches * devices))
+    state = (arch.prefix_len + seq_len) * arch.hidden_size * width
+
+    network = count_parameters(arch, vocab_size, seq_len)
+    table = count_puzzle_emb(arch, num_puzzle_ids)
+    averaged = (network + table * config.ema_puzzle_emb) * config.ema
+    sliced = config.micro_batches > 1
+    return TrainingMemory(
+        parameters=4 * (network + table),
+        moments=4 * network * (1 if config.optimizer == "lion" else 2),
+        average=4 * averaged,
+        # Both states; inputs and labels in bytes; steps, identifier and whether it has halted.
+        carry=slots * (2 * state + 2 * seq_len + 9),
+        feeds=config.system.steps_per_call * slots * (2 * seq_len + 12),
+        gradients=4 * (network + table) * (2 if sliced else 1) + (network * width if width < 4 else 0),
+        activations=at_once * (_kept(config, seq_len, backend) + STATES_IN_FLIGHT * state)
+        + slots * (STATES_OF_SLICES * state if sliced else 0),
+        # In the forward precision, and twice in float32: log-probabilities and their gradient.
+        logits=at_once * seq_len * vocab_size * (width + 8),
+    )
+
+
+def fitting_micro_batch(
+    config: RunConfig,
+    vocab_size: int,
+    seq_len: int,
+    backend: Backend,
+    memory_bytes: int,
+    *,
+    devices: int = 1,
+) -> int | None:
+    """The largest `system.micro_batch_size` that cuts the batch evenly and fits; None when none does.
+
+    A slice is spread over all devices, so it holds at least one puzzle for each.
+    """
+    batch = config.global_batch_size
+    for slices in range(1, batch // devices + 1):
+        if batch % (slices * devices) == 0:
+            system = config.system.model_copy(update={"micro_batch_size": batch // slices})
+            cut = config.model_copy(update={"system": system})
+            if training_memory(cut, vocab_size, seq_len, backend, devices=devices).total <= memory_bytes:
+                return batch // slices
+    return None
+
+
+def _kept(config: RunConfig, seq_len: int, backend: Backend) -> int:
+    """Bytes that one puzzle's last cycle keeps for its backward pass."""
+    arch, system = config.arch, config.system
+    passes = arch.L_cycles + 1
+    # XLA drops optimisation barriers on a CPU, and then merges what an unrolled remat computes twice.
+    if system.remat and not (backend == "cpu" and system.unroll):
+        state = (arch.prefix_len + seq_len) * arch.hidden_size * DTYPE_BYTES[arch.forward_dtype]
+        one_pass = arch.L_layers * _kept_of_layer(arch, seq_len, backend, KEPT_HIDDEN)
+        return passes * state + round(REMAT_PASSES[backend] * one_pass)
+    hidden = KEPT_HIDDEN if system.unroll else KEPT_HIDDEN_BY_SCAN
+    return passes * arch.L_layers * _kept_of_layer(arch, seq_len, backend, hidden)
+
+
+def _kept_of_layer(
+    arch: ArchConfig, seq_len: int, backend: Backend, kept_hidden: Mapping[Backend, float]
+) -> int:
+    """Bytes that one application of one layer to one puzzle keeps."""
+    width, positions, dtype = arch.hidden_size, arch.prefix_len + seq_len, arch.forward_dtype
+    hidden = positions * arch.inner_width(width) + arch.mlp_t * width * arch.inner_width(positions)
+    values = kept_hidden[backend] * hidden + KEPT_STATES[arch.mlp_t] * positions * width
+    # Scores and their softmax in float32, the weights in the forward precision.
+    scores = 0 if arch.mlp_t else arch.num_heads * positions**2 * (8 + DTYPE_BYTES[dtype])
+    return round(KEPT_BYTES[backend][dtype] * values) + scores

@@ -1,0 +1,84 @@
+"""What a run computes from its first step to its record: FLOPs, and how many layers in sequence."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from trm_scaling.config import ArchConfig, DataConfig, Depth, RunConfig, Schedule
+from trm_scaling.counting.flops import inference_flops, training_flops
+
+HUB_TEST_PUZZLES = 422_786
+"""Puzzles in the test list of sapientinc/sudoku-extreme, which `data.source=hub` takes whole by default."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a run."""
+
+    flops: int
+
+    layers: int
+    """Applications of one layer, one after another; a backward one counts twice. However wide the device,
+    it has to go through these in order."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A whole run."""
+
+    training: Phase
+    validation: Phase
+    test: Phase | None
+    """None: nobody knows the size of the test split yet."""
+
+
+def work_of(config: RunConfig, schedule: Schedule, vocab_size: int, seq_len: int, tested: int | None) -> Work:
+    """The work of `config` with a test split of `tested` puzzles (None: unknown)."""
+    return Work(
+        Phase(training_flops(config, schedule, vocab_size, seq_len), _layers_trained(config, schedule)),
+        _answering(config, vocab_size, seq_len, config.eval_puzzles, times=evaluations(schedule)),
+        None if tested is None else _answering(config, vocab_size, seq_len, tested, times=_tests(config)),
+    )
+
+
+def evaluations(schedule: Schedule) -> int:
+    """Times that the validation sample is evaluated."""
+    between, rest = divmod(schedule.total_steps, schedule.eval_every)
+    return between + (rest > 0)
+
+
+def described_test_puzzles(data: DataConfig) -> int | None:
+    """Size of the test split that `data` describes; None where only a folder or a list can say."""
+    if data.path is not None:
+        return None
+    return HUB_TEST_PUZZLES if data.test_size is None and data.source == "hub" else data.test_size
+
+
+def _tests(config: RunConfig) -> int:
+    """Sets of weights that are tested: the best and the last, each as they are and averaged."""
+    return 4 if config.ema else 2
+
+
+def _layers_trained(config: RunConfig, schedule: Schedule) -> int:
+    def of_stages() -> Iterator[int]:
+        for (_, depth), steps in schedule.steps_of_stages():
+            # The last cycle goes backward too, at twice the cost.
+            yield steps * (_passes(depth) + 2 * (depth.L_cycles + 1))
+
+    return sum(of_stages()) * config.arch.L_layers * config.micro_batches
+
+
+def _answering(config: RunConfig, vocab_size: int, seq_len: int, puzzles: int, times: int) -> Phase:
+    arch, steps = config.arch, config.arch.halt_max_steps
+    batches = -(-puzzles // config.system.eval_batch_size)
+    return Phase(
+        times * puzzles * inference_flops(arch, vocab_size, seq_len, steps),
+        times * batches * steps * _passes(_depth(arch)) * arch.L_layers,
+    )
+
+
+def _depth(arch: ArchConfig) -> Depth:
+    return Depth(arch.L_cycles, arch.H_cycles)
+
+
+def _passes(depth: Depth) -> int:
+    return depth.H_cycles * (depth.L_cycles + 1)

@@ -1,0 +1,123 @@
+"""What experiments a study has: their names in order, what each is for, and patterns over them.
+
+Reads names and plain YAML and composes nothing, so that listing is instant.
+"""
+
+import difflib
+import importlib.util
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from trm_scaling.errors import UserError
+from trm_scaling.experiments.family import Family
+from trm_scaling.experiments.sources import Sources
+
+BASELINE = "baseline"
+
+TABLE = Path("utils") / "generate_experiment_configs.py"
+"""Where a study keeps the table of its families, as `FAMILIES`."""
+
+
+class Catalogue:
+    """The experiments of one study."""
+
+    def __init__(self, configs: Path, families: Sequence[Family]) -> None:
+        """`families` as the table has them; experiments that only have a file come after them."""
+        self.families = tuple(families)
+        self._configs = configs
+        self._family = {name: family for family in families for name in family.names}
+        files = sorted(file.stem for file in (configs / "experiments").glob("*.yaml"))
+        own = [name for name in files if name not in self._family]
+        self.names = (BASELINE, *(name for name in self._family if name in set(files)), *own)
+        self._sources = cache(lambda profile: Sources(configs, profile))
+
+    def family_of(self, name: str) -> Family | None:
+        """The family of `name`; None for the baseline and for an experiment that has only a file."""
+        return self._family.get(name)
+
+    def group_of(self, name: str) -> str:
+        """The family's key, or the name itself where there is none."""
+        family = self.family_of(name)
+        return family.key if family else name
+
+    def describe(self, name: str) -> str:
+        """What it changes, with the paper's values: `hidden_size 256, num_heads 4`."""
+        family = self.family_of(name)
+        if family is None:
+            return ""
+        return ", ".join(f"{field.split('.')[-1]} {_said(value)}" for field, value in family.of(name).items())
+
+    def alias_of(self, name: str, profile: str) -> str | None:
+        """`baseline` when `name` changes nothing under `profile`, and so shares the baseline's runs."""
+        family = self.family_of(name)
+        if family is None:
+            return None
+        sources = self._sources(profile)
+        same = all(
+            sources.mapped(field, value) == sources.value(field) for field, value in family.of(name).items()
+        )
+        return BASELINE if same else None
+
+    def matching(self, patterns: Sequence[str]) -> list[str]:
+        """Names that hold a pattern as a substring or match it as a glob, in order, each once.
+
+        Raises UserError, with the nearest names, for a pattern that nothing matches.
+        """
+        chosen = set()
+        for pattern in patterns:
+            found = [name for name in self.names if pattern in name or fnmatchcase(name, pattern)]
+            if not found:
+                raise UserError(f"no experiment matches {pattern!r}; {self._suggestions(pattern)}")
+            chosen.update(found)
+        return [name for name in self.names if name in chosen]
+
+    def check(self, names: Sequence[str]) -> None:
+        """Raises UserError, with the nearest names, when one of `names` is no experiment."""
+        for name in names:
+            if name not in self.names:
+                raise UserError(f"no experiment {name!r}; {self._suggestions(name)}")
+
+    def _suggestions(self, text: str) -> str:
+        keys = [family.key for family in self.families]
+        near = difflib.get_close_matches(text, [*keys, *self.names], n=4, cutoff=0.4)
+        return f"nearest: {', '.join(near)}" if near else f"families: {', '.join([BASELINE, *keys])}"
+
+
+def load_catalogue(study: Path) -> Catalogue:
+    """The catalogue of the study in the folder `study`: its table, and its files.
+
+    Raises UserError when the table cannot be run.
+    """
+    return Catalogue(study / "configs", _families(study / TABLE))
+
+
+def _families(table: Path) -> Sequence[Family]:
+    if not table.is_file():
+        return ()
+    spec = importlib.util.spec_from_file_location("study_table", table)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        families: Sequence[Family] = module.FAMILIES
+    except Exception as error:  # the study's own code: whatever it does wrong is said to its writer
+        raise UserError(f"{table} cannot be read: {type(error).__name__}: {error}") from error
+    return families
+
+
+def _said(value: Any) -> str:
+    match value:
+        case bool():
+            return "on" if value else "off"
+        case None:
+            return "none"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:g}"
+        case _:
+            return str(value)

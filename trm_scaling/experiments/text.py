@@ -1,0 +1,123 @@
+"""The text of one experiment's YAML: what differs from the baseline, and what it comes to."""
+
+from pathlib import Path
+from typing import Any
+
+from trm_scaling.config import RunConfig, Schedule
+from trm_scaling.config.compose import BASELINE, compose
+from trm_scaling.config.overrides import as_override
+from trm_scaling.counting import count_parameters, count_puzzle_emb, flops_per_puzzle_step, training_flops
+from trm_scaling.errors import UserError
+from trm_scaling.experiments.family import ARCH, Family
+from trm_scaling.experiments.sources import PAPER, Sources
+
+
+def experiment_text(configs: Path, family: Family, name: str, written_by: str) -> str:
+    """`configs/experiments/<name>.yaml`.
+
+    Raises UserError for a field that the schema lacks, or a value that it refuses.
+    """
+    changed = _changed(configs, family, name)
+    config = _composed(configs, name, changed)
+    lines = [
+        "# @package _global_",
+        written_by.rstrip(),
+        f"# {family.title}: {family.goal}",
+        *(f"# {line}" for line in _numbers(config)),
+        "defaults:",
+        "  - /baseline",
+        *([f"  - override /arch_config@arch: {name}_arch"] if family.has_arch else []),
+        "  - _self_",
+        "",
+        f"studies: [{', '.join(family.values)}]",
+        *([] if changed else ["# nothing differs from the baseline"]),
+        *_yaml({field: value for field, value in changed.items() if not field.startswith(ARCH)}),
+    ]
+    return "\n".join([*lines, ""])
+
+
+def arch_text(configs: Path, family: Family, name: str, written_by: str) -> str:
+    """`configs/arch_config/<name>_arch.yaml`."""
+    changed = _changed(configs, family, name)
+    arch = {field.removeprefix(ARCH): value for field, value in changed.items() if field.startswith(ARCH)}
+    lines = [written_by.rstrip(), f"# {family.title}: {name}", "defaults:", "  - trm_baseline", "  - _self_"]
+    body = _yaml(arch) or ["# nothing differs from the baseline"]
+    return "\n".join([*lines, "", *body, ""])
+
+
+def _changed(configs: Path, family: Family, name: str) -> dict[str, Any]:
+    """The fields in which `name` differs from the sources."""
+    sources = Sources(configs, PAPER)
+    try:
+        return {field: value for field, value in family.of(name).items() if sources.value(field) != value}
+    except (KeyError, AttributeError):
+        unknown = [field for field in family.values if not _known(sources, field)]
+        raise UserError(f"{name}: {', '.join(unknown)} is no field of the configuration") from None
+
+
+def _known(sources: Sources, field: str) -> bool:
+    try:
+        sources.value(field)
+    except (KeyError, AttributeError):
+        return False
+    return True
+
+
+def _composed(configs: Path, name: str, changed: dict[str, Any]) -> RunConfig:
+    try:
+        return compose(configs, BASELINE, PAPER, [as_override(*item) for item in changed.items()])
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None
+
+
+def _numbers(config: RunConfig) -> list[str]:
+    """What the experiment comes to, by arithmetic."""
+    arch, vocab, cells = config.arch, config.data.vocab_size, config.data.seq_len
+    schedule = Schedule.of(config, config.data.train_size)
+    numbers, rows = count_parameters(arch, vocab, cells), count_puzzle_emb(arch, 1)
+    step = flops_per_puzzle_step(arch, vocab, cells) / 1e9
+    spent = training_flops(config, schedule, vocab, cells)
+    lines = [
+        f"{numbers:,} parameters and {rows:,} of the puzzle embedding",
+        f"{schedule.total_steps:,} steps of {config.global_batch_size:,} puzzles, "
+        f"the first {schedule.warmup_steps:,} of them warm-up",
+        f"{spent:.3g} training FLOPs, {step:.1f} GFLOP a puzzle-step at full recursion",
+    ]
+    if len(schedule.stages) > 1:
+        stages = ", ".join(f"{tuple(stage.depth)} from step {stage.start:,}" for stage in schedule.stages)
+        lines.append(f"(L_cycles, H_cycles): {stages}")
+    return lines
+
+
+def _yaml(fields: dict[str, Any]) -> list[str]:
+    """Dotted fields as nested YAML, one value a line."""
+    tree: dict[str, Any] = {}
+    for field, value in fields.items():
+        *parents, leaf = field.split(".")
+        place = tree
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[leaf] = value
+    return list(_lines(tree, ""))
+
+
+def _lines(tree: dict[str, Any], indent: str) -> list[str]:
+    lines = []
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{key}:", *_lines(value, f"{indent}  ")]
+        else:
+            lines.append(f"{indent}{key}: {_scalar(value)}")
+    return lines
+
+
+def _scalar(value: Any) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case None:
+            return "null"
+        case float():
+            return f"{value:.9g}"
+        case _:
+            return str(value)

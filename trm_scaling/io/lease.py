@@ -1,0 +1,282 @@
+"""Who works in a run folder. At most one process does, on whichever machine that sees the folder.
+
+    lock         held with flock(2) by the working process: settles who is first, and ends with it
+    lease.json   who that is, for everybody to read; its time is renewed every two seconds
+    stop         somebody asked the process to save and end
+
+flock alone would do on one machine. On a disk that several share it may reach only one of them, so a
+lease counts there for as long as it is renewed, by the file system's clock. A process that finds its
+lease in another's hands (it was suspended, say) ends at once and writes nothing more.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from trm_scaling.errors import UserError
+from trm_scaling.io.explain import os_errors_explained
+from trm_scaling.io.notes import read_note
+from trm_scaling.io.process import ProcessId
+
+BEAT_SECONDS = 2.0
+"""Between two renewals, and between two looks for a request to stop."""
+
+EXPIRY_SECONDS = 60.0
+"""A lease from another machine that was not renewed for so long belongs to a dead process."""
+
+PATIENCE_SECONDS = 0.5
+"""How long a lock is waited for: a runner keeps it for a moment while it starts the process that asks."""
+
+LOCK, LEASE, STOP = "lock", "lease.json", "stop"
+
+
+class RunInUse(UserError):
+    """Another process works on the run."""
+
+    exit_status = 69  # EX_UNAVAILABLE of sysexits.h
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What `lease.json` says."""
+
+    owner: ProcessId
+    since: str
+    """UTC, ISO 8601."""
+    token: str
+    """Of this one lease: a process that comes back reads here whether it is still its own."""
+    launcher: ProcessId | None = None
+    """The batch runner that started the owner; None: a person did."""
+    slot: int | None = None
+    """Which of the runner's places (cores, accelerator) the owner was given."""
+
+
+def read_lease(folder: Path) -> Lease | None:
+    """The lease in `folder`, be it of a process that died; None when there is none to be read."""
+    values = read_note(folder / LEASE)
+    owner = ProcessId.read(values.get("owner"))
+    if owner is None:
+        return None
+    slot = values.get("slot")
+    return Lease(
+        owner,
+        str(values.get("since")),
+        str(values.get("token")),
+        ProcessId.read(values.get("launcher")),
+        slot if isinstance(slot, int) else None,
+    )
+
+
+def holder(folder: Path) -> Lease | None:
+    """The lease under which somebody works in `folder` now; None when nobody does.
+
+    A process of this machine holds its lease while it exists, a stopped one too.
+    """
+    lease = read_lease(folder)
+    if lease is None:
+        return None
+    lives = lease.owner.lives
+    if lives is None:
+        lives = _seconds_since_beat(folder / LEASE) <= EXPIRY_SECONDS
+    return lease if lives else None
+
+
+def request_stop(folder: Path) -> None:
+    """Ask the process that works in `folder`, wherever it runs, to save its state and end."""
+    with os_errors_explained(folder / STOP, "write"):
+        (folder / STOP).touch()
+
+
+def stop_requested(folder: Path) -> bool:
+    """Whether somebody asked since the run was last started."""
+    return (folder / STOP).exists()
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Work in `folder`, alone, for the block. The folder is made if need be.
+
+    While the block runs, a request to stop reaches this process as SIGTERM. Raises RunInUse,
+    naming the holder, when the folder is taken.
+    """
+    with _first(folder):
+        granted = read_lease(folder)
+        this = ProcessId.this()
+        if granted is None or granted.owner != this:
+            granted = None
+            # A request was to the process before this one.
+            (folder / STOP).unlink(missing_ok=True)
+        lease = _lease(this, granted.launcher if granted else None, granted.slot if granted else None)
+        _write(folder, lease)
+        heart = _Heart(folder, lease)
+        heart.start()
+        try:
+            yield
+        finally:
+            heart.stop()
+            current = read_lease(folder)
+            if current is not None and current.token == lease.token:
+                (folder / LEASE).unlink(missing_ok=True)
+
+
+@contextmanager
+def launch(folder: Path, slot: int) -> Iterator[Callable[[int], None]]:
+    """Start the process that shall work in `folder`: call what is yielded with its number.
+
+    From then on the run is that process's, though it takes a second until it can say so itself.
+    Raises RunInUse, naming the holder, when the folder is taken.
+    """
+    with _first(folder):
+
+        def grant(pid: int) -> None:
+            owner = ProcessId.of(pid)
+            # A process that died this soon holds nothing.
+            if owner is not None:
+                _write(folder, _lease(owner, ProcessId.this(), slot))
+
+        (folder / STOP).unlink(missing_ok=True)
+        yield grant
+
+
+@contextmanager
+def settle(folder: Path) -> Iterator[bool]:
+    """Write down what became of a process that died in `folder`: true when nobody works there now."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(_first(folder))
+        except RunInUse:
+            yield False
+        else:
+            yield True
+
+
+def _lease(owner: ProcessId, launcher: ProcessId | None, slot: int | None) -> Lease:
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    return Lease(owner, since, secrets.token_hex(8), launcher, slot)
+
+
+def _write(folder: Path, lease: Lease) -> None:
+    """Whole or not at all, but not durably: a lease need not survive the machine, and must be quick."""
+    partial = folder / f".{LEASE}.{lease.token}.tmp"
+    with os_errors_explained(folder / LEASE, "write"):
+        partial.write_text(json.dumps(asdict(lease), indent=2) + "\n")
+        os.replace(partial, folder / LEASE)
+
+
+@contextmanager
+def _first(folder: Path) -> Iterator[None]:
+    """Be the one process of this machine that decides over `folder`, and find that nobody else holds it."""
+    with os_errors_explained(folder / LOCK, "lock"):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        if not _locked(descriptor):
+            raise _in_use(folder, read_lease(folder))
+        held = holder(folder)
+        if held is not None and held.owner != ProcessId.this():
+            raise _in_use(folder, held)
+        yield
+    finally:
+        # Closing releases the lock. The file stays: removing it would let a third process
+        # lock a new file of the same name while a second one holds this one.
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    """Take the lock; false when another process keeps it."""
+    patience = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > patience:
+                return False
+            time.sleep(0.02)
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                raise
+            # A file system without locks: the lease alone must do.
+            return True
+
+
+def _in_use(folder: Path, lease: Lease | None) -> RunInUse:
+    return RunInUse(
+        f"{folder} is in use by {lease.owner if lease else 'another process'}. Wait until it ends or stop it "
+        f"(trm stop {folder}), or start this run with another seed or study."
+    )
+
+
+def _seconds_since_beat(path: Path) -> float:
+    """By the clock of the file system that holds `path`: two machines' own clocks may be minutes apart."""
+    try:
+        # Opened, not looked up: a network file system then asks its server for the time.
+        with path.open("rb") as file:
+            beat = os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return float("inf")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent) as probe:
+            probe.write(b".")
+            probe.flush()
+            now = os.fstat(probe.fileno()).st_mtime
+    except OSError:
+        # Not ours to write: this machine's clock is the best there is.
+        now = time.time()
+    return now - beat
+
+
+class _Heart(threading.Thread):
+    """Renews a lease, and passes on a request to stop."""
+
+    def __init__(self, folder: Path, lease: Lease) -> None:
+        super().__init__(name="lease", daemon=True)
+        self._folder = folder
+        self._lease = lease
+        self._stopped = threading.Event()
+        self._passed_on = False
+
+    def run(self) -> None:
+        while not self._stopped.wait(BEAT_SECONDS):
+            try:
+                self._beat()
+            except (OSError, UserError):
+                # A disk that stumbles or is full for a moment: the next beat tries again, and
+                # training itself meets an error that lasts.
+                continue
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self.join()
+
+    def _beat(self) -> None:
+        path = self._folder / LEASE
+        if path.exists():
+            current = read_lease(self._folder)
+            if current is not None and current.token != self._lease.token:
+                _leave(self._folder, current)
+            os.utime(path)
+        else:
+            # Deleted by hand. Whoever takes a lease over replaces it, and so it is never absent.
+            _write(self._folder, self._lease)
+        if stop_requested(self._folder) and not self._passed_on:
+            self._passed_on = True
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _leave(folder: Path, lease: Lease) -> None:
+    """End this process without another write: any orderly end would save into a folder not its own."""
+    print(f"error: {folder} was taken over by {lease.owner}; ending here", file=sys.stderr, flush=True)
+    os._exit(RunInUse.exit_status)

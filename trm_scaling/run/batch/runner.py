@@ -1,0 +1,265 @@
+"""The loop of a batch: start workers, see them end, decide what comes next.
+
+Everything it knows of a run lies in the run's folder, so a runner may die at any moment: its workers
+go on, and the next runner finds the runs as they are.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from trm_scaling.errors import UserError
+from trm_scaling.io.lease import RunInUse
+from trm_scaling.io.study import Study
+from trm_scaling.results.state import Standing, standing
+from trm_scaling.run.batch.board import View
+from trm_scaling.run.batch.ending import End, give_up
+from trm_scaling.run.batch.job import Job
+from trm_scaling.run.batch.logs import link_logs
+from trm_scaling.run.batch.register import registered
+from trm_scaling.run.batch.requests import StopRequests, stop_requests
+from trm_scaling.run.batch.slots import Slot
+from trm_scaling.run.batch.tally import Tally
+from trm_scaling.run.batch.worker import AdoptedWorker, StartedWorker
+from trm_scaling.run.failure import KernelKills
+
+Command = Callable[[Job], list[str]]
+"""What a worker executes for a job."""
+
+POLL_SECONDS = 0.2
+ELSEWHERE_SECONDS = 2.0
+"""Between two looks at the runs of other processes."""
+
+RETRY_GRACE_SECONDS = 5.0
+"""A run of another runner that failed for want of memory may be about to be tried again."""
+
+MOST_STALLS = 3
+"""Ends in a row, by a signal and without a new checkpoint, after which a run counts as failed."""
+
+
+class BatchRunner:
+    """Runs `jobs` on `slots`, until each is finished or there is a reason not to go on."""
+
+    def __init__(
+        self,
+        study: Study,
+        jobs: Sequence[Job],
+        slots: Sequence[Slot],
+        command: Command,
+        view: View,
+        *,
+        continue_on_failure: bool = False,
+        retry_failed: bool = False,
+    ) -> None:
+        self.jobs = list(jobs)
+        self._study = study
+        self._slots = list(slots)
+        self._command = command
+        self._view = view
+        self._continue_on_failure = continue_on_failure
+        self._retry_failed = retry_failed
+        self._tally = Tally(len(self._slots))
+        self._kills = KernelKills()
+        self._has_failed = False
+        self._requests = StopRequests()
+        self._looked_elsewhere = 0.0
+        self._failed_elsewhere: dict[int, float] = {}
+
+    def run(self) -> int:
+        """To the end. Returns the exit status: 0 when every run is finished, 1 when one failed, 130
+        after Ctrl-C, 75 when the batch or a run was asked to stop (the same command goes on).
+
+        Raises UserError when the disk refuses the runner's own files.
+        """
+        with registered(self._study) as stop_file, stop_requests(stop_file) as self._requests:
+            for job in self.jobs:
+                self._begin_with(job)
+            while True:
+                self._heed()
+                self._collect()
+                self._look_elsewhere()
+                self._launch()
+                self._view.show(self._tally.board(self.jobs, self._is_stopping))
+                if self._is_over():
+                    break
+                time.sleep(POLL_SECONDS)
+        return self._exit_status()
+
+    @property
+    def _is_stopping(self) -> bool:
+        return bool(self._requests) or (self._has_failed and not self._continue_on_failure)
+
+    def _is_over(self) -> bool:
+        phases = {job.phase for job in self.jobs}
+        return "working" not in phases and (self._is_stopping or phases == {"settled"} or not phases)
+
+    def _exit_status(self) -> int:
+        outcomes = {job.outcome for job in self.jobs}
+        if outcomes <= {"finished"}:
+            return 0
+        if self._requests:
+            return self._requests.exit_status
+        return 1 if "failed" in outcomes else 75
+
+    def _begin_with(self, job: Job) -> None:
+        """What is to be done with a run as it stands when the batch begins."""
+        now = standing(job.folder)
+        if now.state == "failed" and not self._retry_failed:
+            job.settle("failed", f"{_message(now)} (earlier; --retry failed tries again)")
+        else:
+            job.is_retry = now.state == "failed"
+            self._place(job, now)
+
+    def _place(self, job: Job, now: Standing) -> None:
+        """Put a run that nobody here works on where it belongs."""
+        if now.state == "finished":
+            self._share(job)
+            if job.folder.stdout.exists():
+                link_logs(self._study, job.folder, job.names, job.seed, job.is_first_seed, replace=False)
+            job.settle("finished")
+        elif now.state == "running":
+            job.phase = "elsewhere"
+            self._adopt(job, now)
+        elif now.state == "failed" and not job.is_retry:
+            self._fail(job, _message(now))
+        else:
+            job.phase = "waiting"
+
+    def _adopt(self, job: Job, now: Standing) -> None:
+        """Go on with a worker whose runner died, if its place is free."""
+        taken = {each.worker.slot for each in self.jobs if each.worker is not None}
+        if now.lease is not None and not self._is_stopping and AdoptedWorker.is_orphan(now.lease):
+            worker = AdoptedWorker(job.folder, now.lease, self._kills)
+            if worker.slot < len(self._slots) and worker.slot not in taken:
+                job.worker, job.phase = worker, "working"
+                job.saved_step = job.folder.saved_step
+                self._view.note(f"{job.name}: goes on in {now.lease.owner}, whose runner has ended")
+
+    def _launch(self) -> None:
+        """Fill the free places, in the order of the jobs."""
+        for job in self.jobs:
+            taken = {each.worker.slot for each in self.jobs if each.worker is not None}
+            free = [slot for slot in self._slots if slot.number not in taken]
+            if self._is_stopping or not free:
+                return
+            if job.phase == "waiting":
+                self._start(job, free[0])
+
+    def _start(self, job: Job, slot: Slot) -> None:
+        now = standing(job.folder)
+        if now.state in ("finished", "running"):
+            # Another runner was faster.
+            self._place(job, now)
+            return
+        if now.state == "failed" and not job.is_retry:
+            # Another runner's failure, and its retry perhaps.
+            job.phase = "elsewhere"
+            return
+        try:
+            self._share(job)
+            link_logs(self._study, job.folder, job.names, job.seed, job.is_first_seed)
+            job.saved_step = job.folder.saved_step
+            job.worker = StartedWorker(job.folder, slot, self._command(job), self._kills)
+        except RunInUse:
+            job.phase = "elsewhere"
+        except (UserError, OSError) as error:
+            self._fail(job, f"cannot be started: {error}")
+        else:
+            job.phase = "working"
+            self._tally.started(job)
+
+    def _share(self, job: Job) -> None:
+        """Make the run's folder, and the links to it under its other names."""
+        for name in job.names:
+            job.folder = replace(job.run.place, name=name).claim()
+
+    def _collect(self) -> None:
+        for job in self.jobs:
+            end = job.worker.ended() if job.worker is not None else None
+            if end is not None:
+                job.worker = None
+                self._decide(job, end)
+
+    def _decide(self, job: Job, end: End) -> None:
+        """What an ended attempt means for its run."""
+        match end.ending:
+            case "finished":
+                self._tally.finished(job)
+                job.settle("finished")
+            case "in_use":
+                job.phase = "elsewhere"
+            case "stopped":
+                job.settle("stopped")
+            case "preempted":
+                self._resume(job, end)
+            case "out_of_memory" if not job.has_halved and self._halve(job):
+                self._again(job, f"out of memory; once more, {job.micro_batch_size} puzzles at once")
+            case _:
+                self._fail(job, end.message)
+
+    def _resume(self, job: Job, end: End) -> None:
+        saved = job.folder.saved_step
+        job.stalls = 0 if saved != job.saved_step else job.stalls + 1
+        if self._requests or job.stalls < MOST_STALLS:
+            self._again(job, f"{end.message}; to be resumed")
+            return
+        message = f"ended {MOST_STALLS} times in a row without a new checkpoint, last: {end.message}"
+        give_up(job.folder, message)
+        self._fail(job, message)
+
+    def _halve(self, job: Job) -> bool:
+        """Ask for slices half as large, if they can be halved. The batch and the result stay the same."""
+        size = job.micro_batch_size or job.slice_size
+        if size < 2:
+            return False
+        job.micro_batch_size = size // 2
+        job.has_halved = job.is_retry = True
+        return True
+
+    def _again(self, job: Job, why: str) -> None:
+        if self._requests:
+            job.settle("interrupted")
+        else:
+            job.phase = "waiting"
+            self._view.note(f"{job.name}: {why}")
+
+    def _fail(self, job: Job, message: str) -> None:
+        job.settle("failed", message)
+        self._has_failed = True
+
+    def _look_elsewhere(self) -> None:
+        if time.monotonic() - self._looked_elsewhere < ELSEWHERE_SECONDS:
+            return
+        self._looked_elsewhere = time.monotonic()
+        for number, job in enumerate(self.jobs):
+            if job.phase != "elsewhere":
+                continue
+            now = standing(job.folder)
+            if now.failure is not None and now.failure.failure == "out_of_memory":
+                since = self._failed_elsewhere.setdefault(number, time.monotonic())
+                if time.monotonic() - since < RETRY_GRACE_SECONDS:
+                    continue
+            self._failed_elsewhere.pop(number, None)
+            if now.state == "stopped":
+                job.settle("stopped")
+            else:
+                self._place(job, now)
+
+    def _heed(self) -> None:
+        """Pass requests to stop on to the workers."""
+        asked = self._requests.news()
+        working = [job for job in self.jobs if job.worker is not None]
+        for job in working:
+            assert job.worker is not None
+            match asked:
+                case "stop":
+                    job.worker.terminate()
+                case "end":
+                    job.worker.kill()
+        if asked is not None and working:
+            done = "ended at once" if asked == "end" else "asked to save and end; Ctrl-C ends them at once"
+            self._view.note(f"{', '.join(job.name for job in working)}: {done}")
+
+
+def _message(now: Standing) -> str:
+    return now.failure.message if now.failure is not None else "it says not why"

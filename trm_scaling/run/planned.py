@@ -1,0 +1,89 @@
+"""From a name to a run that could be started, and from a name to a run that was. Nothing here writes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Self
+
+from trm_scaling.config import RunConfig
+from trm_scaling.config.compose import BASELINE, compose
+from trm_scaling.config.identity import identity
+from trm_scaling.errors import UserError
+from trm_scaling.io.run_folder import RunFolder
+from trm_scaling.io.study import Study
+from trm_scaling.run.place import Place
+
+
+@dataclass(frozen=True)
+class Run:
+    """A composed experiment and the study it belongs to."""
+
+    study: Study
+    config: RunConfig
+    preferred: str
+    """The name that the run lies under unless it lies under another one already (`run.place`)."""
+
+    @property
+    def place(self) -> Place:
+        """What decides where the run lies."""
+        config = self.config
+        return Place(self.study, config.profile, config.name, self.preferred, identity(config), config.seed)
+
+    @property
+    def folder(self) -> RunFolder:
+        """`checkpoints/<profile>/<name>/<identity8>-s<seed>/`, of the name that the run lies under."""
+        return self.place.folder()
+
+    def with_seed(self, seed: int) -> Self:
+        """The same experiment with another seed."""
+        return replace(self, config=self.config.model_copy(update={"seed": seed}))
+
+
+class Planner:
+    """Composes experiments under one profile and one set of overrides."""
+
+    def __init__(self, study: Study, profile: str, overrides: Sequence[str] = ()) -> None:
+        self._study = study
+        self._profile = profile
+        self._overrides = tuple(overrides)
+
+    def plan(self, name: str) -> Run:
+        """Compose experiment `name`. Raises UserError as `compose` does."""
+        config = compose(self._study.configs, name, self._profile, self._overrides)
+        is_baseline = name == BASELINE or identity(config) == self._baseline
+        return Run(self._study, config, BASELINE if is_baseline else name)
+
+    @cached_property
+    def _baseline(self) -> str | None:
+        try:
+            return identity(compose(self._study.configs, BASELINE, self._profile, self._overrides))
+        except UserError:
+            # Overrides may fit an experiment and not the baseline.
+            return None
+
+
+def plan_run(study: Study, name: str, profile: str, overrides: Sequence[str] = ()) -> Run:
+    """Compose experiment `name`. Raises UserError as `compose` does."""
+    return Planner(study, profile, overrides).plan(name)
+
+
+def find_run(study: Study, name: str, profile: str) -> RunFolder:
+    """The run of experiment `name` under `profile`: the one without overrides, else the newest.
+
+    A run that lies under another name is found by each of its names. Runs without a checkpoint count
+    only where there is no other: an attempt that failed at once must not hide the run before it.
+
+    Raises UserError when there is none, with the command that makes one.
+    """
+    folders = study.run_folders(profile, name)
+    if name in study.experiments:
+        # The experiment as it is written, rather than the newest variant of it, if it was run.
+        written = plan_run(study, name, profile).folder
+        if written.has_checkpoint:
+            return written
+    if not folders:
+        raise UserError(
+            f"no run of {name!r} under profile {profile} in {study.checkpoints}: train it with "
+            f"`trm run {name} --profile {profile}`, or name a run folder"
+        )
+    return next((folder for folder in reversed(folders) if folder.has_checkpoint), folders[-1])

@@ -1,0 +1,243 @@
+"""What a run would be, before it is one: everything that `--dry-run` prints. Nothing is built or trained."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from trm_scaling.config import DataConfig, RunConfig, Schedule
+from trm_scaling.config.compose import BASELINE, compose, mapped_values
+from trm_scaling.counting import count_parameters, count_puzzle_emb, flops_per_puzzle_step, inference_flops
+from trm_scaling.counting.devices import TARGETS, Target
+from trm_scaling.counting.estimate import Estimate, estimate
+from trm_scaling.counting.memory import ACCURACY, fitting_micro_batch, training_memory
+from trm_scaling.counting.work import Work, described_test_puzzles, evaluations, work_of
+from trm_scaling.io.plain import plain
+from trm_scaling.io.study import Study
+from trm_scaling.results.state import State, standing
+from trm_scaling.run.here import Measured, measured_speeds, speed_on, this_device
+from trm_scaling.run.planned import Run
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A field that is not as in the baseline of the profile."""
+
+    field: str
+    baseline: Any
+    here: Any
+
+
+@dataclass(frozen=True)
+class Studied:
+    """A field that the experiment changes or studies, as the paper's profile has it and as this one."""
+
+    field: str
+    paper: Any
+    here: Any
+
+
+@dataclass(frozen=True)
+class DatasetPreview:
+    """The puzzles, and whether they are there."""
+
+    folder: Path
+    exists: bool
+    source: str | None
+    """`hub`, `generated` or a list; None for a folder that is named and used as it is."""
+    test_puzzles: int | None
+    """None: only the folder or list can say, and it is not there or would have to be read whole."""
+
+
+@dataclass(frozen=True)
+class StagePreview:
+    """A part of training with one depth of recursion."""
+
+    start: int
+    """Steps done when it begins."""
+    steps: int
+    L_cycles: int
+    H_cycles: int
+    flops_per_puzzle_step: int
+
+
+@dataclass(frozen=True)
+class TargetPreview:
+    """What the run would take of a target."""
+
+    target: str
+    device_kind: str
+    devices: int
+    cores: int | None
+    memory: dict[str, int]
+    """Estimated bytes of a training step on each device, by what they hold."""
+    memory_total: int
+    memory_limit: int | None
+    """Bytes that a program can use there; None: unknown."""
+    fits: bool | None
+    """Whether that is enough even if the estimate is too low; None: the limit is unknown."""
+    fitting_micro_batch: int | None
+    """A `system.micro_batch_size` that would fit, where the run's own does not and another does."""
+    estimate: Estimate | None
+    """None for a device of which nothing is known."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A run that could be started."""
+
+    experiment: str
+    profile: str
+    seed: int
+    alias: str | None
+    """The name that the run lies under, where it is another one's configuration."""
+    differences: tuple[Difference, ...]
+    studied: tuple[Studied, ...]
+    dataset: DatasetPreview
+    parameters: int
+    """Without the puzzle embeddings."""
+    puzzle_emb_parameters: int
+    steps: int
+    batch: int
+    micro_batches: int
+    warmup_steps: int
+    eval_every: int
+    evaluations: int
+    stages: tuple[StagePreview, ...]
+    training_flops: int
+    inference_flops: int
+    """Of one puzzle in all its supervision steps."""
+    targets: tuple[TargetPreview, ...]
+    """This device, where JAX can open one, and a v4-64 pod."""
+    folder: Path
+    state: State
+    saved_step: int | None
+    """Step of the newest checkpoint."""
+    config: RunConfig
+    """Every field."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON knows it."""
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "config"}
+        return {**plain(values), "config": self.config.model_dump(mode="json")}
+
+
+class Previewer:
+    """Previews runs of one study. What they share (devices, finished runs, baselines) is found once."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._baselines: dict[str, RunConfig] = {}
+
+    def __call__(self, run: Run) -> Preview:
+        """Raises UserError when the configuration makes no step, or the dataset's manifest is broken."""
+        config, arch = run.config, run.config.arch
+        dataset = _dataset(config.data, self._study.data_root)
+        vocab, cells = config.data.vocab_size, config.data.seq_len
+        schedule = Schedule.of(config, config.data.train_size)
+        work = work_of(config, schedule, vocab, cells, dataset.test_puzzles)
+        folder = run.folder
+        return Preview(
+            experiment=config.name,
+            profile=config.profile,
+            seed=config.seed,
+            alias=run.preferred if run.preferred != config.name else None,
+            differences=tuple(_differences(self._baseline(config.profile), config)),
+            studied=tuple(
+                Studied(each.field, each.paper, each.here)
+                for each in mapped_values(self._study.configs, config.name, config.profile)
+            ),
+            dataset=dataset,
+            parameters=count_parameters(arch, vocab, cells),
+            puzzle_emb_parameters=count_puzzle_emb(arch, num_puzzle_ids=1),
+            steps=schedule.total_steps,
+            batch=config.global_batch_size,
+            micro_batches=config.micro_batches,
+            warmup_steps=schedule.warmup_steps,
+            eval_every=schedule.eval_every,
+            evaluations=evaluations(schedule),
+            stages=tuple(_stages(config, schedule)),
+            training_flops=work.training.flops,
+            inference_flops=inference_flops(arch, vocab, cells, arch.halt_max_steps),
+            targets=tuple(self._on(target, run, work, schedule) for target in self._targets),
+            folder=folder.path,
+            state=standing(folder).state,
+            saved_step=folder.saved_step,
+            config=config,
+        )
+
+    @cached_property
+    def _targets(self) -> list[Target]:
+        here = this_device()
+        return [*([] if here is None else [here]), TARGETS["v4-64"]]
+
+    @cached_property
+    def _measured(self) -> list[Measured]:
+        return measured_speeds(self._study)
+
+    def _baseline(self, profile: str) -> RunConfig:
+        if profile not in self._baselines:
+            self._baselines[profile] = compose(self._study.configs, BASELINE, profile)
+        return self._baselines[profile]
+
+    def _on(self, target: Target, run: Run, work: Work, schedule: Schedule) -> TargetPreview:
+        config, chip = run.config, target.chip
+        shapes = config.data.vocab_size, config.data.seq_len
+        memory = training_memory(config, *shapes, chip.backend, devices=target.chips)
+        limit = chip.memory_bytes
+        fits, cut = None, None
+        if limit is not None:
+            safe = int(limit / (1 + ACCURACY))
+            fits = memory.total <= safe
+            if not fits:
+                cut = fitting_micro_batch(config, *shapes, chip.backend, safe, devices=target.chips)
+        speed = speed_on(target, run, work.training.flops / schedule.total_steps, self._measured)
+        return TargetPreview(
+            target=target.name,
+            device_kind=chip.kind,
+            devices=target.chips,
+            cores=chip.cores,
+            memory=asdict(memory),
+            memory_total=memory.total,
+            memory_limit=limit,
+            fits=fits,
+            fitting_micro_batch=cut,
+            estimate=None if speed is None else estimate(work, target, speed),
+        )
+
+
+def _differences(baseline: RunConfig, config: RunConfig) -> Iterator[Difference]:
+    usual = dict(_leaves(baseline.model_dump(mode="json")))
+    for field, value in _leaves(config.model_dump(mode="json")):
+        if field != "name" and usual[field] != value:
+            yield Difference(field, usual[field], value)
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _stages(config: RunConfig, schedule: Schedule) -> Iterator[StagePreview]:
+    for stage, steps in schedule.steps_of_stages():
+        arch = config.arch.model_copy(update=stage.depth._asdict())
+        flops = flops_per_puzzle_step(arch, config.data.vocab_size, config.data.seq_len)
+        yield StagePreview(stage.start, steps, *stage.depth, flops_per_puzzle_step=flops)
+
+
+def _dataset(data: DataConfig, root: Path) -> DatasetPreview:
+    """The dataset that `data` names or describes. Its folder says best what it holds, if it is there."""
+    from trm_scaling.puzzles.build import dataset_name
+    from trm_scaling.puzzles.dataset import MANIFEST
+    from trm_scaling.puzzles.manifest import parse_manifest
+
+    folder = root / (data.path or Path("data") / dataset_name(data))
+    manifest = folder / MANIFEST
+    test = described_test_puzzles(data)
+    if manifest.is_file():
+        test = parse_manifest(manifest).splits["test"].count
+    return DatasetPreview(folder, folder.is_dir(), None if data.path else data.source, test)
