@@ -118,7 +118,11 @@ FAMILIES = [
         title="Curriculum recursion",
         goal="Find whether recursing less at first reaches the same accuracy for fewer FLOPs.",
         names=("contrib01_baseline", "contrib01_curriculum"),
-        values={"curriculum.until_epoch": [0, 10000]},
+        values={
+            "curriculum.until_epoch": [0, 10000],
+            "curriculum.L_cycles": [2, 2],
+            "curriculum.H_cycles": [1, 1],
+        },
     ),
     Family(
         key="contrib02",

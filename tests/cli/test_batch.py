@@ -46,11 +46,15 @@ def act(monkeypatch: pytest.MonkeyPatch, acts: str, **by_name: str) -> None:
 
 
 def call(study: Study, *arguments: str) -> tuple[int, str, str]:
-    """Exit status, standard output and standard error of `trm` in this process."""
+    """Exit status, standard output and standard error of `trm` in this process.
+
+    Without what it says of progress, which depends on how long composing takes.
+    """
     done = CliRunner().invoke(app, arguments, env={"TRM_STUDY": str(study.path), "COLUMNS": "100"})
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
-    return done.exit_code, done.stdout, done.stderr
+    errors = [line for line in done.stderr.splitlines(keepends=True) if not line.startswith("composing:")]
+    return done.exit_code, done.stdout, "".join(errors)
 
 
 def rows(study: Study, *arguments: str) -> list[dict[str, Any]]:

@@ -113,6 +113,15 @@ def test_strange_strings_pass_through_the_override_grammar(tmp_path: Path) -> No
     assert compose(configs, "mine", "paper").data.source == "ends in \\"
 
 
+def test_points_of_some_experiments_go_before_those_of_all(tmp_path: Path) -> None:
+    values = "values:\n  mi: {lr: {1: 1}}\n  lr: {1: 10}\n  beta2: {1: 0.5}\n"
+    configs = own_study(tmp_path, "lr: 2e-4\nbeta2: 0.8\n", values)
+    assert compose(configs, "mine", "own").lr == 2e-4
+    assert compose(configs, "mine", "own").beta2 == 0.4
+    shutil.copy(configs / "experiments" / "mine.yaml", configs / "experiments" / "other.yaml")
+    assert compose(configs, "other", "own").lr == 2e-3
+
+
 @pytest.mark.parametrize("points", ["3", "{}", "{6: x}", "{6: 0}", "[6, 3]", "{6: -1}"])
 def test_points_that_are_none_are_refused(tmp_path: Path, points: str) -> None:
     configs = own_study(tmp_path, "lr: 1\n", f"values:\n  lr: {points}\n")

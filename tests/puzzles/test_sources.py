@@ -110,9 +110,9 @@ def test_held_out_puzzles_are_no_images_of_training_puzzles(tmp_path: Path) -> N
     assert train.isdisjoint(test)
     assert val.isdisjoint(test)
     assert len(dataset.test) > 0
-    with pytest.raises(UserError, match=r"too few puzzles: train 200 of 200, val \d+ of 300"):
+    with pytest.raises(UserError, match=r"too few puzzles: val 300 of 300, test \d+ of 15, train \d+ of 200"):
         build_sudoku(config(file, train_size=200, val_size=300), tmp_path / "more")
-    with pytest.raises(UserError, match=r"too few puzzles: train 500 of 500, val 0 of 0, test 0 of all"):
+    with pytest.raises(UserError, match=r"too few puzzles: val 0 of 0, train 500 of 500, test 0 of all"):
         build_sudoku(config(file, train_size=500, val_size=0, test_size=None), tmp_path / "all")
 
 
@@ -185,7 +185,7 @@ def test_a_missing_list_and_one_that_is_too_short_say_so(tmp_path: Path) -> None
     with pytest.raises(UserError, match="no puzzle list at"):
         build_sudoku(config(tmp_path / "nothing.csv"), tmp_path / "out")
     file = write(tmp_path / "a.csv", [HEADER, *csv_lines()])
-    with pytest.raises(UserError, match=r"train 60 of 61, val 0 of 10, test 0 of 15\. It holds 60"):
+    with pytest.raises(UserError, match=r"val 10 of 10, test 15 of 15, train 35 of 61\. It holds 60"):
         build_sudoku(config(file, train_size=61), tmp_path / "out")
 
 

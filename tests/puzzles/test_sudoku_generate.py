@@ -1,5 +1,7 @@
 """Generated puzzles meet their wish, and splits keep apart what must not meet."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -96,3 +98,18 @@ def test_a_wish_that_cannot_be_met_ends_with_what_was_reached(
     monkeypatch.setattr(splits, "PATIENCE_SEARCHES", 50_000)
     with pytest.raises(UserError, match=message):
         generate_splits(Shape(2, 2), wish, sizes, 0, silent)
+
+
+@pytest.mark.parametrize("box", [(2, 2), (2, 3)])
+def test_held_out_puzzles_do_not_depend_on_how_many_there_are_to_train_on(box: tuple[int, int]) -> None:
+    shape = Shape(*box)
+    made = [
+        generate_splits(shape, Wish(givens=8), {"train": size, "val": 20, "test": 40}, 3, silent)
+        for size in (5, 20, 150)
+    ]
+    for other in made[1:]:
+        for held_out in ("val", "test"):
+            np.testing.assert_array_equal(other[held_out].puzzles, made[0][held_out].puzzles)
+    for fewer, more in pairwise(made):
+        train = fewer["train"].puzzles
+        np.testing.assert_array_equal(more["train"].puzzles[: len(train)], train)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Profile = Annotated[
     str | None,
     typer.Option(
-        help="Budget: smoke, laptop, paper.",
+        help="Budget: smoke, laptop, h200, paper.",
         envvar="TRM_PROFILE",
         show_default="paper on an accelerator, laptop on a CPU",
     ),

@@ -13,10 +13,10 @@ from typing import Any
 import yaml
 
 from trm_scaling.config.overrides import as_override, checked
-from trm_scaling.config.profile import MappedValue, check_points, map_value
+from trm_scaling.config.profile import MappedValue, Rules
 from trm_scaling.config.run import RunConfig
 from trm_scaling.config.strict import check_key, validate
-from trm_scaling.config.yaml_file import read_yaml
+from trm_scaling.config.yaml_file import check_choice, read_yaml
 from trm_scaling.errors import UserError
 
 BASELINE = "baseline"
@@ -42,19 +42,19 @@ def mapped_values(configs: Path, name: str, profile: str) -> list[MappedValue]:
 
     Raises UserError as `compose` does.
     """
-    _check_choice(configs / "experiments", name, "experiment", also=[BASELINE])
-    _check_choice(configs / "profile", profile, "profile")
+    check_choice(configs / "experiments", name, "experiment", also=[BASELINE])
+    check_choice(configs / "profile", profile, "profile")
     if name == BASELINE:
         return []
     state = _state_of(configs)
     written, baseline = (_written(configs, key, state) for key in (f"experiments/{name}", BASELINE))
-    points = _points(configs, profile, state)
+    rules = _rules(configs, profile, state)
     studied = written.get(STUDIES) or []
     leaves, usual = dict(_leaves(_of_schema(written))), dict(_leaves(_of_schema(baseline)))
     for field in studied:
         check_key(field, f"{name}: {STUDIES}")
     fields = [key for key, value in leaves.items() if key in studied or usual.get(key, KeyError) != value]
-    return [MappedValue(key, leaves[key], map_value(leaves[key], points.get(key))) for key in fields]
+    return [MappedValue(key, leaves[key], rules.map(name, key, leaves[key])) for key in fields]
 
 
 def load(path: Path) -> RunConfig:
@@ -101,9 +101,9 @@ def _written(configs: Path, config_name: str, state: tuple[tuple[str, int], ...]
 
 
 @lru_cache(maxsize=16)
-def _points(configs: Path, profile: str, state: tuple[tuple[str, int], ...]) -> dict[str, Any]:
+def _rules(configs: Path, profile: str, state: tuple[tuple[str, int], ...]) -> Rules:
     composed = _composed(configs, BASELINE, [f"profile={profile}"], f"profile {profile}", resolve=False)
-    return check_points(composed.get(VALUES), f"profile {profile}")
+    return Rules(composed.get(VALUES), f"profile {profile}")
 
 
 def _of_schema(values: dict[str, Any]) -> dict[str, Any]:
@@ -117,15 +117,3 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def _check_choice(folder: Path, name: str, kind: str, also: Sequence[str] = ()) -> None:
-    if name in also or (name == Path(name).name and (folder / f"{name}.yaml").is_file()):
-        return
-    import difflib
-
-    known = [*also, *sorted(file.stem for file in folder.glob("*.yaml"))]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    more = f" and {len(known) - 8} more" if len(known) > 8 else ""
-    hint = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(known[:8])}{more}"
-    raise UserError(f"no {kind} {name!r} in {folder}; {hint}")

@@ -3,7 +3,8 @@
 A profile's `values:` holds points for a field, `arch.L_cycles: {6: 3}` or
 `arch.hidden_size: {256: 32, 512: 64, 1536: 128}`: what the paper has, and what this profile takes for it.
 Between two points the map is a straight line, beyond them it is proportional, so one point alone
-scales. A field without points, and whatever is no number, is taken as it is.
+scales. A field without points, and whatever is no number, is taken as it is. Points under the
+beginning of a name, `exp03: {arch.L_cycles: {1: 1}}`, hold for those experiments before all others.
 """
 
 import math
@@ -44,14 +45,33 @@ def _line(value: float, points: list[tuple[float, float]]) -> float:
     return here_low + (value - low) * (here_high - here_low) / (high - low)
 
 
-def check_points(values: Any, where: str) -> dict[str, Points]:
-    """A profile's `values:` as points by field. Raises UserError for anything but positive numbers."""
-    for field, points in (values or {}).items():
+class Rules:
+    """A profile's `values:`, checked."""
+
+    def __init__(self, values: Any, where: str) -> None:
+        """Raises UserError for points that are none."""
+        self._general: dict[str, Points] = {}
+        self._own: dict[str, dict[str, Points]] = {}
+        for key, points in (values or {}).items():
+            if isinstance(points, Mapping) and any(isinstance(each, Mapping) for each in points.values()):
+                self._own[key] = _checked(points, f"{where}: values: {key}")
+            else:
+                self._general |= _checked({key: points}, f"{where}: values")
+
+    def map(self, experiment: str, field: str, value: Any) -> Any:
+        """What `value` of `field` becomes in `experiment`."""
+        own = (points for start, points in self._own.items() if experiment.startswith(start))
+        points = next((each[field] for each in own if field in each), self._general.get(field))
+        return map_value(value, points)
+
+
+def _checked(points_of: Mapping[str, Any], where: str) -> dict[str, Points]:
+    for field, points in points_of.items():
         good = isinstance(points, Mapping) and points
         numbers = [number for pair in points.items() for number in pair] if good else [None]
         if not all(isinstance(n, int | float) and not isinstance(n, bool) and n > 0 for n in numbers):
             raise UserError(
-                f"{where}: values: {field}: {points!r} are no points; write {{paper value: value here}}, "
+                f"{where}: {field}: {points!r} are no points; write {{paper value: value here}}, "
                 "positive numbers, as in arch.L_cycles: {6: 3}"
             )
-    return dict(values or {})
+    return dict(points_of)

@@ -1,6 +1,8 @@
 """Reading one YAML file plainly, without Hydra's composition, but with the numbers that Hydra reads."""
 
+import difflib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,3 +32,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{path} holds no configuration: it should be `key: value` lines")
     return values
+
+
+def check_choice(folder: Path, name: str, kind: str, also: Sequence[str] = ()) -> None:
+    """Raises UserError, with the nearest names, when `folder` has no `name`.yaml and `also` no `name`."""
+    if name in also or (name == Path(name).name and (folder / f"{name}.yaml").is_file()):
+        return
+    known = [*also, *sorted(file.stem for file in folder.glob("*.yaml"))]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    more = f" and {len(known) - 8} more" if len(known) > 8 else ""
+    hint = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(known[:8])}{more}"
+    raise UserError(f"no {kind} {name!r} in {folder}; {hint}")

@@ -57,7 +57,8 @@ class Catalogue:
             return None
         sources = self._sources(profile)
         same = all(
-            sources.mapped(field, value) == sources.value(field) for field, value in family.of(name).items()
+            sources.mapped(name, field, value) == sources.value(field)
+            for field, value in family.of(name).items()
         )
         return BASELINE if same else None
 
@@ -78,12 +79,15 @@ class Catalogue:
         """Raises UserError, with the nearest names, when one of `names` is no experiment."""
         for name in names:
             if name not in self.names:
-                raise UserError(f"no experiment {name!r}; {self._suggestions(name)}")
+                is_pattern = any(name in each for each in self.names)
+                near = self._suggestions(name, patterns=False)
+                hint = f"did you mean --pattern {name}?" if is_pattern else near
+                raise UserError(f"no experiment {name!r}; {hint}")
 
-    def _suggestions(self, text: str) -> str:
-        keys = [family.key for family in self.families]
+    def _suggestions(self, text: str, patterns: bool = True) -> str:
+        keys = [family.key for family in self.families] if patterns else []
         near = difflib.get_close_matches(text, [*keys, *self.names], n=4, cutoff=0.4)
-        return f"nearest: {', '.join(near)}" if near else f"families: {', '.join([BASELINE, *keys])}"
+        return f"nearest: {', '.join(near)}" if near else "--list shows what there is"
 
 
 def load_catalogue(study: Path) -> Catalogue:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from trm_scaling.config import RunConfig
-from trm_scaling.config.profile import Points, check_points, map_value
-from trm_scaling.config.yaml_file import read_yaml
+from trm_scaling.config.profile import Rules
+from trm_scaling.config.yaml_file import check_choice, read_yaml
 from trm_scaling.experiments.family import ARCH
 
 PAPER = "paper"
@@ -17,15 +17,16 @@ class Sources:
     """The YAML files that a person edits: the baseline, its architecture, and one profile."""
 
     def __init__(self, configs: Path, profile: str = PAPER) -> None:
-        """Raises UserError when a file is missing or broken."""
+        """Raises UserError for an unknown profile (with the nearest), and when a file is broken."""
+        check_choice(configs / "profile", profile, "profile")
         self._arch = read_yaml(configs / "arch_config" / "trm_baseline.yaml")
         self._baseline = read_yaml(configs / "baseline.yaml")
         self._profile = read_yaml(configs / "profile" / f"{profile}.yaml")
         self._where = f"profile {profile}"
 
     @cached_property
-    def _points(self) -> dict[str, Points]:
-        return check_points(self._profile.get("values"), self._where)
+    def _rules(self) -> Rules:
+        return Rules(self._profile.get("values"), self._where)
 
     def value(self, field: str) -> Any:
         """The baseline's value of a dotted field: the profile's, else the files', else the schema's default.
@@ -39,9 +40,9 @@ class Sources:
                 return found
         return _default(field)
 
-    def mapped(self, field: str, value: Any) -> Any:
-        """What the paper's `value` becomes under the profile."""
-        return map_value(value, self._points.get(field))
+    def mapped(self, experiment: str, field: str, value: Any) -> Any:
+        """What the paper's `value` becomes in `experiment` under the profile."""
+        return self._rules.map(experiment, field, value)
 
 
 _MISSING = object()

@@ -106,8 +106,8 @@ def main(script: str, families: Sequence[Family]) -> None:
     changed = [outcome for outcome in outcomes if outcome.verdict in ("written", "removed")]
     for path, verdict in changed:
         print(f"{f'would be {verdict}' if check else verdict:>10}  {path.relative_to(configs.parent)}")
-    print(f"{len(outcomes) - len(changed)} of {len(outcomes)} files are as they should be")
     edited = [outcome.path for outcome in outcomes if outcome.verdict == "edited"]
+    print(f"{len(outcomes) - len(changed) - len(edited)} of {len(outcomes)} files are as they should be")
     for path in edited:
         print(
             f"edited by hand, left alone: {path.relative_to(configs.parent)}; put the change into the table "

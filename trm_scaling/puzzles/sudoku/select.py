@@ -102,8 +102,7 @@ class Supply:
         return UserError(
             f"{self._list.path} has too few puzzles: {have}. It holds {self._count:,}, of which "
             f"{len(self._order):,} could be chosen. Left out: puzzles beyond the rating range, doubles, and "
-            "val or test puzzles that are augmentation images of training puzzles. Ask for fewer, or widen "
-            "the range"
+            "augmentation images of puzzles in another split. Ask for fewer, or widen the range"
         )
 
 
@@ -123,8 +122,15 @@ def select_splits(
         UserError: too few puzzles, or an invalid one among those chosen.
     """
     claims = Claims()
-    held: dict[str, int | None] = {"train": config.train_size, "val": config.val_size}
-    if test_source is None:
-        return Supply(source, config, progress).fill({**held, "test": config.test_size}, claims)
-    chosen = Supply(source, config, progress).fill(held, claims)
-    return chosen | Supply(test_source, config, progress).fill({"test": config.test_size}, claims)
+    # Held-out puzzles first: they are the same whatever the size of the training set, and fewer
+    # training puzzles are the first of more.
+    sizes: dict[str, int | None] = {"val": config.val_size}
+    if test_source is None and config.test_size is not None:
+        sizes["test"] = config.test_size
+    sizes["train"] = config.train_size
+    if test_source is None and config.test_size is None:
+        sizes["test"] = None
+    chosen = Supply(source, config, progress).fill(sizes, claims)
+    if test_source is not None:
+        chosen |= Supply(test_source, config, progress).fill({"test": config.test_size}, claims)
+    return {split: chosen[split] for split in ("train", "val", "test")}
