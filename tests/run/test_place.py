@@ -80,7 +80,7 @@ def test_a_link_to_a_folder_that_is_gone_is_made_anew(study: Study) -> None:
 
 
 def test_names_that_claim_at_once_get_one_folder(study: Study) -> None:
-    names = [ALIAS, OTHER_ALIAS, "baseline", "exp08d", "exp10b", "exp03b"]
+    names = [ALIAS, OTHER_ALIAS, "baseline", "exp08d", "exp10b", "exp05_d"]
     places = [planned(study, name).place for name in names]
     barrier = threading.Barrier(len(places))
     found: list[Path] = []

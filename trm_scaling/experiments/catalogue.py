@@ -33,6 +33,7 @@ class Catalogue:
         own = [name for name in files if name not in self._family]
         self.names = (BASELINE, *(name for name in self._family if name in set(files)), *own)
         self._sources = cache(lambda profile: Sources(configs, profile))
+        self._first_of = cache(self._first_names)
 
     def family_of(self, name: str) -> Family | None:
         """The family of `name`; None for the baseline and for an experiment that has only a file."""
@@ -51,16 +52,29 @@ class Catalogue:
         return ", ".join(f"{field.split('.')[-1]} {_said(value)}" for field, value in family.of(name).items())
 
     def alias_of(self, name: str, profile: str) -> str | None:
-        """`baseline` when `name` changes nothing under `profile`, and so shares the baseline's runs."""
+        """The earlier name that is the same configuration under `profile`, and so shares its runs.
+
+        Raises UserError for an unknown profile.
+        """
+        if name not in self._family:
+            return None
+        first = self._first_of(profile)[self._changes(name, profile)]
+        return None if first == name else first
+
+    def _changes(self, name: str, profile: str) -> frozenset[tuple[str, Any]]:
+        """What `name` changes in the baseline of `profile`; a name without a family is only itself."""
         family = self.family_of(name)
         if family is None:
-            return None
+            return frozenset() if name == BASELINE else frozenset({("", name)})
         sources = self._sources(profile)
-        same = all(
-            sources.mapped(name, field, value) == sources.value(field)
-            for field, value in family.of(name).items()
-        )
-        return BASELINE if same else None
+        mapped = {field: sources.mapped(name, field, value) for field, value in family.of(name).items()}
+        return frozenset(item for item in mapped.items() if item[1] != sources.value(item[0]))
+
+    def _first_names(self, profile: str) -> dict[frozenset[tuple[str, Any]], str]:
+        first: dict[frozenset[tuple[str, Any]], str] = {}
+        for name in self.names:
+            first.setdefault(self._changes(name, profile), name)
+        return first
 
     def matching(self, patterns: Sequence[str]) -> list[str]:
         """Names that hold a pattern as a substring or match it as a glob, in order, each once.

@@ -21,6 +21,8 @@ from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.results.attempts import FailureClass, begin_attempt, end_attempt
 from trm_scaling.results.record import RunRecord, read_record
 from trm_scaling.run.failure import EXIT_STATUS, OutOfMemory, failure_class
+from trm_scaling.run.fitted import fitted
+from trm_scaling.run.here import this_device
 from trm_scaling.run.planned import Run
 from trm_scaling.run.record import assemble
 from trm_scaling.tracking.wandb_start import start_mirror
@@ -50,7 +52,11 @@ def execute(run: Run, reporter: "RunReporter") -> RunRecord:
 
 
 def _train(run: Run, folder: RunFolder, reporter: "RunReporter") -> RunRecord:
-    config = run.config
+    config = fitted(run.config, this_device())
+    if config != run.config:
+        size = config.system.micro_batch_size
+        reporter.note(f"the whole batch needs more memory than there is: {size:,} puzzles at a time")
+        run = replace(run, config=config)
     _refuse_another(folder, config)
     write_text(folder.config, dump(config))
     attempt = begin_attempt(folder.attempts, config.global_batch_size // config.micro_batches)
