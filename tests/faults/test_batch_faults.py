@@ -165,16 +165,21 @@ def test_trm_stop_reaches_a_run_and_its_batch(study: Study) -> None:
 
 
 def test_a_batch_outlives_its_terminal(study: Study) -> None:
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(study.data_root)
-        os.execve(TRM, [str(TRM), *SEEDS, "--replicates", "2"], {**environment(), "TERM": "xterm"})
+    terminal, its_end = pty.openpty()
+    # Opening a terminal makes it the one that controls the session one leads.
+    command = f'exec "$@" <{os.ttyname(its_end)} >{os.ttyname(its_end)} 2>&1'
+    batch = subprocess.Popen(
+        ["sh", "-c", command, "sh", TRM, *SEEDS, "--replicates", "2"],
+        cwd=study.data_root,
+        env={**environment(), "TERM": "xterm"},
+        start_new_session=True,
+    )
     drawn = b""
     while b"running" not in drawn:
         drawn += os.read(terminal, 4096)
+    os.close(its_end)
     os.close(terminal)
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+    assert batch.wait() == 0
     assert [endings(folder) for folder in seeds_of(study)[:2]] == [["finished"]] * 2
 
 

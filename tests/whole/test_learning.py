@@ -61,6 +61,7 @@ def test_loss_falls_on_real_9x9_puzzles(tmp_path: Path, shared: Path) -> None:
         *("data.train_size=400", "data.val_size=8", "data.test_size=8", "eval_puzzles=8"),
         *("arch.hidden_size=128", "arch.forward_dtype=float32", "system.micro_batch_size=4"),
         *("global_batch_size=8", "epochs=1", "eval_interval=1", "lr=1e-3", "lr_warmup_steps=10"),
+        "schedule=as_written",
     ]
     trm(study, "run", "baseline", "--profile", "paper", *overrides)
     lines = [json.loads(line) for line in only_run(study, "paper").metrics.read_text().splitlines()]
