@@ -24,6 +24,8 @@ FAMILIES = [
         title="Model size",
         goal="Find the width beyond which more parameters stop paying.",
         names=lettered("exp01", 6),
+        asks="scaling",
+        axis="params",
         values={
             "arch.hidden_size": [256, 384, 512, 768, 1024, 1536],
             "arch.num_heads": [4, 6, 8, 8, 8, 8],
@@ -34,6 +36,8 @@ FAMILIES = [
         title="L_cycles",
         goal="Find how many latent updates a cycle are worth their time.",
         names=numbered("exp02a", 6),
+        asks="scaling",
+        axis="L_cycles",
         values={"arch.L_cycles": [2, 4, 6, 8, 10, 12]},
     ),
     Family(
@@ -41,6 +45,8 @@ FAMILIES = [
         title="H_cycles",
         goal="Find how many reasoning cycles a supervision step are worth their time.",
         names=numbered("exp02b", 5),
+        asks="scaling",
+        axis="H_cycles",
         values={"arch.H_cycles": [1, 2, 3, 4, 5]},
     ),
     Family(
@@ -48,6 +54,8 @@ FAMILIES = [
         title="Depth against recursion",
         goal="Find whether layers or recursions buy more, at an equal product of the two.",
         names=lettered("exp03", 5),
+        asks="tradeoff",
+        axis="L_layers",
         values={"arch.L_layers": [1, 2, 3, 4, 6], "arch.L_cycles": [12, 6, 4, 3, 2]},
     ),
     Family(
@@ -55,6 +63,8 @@ FAMILIES = [
         title="Training puzzles",
         goal="Find how accuracy grows with distinct puzzles, at equal puzzle-steps.",
         names=tuple(f"exp04a_{puzzles}" for puzzles in PUZZLES),
+        asks="scaling",
+        axis="train_size",
         values={"data.train_size": PUZZLES},
     ),
     Family(
@@ -62,6 +72,8 @@ FAMILIES = [
         title="Augmentations",
         goal="Find how far augmentation of 1,000 puzzles stands in for more of them.",
         names=tuple(f"exp04b_{augmentations:04}" for augmentations in AUGMENTATIONS),
+        asks="scaling",
+        axis="num_aug",
         values={"data.num_aug": AUGMENTATIONS},
     ),
     Family(
@@ -69,6 +81,8 @@ FAMILIES = [
         title="Supervision steps",
         goal="Find the budget of supervision steps beyond which answers stop improving.",
         names=lettered("exp05_", 6),
+        asks="scaling",
+        axis="halt_max_steps",
         values={"arch.halt_max_steps": [4, 8, 12, 16, 24, 32]},
     ),
     Family(
@@ -76,6 +90,8 @@ FAMILIES = [
         title="Batch size",
         goal="Find the largest batch that still learns as much from each puzzle.",
         names=lettered("exp06_", 6),
+        asks="batch",
+        axis="global_batch_size",
         values={"global_batch_size": BATCHES, "lr": BATCH_LRS, "puzzle_emb_lr": BATCH_LRS},
     ),
     Family(

@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+Asks = Literal["scaling", "tradeoff", "batch", "choice"]
+"""What the analysis is to find: a law and where it stops paying; the best of an equal product; the largest
+batch that still learns as much from each puzzle; the best of a few."""
 
 ARCH = "arch."
 """What begins the name of a field of the architecture, which is written to a file of its own."""
@@ -26,6 +30,12 @@ class Family:
 
     values: Mapping[str, Sequence[Any]]
     """Dotted field of the configuration -> its value in each experiment, in the paper's profile."""
+
+    asks: Asks = "choice"
+    """How its runs are analysed."""
+
+    axis: str = "experiment"
+    """The column of the table of runs that its figures and fits have on the x axis."""
 
     def __post_init__(self) -> None:
         for field, values in self.values.items():
