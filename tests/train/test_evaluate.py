@@ -34,12 +34,12 @@ STATE = restless(state_of(CONFIG))
 
 def by_hand(config: RunConfig, split: Split, steps: int) -> dict[str, np.ndarray]:
     """Every puzzle alone, a step at a time."""
-    found: dict[str, list[Any]] = {"predictions": [], "q_halt": []}
+    found: dict[str, list[Any]] = {"predictions": [], "q_halt": [], "logits": []}
     step = jax.jit(forward, static_argnums=0)
     for inputs in split.inputs:
         length = config.arch.prefix_len + C
         z_H, z_L = (jnp.tile(STATE.buffers[name], (length, 1, 1)) for name in ("H_init", "L_init"))
-        predictions, q_halt = [], []
+        predictions, q_halt, logits = [], [], []
         for _ in range(steps):
             out = step(
                 config.arch, STATE.params, z_H, z_L, jnp.asarray(inputs[None]), jnp.zeros(1, jnp.int32)
@@ -47,8 +47,10 @@ def by_hand(config: RunConfig, split: Split, steps: int) -> dict[str, np.ndarray
             z_H, z_L = out.z_H, out.z_L
             predictions.append(np.argmax(out.logits[0], -1))
             q_halt.append(out.q_halt[0])
+            logits.append(np.asarray(out.logits[0], np.float64))
         found["predictions"].append(predictions)
         found["q_halt"].append(q_halt)
+        found["logits"].append(logits)
     return {name: np.array(values) for name, values in found.items()}
 
 
@@ -72,7 +74,7 @@ def assert_equal(one: Outcomes, other: Outcomes) -> None:
     for field in dataclasses.fields(Outcomes):
         ours, theirs = getattr(one, field.name), getattr(other, field.name)
         assert ours.dtype == theirs.dtype
-        if field.name == "q_halt":
+        if field.name in ("q_halt", "loss"):
             np.testing.assert_allclose(ours, theirs, atol=1e-4)
         else:
             np.testing.assert_array_equal(ours, theirs)
@@ -84,6 +86,9 @@ def test_an_evaluation_is_a_loop_over_puzzles_and_steps() -> None:
     np.testing.assert_array_equal(outcomes.cells_right, right.sum(-1))
     np.testing.assert_array_equal(outcomes.solved, right.all(-1))
     np.testing.assert_allclose(outcomes.q_halt, EXPECTED["q_halt"], atol=1e-4)
+    s = np.where(EXPECTED["logits"] < 0, 1 / (1 - EXPECTED["logits"]), EXPECTED["logits"] + 1)
+    of_label = np.take_along_axis(s, SPLIT.labels[:, None, :, None].astype(int), -1)[..., 0]
+    np.testing.assert_allclose(outcomes.loss, np.log(s.sum(-1) / of_label).mean(-1), atol=1e-4)
     np.testing.assert_array_equal(outcomes.cells, [C] * PUZZLES)
     np.testing.assert_array_equal(outcomes.ratings, [-1] * PUZZLES)
     assert outcomes.solved[:, -1].sum() > outcomes.solved[:, 0].sum(), "the comparison tells steps apart"

@@ -11,14 +11,16 @@ Q_HALT = np.array([[-1, 2, -3], [-1, -1, -1], [5, 5, 5], [0, 0, 1]], np.float32)
 CELLS = np.array([16, 16, 10, 16], np.int32)
 RIGHT = np.array([[8, 16, 16], [2, 3, 16], [10, 9, 8], [0, 1, 2]], np.int32)
 RATINGS = np.array([0, 3, 4, 300], np.int32)
-OUTCOMES = Outcomes(SOLVED, RIGHT, CELLS, Q_HALT, RATINGS)
+LOSS = np.array([[4, 2, 1], [3, 3, 2], [0, 1, 5], [2, 2, 2]], np.float32)
+OUTCOMES = Outcomes(SOLVED, RIGHT, CELLS, Q_HALT, LOSS, RATINGS)
 
 
 def rated(ratings: list[int]) -> list[dict[str, object]]:
     count = len(ratings)
     solved = np.array([[rating == 0] for rating in ratings])
     ones = np.ones((count, 1), np.int32)
-    outcomes = Outcomes(solved, ones, ones[:, 0], ones.astype(np.float32), np.array(ratings, np.int32))
+    logits = loss = ones.astype(np.float32)
+    outcomes = Outcomes(solved, ones, ones[:, 0], logits, loss, np.array(ratings, np.int32))
     found = outcomes.summary()["by_rating"]
     assert isinstance(found, list)
     return found
@@ -35,6 +37,7 @@ def test_counts_and_rates_at_the_end() -> None:
     assert (final["solved"], final["puzzles"], final["exact_rate"]) == (2, 4, 0.5)
     assert (final["cells_right"], final["cells"]) == (42, 58)
     assert final["cell_rate"] == 42 / 58
+    assert final["loss"] == 2.5  # every puzzle counts alike, whatever its cells
     assert final["interval_95"] == pytest.approx(list(interval(2, 4) or ()))
 
 

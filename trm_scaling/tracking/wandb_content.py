@@ -73,6 +73,8 @@ def _results(result: dict[str, Any]) -> dict[str, Any]:
             f"test/{label}/halting_rule_mean_steps": rule["mean_steps"],
             f"test/{label}/halting_rule_steps_histogram": rule["steps_histogram"],
         }
+        if "loss" in final:  # not in records before November 2026
+            summary[f"test/{label}/loss"] = final["loss"]
     singles = {key: value for key, value in result.items() if isinstance(value, int | float | str)}
     return summary | {key: value for key, value in singles.items() if key not in _IN_THE_CONFIG}
 

@@ -12,10 +12,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from trm_scaling.config import RunConfig
+from trm_scaling.losses import trm_losses
 from trm_scaling.model import begin, empty_carry, forward
 from trm_scaling.puzzles.dataset import Split
 from trm_scaling.puzzles.progress import Progress, silent
 from trm_scaling.train.outcomes import Outcomes
+from trm_scaling.train.step import cross_entropy_of
 
 Params = dict[str, Any]
 
@@ -25,6 +27,8 @@ class StepAnswers(NamedTuple):
 
     predictions: UInt8[Array, "N B C"]
     q_halt: Float[Array, "N B"]
+    loss: Float[Array, "N B"]
+    """Mean cross-entropy over the labelled cells; 0 where there is none."""
 
 
 def answer_steps(
@@ -33,17 +37,21 @@ def answer_steps(
     params: Params,
     buffers: Params,
     inputs: UInt8[Array, "B C"],
+    labels: UInt8[Array, "B C"],
     puzzle_ids: Int[Array, " B"],
 ) -> StepAnswers:
-    """Work on `inputs` for `steps` supervision steps from the initial states, nobody halting."""
+    """Work on `inputs` for `steps` supervision steps from the initial states, nobody halting.
+
+    Labels are what the loss is taken against (0: none); nothing else depends on them.
+    """
     batch, seq_len = inputs.shape
-    labels = jnp.zeros_like(inputs)
     carry = begin(empty_carry(config.arch, batch, seq_len), buffers, inputs, labels, puzzle_ids)
 
     def step(states: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], StepAnswers]:
         out = forward(config.arch, params, *states, inputs, puzzle_ids, unroll=config.system.unroll)
         predictions = jnp.argmax(out.logits, axis=-1).astype(jnp.uint8)
-        return (out.z_H, out.z_L), StepAnswers(predictions, out.q_halt)
+        losses = trm_losses(out.logits, out.q_halt, labels, cross_entropy_of(config))
+        return (out.z_H, out.z_L), StepAnswers(predictions, out.q_halt, losses.cells)
 
     return jax.lax.scan(step, (carry.z_H, carry.z_L), None, length=steps)[1]
 
@@ -54,6 +62,7 @@ class Scores(NamedTuple):
     solved: Bool[Array, "N B"]
     cells_right: Int[Array, "N B"]
     q_halt: Float[Array, "N B"]
+    loss: Float[Array, "N B"]
 
 
 class Evaluator:
@@ -90,11 +99,11 @@ class Evaluator:
         assert running is not None, "a split to evaluate holds at least one puzzle"
         read.append(tuple(map(np.asarray, running)))
         progress("evaluating", total, total)
-        solved, right, q_halt = (
+        solved, right, q_halt, loss = (
             np.concatenate(parts, axis=1)[:, :total].T for parts in zip(*read, strict=True)
         )
         ratings = np.full(total, -1, np.int32) if split.ratings is None else split.ratings[:total]
-        return Outcomes(solved, right, (labels > 0).sum(1).astype(np.int32), q_halt, ratings)
+        return Outcomes(solved, right, (labels > 0).sum(1).astype(np.int32), q_halt, loss, ratings)
 
 
 def _score(
@@ -106,12 +115,12 @@ def _score(
     labels: UInt8[Array, "B C"],
     puzzle_ids: Int[Array, " B"],
 ) -> Scores:
-    answers = answer_steps(config, steps, params, buffers, inputs, puzzle_ids)
+    answers = answer_steps(config, steps, params, buffers, inputs, labels, puzzle_ids)
     labelled = labels > 0
     right = jnp.sum((answers.predictions == labels[None]) & labelled[None], axis=-1)
     counts = jnp.sum(labelled, axis=-1)
     solved = (right == counts[None]) & (counts > 0)[None]
-    return Scores(solved, right.astype(jnp.int32), answers.q_halt)
+    return Scores(solved, right.astype(jnp.int32), answers.q_halt, answers.loss)
 
 
 def _padded(rows: np.ndarray, size: int) -> np.ndarray:

@@ -78,6 +78,7 @@ def evaluation_metrics(summary: dict[str, Any]) -> dict[str, float | int | list[
         "eval/puzzles": final["puzzles"],
         "eval/exact_rate": final["exact_rate"],
         "eval/cell_rate": final["cell_rate"],
+        "eval/loss": final["loss"],
         "eval/exact_rate_first_step": summary["by_step"][0]["exact_rate"],
         "eval/halting_rule_exact_rate": rule["exact_rate"],
         "eval/halting_rule_mean_steps": rule["mean_steps"],

@@ -23,6 +23,8 @@ class Outcomes:
     """(M,) int32: labelled cells."""
     q_halt: np.ndarray
     """(M, N) float32 halting logits."""
+    loss: np.ndarray
+    """(M, N) float32: mean cross-entropy over the labelled cells, in nats."""
     ratings: np.ndarray
     """(M,) int32: guesses a simple solver needs; -1 where the folder has none."""
 
@@ -37,11 +39,8 @@ class Outcomes:
         steps = self.solved.shape[1]
         at_halt = self.solved[np.arange(len(self.solved)), self.halt_step - 1]
         return {
-            "final": {**_proportion(self.solved[:, -1]), **self._cell_rate(steps)},
-            "by_step": [
-                {"supervision_step": n + 1, **_proportion(self.solved[:, n]), **self._cell_rate(n + 1)}
-                for n in range(steps)
-            ],
+            "final": self._after(steps),
+            "by_step": [{"supervision_step": n, **self._after(n)} for n in range(1, steps + 1)],
             "halting_rule": {
                 **_proportion(at_halt),
                 "mean_steps": float(self.halt_step.mean()),
@@ -52,9 +51,13 @@ class Outcomes:
             ],
         }
 
-    def _cell_rate(self, step: int) -> dict[str, Any]:
+    def _after(self, step: int) -> dict[str, Any]:
         right, total = int(self.cells_right[:, step - 1].sum()), int(self.cells.sum())
-        return {"cells_right": right, "cells": total, "cell_rate": right / total}
+        return {
+            **_proportion(self.solved[:, step - 1]),
+            **{"cells_right": right, "cells": total, "cell_rate": right / total},
+            "loss": float(self.loss[:, step - 1].mean(dtype=np.float64)),
+        }
 
     def _bands(self) -> list[tuple[str, np.ndarray]]:
         """Difficulty bands: no guess, then powers of four, as far as the puzzles reach."""

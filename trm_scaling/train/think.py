@@ -31,6 +31,7 @@ def think(config: RunConfig, weights: Weights, inputs: np.ndarray, steps: int) -
         weights.answering(averaged=weights.ema is not None),
         weights.buffers,
         jnp.asarray(inputs)[None],
+        jnp.zeros_like(inputs)[None],
         jnp.zeros(1, jnp.int32),
     )
     logits = np.asarray(answers.q_halt[:, 0], np.float64)
