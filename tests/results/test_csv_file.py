@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trm_scaling.errors import UserError
-from trm_scaling.results.csv_file import read_results, write_results
+from trm_scaling.results.csv_file import read_results, read_sheet, write_results
 from trm_scaling.results.frame import frame_of
 
 HOSTILE = [
@@ -141,3 +141,11 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: bytes, said
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.csv cannot be read"):
         read_results(tmp_path / "none.csv")
+
+
+def test_reading_leaves_the_reader_of_others_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "short.csv"
+    path.write_text("experiment\nx\n")
+    before = csv.field_size_limit()
+    read_sheet(path)
+    assert csv.field_size_limit() == before

@@ -87,12 +87,14 @@ def read_sheet(path: Path) -> Sheet:
         raise UserError(f"{path} is no text in UTF-8 ({error}); save it as CSV in UTF-8") from None
     if not text.strip():
         raise UserError(f"{path} is empty; export it again")
-    # A summary that holds a table is longer than the reader's own limit of 128 kB.
-    csv.field_size_limit(len(text) + 1)
+    # A summary that holds a table is longer than the reader's own limit of 128 kB, which is the process's.
+    before = csv.field_size_limit(max(len(text), csv.field_size_limit()))
     try:
         lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
     except csv.Error as error:
         raise UserError(f"{path} is no CSV file: {error}; export it again") from None
+    finally:
+        csv.field_size_limit(before)
     header, *rows = lines
     for number, row in enumerate(rows, start=1):
         if len(row) > len(header):
