@@ -44,7 +44,12 @@ STEPS, CALL, BATCH, EVALUATED = 20, 5, 64, 37
 
 def config(shards: int) -> RunConfig:
     """Float32; every share of the batch in two slices; slots that halt after different numbers of steps."""
-    system = {"micro_batch_size": 32, "steps_per_call": CALL, "eval_batch_size": 10, "parameter_shards": shards}
+    system = {
+        "micro_batch_size": 32,
+        "steps_per_call": CALL,
+        "eval_batch_size": 10,
+        "parameter_shards": shards,
+    }
     data = {"train_size": 48, "val_size": EVALUATED, "test_size": 8, "num_aug": 7, "givens": None}
     run = config_of(global_batch_size=BATCH, system=system, epochs=40, eval_interval=40, eval_puzzles=8)
     return run.model_copy(update={"data": run.data.model_copy(update=data)})

@@ -7,6 +7,7 @@ processes see the run's folder on one file system.
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -178,8 +179,9 @@ def rendezvous(coordinator: str | None, count: int | None, index: int | None) ->
 def join(at: Rendezvous | None, seconds: float = JOIN_SECONDS) -> Hosts:
     """Meet the other processes: those of `at`, else those that Slurm or the TPU pod started.
 
-    Must come before JAX opens its devices. Alone where there are no others. Raises HostLost when they do
-    not come together within `seconds`: a process that should be one of many never goes on by itself.
+    Must come before JAX opens its devices. Alone where there are no others. Raises HostLost when they
+    cannot come together, and ends this process with its message and exit status when they have not within
+    `seconds`: a process that should be one of many never goes on by itself.
     """
     import jax
 
@@ -187,17 +189,24 @@ def join(at: Rendezvous | None, seconds: float = JOIN_SECONDS) -> Hosts:
         return ALONE
     # The service would take SIGTERM for itself, which asks a run to save and stop.
     jax.config.update("jax_enable_preemption_service", False)
+    # JAX's own timeout ends the process too, with a stack trace of its service and by SIGABRT.
+    timer = threading.Timer(seconds, _give_up, (at, seconds))
+    timer.daemon = True
+    timer.start()
     try:
         jax.distributed.initialize(
             at.coordinator if at else None,
             at.count if at else None,
             at.index if at else None,
-            initialization_timeout=max(1, int(seconds)),
+            initialization_timeout=int(seconds) + 60,
             heartbeat_timeout_seconds=SERVICE_HEARTBEAT_SECONDS,
             cluster_detection_method="deactivate" if at else None,
         )
     except (RuntimeError, ValueError, OSError) as error:
-        raise HostLost(_why_not_joined(at, seconds, error)) from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise HostLost(_why_not_joined(at, reason)) from error
+    finally:
+        timer.cancel()
     if jax.process_count() == 1:
         return ALONE
     from jax._src.distributed import global_state  # the public module has no way to the client
@@ -216,10 +225,15 @@ def _is_one_of_many() -> bool:
     )
 
 
-def _why_not_joined(at: Rendezvous | None, seconds: float, error: Exception) -> str:
+def _give_up(at: Rendezvous | None, seconds: float) -> None:
+    error = HostLost(_why_not_joined(at, f"not within {seconds:.0f} s"))
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    os._exit(error.exit_status)
+
+
+def _why_not_joined(at: Rendezvous | None, reason: str) -> str:
     who = f"process {at.index} of {at.count} at {at.coordinator}" if at else "this process"
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return (
-        f"{who} did not meet the others within {seconds:.0f} s ({reason}). Start all processes, see that "
-        "the coordinator's port is free there and reachable from here, and run the same command again"
+        f"{who} did not meet the others ({reason}). Start all processes, see that the coordinator's port is "
+        "free there and reachable from here, and run the same command again"
     )

@@ -77,11 +77,16 @@ def sum_gradients(gradients: Any, specs: Any) -> Any:
     def add(leaf: jax.Array, spec: P) -> jax.Array:
         axis = _cut_axis(spec)
         if axis is None:
-            return jax.lax.psum(leaf, (DATA, MODEL))
+            return sum_over_devices(leaf)
         part = jax.lax.psum_scatter(leaf, MODEL, scatter_dimension=axis, tiled=True)
         return jax.lax.psum(part, DATA)
 
     return jax.tree.map(add, gradients, specs)
+
+
+def sum_over_devices(value: jax.Array) -> jax.Array:
+    """Inside `shard_map`: `value` of all devices added up, on each of them."""
+    return jax.lax.psum(value, (DATA, MODEL))
 
 
 def _cut_axis(spec: P) -> int | None:

@@ -32,6 +32,7 @@ from trm_scaling.parallel.sharding import (
     gather_parameters,
     parameter_specs,
     sum_gradients,
+    sum_over_devices,
 )
 from trm_scaling.train.state import EXPLORE, TrainState, averaged_part, carry_specs, network_of
 
@@ -86,7 +87,7 @@ def train_step(
     params = dict(network)
     if PUZZLE_EMB in state.params:
         rows = state.params[PUZZLE_EMB]
-        seen = jnp.zeros(rows.shape[0], jnp.bool_).at[carry.puzzle_ids].set(True)
+        seen = _rows_seen(rows.shape[0], carry.puzzle_ids, mesh)
         params[PUZZLE_EMB] = update_puzzle_emb(rows, grads[PUZZLE_EMB], seen, hyper, lr_factor)
 
     ema = state.ema
@@ -112,6 +113,24 @@ def train_step(
     if new.loss_scale is not None:
         rates["train/loss_scale"] = new.loss_scale.scale
     return new, {**_metrics(answer, steps, halted, grads, longest), **rates}
+
+
+def _rows_seen(rows: int, puzzle_ids: Int[Array, " B"], mesh: Mesh | None) -> Bool[Array, " N"]:
+    """Which rows of the puzzle embeddings stand in the batch."""
+
+    def of_share(puzzle_ids: Array) -> Array:
+        return jnp.zeros(rows, jnp.int32).at[puzzle_ids].set(1)
+
+    if mesh is None or mesh.size == 1:
+        return of_share(puzzle_ids) > 0
+    counts = jax.shard_map(
+        lambda ids: sum_over_devices(of_share(ids)),
+        mesh=mesh,
+        in_specs=batch_spec(),
+        out_specs=WHOLE,
+        check_vma=False,
+    )(puzzle_ids)
+    return counts > 0
 
 
 def batch_gradients(
