@@ -12,8 +12,9 @@ from trm_scaling.cli import main
 from trm_scaling.cli.app import app
 
 VERBS = (
-    *("run", "batch", "status", "logs", "stop", "eval", "solve", "sync"),
+    *("plan", "run", "batch", "status", "logs", "stop", "eval", "solve", "sync"),
     *("import-torch", "export-torch", "data sudoku", "data inspect"),
+    *("launch tpu-vm", "launch slurm"),
 )
 
 
@@ -25,7 +26,7 @@ def said(*arguments: str) -> str:
 
 def test_help_is_one_screen_and_begins_with_what_to_do_first() -> None:
     lines = said("--help").rstrip().splitlines()
-    assert len(lines) <= 30
+    assert len(lines) <= 31
     assert max(map(len, lines)) <= 80
     first = lines.index("  First:")
     assert lines[first + 1].startswith("    trm run baseline --profile smoke ")

@@ -37,22 +37,26 @@ class Measured:
 
 
 def this_device() -> Target | None:
-    """The device that a run started here would use; None when JAX cannot open one (it is taken, say)."""
+    """The devices that a run started here would use, those of other hosts included; None when JAX cannot
+    open one (it is taken, say)."""
     import jax
 
     try:
-        # A run uses one device, however many there are.
-        device = jax.devices()[0]
+        device, devices = jax.local_devices()[0], jax.device_count()
     except RuntimeError:
         return None
     if device.platform == "cpu":
-        return Target(
-            HERE, Chip(device.device_kind, "cpu", memory_bytes=memory_bytes(), cores=len(usable_cores())), 1
-        )
+        # Virtual devices share what the machine has.
+        beside = jax.local_device_count()
+        memory, cores = memory_bytes(), len(usable_cores())
+        own = None if memory is None else memory // beside
+        chip = Chip(device.device_kind, "cpu", memory_bytes=own, cores=max(1, cores // beside))
+        return Target(HERE, chip, devices)
     backend: Backend = "tpu" if device.platform == "tpu" else "gpu"
     known = find_chip(device.device_kind) or Chip(device.device_kind, backend)
     limit = (device.memory_stats() or {}).get("bytes_limit")
-    return Target(HERE, replace(known, kind=device.device_kind, memory_bytes=limit or known.memory_bytes), 1)
+    chip = replace(known, kind=device.device_kind, memory_bytes=limit or known.memory_bytes)
+    return Target(HERE, chip, devices)
 
 
 def measured_speeds(study: Study) -> list[Measured]:
