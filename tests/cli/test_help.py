@@ -13,7 +13,7 @@ from trm_scaling.cli.app import app
 
 VERBS = (
     *("run", "batch", "status", "logs", "stop", "eval", "solve", "sync"),
-    *("import-torch", "export-torch", "data sudoku", "data inspect"),
+    *("import-torch", "export-torch", "data sudoku", "data inspect", "launch local"),
 )
 
 
