@@ -14,7 +14,7 @@ from trm_scaling.cli.app import app
 VERBS = (
     *("plan", "run", "batch", "status", "logs", "stop", "eval", "solve", "sync"),
     *("import-torch", "export-torch", "data sudoku", "data inspect"),
-    *("launch tpu-vm", "launch slurm"),
+    *("launch local", "launch tpu-vm", "launch slurm"),
 )
 
 

@@ -34,7 +34,7 @@ def gang(
     try:
         for index in range(processes):
             with (folder / f"process-{index}.log").open("ab") as log:
-                command = [TRM, *run_command(*overrides), *who, "--process-id", str(index)]
+                command = [str(TRM), *run_command(*overrides), *who, "--process-id", str(index)]
                 members.append(
                     subprocess.Popen(command, cwd=folder, env=variables, stdout=log, stderr=subprocess.STDOUT)
                 )

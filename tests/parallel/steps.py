@@ -18,6 +18,7 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.sharding import Mesh
 
 from tests.parallel.collectives import collectives_of
@@ -66,6 +67,7 @@ class Work:
         self.hyper = Hyper.of(self.config, Schedule.of(self.config, self.dataset.num_puzzles))
         self.feeder = Feeder(self.config, self.dataset, self.mesh)
         self.states = root / "states"
+        self._augmented = jax.jit(self._augment)
 
     def start(self) -> TrainState:
         shapes = (self.dataset.vocab_size, self.dataset.seq_len, self.dataset.num_puzzle_identifiers)
@@ -73,16 +75,14 @@ class Work:
 
     def batch(self, feed: Feed, number: int) -> Batch:
         """The puzzles that a step offers its slots."""
-        seed = jnp.uint32(self.dataset.augmentation_seed)
+        return self._augmented(feed, jnp.int32(number))
 
-        def augmented(feed: Feed) -> Batch:
-            now = jax.tree.map(lambda leaf: leaf[number], feed)
-            shape = self.dataset.shape
-            return Batch(
-                *augment(seed, now.puzzle, now.augmentation, now.inputs, now.labels, shape), now.puzzle_ids
-            )
-
-        return jax.jit(augmented)(feed)
+    def _augment(self, feed: Feed, number: Array) -> Batch:
+        now = jax.tree.map(lambda leaf: leaf[number], feed)
+        seed, shape = jnp.uint32(self.dataset.augmentation_seed), self.dataset.shape
+        return Batch(
+            *augment(seed, now.puzzle, now.augmentation, now.inputs, now.labels, shape), now.puzzle_ids
+        )
 
     def batches(self) -> dict[str, np.ndarray]:
         found = {}

@@ -79,7 +79,7 @@ def test_a_fault_in_one_of_four_ends_all(tmp_path: Path, victim: int, fault: sig
 @pytest.mark.timeout(900)
 def test_a_launched_gang_starts_again_and_ends_as_one_left_alone(tmp_path: Path) -> None:
     def launch(folder: Path) -> subprocess.Popen[str]:
-        command = [TRM, "launch", "local", *run_command()[1:], "system.checkpoint_seconds=1"]
+        command = [str(TRM), "launch", "local", *run_command()[1:], "system.checkpoint_seconds=1"]
         return subprocess.Popen(
             [*command, "--processes", "4"],
             cwd=folder,

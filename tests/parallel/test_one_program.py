@@ -40,7 +40,11 @@ def run(out: Path, root: Path, devices: int, processes: int = 1, *arguments: str
         many = ["--coordinator", f"127.0.0.1:{free_port()}", "--count", str(processes)]
         indices = range(processes)
         started = [start(out, root, devices, *arguments, *many, "--index", str(i)) for i in indices]
-    said = [each.communicate()[0] for each in started]
+    try:
+        said = [each.communicate()[0] for each in started]
+    finally:
+        for each in started:
+            each.kill()
     assert [each.returncode for each in started] == [0] * processes, said
     return out
 
@@ -81,7 +85,7 @@ def exchanged(folder: Path, kind: str) -> int:
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_one_device_eight_and_two_processes_of_four_take_the_same_steps(tmp_path: Path) -> None:
     root = tmp_path / "root"
     one = run(tmp_path / "1", root, devices=1)

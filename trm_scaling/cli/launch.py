@@ -18,7 +18,8 @@ from the newest checkpoint. (One process already uses all accelerators of a mach
 
 \b
 Examples:
-  trm launch local baseline --processes 2 --devices-per-process 4 --profile smoke
+  trm launch local baseline --profile smoke
+  trm launch local exp01a --processes 4 --devices-per-process 2
 """
 
 

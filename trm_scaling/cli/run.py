@@ -23,6 +23,10 @@ HELP = """
 Train an experiment, evaluate it, write its record. The same command again resumes or, when the run
 is finished, shows what came of it. Ctrl-C saves and stops; twice stops at once.
 
+All devices share the batch. On a TPU pod, and under srun, the processes of all hosts find each other;
+elsewhere, start the same command on each host with --coordinator, --num-processes and --process-id. All
+hosts need the study on one shared file system.
+
 \b
 Examples:
   trm run baseline --profile smoke
@@ -30,10 +34,6 @@ Examples:
   trm run baseline --profile smoke --replicates 3
   trm run baseline --profile laptop arch.hidden_size=96 lr=3e-4
   trm run baseline --profile smoke --dry-run
-
-On a TPU pod, and under srun, the processes of all hosts find each other. Elsewhere start the same
-command on each with --coordinator HOST:PORT --num-processes N --process-id I, or on this machine alone
-with `trm launch local`. All hosts need the study on one shared file system.
 """
 
 

@@ -83,8 +83,8 @@ class Hosts:
         """For the block: `verdict`, in a thread, when the processes cannot go on together."""
         yield
 
-    def blame(self, error: BaseException) -> None:
-        """Wait for the verdict where `error` is what the loss of another process looks like."""
+    def await_verdict(self) -> None:
+        """Wait as long as a verdict may take, after an error that the loss of another process may explain."""
 
     def end(self) -> None:
         """Part from the others, each having done its work."""
@@ -126,10 +126,10 @@ class Gang(Hosts):
         with self._heartbeat.watch(system.lost_host_seconds, self.progress, verdict):
             yield
 
-    def blame(self, error: BaseException) -> None:
-        # A sum that a process did not come to fails in XLA, with the words of whatever carried it.
-        if type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError"):
-            time.sleep(self._longest_verdict)
+    def await_verdict(self) -> None:
+        # A sum that a process did not come to fails here with the words of whatever carried it, as this
+        # exception or that; within this time the judge has ended this process, or nobody is lost.
+        time.sleep(self._longest_verdict)
 
     def end(self) -> None:
         import jax

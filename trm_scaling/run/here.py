@@ -37,26 +37,26 @@ class Measured:
 
 
 def this_device() -> Target | None:
-    """The devices that a run started here would use, those of other hosts included; None when JAX cannot
-    open one (it is taken, say)."""
+    """The devices that a run started here would use; None when JAX cannot open one (it is taken, say)."""
     import jax
 
     try:
-        device, devices = jax.local_devices()[0], jax.device_count()
+        devices = jax.devices()
     except RuntimeError:
         return None
+    # Of a kind, and alike.
+    device = jax.local_devices()[0]
     if device.platform == "cpu":
-        # Virtual devices share what the machine has.
-        beside = jax.local_device_count()
-        memory, cores = memory_bytes(), len(usable_cores())
-        own = None if memory is None else memory // beside
-        chip = Chip(device.device_kind, "cpu", memory_bytes=own, cores=max(1, cores // beside))
-        return Target(HERE, chip, devices)
+        # Virtual devices, if there are several, share its cores and memory.
+        return Target(
+            HERE, Chip(device.device_kind, "cpu", memory_bytes=memory_bytes(), cores=len(usable_cores())), 1
+        )
     backend: Backend = "tpu" if device.platform == "tpu" else "gpu"
     known = find_chip(device.device_kind) or Chip(device.device_kind, backend)
     limit = (device.memory_stats() or {}).get("bytes_limit")
-    chip = replace(known, kind=device.device_kind, memory_bytes=limit or known.memory_bytes)
-    return Target(HERE, chip, devices)
+    return Target(
+        HERE, replace(known, kind=device.device_kind, memory_bytes=limit or known.memory_bytes), len(devices)
+    )
 
 
 def measured_speeds(study: Study) -> list[Measured]:

@@ -84,8 +84,9 @@ def _recorded(run: Run, folder: RunFolder, attempt: int, reporter: "RunReporter"
             record = _to_the_end(run, folder, reporter, hosts)
     except BaseException as error:
         # A process boundary: whatever ended the run belongs into its record, then goes on up.
-        hosts.blame(error)
         failure = failure_class(error)
+        if failure == "other":
+            hosts.await_verdict()
         if not folder.finished:
             _record_failure(folder, attempt, failure, error)
         if isinstance(error, UserError):

@@ -13,7 +13,7 @@ from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.parallel.hosts import HostLost, Hosts
 from trm_scaling.results.attempts import FailureClass
-from trm_scaling.run.failure import class_of_status
+from trm_scaling.run.failure import class_of_status, failure_class
 from trm_scaling.run.planned import Run
 from trm_scaling.run.polite import ended_politely
 
@@ -68,7 +68,8 @@ def follow(run: Run, reporter: "RunReporter", hosts: Hosts) -> None:
             # What it measured is what the first process measured, and that one writes it down.
             train_and_test(config, folder, run.study.data_root, {}, reporter, hosts)
         except BaseException as error:
-            hosts.blame(error)
+            if failure_class(error) == "other":
+                hosts.await_verdict()
             raise
 
 
