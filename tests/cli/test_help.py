@@ -12,9 +12,10 @@ from trm_scaling.cli import main
 from trm_scaling.cli.app import app
 
 VERBS = (
-    *("run", "batch", "status", "results", "fit", "compare", "report"),
+    *("plan", "run", "batch", "status", "results", "fit", "compare", "report"),
     *("logs", "stop", "eval", "solve", "sync"),
     *("import-torch", "export-torch", "data sudoku", "data inspect"),
+    *("launch local", "launch tpu-vm", "launch slurm"),
 )
 
 

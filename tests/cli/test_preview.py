@@ -12,7 +12,7 @@ from trm_scaling.cli.quantities import amount, duration, flop, memory, money
 from trm_scaling.io.study import Study
 from trm_scaling.results.state import State
 from trm_scaling.run.planned import plan_run
-from trm_scaling.run.preview import Preview, Previewer
+from trm_scaling.run.preview import Fitting, Preview, Previewer
 
 WIDEST = 110
 
@@ -147,14 +147,18 @@ def test_without_a_device_the_pod_stands_alone(preview: Preview) -> None:
 
 def test_short_memory_is_said_with_what_helps(study: Study, previewer: Previewer) -> None:
     preview = previewer(plan_run(study, "exp06_f", "paper"))
-    cut = preview.targets[-1].fitting_micro_batch
-    note = (
-        f"  ! v4-64: memory may not be enough; system.micro_batch_size={cut} fits, and changes only rounding"
-    )
-    assert note in page_of(preview).splitlines()
-    hopeless = replace(preview.targets[-1], fitting_micro_batch=None)
-    page = page_of(replace(preview, targets=(hopeless,)))
-    assert "! v4-64: memory may not be enough; no micro-batch is small enough" in page
+    pod = preview.targets[-1]
+    assert pod.fitting is not None
+    note = f"system.micro_batch_size={pod.fitting.micro_batch_size} fits, and changes only rounding"
+
+    def noted(way: Fitting | None) -> str:
+        page = page_of(replace(preview, targets=(replace(pod, fitting=way),)))
+        return line_of(page, "! v4-64").strip()
+
+    assert noted(pod.fitting) == f"! v4-64: memory may not be enough; {note}"
+    assert noted(None) == "! v4-64: memory may not be enough; no micro-batch is small enough"
+    assert "; system.remat=true fits" in noted(Fitting(None, remat=True))
+    assert "; system.micro_batch_size=32 system.remat=true fits" in noted(Fitting(32, remat=True))
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def call(study: Study, *arguments: str) -> Any:
 def test_replicates_are_seeds_one_after_another(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     seeds: list[int] = []
 
-    def execute(run: Any, reporter: Any) -> None:
+    def execute(run: Any, reporter: Any, hosts: Any) -> None:
         seeds.append(run.config.seed)
 
     monkeypatch.setattr("trm_scaling.run.single.execute", execute)
@@ -49,7 +49,7 @@ def test_replicates_are_seeds_one_after_another(study: Study, monkeypatch: pytes
 def test_what_nobody_foresaw_has_an_exit_status_of_its_own(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def execute(run: Any, reporter: Any) -> None:
+    def execute(run: Any, reporter: Any, hosts: Any) -> None:
         raise RuntimeError("a bug")
 
     monkeypatch.setattr("trm_scaling.run.single.execute", execute)
@@ -59,7 +59,7 @@ def test_what_nobody_foresaw_has_an_exit_status_of_its_own(
 
 
 def test_a_user_s_error_goes_on_up(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    def execute(run: Any, reporter: Any) -> None:
+    def execute(run: Any, reporter: Any, hosts: Any) -> None:
         raise UserError("mend it")
 
     monkeypatch.setattr("trm_scaling.run.single.execute", execute)

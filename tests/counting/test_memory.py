@@ -4,15 +4,13 @@ from functools import cache
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import pytest
 
-from trm_scaling.config import RunConfig, Schedule
+from trm_scaling.config import RunConfig
 from trm_scaling.counting.devices import Backend
-from trm_scaling.counting.memory import ACCURACY, TrainingMemory, fitting_micro_batch, training_memory
-from trm_scaling.optim import Hyper
-from trm_scaling.train.call import Feed, make_train_call
-from trm_scaling.train.state import init_state
+from trm_scaling.counting.memory import ACCURACY, TrainingMemory, training_memory
+from trm_scaling.train.ahead import call_arguments
+from trm_scaling.train.call import make_train_call
 
 ATTENTION = {"mlp_t": False, "pos_encodings": "rope"}
 
@@ -35,22 +33,10 @@ def estimated(config: RunConfig, backend: Backend, devices: int = 1) -> Training
     return training_memory(config, data.vocab_size, data.seq_len, backend, devices=devices)
 
 
-def arguments(config: RunConfig) -> tuple[Any, ...]:
-    """Shapes of what the training call is given."""
-    vocab, cells = config.data.vocab_size, config.data.seq_len
-    steps, batch = config.system.steps_per_call, config.global_batch_size
-    state = jax.eval_shape(lambda: init_state(config, vocab, cells, 1))
-    hyper = jax.eval_shape(lambda: Hyper.of(config, Schedule.of(config, config.data.train_size)))
-    puzzles = jax.ShapeDtypeStruct((steps, batch, cells), jnp.uint8)
-    numbers = jax.ShapeDtypeStruct((steps, batch), jnp.int32)
-    feed = Feed(puzzles, puzzles, numbers, numbers, numbers)  # type: ignore[arg-type]
-    return state, hyper, feed, jax.ShapeDtypeStruct((), jnp.int32)
-
-
 @cache
 def compiled_bytes(config: RunConfig) -> int:
     """Of the training call: arguments (the donated state among them), results and temporaries."""
-    found = make_train_call(config, 0).lower(*arguments(config)).compile().memory_analysis()
+    found = make_train_call(config, 0).lower(*call_arguments(config)).compile().memory_analysis()
     assert found is not None
     both = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
     return both + found.temp_size_in_bytes
@@ -67,7 +53,7 @@ def compiled_bytes(config: RunConfig) -> int:
 def test_what_goes_in_is_counted_to_the_byte(config: RunConfig) -> None:
     found = estimated(config, "cpu")
     counted = found.parameters + found.moments + found.average + found.carry + found.feeds
-    given = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(arguments(config)))
+    given = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(call_arguments(config)))
     # Initial states, numbers of the schedule, key and counters: no part of the arithmetic.
     small = 2 * 4 * config.arch.hidden_size + 100
     assert counted <= given <= counted + small
@@ -150,33 +136,3 @@ def test_an_unrolled_remat_saves_nothing_on_a_cpu() -> None:
     assert estimated(unrolled, "cpu") == estimated(on_6x6(64, {}, {}), "cpu")
     assert estimated(scanned, "cpu").activations < estimated(unrolled, "cpu").activations / 2
     assert compiled_bytes(unrolled) == pytest.approx(compiled_bytes(on_6x6(64, {}, {})), rel=0.05)
-
-
-def test_the_largest_micro_batch_that_fits() -> None:
-    config, memory, devices = config_of(49152, {}, {}), 30 * 2**30, 32
-
-    def needs(size: int) -> int:
-        system = config.system.model_copy(update={"micro_batch_size": size})
-        return estimated(config.model_copy(update={"system": system}), "tpu", devices).total
-
-    size = fitting_micro_batch(config, 11, 81, "tpu", memory, devices=devices)
-    assert size is not None
-    assert (49152 % size, size % devices) == (0, 0)
-    assert needs(size) <= memory
-    # No equal slice lies between this one and the next larger.
-    assert needs(next(49152 // k for k in range(49152 // size - 1, 0, -1) if 49152 % k == 0)) > memory
-
-
-def test_a_whole_batch_that_fits_is_not_cut() -> None:
-    assert fitting_micro_batch(config_of(6144, {}, {}), 11, 81, "tpu", 30 * 2**30, devices=32) == 6144
-
-
-def test_no_micro_batch_fits_beside_a_state_that_does_not() -> None:
-    assert fitting_micro_batch(config_of(6144, {}, {}), 11, 81, "tpu", 50 * 2**20, devices=32) is None
-
-
-def test_every_device_gets_equally_much_of_a_slice() -> None:
-    config, devices = config_of(96, {}, {}), 32
-    system = config.system.model_copy(update={"micro_batch_size": 48})
-    halves = estimated(config.model_copy(update={"system": system}), "tpu", devices).total
-    assert fitting_micro_batch(config, 11, 81, "tpu", halves, devices=devices) == 32

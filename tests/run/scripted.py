@@ -93,6 +93,8 @@ def _act(folder: RunFolder, number: int, act: str, argument: str) -> int:
             return 0
         case "preempted":
             return _fail(folder, number, "preempted", "stopped by SIGTERM", 75)
+        case "lost_host":
+            return _fail(folder, number, "lost_host", "process 1 has given no sign of life for 31 s", 68)
         case "configuration":
             return _fail(folder, number, "configuration", "the dataset is poisoned", 2)
         case "non_finite":

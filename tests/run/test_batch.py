@@ -156,6 +156,8 @@ def test_it_goes_on_when_told_to(study: Study) -> None:
         ("die,preempted,finish", "finished", ["preempted", "preempted", "finished"], ""),
         ("die", "failed", ["preempted"] * 3, "ended 3 times in a row without a new checkpoint"),
         ("preempted", "failed", ["preempted"] * 3, "ended 3 times in a row without a new checkpoint"),
+        ("lost_host,finish", "finished", ["lost_host", "finished"], ""),
+        ("lost_host", "failed", ["lost_host"] * 3, "in a row without a new checkpoint, last: process 1 has"),
         ("die,die,save_and_die,die,die,finish", "finished", [*["preempted"] * 5, "finished"], ""),
     ],
 )

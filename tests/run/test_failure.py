@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from trm_scaling.errors import UserError
+from trm_scaling.parallel.hosts import HostLost
 from trm_scaling.run.failure import KernelKills, failure_class
 from trm_scaling.train.interrupt import Interrupted
 from trm_scaling.train.metrics import NonFiniteLoss
@@ -26,6 +27,7 @@ def caused(error: Exception, by: Exception) -> Exception:
         (UserError("no such dataset"), "configuration"),
         (Interrupted("by SIGTERM"), "preempted"),
         (KeyboardInterrupt(), "preempted"),
+        (HostLost("process 3 is silent"), "lost_host"),
         (NonFiniteLoss("nan at step 3"), "non_finite"),
         (MemoryError(), "out_of_memory"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "out_of_memory"),

@@ -122,10 +122,11 @@ def test_this_device_and_a_pod_are_told(study: Study) -> None:
     assert here.cores
     assert (pod.target, pod.devices, pod.fits) == ("v4-64", 32, False)
     assert pod.memory_total == sum(pod.memory.values()) > 30.75 * 2**30
-    assert pod.fitting_micro_batch is not None
-    fitting = f"system.micro_batch_size={pod.fitting_micro_batch}"
+    assert pod.fitting is not None
+    assert not pod.fitting.remat
+    fitting = f"system.micro_batch_size={pod.fitting.micro_batch_size}"
     again = Previewer(study)(plan_run(study, "exp06_f", "paper", [fitting])).targets[-1]
-    assert (again.fits, again.fitting_micro_batch) == (True, None)
+    assert (again.fits, again.fitting) == (True, None)
 
 
 def test_json_holds_all_of_it(study: Study) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from jax.sharding import Mesh
 
 from tests.faults.kill_and_resume import differences
 from tests.run.test_single import Recorder, signalled
@@ -38,9 +39,9 @@ def test_a_curriculum_is_one_program_a_stage_and_costs_what_it_spends(
     compiled: list[tuple[int, int]] = []
     make = loop.make_train_call
 
-    def counted(config: RunConfig, augmentation_seed: int) -> jax.stages.Wrapped:
+    def counted(config: RunConfig, augmentation_seed: int, mesh: Mesh) -> jax.stages.Wrapped:
         compiled.append((config.arch.L_cycles, config.arch.H_cycles))
-        return make(config, augmentation_seed)
+        return make(config, augmentation_seed, mesh)
 
     monkeypatch.setattr(loop, "make_train_call", counted)
     run = tiny_run(study, *CURRICULUM)

@@ -56,19 +56,23 @@ class CheckpointReader:
         `UserError` when the step asked for is missing or damaged, when no usable one is left,
         and when a shape, a dtype or the structure differs from `like`.
         """
+        record = self._usable(step)
+        return self._load(step_folder(self._folder, record.step), record, like)
+
+    def _usable(self, step: int | None) -> CheckpointRecord:
+        """The record of `step`, or of the newest undamaged step. Raises as `restore` does."""
         if step is not None:
-            folder = self._require(step)
-            found = self._undamaged_record(folder)
+            found = self._undamaged_record(self._require(step))
             if isinstance(found, str):
                 self._pass_over(step, found)
                 raise self._damaged(step, found)
-            return self._load(folder, found, like)
+            return found
         steps = self.steps()
         for candidate in reversed(steps):
             folder = step_folder(self._folder, candidate)
             found = self._undamaged_record(folder)
             if not isinstance(found, str):
-                return self._load(folder, found, like)
+                return found
             if folder.exists():  # else a trainer has just deleted it, which is no damage
                 self._pass_over(candidate, found)
         if not steps:

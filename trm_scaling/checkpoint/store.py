@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -16,26 +17,33 @@ from trm_scaling.checkpoint.record import CheckpointRecord, hash_files, write_re
 from trm_scaling.errors import UserError
 from trm_scaling.io.explain import os_errors_explained
 from trm_scaling.io.plain import plain
+from trm_scaling.parallel.hosts import ALONE, Hosts
 
 
 class CheckpointStore(CheckpointReader):
-    """The checkpoints of a run, for the one process that trains it.
+    """The checkpoints of a run, for the one process that trains it, or the several that do so as one.
 
     Opening deletes what a process that died has left half written; the run's lock keeps two
     stores from one folder. The newest `keep` checkpoints stay, and the best besides.
+
+    Of several processes each writes its own parts of the arrays into the one folder that all see, and
+    calls every method when the others do; the first alone finishes, deletes and chooses.
     """
 
-    def __init__(self, folder: Path, keep: int) -> None:
+    def __init__(self, folder: Path, keep: int, hosts: Hosts = ALONE) -> None:
         if keep < 1:
             raise ValueError(f"keep={keep}: at least one checkpoint is kept")
         super().__init__(folder)
         self._keep = keep
+        self._hosts = hosts
         self._writer = ArrayWriter()
         self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
-        with os_errors_explained(folder, "open the checkpoints"):
-            folder.mkdir(parents=True, exist_ok=True)
-            names.remove_leftovers(folder)
+        if hosts.is_first:
+            with os_errors_explained(folder, "open the checkpoints"):
+                folder.mkdir(parents=True, exist_ok=True)
+                names.remove_leftovers(folder)
+        hosts.meet("checkpoints-opened")
 
     def save(self, step: int, state: Any, metadata: Any, score: float | None) -> None:
         """Begin to save `state` and the JSON `metadata` as `step`.
@@ -68,6 +76,7 @@ class CheckpointStore(CheckpointReader):
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
+            self._hosts.meet("checkpoint-saved")
 
     def close(self) -> None:
         """`wait`, and free the threads."""
@@ -80,7 +89,22 @@ class CheckpointStore(CheckpointReader):
     def restore(self, step: int | None, like: Any) -> tuple[Any, Any]:
         """As `CheckpointReader.restore`; a damaged step is renamed aside, and no longer counts."""
         self.wait()
-        return super().restore(step, like)
+        record = self._usable(step) if self._hosts.is_first else None
+        chosen = self._hosts.told("checkpoint-restored", record and record.step)
+        folder = names.step_folder(self._folder, chosen)
+        return self._load(folder, record or self._record(folder), like)
+
+    def latest_step(self) -> int | None:
+        """As `CheckpointReader.latest_step`, on every process what the first one sees."""
+        return self._of_first("latest", super().latest_step)
+
+    def best_step(self) -> int | None:
+        """As `CheckpointReader.best_step`, on every process what the first one sees."""
+        return self._of_first("best", super().best_step)
+
+    def _of_first(self, which: str, look: Callable[[], int | None]) -> int | None:
+        step: int | None = self._hosts.told(f"checkpoint-{which}", look() if self._hosts.is_first else None)
+        return step
 
     def _pass_over(self, step: int, damage: str) -> None:
         with os_errors_explained(self._folder, "set a damaged checkpoint aside in"):
@@ -90,6 +114,8 @@ class CheckpointStore(CheckpointReader):
     def _finish(self, record: CheckpointRecord) -> None:
         """In the background: await the arrays, hash them, let the step exist, delete old ones."""
         self._writer.finish()
+        if not self._hosts.is_first:
+            return
         partial = names.partial_folder(self._folder, record.step)
         with os_errors_explained(partial, "write the checkpoint"):
             write_record(partial, replace(record, files=hash_files(partial)))
@@ -98,7 +124,7 @@ class CheckpointStore(CheckpointReader):
                 names.remove(self._folder, step)
 
     def _superfluous(self) -> list[int]:
-        best = self.best_step()
+        best = super().best_step()
         return [step for step in self.steps()[: -self._keep] if step != best]
 
     def __enter__(self) -> Self:

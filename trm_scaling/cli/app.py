@@ -12,7 +12,11 @@ from trm_scaling.cli import (
     evaluate,
     fit,
     interchange,
+    launch,
+    launch_slurm,
+    launch_tpu,
     logs,
+    plan,
     report,
     results,
     run,
@@ -44,6 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command("plan", help=plan.HELP, short_help="What the experiments would take, and cost.")(plan.plan)
 app.command("run", help=run.HELP, short_help="Train an experiment to its record; again resumes.")(run.run)
 app.command("batch", help=batch.HELP, short_help="Run many experiments; again resumes.")(batch.batch)
 app.command("status", help=status.HELP, short_help="How every run stands.")(status.status)
@@ -58,6 +63,11 @@ app.command("eval", help=evaluate.HELP, short_help="Accuracy after every supervi
 )
 app.command("solve", help=solve.HELP, short_help="Watch a run solve one puzzle.")(solve.solve)
 app.add_typer(data.app, name="data")
+launch_tpu.add_to(launch.app)
+launch.app.command("slurm", help=launch_slurm.HELP, short_help="As jobs of a Slurm cluster.")(
+    launch_slurm.slurm
+)
+app.add_typer(launch.app, name="launch")
 app.command("sync", help=sync.HELP, short_help="Complete the W&B runs of run folders.")(sync.sync)
 app.command("import-torch", help=interchange.IMPORT_HELP, short_help="A run from public PyTorch weights.")(
     interchange.import_torch

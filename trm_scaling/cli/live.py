@@ -24,6 +24,16 @@ def evaluation_line(step: int, summary: dict[str, Any]) -> str:
     )
 
 
+class NoReporter:
+    """Nothing: of several processes, one reports."""
+
+    def working(self, phase: str, done: int, total: int) -> None: ...
+    def started(self, step: int, total: int) -> None: ...
+    def progressed(self, step: int, metrics: dict[str, float], examples_per_s: float | None) -> None: ...
+    def evaluated(self, step: int, summary: dict[str, Any]) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
 class LogReporter:
     """Plain lines on standard output, one every half a minute."""
 

@@ -8,7 +8,7 @@ from trm_scaling.cli.quantities import amount, duration, flop, memory, money
 
 if TYPE_CHECKING:
     from trm_scaling.counting.estimate import Estimate
-    from trm_scaling.run.preview import Preview, TargetPreview
+    from trm_scaling.run.preview import Fitting, Preview, TargetPreview
 
 UNKNOWN = "unknown"
 MARKED, UNMARKED = " *", "  "
@@ -172,13 +172,7 @@ def _notes(preview: "Preview") -> Iterator[str]:
 
     for target in preview.targets:
         if target.fits is False:
-            cut = target.fitting_micro_batch
-            remedy = (
-                "no micro-batch is small enough"
-                if cut is None
-                else f"system.micro_batch_size={cut} fits, and changes only rounding"
-            )
-            yield f"  ! {target.target}: memory may not be enough; {remedy}"
+            yield f"  ! {target.target}: memory may not be enough; {_remedy(target.fitting)}"
     for target in preview.targets:
         if target.estimate is None:
             yield f"    {target.target}: nothing is known of the speed of a {target.device_kind}"
@@ -190,6 +184,14 @@ def _notes(preview: "Preview") -> Iterator[str]:
     times, averaged = ("four", ", averaged and not") if preview.config.ema else ("two", "")
     yield f"    test: {times} times, with the best and the last weights{averaged}; half if they are the same"
     yield f"  * cost: by prices estimated on {PRICES_OF}"
+
+
+def _remedy(way: "Fitting | None") -> str:
+    if way is None:
+        return "no micro-batch is small enough"
+    size = [] if way.micro_batch_size is None else [f"system.micro_batch_size={way.micro_batch_size}"]
+    chosen = " ".join([*size, *(["system.remat=true"] if way.remat else [])])
+    return f"{chosen} fits, and changes only rounding"
 
 
 def _folder(preview: "Preview") -> str:

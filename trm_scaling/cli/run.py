@@ -1,7 +1,9 @@
 """`trm run`: train one experiment to its record."""
 
 import os
+import sys
 import traceback
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +13,19 @@ from trm_scaling.cli.options import NoWandb, Overrides, Profile, Seed, StudyFold
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from trm_scaling.parallel.hosts import Hosts
     from trm_scaling.results.record import RunRecord
     from trm_scaling.run.planned import Run
 
 HELP = """
 Train an experiment, evaluate it, write its record. The same command again resumes or, when the run
 is finished, shows what came of it. Ctrl-C saves and stops; twice stops at once.
+
+All devices share the batch. On a TPU pod, and under srun, the processes of all hosts find each other;
+elsewhere, start the same command on each host with --coordinator, --num-processes and --process-id. All
+hosts need the study on one shared file system.
 
 \b
 Examples:
@@ -42,20 +51,45 @@ def run(
     as_json: Annotated[
         bool, typer.Option("--json", help="With --dry-run: as JSON, with every field of the configuration.")
     ] = False,
+    coordinator: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where several processes meet: process 0's.")
+    ] = None,
+    num_processes: Annotated[int | None, typer.Option(min=1, help="How many processes there are.")] = None,
+    process_id: Annotated[int | None, typer.Option(min=0, help="Which of them this is, from 0.")] = None,
+    join_timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the others.")] = 300.0,
 ) -> None:
     from trm_scaling.io.study import find_study
+    from trm_scaling.parallel.hosts import ALONE, join, rendezvous
     from trm_scaling.run.planned import plan_run
 
-    fields = [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
-    planned = plan_run(find_study(study), experiment, chosen_profile(profile), fields)
-    if dry_run:
-        preview(planned, as_json)
-        return
-    if no_wandb:
-        os.environ["WANDB_MODE"] = "disabled"
-    first = planned.config.seed
-    for each in range(first, first + replicates):
-        _train(planned.with_seed(each), experiment)
+    at = rendezvous(coordinator, num_processes, process_id)
+    with together(ALONE if dry_run else join(at, join_timeout)) as hosts:
+        fields = [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
+        planned = plan_run(find_study(study), experiment, chosen_profile(profile), fields)
+        if dry_run:
+            preview(planned, as_json)
+            return
+        if no_wandb:
+            os.environ["WANDB_MODE"] = "disabled"
+        first = planned.config.seed
+        for each in range(first, first + replicates):
+            _train(planned.with_seed(each), experiment, hosts)
+
+
+@contextmanager
+def together(hosts: "Hosts") -> "Iterator[Hosts]":
+    """For the block; what ends it in one of several processes is told to the others, which end too."""
+    try:
+        yield hosts
+    except UserError as error:
+        if hosts.count > 1:
+            print(f"error: {error}", file=sys.stderr)
+            hosts.leave(error.exit_status, str(error))
+        raise
+    except typer.Exit as end:
+        hosts.leave(end.exit_code, "see what it said")
+        raise
+    hosts.end()
 
 
 def preview(planned: "Run", as_json: bool) -> None:
@@ -69,20 +103,26 @@ def preview(planned: "Run", as_json: bool) -> None:
     typer.echo(json.dumps(found.to_json()) if as_json else page(found))
 
 
-def _train(planned: "Run", experiment: str) -> None:
+def _train(planned: "Run", experiment: str, hosts: "Hosts") -> None:
     """Train one run and say what came of it. The exit status of a failure is that of its class."""
-    from trm_scaling.cli.live import live_reporter
+    from trm_scaling.cli.live import NoReporter, live_reporter
     from trm_scaling.run.compilation import configure_jax
     from trm_scaling.run.failure import EXIT_STATUS
     from trm_scaling.run.single import execute
+    from trm_scaling.run.together import follow
 
     configure_jax()
     seed = f", seed {planned.config.seed}" if planned.config.seed else ""
     try:
+        if not hosts.is_first:
+            print(f"process {hosts.index} of {hosts.count}; process 0 reports", flush=True)
+            follow(planned, NoReporter(), hosts)
+            return
         with live_reporter() as reporter:
             where = _from_here(planned.folder.path)
-            reporter.note(f"{experiment} under {planned.config.profile}{seed}: {where}")
-            record = execute(planned, reporter)
+            among = f", {hosts.count} processes" if hosts.count > 1 else ""
+            reporter.note(f"{experiment} under {planned.config.profile}{seed}{among}: {where}")
+            record = execute(planned, reporter, hosts)
     except KeyboardInterrupt:
         typer.echo("stopped at once; the same command resumes from the last checkpoint", err=True)
         raise typer.Exit(130) from None

@@ -97,9 +97,17 @@ class RunConfig(Frozen):
     @property
     def micro_batches(self) -> int:
         """Equal slices that a batch is worked through in: the fewest that respect the micro-batch size."""
+        return self.micro_batches_over(1)
+
+    def micro_batches_over(self, devices: int) -> int:
+        """The same where `devices` share the batch equally, and each cuts its own share.
+
+        A share is cut into no more slices than it has puzzles, whatever the micro-batch size.
+        """
         batch = self.global_batch_size
-        most = self.system.micro_batch_size or batch
-        return next(slices for slices in range(-(-batch // most), batch + 1) if batch % slices == 0)
+        share = batch // devices
+        fewest = min(-(-batch // (self.system.micro_batch_size or batch)), share)
+        return next(slices for slices in range(fewest, share + 1) if share % slices == 0)
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

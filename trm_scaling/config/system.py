@@ -29,3 +29,20 @@ class SystemConfig(Frozen):
 
     keep_checkpoints: int = Field(2, ge=1)
     """Newest checkpoints kept, beside the best on validation."""
+
+    devices: int | None = Field(None, ge=1)
+    """Devices that share the batch equally. None: all there are, on all hosts."""
+
+    parameter_shards: int = Field(1, ge=1)
+    """Devices that hold one copy of parameters, moments and average between them, for widths that a
+    device has no room for otherwise. The parameters are gathered once a step."""
+
+    lost_host_seconds: float = Field(30.0, gt=0)
+    """On several hosts: a process that says nothing for so long is lost, and all others end."""
+
+    stall_seconds: float = Field(60.0, gt=0)
+    """On several hosts: a process that completes no device call for so long is stuck, and ends. A call
+    may take ten times as long as the longest before it, if that is more."""
+
+    startup_seconds: float = Field(1800.0, gt=0)
+    """The same where programs are compiled, read from disk or written to it."""

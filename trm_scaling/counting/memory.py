@@ -119,29 +119,6 @@ def training_memory(
     )
 
 
-def fitting_micro_batch(
-    config: RunConfig,
-    vocab_size: int,
-    seq_len: int,
-    backend: Backend,
-    memory_bytes: int,
-    *,
-    devices: int = 1,
-) -> int | None:
-    """The largest `system.micro_batch_size` that cuts the batch evenly and fits; None when none does.
-
-    A slice is spread over all devices, so it holds at least one puzzle for each.
-    """
-    batch = config.global_batch_size
-    for slices in range(1, batch // devices + 1):
-        if batch % (slices * devices) == 0:
-            system = config.system.model_copy(update={"micro_batch_size": batch // slices})
-            cut = config.model_copy(update={"system": system})
-            if training_memory(cut, vocab_size, seq_len, backend, devices=devices).total <= memory_bytes:
-                return batch // slices
-    return None
-
-
 def _kept(config: RunConfig, seq_len: int, backend: Backend) -> int:
     """Bytes that one puzzle's last cycle keeps for its backward pass."""
     arch, system = config.arch, config.system

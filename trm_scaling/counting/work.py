@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trm_scaling.config import ArchConfig, DataConfig, Depth, RunConfig, Schedule
-from trm_scaling.counting.flops import inference_flops, training_flops
+from trm_scaling.counting.flops import inference_flops, layer_flops, training_flops
 
 HUB_TEST_PUZZLES = 422_786
 """Puzzles in the test list of sapientinc/sudoku-extreme, which `data.source=hub` takes whole by default."""
@@ -15,6 +15,7 @@ class Phase:
     """A part of a run."""
 
     flops: int
+    """As they are spent: in training, with what rematerialisation computes twice."""
 
     layers: int
     """Applications of one layer, one after another; a backward one counts twice. However wide the device,
@@ -33,8 +34,10 @@ class Work:
 
 def work_of(config: RunConfig, schedule: Schedule, vocab_size: int, seq_len: int, tested: int | None) -> Work:
     """The work of `config` with a test split of `tested` puzzles (None: unknown)."""
+    useful = training_flops(config, schedule, vocab_size, seq_len)
+    spent = useful + (_recomputed_flops(config, schedule, seq_len) if config.system.remat else 0)
     return Work(
-        Phase(training_flops(config, schedule, vocab_size, seq_len), _layers_trained(config, schedule)),
+        Phase(spent, _layers_trained(config, schedule)),
         _answering(config, vocab_size, seq_len, config.eval_puzzles, times=evaluations(schedule)),
         None if tested is None else _answering(config, vocab_size, seq_len, tested, times=_tests(config)),
     )
@@ -58,11 +61,18 @@ def _tests(config: RunConfig) -> int:
     return 4 if config.ema else 2
 
 
+def _recomputed_flops(config: RunConfig, schedule: Schedule, seq_len: int) -> int:
+    """Of the last cycle's passes, which rematerialisation goes through once more."""
+    one_pass = config.arch.L_layers * layer_flops(config.arch, seq_len)
+    passes = sum(steps * (stage.depth.L_cycles + 1) for stage, steps in schedule.steps_of_stages())
+    return config.global_batch_size * passes * one_pass
+
+
 def _layers_trained(config: RunConfig, schedule: Schedule) -> int:
     def of_stages() -> Iterator[int]:
         for (_, depth), steps in schedule.steps_of_stages():
             # The last cycle goes backward too, at twice the cost.
-            yield steps * (_passes(depth) + 2 * (depth.L_cycles + 1))
+            yield steps * (_passes(depth) + (2 + config.system.remat) * (depth.L_cycles + 1))
 
     return sum(of_stages()) * config.arch.L_layers * config.micro_batches
 

@@ -40,6 +40,11 @@ class Study:
         return self.path / "logs" / "batches"
 
     @property
+    def process_logs(self) -> Path:
+        """`<name>-<process>.log`: what the processes of a run but the first said, where several train it."""
+        return self.path / "logs" / "processes"
+
+    @property
     def data_root(self) -> Path:
         """What relative dataset paths start from: the folder the study lies in."""
         return self.path.parent

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from trm_scaling.io.lease import Lease, holder, stop_requested
 from trm_scaling.io.notes import read_note
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.results.attempts import FAILURE_CLASSES, FailureClass
+from trm_scaling.results.attempts import FAILURE_CLASSES, RESUMABLE, FailureClass
 
 State = Literal["new", "running", "interrupted", "stopped", "failed", "finished"]
 """`interrupted`: it died or was preempted, and the same command resumes it. `stopped`: by request."""
@@ -43,7 +43,7 @@ def standing(folder: RunFolder) -> Standing:
     if folder.result.is_file():
         return Standing("finished")
     failure = read_failure(folder)
-    if failure is not None and failure.failure != "preempted":
+    if failure is not None and failure.failure not in RESUMABLE:
         return Standing("failed", failure=failure)
     if stop_requested(folder.path):
         return Standing("stopped", failure=failure)

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trm_scaling.errors import UserError
+from trm_scaling.parallel.hosts import HostLost
 from trm_scaling.results.attempts import FailureClass
 
 EXIT_STATUS: dict[FailureClass, int] = {
     "configuration": 2,
     "non_finite": 65,  # EX_DATAERR
+    "lost_host": 68,  # EX_NOHOST: the same command resumes
     "other": 70,  # EX_SOFTWARE
     "out_of_memory": 71,  # EX_OSERR
     "preempted": 75,  # EX_TEMPFAIL: the same command resumes
@@ -37,9 +39,18 @@ def failure_class(error: BaseException) -> FailureClass:
         return "out_of_memory"
     if not isinstance(error, UserError):
         return "other"
+    if isinstance(error, HostLost):
+        return "lost_host"
     from trm_scaling.train.metrics import NonFiniteLoss
 
     return "non_finite" if isinstance(error, NonFiniteLoss) else "configuration"
+
+
+def class_of_status(status: int) -> FailureClass:
+    """The class of what a process says by its exit status."""
+    # 130 is a second Ctrl-C, which somebody sent to the process itself.
+    classes = {known: failure for failure, known in EXIT_STATUS.items()} | {130: "preempted"}
+    return classes.get(status, "other")
 
 
 def says_out_of_memory(text: str) -> bool:

@@ -37,22 +37,26 @@ class Measured:
 
 
 def this_device() -> Target | None:
-    """The device that a run started here would use; None when JAX cannot open one (it is taken, say)."""
+    """The devices that a run started here would use; None when JAX cannot open one (it is taken, say)."""
     import jax
 
     try:
-        # A run uses one device, however many there are.
-        device = jax.devices()[0]
+        devices = jax.devices()
     except RuntimeError:
         return None
+    # Of a kind, and alike.
+    device = jax.local_devices()[0]
     if device.platform == "cpu":
+        # Virtual devices, if there are several, share its cores and memory.
         return Target(
             HERE, Chip(device.device_kind, "cpu", memory_bytes=memory_bytes(), cores=len(usable_cores())), 1
         )
     backend: Backend = "tpu" if device.platform == "tpu" else "gpu"
     known = find_chip(device.device_kind) or Chip(device.device_kind, backend)
     limit = (device.memory_stats() or {}).get("bytes_limit")
-    return Target(HERE, replace(known, kind=device.device_kind, memory_bytes=limit or known.memory_bytes), 1)
+    return Target(
+        HERE, replace(known, kind=device.device_kind, memory_bytes=limit or known.memory_bytes), len(devices)
+    )
 
 
 def measured_speeds(study: Study) -> list[Measured]:

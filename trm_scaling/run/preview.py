@@ -8,10 +8,17 @@ from typing import Any
 
 from trm_scaling.config import DataConfig, RunConfig, Schedule
 from trm_scaling.config.compose import BASELINE, compose, mapped_values
-from trm_scaling.counting import count_parameters, count_puzzle_emb, flops_per_puzzle_step, inference_flops
+from trm_scaling.counting import (
+    count_parameters,
+    count_puzzle_emb,
+    flops_per_puzzle_step,
+    inference_flops,
+    training_flops,
+)
 from trm_scaling.counting.devices import TARGETS, Target
 from trm_scaling.counting.estimate import Estimate, estimate
-from trm_scaling.counting.memory import ACCURACY, fitting_micro_batch, training_memory
+from trm_scaling.counting.fitting import first_fitting, safe_bytes
+from trm_scaling.counting.memory import training_memory
 from trm_scaling.counting.work import Work, described_test_puzzles, evaluations, work_of
 from trm_scaling.io.plain import plain
 from trm_scaling.io.study import Study
@@ -63,6 +70,14 @@ class StagePreview:
 
 
 @dataclass(frozen=True)
+class Fitting:
+    """How a batch is worked through (`config.system`)."""
+
+    micro_batch_size: int | None
+    remat: bool
+
+
+@dataclass(frozen=True)
 class TargetPreview:
     """What the run would take of a target."""
 
@@ -77,8 +92,9 @@ class TargetPreview:
     """Bytes that a program can use there; None: unknown."""
     fits: bool | None
     """Whether that is enough even if the estimate is too low; None: the limit is unknown."""
-    fitting_micro_batch: int | None
-    """A `system.micro_batch_size` that would fit, where the run's own does not and another does."""
+    fitting: Fitting | None
+    """How the batch would be worked through to fit, where the configuration's own way does not and
+    another does."""
     estimate: Estimate | None
     """None for a device of which nothing is known."""
 
@@ -158,7 +174,7 @@ class Previewer:
             eval_every=schedule.eval_every,
             evaluations=evaluations(schedule),
             stages=tuple(_stages(config, schedule)),
-            training_flops=work.training.flops,
+            training_flops=training_flops(config, schedule, vocab, cells),
             inference_flops=inference_flops(arch, vocab, cells, arch.halt_max_steps),
             targets=tuple(self._on(target, run, work, schedule) for target in self._targets),
             folder=folder.path,
@@ -188,10 +204,10 @@ class Previewer:
         limit = chip.memory_bytes
         fits, cut = None, None
         if limit is not None:
-            safe = int(limit / (1 + ACCURACY))
+            safe = safe_bytes(limit)
             fits = memory.total <= safe
             if not fits:
-                cut = fitting_micro_batch(config, *shapes, chip.backend, safe, devices=target.chips)
+                cut = first_fitting(config, *shapes, chip.backend, safe, devices=target.chips)
         speed = speed_on(target, run, work.training.flops / schedule.total_steps, self._measured)
         return TargetPreview(
             target=target.name,
@@ -202,7 +218,7 @@ class Previewer:
             memory_total=memory.total,
             memory_limit=limit,
             fits=fits,
-            fitting_micro_batch=cut,
+            fitting=None if cut is None else Fitting(cut.system.micro_batch_size, cut.system.remat),
             estimate=None if speed is None else estimate(work, target, speed),
         )
 

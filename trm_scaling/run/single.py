@@ -1,12 +1,9 @@
 """One run, to its `result.json`."""
 
-import signal
-import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
-from types import FrameType
+from functools import partial
 from typing import TYPE_CHECKING
 
 from trm_scaling.config import RunConfig
@@ -18,26 +15,37 @@ from trm_scaling.io.atomic import write_json, write_text
 from trm_scaling.io.lease import stop_requested
 from trm_scaling.io.provenance import collect_provenance
 from trm_scaling.io.run_folder import RunFolder
+from trm_scaling.parallel.hosts import ALONE, Hosts
 from trm_scaling.results.attempts import FailureClass, begin_attempt, end_attempt
 from trm_scaling.results.record import RunRecord, read_record
 from trm_scaling.run.failure import EXIT_STATUS, OutOfMemory, failure_class
 from trm_scaling.run.fitted import fitted
 from trm_scaling.run.here import this_device
 from trm_scaling.run.planned import Run
+from trm_scaling.run.polite import ended_politely
 from trm_scaling.run.record import assemble
+from trm_scaling.run.together import Verdict, lead
 from trm_scaling.tracking.wandb_start import start_mirror
 
 if TYPE_CHECKING:
     from trm_scaling.train.whole import RunReporter
 
 
-def execute(run: Run, reporter: "RunReporter") -> RunRecord:
+def execute(run: Run, reporter: "RunReporter", hosts: Hosts = ALONE) -> RunRecord:
     """Train and test `run`, from where it stands; a finished one is only read.
+
+    Of several processes the first one calls this, and the others `follow`.
 
     Raises UserError (the run is in use, its folder holds another configuration, its dataset cannot
     be had, its loss diverged, memory or the disk is full), with the exit status of its class; what
     ended the run is written to `failure.json` and `attempts.jsonl`.
     """
+    verdict = Verdict()
+    with hosts.watched(run.config.system, verdict):
+        return _execute(run, reporter, hosts, verdict)
+
+
+def _execute(run: Run, reporter: "RunReporter", hosts: Hosts, verdict: Verdict) -> RunRecord:
     folder = run.place.claim()
     # The run is called by the name it lies under, whoever asked for it.
     config = run.config.model_copy(update={"name": folder.path.parent.name})
@@ -45,13 +53,14 @@ def execute(run: Run, reporter: "RunReporter") -> RunRecord:
         with folder.lock():
             # Whoever held the lock until now may have finished it.
             if not folder.finished:
-                return _train(replace(run, config=config), folder, reporter)
+                return _train(replace(run, config=config), folder, reporter, hosts, verdict)
     _refuse_another(folder, config)
+    lead(hosts, None, config)
     reporter.note(f"{folder.path} is finished already; nothing to train")
     return read_record(folder.result)
 
 
-def _train(run: Run, folder: RunFolder, reporter: "RunReporter") -> RunRecord:
+def _train(run: Run, folder: RunFolder, reporter: "RunReporter", hosts: Hosts, verdict: Verdict) -> RunRecord:
     config = fitted(run.config, this_device())
     if config != run.config:
         size = config.system.micro_batch_size
@@ -62,18 +71,22 @@ def _train(run: Run, folder: RunFolder, reporter: "RunReporter") -> RunRecord:
     attempt = begin_attempt(folder.attempts, config.global_batch_size // config.micro_batches)
     folder.failure.unlink(missing_ok=True)
     group = load_catalogue(run.study.path).group_of(config.name)
+    verdict.write_down = partial(_record_failure, folder, attempt)
     with start_mirror(folder.path, group) or nullcontext():
-        return _recorded(run, folder, attempt, reporter)
+        return _recorded(run, folder, attempt, reporter, hosts)
 
 
-def _recorded(run: Run, folder: RunFolder, attempt: int, reporter: "RunReporter") -> RunRecord:
+def _recorded(run: Run, folder: RunFolder, attempt: int, reporter: "RunReporter", hosts: Hosts) -> RunRecord:
     """Train to the record; whatever ends it earlier is written down, and goes on up."""
     try:
-        with _ended_politely():
-            record = _to_the_end(run, folder, reporter)
+        with ended_politely():
+            lead(hosts, folder, run.config)
+            record = _to_the_end(run, folder, reporter, hosts)
     except BaseException as error:
         # A process boundary: whatever ended the run belongs into its record, then goes on up.
         failure = failure_class(error)
+        if failure == "other":
+            hosts.await_verdict()
         if not folder.finished:
             _record_failure(folder, attempt, failure, error)
         if isinstance(error, UserError):
@@ -85,7 +98,7 @@ def _recorded(run: Run, folder: RunFolder, attempt: int, reporter: "RunReporter"
     return record
 
 
-def _to_the_end(run: Run, folder: RunFolder, reporter: "RunReporter") -> RunRecord:
+def _to_the_end(run: Run, folder: RunFolder, reporter: "RunReporter", hosts: Hosts) -> RunRecord:
     from trm_scaling.train.whole import device_kinds, train_and_test
 
     provenance = collect_provenance(device_kinds())
@@ -95,7 +108,7 @@ def _to_the_end(run: Run, folder: RunFolder, reporter: "RunReporter") -> RunReco
         "uncommitted_changes": provenance.dirty,
         "uncommitted_diff": provenance.diff,
     }
-    finished = train_and_test(run.config, folder, run.study.data_root, source, reporter)
+    finished = train_and_test(run.config, folder, run.study.data_root, source, reporter, hosts)
     record = assemble(run.config, folder, provenance, finished)
     # The commit point: from here on the run is finished.
     write_json(folder.result, record.model_dump(mode="json"))
@@ -136,30 +149,3 @@ def _memory_advice(config: RunConfig, error: BaseException) -> str:
         f"out of memory with {size} puzzles at once ({reason}); run it with {halve}system.remat=true, "
         "which takes longer and computes the same"
     )
-
-
-@contextmanager
-def _ended_politely() -> Iterator[None]:
-    """Let SIGTERM raise Interrupted, once, where nothing better is prepared for it.
-
-    Training itself is prepared: it saves first (`train.interrupt`). Without either, the process would
-    die without a word. Outside the main thread signals stay as they are.
-    """
-    from trm_scaling.train.interrupt import Interrupted
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_IGN)
-        raise Interrupted(
-            f"stopped by {signal.Signals(number).name} outside training; the same command goes on from the "
-            "newest checkpoint"
-        )
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

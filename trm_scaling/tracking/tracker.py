@@ -16,11 +16,12 @@ Kind = Literal["train", "eval"]
 class Tracker:
     """Appends every record to a run's `metrics.jsonl`, the one that counts.
 
-    `clock` gives the seconds of the run so far, those before a resume included.
+    `clock` gives the seconds of the run so far, those before a resume included. Without a path
+    nothing is written: of several processes that train as one, one writes.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
-        self._lines = JsonlWriter(path)
+    def __init__(self, path: Path | None, clock: Callable[[], float]) -> None:
+        self._lines = None if path is None else JsonlWriter(path)
         self._clock = clock
 
     def log(self, step: int, metrics: Mapping[str, Metric], *, kind: Kind = "train") -> None:
@@ -31,11 +32,13 @@ class Tracker:
         """
         if taken := {"step", "time", "kind", "nonfinite"} & metrics.keys():
             raise ValueError(f"metrics may not be named {', '.join(sorted(taken))}: the record uses the name")
-        self._lines.append({"step": step, "time": round(self._clock(), 3), "kind": kind, **metrics})
+        if self._lines is not None:
+            self._lines.append({"step": step, "time": round(self._clock(), 3), "kind": kind, **metrics})
 
     def close(self) -> None:
         """Close the file. Every record is already in it."""
-        self._lines.close()
+        if self._lines is not None:
+            self._lines.close()
 
     def __enter__(self) -> Self:
         return self

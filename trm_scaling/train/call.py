@@ -1,17 +1,20 @@
 """Several training steps in one device call. Shapes: K steps a call, B batch, C cells."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Float, Int, UInt8
 
 from trm_scaling.config import RunConfig
 from trm_scaling.optim import Hyper
+from trm_scaling.parallel.mesh import MODEL
+from trm_scaling.parallel.sharding import WHOLE, batch_spec, on_mesh
 from trm_scaling.puzzles.sudoku.augment import augment
 from trm_scaling.puzzles.sudoku.board import Shape
-from trm_scaling.train.state import TrainState
+from trm_scaling.train.state import TrainState, state_specs
 from trm_scaling.train.step import Batch, train_step
 
 
@@ -30,18 +33,28 @@ class Feed(NamedTuple):
 CallMetrics = dict[str, Float[Array, "K ..."]]
 
 
-def make_train_call(config: RunConfig, augmentation_seed: int) -> jax.stages.Wrapped:
+def feed_specs() -> Any:
+    """How a feed lies on a mesh: each device has the puzzles offered to its own slots."""
+    offers: Any = batch_spec(axis=1)
+    return Feed(offers, offers, offers, offers, offers)
+
+
+def make_train_call(
+    config: RunConfig, augmentation_seed: int, mesh: Mesh | None = None
+) -> jax.stages.Wrapped:
     """A compiled-on-first-use function of (state, hyper, feed, count) that donates its state.
 
     The number of steps is data, so that one program serves every call: the last one before an
-    evaluation, and the first one after a resume, round exactly as any other.
+    evaluation, and the first one after a resume, round exactly as any other. On a `mesh` the state
+    and the feed lie as `state_specs` and `feed_specs` say, the metrics on every device.
     """
-    return jax.jit(partial(_train_call, config, augmentation_seed), donate_argnums=0)
+    return jax.jit(partial(_train_call, config, augmentation_seed, mesh), donate_argnums=0)
 
 
 def _train_call(
     config: RunConfig,
     augmentation_seed: int,
+    mesh: Mesh | None,
     state: TrainState,
     hyper: Hyper,
     feed: Feed,
@@ -52,7 +65,7 @@ def _train_call(
     def step(state: TrainState, now: Feed) -> tuple[TrainState, dict[str, Array]]:
         seed = jnp.uint32(augmentation_seed)
         inputs, labels = augment(seed, now.puzzle, now.augmentation, now.inputs, now.labels, shape)
-        return train_step(config, state, hyper, Batch(inputs, labels, now.puzzle_ids))
+        return train_step(config, state, hyper, Batch(inputs, labels, now.puzzle_ids), mesh)
 
     def body(i: Array, loop: tuple[TrainState, CallMetrics]) -> tuple[TrainState, CallMetrics]:
         state, log = loop
@@ -63,4 +76,8 @@ def _train_call(
     shapes = jax.eval_shape(step, state, first)[1]
     steps = feed.puzzle.shape[0]
     empty = {name: jnp.full((steps, *each.shape), jnp.nan, jnp.float32) for name, each in shapes.items()}
-    return jax.lax.fori_loop(jnp.int32(0), count, body, (state, empty))
+    state, log = jax.lax.fori_loop(jnp.int32(0), count, body, (state, empty))
+    if mesh is None:
+        return state, log
+    lies = on_mesh(mesh, state_specs(state, mesh.shape[MODEL])), NamedSharding(mesh, WHOLE)
+    return jax.lax.with_sharding_constraint(state, lies[0]), jax.lax.with_sharding_constraint(log, lies[1])

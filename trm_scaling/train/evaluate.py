@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from trm_scaling.config import RunConfig
 from trm_scaling.losses import trm_losses
 from trm_scaling.model import begin, empty_carry, forward
+from trm_scaling.parallel.mesh import device_mesh
+from trm_scaling.parallel.sharding import WHOLE, batch_spec, on_mesh, placed
 from trm_scaling.puzzles.dataset import Split
 from trm_scaling.puzzles.progress import Progress, silent
 from trm_scaling.train.outcomes import Outcomes
@@ -66,13 +69,25 @@ class Scores(NamedTuple):
 
 
 class Evaluator:
-    """Evaluates weights on a split in batches of one shape, so that each number of steps compiles once."""
+    """Evaluates weights on a split in batches of one shape, so that each number of steps compiles once.
 
-    def __init__(self, config: RunConfig, steps: int | None = None) -> None:
-        """`steps`: supervision steps N; None takes the configuration's `halt_max_steps`."""
+    The devices of a mesh share each batch, and every process is given all outcomes.
+    """
+
+    def __init__(self, config: RunConfig, steps: int | None = None, mesh: Mesh | None = None) -> None:
+        """`steps`: supervision steps N; None takes the configuration's `halt_max_steps`.
+
+        `mesh`: where the weights lie; None: on this process's first device.
+        """
         self.config = config
         self.steps = steps or config.arch.halt_max_steps
-        self._score = jax.jit(partial(_score, config, self.steps))
+        self._mesh = mesh or device_mesh(jax.local_devices()[:1])
+        score = partial(_score, config, self.steps)
+        if self._mesh.size > 1:
+            rows, answers = batch_spec(), batch_spec(axis=1)
+            specs = (WHOLE, WHOLE, rows, rows, rows)
+            score = jax.shard_map(score, mesh=self._mesh, in_specs=specs, out_specs=answers, check_vma=False)
+        self._score = jax.jit(score, out_shardings=NamedSharding(self._mesh, WHOLE))
 
     def __call__(
         self,
@@ -85,12 +100,15 @@ class Evaluator:
         """Outcomes on the first `limit` puzzles of `split`, on all of them by default."""
         inputs, labels = split.inputs[:limit], split.labels[:limit]
         total = len(inputs)
-        size = min(self.config.system.eval_batch_size, total)
+        devices = self._mesh.size
+        size = -(-min(self.config.system.eval_batch_size, total) // devices) * devices
+        rows = on_mesh(self._mesh, batch_spec())
         read: list[tuple[np.ndarray, ...]] = []
         running: Scores | None = None
         for start in range(0, total, size):
-            batch = (_padded(inputs[start : start + size], size), _padded(labels[start : start + size], size))
-            dispatched = self._score(params, buffers, *batch, np.zeros(size, np.int32))
+            taken = slice(start, start + size)
+            batch = (_padded(inputs[taken], size), _padded(labels[taken], size), np.zeros(size, np.int32))
+            dispatched = self._score(params, buffers, *placed(batch, (rows, rows, rows)))
             # Reading the batch before this one keeps the device busy and the queue short.
             if running is not None:
                 read.append(tuple(map(np.asarray, running)))

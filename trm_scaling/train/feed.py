@@ -1,31 +1,55 @@
-"""The host's part of a training call: which puzzles, in which order. A function of (seed, step)."""
+"""The host's part of a training call: which puzzles, in which order. A function of (seed, step).
+
+Shapes: K steps a call, B batch, b rows of it that one device works on.
+"""
+
+from functools import cache, partial
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, NamedSharding
 
 from trm_scaling.config import RunConfig
+from trm_scaling.parallel.sharding import on_mesh
 from trm_scaling.puzzles.dataset import Dataset
 from trm_scaling.puzzles.sampler import train_rows
-from trm_scaling.train.call import Feed
+from trm_scaling.train.call import Feed, feed_specs
 
 
 class Feeder:
-    """Cuts the run's stream of examples into feeds of `steps_per_call` steps."""
+    """Cuts the run's stream of examples into feeds of `steps_per_call` steps.
 
-    def __init__(self, config: RunConfig, dataset: Dataset) -> None:
+    A host looks up the rows of its own devices alone.
+    """
+
+    def __init__(self, config: RunConfig, dataset: Dataset, mesh: Mesh) -> None:
         self._config = config
         self._dataset = dataset
+        self._shardings = on_mesh(mesh, feed_specs())
 
     def feed(self, start: int, stop: int) -> Feed:
         """The puzzles of steps `start` + 1 to `stop`, padded with the last to a full call of K steps."""
+        shape = (self._config.system.steps_per_call, self._config.global_batch_size)
+        cells = (*shape, self._dataset.seq_len)
+        share = cache(partial(self._share, start, stop))
+
+        def leaf(number: int, shape: tuple[int, ...], sharding: NamedSharding) -> jax.Array:
+            def of_device(index: tuple[slice, ...] | None) -> np.ndarray:
+                first, end, _ = index[1].indices(shape[1]) if index else (0, shape[1], 1)
+                return share(first, end)[number]
+
+            return jax.make_array_from_callback(shape, sharding, of_device)
+
+        shapes = (cells, cells, shape, shape, shape)
+        return Feed(*map(leaf, range(len(shapes)), shapes, self._shardings))
+
+    def _share(self, start: int, stop: int, first: int, end: int) -> tuple[np.ndarray, ...]:
+        """The leaves of a feed, rows `first` to `end` of each batch: (K, b) and (K, b, C)."""
         size, length = self._config.global_batch_size, self._config.system.steps_per_call
-        pairs = [train_rows(self._dataset, self._config.seed, step, size) for step in range(start, stop)]
+        steps = range(start, stop)
+        pairs = [train_rows(self._dataset, self._config.seed, step, size, first, end) for step in steps]
         pairs += pairs[-1:] * (length - len(pairs))
         puzzle = np.stack([pair[0] for pair in pairs])
         augmentation = np.stack([pair[1] for pair in pairs])
         train = self._dataset.train
-        return Feed(
-            *jax.device_put(
-                (train.inputs[puzzle], train.labels[puzzle], np.zeros_like(puzzle), puzzle, augmentation)
-            )
-        )
+        return train.inputs[puzzle], train.labels[puzzle], np.zeros_like(puzzle), puzzle, augmentation

@@ -31,7 +31,7 @@ def score_test_split(
     config: RunConfig, dataset: Dataset, trained: Trained, progress: Progress
 ) -> tuple[list[WeightScores], Outcomes]:
     """Scores of every set of weights, and the outcomes of the headline one (best, averaged if it can be)."""
-    evaluator = Evaluator(config)
+    evaluator = Evaluator(config, mesh=trained.mesh)
     scores: list[WeightScores] = []
     headline: Outcomes | None = None
     with trained.clock.measure("evaluate"):

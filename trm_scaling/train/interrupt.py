@@ -24,9 +24,13 @@ class StopRequest:
     def __bool__(self) -> bool:
         return self.signal is not None
 
-    def interruption(self, step: int, total: int) -> Interrupted:
+    @property
+    def cause(self) -> str | None:
+        """The signal's name; None while nobody asked."""
+        return self.signal.name if self.signal else None
+
+    def interruption(self, step: int, total: int, cause: str) -> Interrupted:
         """What to raise once the state after `step` of `total` steps is saved."""
-        cause = self.signal.name if self.signal else "request"
         return Interrupted(
             f"stopped by {cause} after step {step} of {total}; the state is saved, "
             "and the same command resumes"

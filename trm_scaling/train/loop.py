@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from trm_scaling.checkpoint import CheckpointStore
 from trm_scaling.config import RunConfig, Schedule, Stage
@@ -13,6 +14,8 @@ from trm_scaling.errors import UserError
 from trm_scaling.io.jsonl import truncate_after
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.optim import Hyper
+from trm_scaling.parallel.hosts import ALONE, Hosts
+from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.puzzles.dataset import Dataset
 from trm_scaling.tracking.tracker import Tracker
 from trm_scaling.train.call import CallMetrics, make_train_call
@@ -21,7 +24,7 @@ from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.feed import Feeder
 from trm_scaling.train.interrupt import StopRequest
 from trm_scaling.train.metrics import Rate, evaluation_metrics, read_metrics
-from trm_scaling.train.state import TrainState, evaluation_params, init_state
+from trm_scaling.train.state import TrainState, evaluation_params, init_state_on
 
 
 class Reporter(Protocol):
@@ -44,6 +47,8 @@ class Trained:
     schedule: Schedule
     clock: Clock
     """Purposes: compile, train, evaluate, checkpoint."""
+    mesh: Mesh
+    """The devices that both states lie on."""
 
 
 def train(
@@ -53,18 +58,23 @@ def train(
     about: dict[str, Any],
     reporter: Reporter,
     stop: StopRequest,
+    hosts: Hosts = ALONE,
 ) -> Trained:
     """Train to the end, from the newest checkpoint if there is one.
 
-    `about` is what every checkpoint says of the run besides its state and its clock.
+    `about` is what every checkpoint says of the run besides its state and its clock. Of several
+    processes each goes through the same calls; the first decides when to save and to stop, and writes.
 
     Raises Interrupted after saving when `stop` was asked for, NonFiniteLoss with the step, and
-    UserError for a checkpoint of another configuration or a full disk.
+    UserError for a checkpoint of another configuration, a full disk, or a batch that does not divide
+    over the devices.
     """
+    mesh = make_mesh(config)
     schedule = Schedule.of(config, dataset.num_puzzles)
     hyper = Hyper.of(config, schedule)
-    state = init_state(config, dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_identifiers)
-    store = CheckpointStore(folder.checkpoints, keep=config.system.keep_checkpoints)
+    shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_identifiers)
+    state = init_state_on(mesh, config, *shapes)
+    store = CheckpointStore(folder.checkpoints, config.system.keep_checkpoints, hosts)
     clock = Clock()
     if store.latest_step() is not None:
         state, saved = store.restore(None, like=state)
@@ -72,13 +82,14 @@ def train(
         clock = Clock(saved["clock"])
         reporter.note(f"resuming after step {int(state.step)}")
     step = int(state.step)
-    truncate_after(folder.metrics, step)
+    if hosts.is_first:
+        truncate_after(folder.metrics, step)
     reporter.started(step, schedule.total_steps)
 
-    feeder = Feeder(config, dataset)
+    feeder = Feeder(config, dataset, mesh)
     stage: Stage | None = None
-    evaluator = Evaluator(config)
-    with store, Tracker(folder.metrics, clock.total) as tracker:
+    evaluator = Evaluator(config, mesh=mesh)
+    with store, Tracker(folder.metrics if hosts.is_first else None, clock.total) as tracker:
         # Metrics of a call that may still be running, with the steps it covers.
         pending: tuple[int, int, CallMetrics] | None = None
         rate = Rate(config.global_batch_size)
@@ -90,12 +101,14 @@ def train(
                 first, last, metrics = pending
                 pending = None
                 read = read_metrics(metrics, first, last)
+                hosts.progress.made()
                 speed = rate.passed(last)
                 tracker.log(last, {**read.means, **read.histograms, "time/examples_per_s": speed})
                 reporter.progressed(last, read.means, speed)
 
         def save(score: float | None) -> None:
             nonlocal saved_at
+            hosts.progress.starts()
             with clock.measure("checkpoint"):
                 store.save(step, state, {**about, "clock": clock.spent()}, score)
             saved_at = time.monotonic()
@@ -106,9 +119,10 @@ def train(
                 if stage is not None:
                     rate.restart(step)
                 stage = schedule.stage_after(step)
+                hosts.progress.starts()
                 with clock.measure("compile"):
                     staged = _at_depth(config, stage)
-                    program = make_train_call(staged, dataset.augmentation_seed)
+                    program = make_train_call(staged, dataset.augmentation_seed, mesh)
                     call = program.lower(state, hyper, feeder.feed(step, step + 1), jnp.int32(1)).compile()
                 if len(schedule.stages) > 1:
                     depth = f"L_cycles {stage.depth.L_cycles}, H_cycles {stage.depth.H_cycles}"
@@ -122,10 +136,12 @@ def train(
                 step = until
                 at_evaluation = schedule.is_evaluated(step)
                 due = time.monotonic() - saved_at > config.system.checkpoint_seconds
-                stopping = bool(stop)  # read once: a signal may come between two lines
+                # Read once: a signal may come between two lines.
+                due, stopping = hosts.told("call", (due, hosts.any_asked(stop.cause)))
                 if at_evaluation or due or stopping:
                     settle()
             if at_evaluation:
+                hosts.progress.starts()
                 with clock.measure("evaluate"):
                     params = evaluation_params(state.params, state.ema)
                     outcomes = evaluator(params, state.buffers, dataset.val, config.eval_puzzles)
@@ -140,14 +156,14 @@ def train(
                 rate.restart(step)
             if stopping:
                 store.wait()
-                raise stop.interruption(step, schedule.total_steps)
+                raise stop.interruption(step, schedule.total_steps, stopping)
         store.wait()
         best_step = store.best_step()
         assert best_step is not None, "the last step is always evaluated"
         best = state if best_step == step else store.restore(best_step, like=state)[0]
-        if stop:
-            raise stop.interruption(step, schedule.total_steps)
-    return Trained(state, best, best_step, schedule, clock)
+        if asked := hosts.told("end", hosts.any_asked(stop.cause)):
+            raise stop.interruption(step, schedule.total_steps, asked)
+    return Trained(state, best, best_step, schedule, clock, mesh)
 
 
 def _at_depth(config: RunConfig, stage: Stage) -> RunConfig:

@@ -1,18 +1,28 @@
 """Everything a run is at one moment: the pytree that a checkpoint holds."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Int, UInt32
 
 from trm_scaling.config import ArchConfig, RunConfig
 from trm_scaling.model import Carry, empty_carry, init_buffers, init_params
 from trm_scaling.model.forward import PUZZLE_EMB
 from trm_scaling.optim import LossScale, init_optimizer
+from trm_scaling.parallel.sharding import (
+    WHOLE,
+    batch_spec,
+    gathered,
+    on_mesh,
+    parameter_specs,
+    placed,
+)
 
 Params = dict[str, Any]
 
@@ -51,23 +61,61 @@ def averaged_part(config: RunConfig, params: Params) -> Params:
 
 def init_state(config: RunConfig, vocab_size: int, seq_len: int, num_puzzle_ids: int) -> TrainState:
     """The state before the first step; a function of `config` and the shapes of its data alone."""
+    state = _without_slots(config, vocab_size, seq_len, num_puzzle_ids)
+    carry = empty_carry(config.arch, config.global_batch_size, seq_len)
+    # Leaves share buffers here (the average and the parameters, all zeros), and the step, which
+    # donates its state, cannot donate one buffer twice.
+    return jax.tree.map(jnp.copy, replace(state, carry=carry))
+
+
+def init_state_on(
+    mesh: Mesh, config: RunConfig, vocab_size: int, seq_len: int, num_puzzle_ids: int
+) -> TrainState:
+    """`init_state` on the devices of `mesh`, bit for bit, whatever their number."""
+    state = _without_slots(config, vocab_size, seq_len, num_puzzle_ids)
+    shardings = on_mesh(mesh, state_specs(state, config.system.parameter_shards))
+    # The slots are most of the state, and no host need hold them all.
+    empty = partial(empty_carry, config.arch, config.global_batch_size, seq_len)
+    carry = jax.jit(empty, out_shardings=on_mesh(mesh, carry_specs()))()
+    return replace(jax.tree.map(jnp.copy, placed(state, shardings)), carry=carry)
+
+
+def _without_slots(config: RunConfig, vocab_size: int, seq_len: int, num_puzzle_ids: int) -> TrainState:
+    """`init_state` with a carry of no slots."""
     arch: ArchConfig = config.arch
     key = jax.random.key(config.seed)
     params_key, buffers_key = jax.random.split(jax.random.fold_in(key, INIT))
     params = init_params(params_key, arch, vocab_size, seq_len, num_puzzle_ids)
-    state = TrainState(
+    return TrainState(
         step=jnp.int32(0),
         params=params,
         buffers=init_buffers(buffers_key, arch),
         ema=averaged_part(config, params) if config.ema else None,
         optimizer=init_optimizer(config.optimizer, network_of(params)),
-        carry=empty_carry(arch, config.global_batch_size, seq_len),
+        carry=empty_carry(arch, 0, seq_len),
         loss_scale=LossScale.first() if arch.forward_dtype == "float16" else None,
         key=jax.random.key_data(key),
     )
-    # Leaves share buffers here (the average and the parameters, all zeros), and the step, which
-    # donates its state, cannot donate one buffer twice.
-    return jax.tree.map(jnp.copy, state)
+
+
+def carry_specs() -> Any:
+    """How a carry lies on a mesh: each device has its share of the slots."""
+    slots: Any = batch_spec()
+    states: Any = batch_spec(axis=1)
+    return Carry(states, states, slots, slots, slots, slots, slots)
+
+
+def state_specs(state: TrainState, shards: int) -> Any:
+    """How a state lies on a mesh whose copies of the parameters are cut in `shards`."""
+    cut = partial(parameter_specs, shards=shards)
+    specs: TrainState = jax.tree.map(lambda _: WHOLE, state)
+    return replace(
+        specs,
+        params=cut(state.params),
+        ema=cut(state.ema),
+        optimizer=cut(state.optimizer),
+        carry=carry_specs(),
+    )
 
 
 def evaluation_params(params: Params, ema: Params | None) -> Params:
@@ -76,9 +124,16 @@ def evaluation_params(params: Params, ema: Params | None) -> Params:
 
 
 def state_digest(state: TrainState) -> str:
-    """SHA-256 of every parameter, average and buffer: equal digests are equal weights, bit for bit."""
+    """SHA-256 of every parameter, average and buffer: equal digests are equal weights, bit for bit.
+
+    Parameters in parts are put together first, which takes all processes.
+    """
+    weights = (state.params, state.ema, state.buffers)
+    mesh = getattr(state.step.sharding, "mesh", None)
+    if mesh is not None:
+        weights = gathered(weights, mesh)
     digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path((state.params, state.ema, state.buffers)):
+    for path, leaf in jax.tree_util.tree_leaves_with_path(weights):
         digest.update(jax.tree_util.keystr(path).encode())
         digest.update(np.asarray(leaf).tobytes())
     return digest.hexdigest()

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from trm_scaling.config import RunConfig
@@ -24,7 +25,16 @@ from trm_scaling.optim import (
     update_puzzle_emb,
 )
 from trm_scaling.optim.loss_scale import all_finite
-from trm_scaling.train.state import EXPLORE, TrainState, averaged_part, network_of
+from trm_scaling.parallel.mesh import MODEL
+from trm_scaling.parallel.sharding import (
+    WHOLE,
+    batch_spec,
+    gather_parameters,
+    parameter_specs,
+    sum_gradients,
+    sum_over_devices,
+)
+from trm_scaling.train.state import EXPLORE, TrainState, averaged_part, carry_specs, network_of
 
 Metrics = dict[str, Float[Array, "..."]]
 """Scalars, and under a name that ends in `_histogram` counts (N,) by number of supervision steps."""
@@ -59,13 +69,16 @@ def cross_entropy_of(config: RunConfig) -> CrossEntropy:
 
 
 def train_step(
-    config: RunConfig, state: TrainState, hyper: Hyper, batch: Batch
+    config: RunConfig, state: TrainState, hyper: Hyper, batch: Batch, mesh: Mesh | None = None
 ) -> tuple[TrainState, Metrics]:
-    """Fill halted slots, one supervision step with its gradient, update, decide who halts."""
+    """Fill halted slots, one supervision step with its gradient, update, decide who halts.
+
+    Over `mesh` when there is one, which changes rounding alone.
+    """
     step = state.step + 1
     carry = begin(state.carry, state.buffers, *batch)
     scale = jnp.float32(1.0) if state.loss_scale is None else state.loss_scale.scale
-    grads, answer = batch_gradients(config, state.params, carry, scale)
+    grads, answer = batch_gradients(config, state.params, carry, scale, mesh)
 
     lr_factor = learning_rate_factor(step, hyper)
     network, optimizer = update_params(
@@ -74,7 +87,7 @@ def train_step(
     params = dict(network)
     if PUZZLE_EMB in state.params:
         rows = state.params[PUZZLE_EMB]
-        seen = jnp.zeros(rows.shape[0], jnp.bool_).at[carry.puzzle_ids].set(True)
+        seen = _rows_seen(rows.shape[0], carry.puzzle_ids, mesh)
         params[PUZZLE_EMB] = update_puzzle_emb(rows, grads[PUZZLE_EMB], seen, hyper, lr_factor)
 
     ema = state.ema
@@ -102,15 +115,66 @@ def train_step(
     return new, {**_metrics(answer, steps, halted, grads, longest), **rates}
 
 
+def _rows_seen(rows: int, puzzle_ids: Int[Array, " B"], mesh: Mesh | None) -> Bool[Array, " N"]:
+    """Which rows of the puzzle embeddings stand in the batch."""
+
+    def of_share(puzzle_ids: Array) -> Array:
+        return jnp.zeros(rows, jnp.int32).at[puzzle_ids].set(1)
+
+    if mesh is None or mesh.size == 1:
+        return of_share(puzzle_ids) > 0
+    counts = jax.shard_map(
+        lambda ids: sum_over_devices(of_share(ids)),
+        mesh=mesh,
+        in_specs=batch_spec(),
+        out_specs=WHOLE,
+        check_vma=False,
+    )(puzzle_ids)
+    return counts > 0
+
+
 def batch_gradients(
-    config: RunConfig, params: Params, carry: Carry, scale: Float[Array, ""]
+    config: RunConfig, params: Params, carry: Carry, scale: Float[Array, ""], mesh: Mesh | None = None
 ) -> tuple[Params, Answer]:
     """Gradients of the summed loss over the global batch size, and the answers of the whole batch.
 
-    With `config.micro_batches` > 1 the batch is worked through in slices, one after another, and
-    the gradients added. A slice takes every M-th slot, so that it spreads over all devices.
-    `scale` multiplies the loss before differentiation (float16) and is divided out again.
+    With micro-batches the batch is worked through in slices, one after another, and the gradients
+    added. On a mesh each device does so with its own slots, and what the devices exchange is the
+    sum of their gradients, once. `scale` multiplies the loss before differentiation (float16) and
+    is divided out again.
     """
+    if mesh is None or mesh.size == 1:
+        grads, answer = _gradients_of_share(config, 1, params, carry, scale)
+    else:
+        specs = parameter_specs(params, mesh.shape[MODEL])
+
+        def of_device(params: Params, carry: Carry, scale: Array) -> tuple[Params, Answer]:
+            whole = gather_parameters(params, specs)
+            grads, answer = _gradients_of_share(config, mesh.size, whole, carry, scale)
+            return sum_gradients(grads, specs), answer
+
+        grads, answer = jax.shard_map(
+            of_device,
+            mesh=mesh,
+            in_specs=(specs, carry_specs(), WHOLE),
+            out_specs=(specs, _answer_specs()),
+            # The gradients are taken inside, where a device knows its own slots alone; what adds them
+            # up is written out above.
+            check_vma=False,
+        )(params, carry, scale)
+    return jax.tree.map(lambda leaf: leaf / scale, grads), answer
+
+
+def _answer_specs() -> Any:
+    slots: Any = batch_spec()
+    states: Any = batch_spec(axis=1)
+    return Answer(states, states, slots, Losses(slots, slots, slots, slots, slots))
+
+
+def _gradients_of_share(
+    config: RunConfig, devices: int, params: Params, carry: Carry, scale: Float[Array, ""]
+) -> tuple[Params, Answer]:
+    """Gradients (times `scale`) and answers of the slots of one of `devices`, in slices."""
 
     def loss(params: Params, carry: Carry) -> tuple[Float[Array, ""], Answer]:
         out = forward(
@@ -128,18 +192,17 @@ def batch_gradients(
         return losses.total * (scale / config.global_batch_size), Answer(*states, out.q_halt, losses)
 
     gradients = jax.grad(loss, has_aux=True)
-    if config.micro_batches == 1:
-        grads, answer = gradients(params, carry)
-    else:
-        zeros = jax.tree.map(jnp.zeros_like, params)
+    slices = config.micro_batches_over(devices)
+    if slices == 1:
+        return gradients(params, carry)
+    zeros = jax.tree.map(jnp.zeros_like, params)
 
-        def add(total: Params, part: Carry) -> tuple[Params, Answer]:
-            grads, answer = gradients(params, part)
-            return jax.tree.map(jnp.add, total, grads), answer
+    def add(total: Params, part: Carry) -> tuple[Params, Answer]:
+        grads, answer = gradients(params, part)
+        return jax.tree.map(jnp.add, total, grads), answer
 
-        grads, answers = jax.lax.scan(add, zeros, _split(carry, config.micro_batches))
-        answer = jax.tree.map(_join, answers)
-    return jax.tree.map(lambda leaf: leaf / scale, grads), answer
+    grads, answers = jax.lax.scan(add, zeros, _split(carry, slices))
+    return grads, jax.tree.map(_join, answers)
 
 
 def _batch_axis(leaf: Array) -> int:

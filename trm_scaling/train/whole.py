@@ -14,6 +14,7 @@ from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_bytes
 from trm_scaling.io.run_folder import RunFolder
+from trm_scaling.parallel.hosts import ALONE, Hosts
 from trm_scaling.puzzles.build import ensure_dataset
 from trm_scaling.puzzles.dataset import Dataset
 from trm_scaling.train.final import WeightScores, outcome_arrays, score_test_split
@@ -55,28 +56,43 @@ def device_kinds() -> list[str]:
 
 
 def train_and_test(
-    config: RunConfig, folder: RunFolder, data_root: Path, source: dict[str, Any], reporter: RunReporter
+    config: RunConfig,
+    folder: RunFolder,
+    data_root: Path,
+    source: dict[str, Any],
+    reporter: RunReporter,
+    hosts: Hosts = ALONE,
 ) -> Finished:
     """Train `config` in `folder` from where it stands, test it, and write `test_outcomes.npz`.
 
-    `source` (commit, uncommitted changes) goes into every checkpoint, with the configuration.
+    `source` (commit, uncommitted changes) goes into every checkpoint, with the configuration. Of several
+    processes each measures, and the first one writes.
 
     Raises what `ensure_dataset` and `train` raise, and UserError for a dataset of another size than
-    the configuration says.
+    the configuration says, or another than the first process has.
     """
-    dataset = ensure_dataset(config.data, data_root, reporter.working)
+    dataset = _shared_dataset(config, data_root, reporter, hosts)
     _check_record(dataset, config)
     about = {"config": config.model_dump(mode="json"), "data_fingerprint": dataset.fingerprint, **source}
     with stop_on_signals() as stop:
-        trained = train(config, dataset, folder, about, reporter, stop)
+        trained = train(config, dataset, folder, about, reporter, stop, hosts)
     reporter.note(f"testing on {len(dataset.test):,} puzzles")
-    scores, outcomes = score_test_split(config, dataset, trained, reporter.working)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **outcome_arrays(outcomes, dataset.fingerprint))  # type: ignore[arg-type]
-    write_bytes(folder.test_outcomes, buffer.getvalue())
 
-    device = jax.devices()[0]
-    on_device = (device.memory_stats() or {}).get("peak_bytes_in_use")
+    def working(phase: str, done: int, total: int) -> None:
+        hosts.progress.made()
+        reporter.working(phase, done, total)
+
+    hosts.progress.starts()
+    scores, outcomes = score_test_split(config, dataset, trained, working)
+    hosts.progress.starts()
+    if hosts.is_first:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **outcome_arrays(outcomes, dataset.fingerprint))  # type: ignore[arg-type]
+        write_bytes(folder.test_outcomes, buffer.getvalue())
+
+    own = trained.mesh.local_devices
+    peaks = [(device.memory_stats() or {}).get("peak_bytes_in_use") for device in own]
+    on_device = max((peak for peak in peaks if peak), default=None)
     # ru_maxrss is in kilobytes on Linux, in bytes on macOS.
     unit = 1 if sys.platform == "darwin" else 1024
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
@@ -90,11 +106,26 @@ def train_and_test(
         num_puzzle_ids=dataset.num_puzzle_identifiers,
         data_fingerprint=dataset.fingerprint,
         weights_sha256=state_digest(trained.state),
-        device_kind=device.device_kind,
-        device_count=1,
+        device_kind=own[0].device_kind,
+        device_count=trained.mesh.size,
         peak_memory_bytes=on_device or resident,
         peak_memory_of="device" if on_device else "process",
     )
+
+
+def _shared_dataset(config: RunConfig, data_root: Path, reporter: RunReporter, hosts: Hosts) -> Dataset:
+    """The dataset on every process. The first builds it; the others find it built, or build their own."""
+    if hosts.is_first:
+        dataset = ensure_dataset(config.data, data_root, reporter.working)
+    fingerprint = hosts.told("dataset", dataset.fingerprint if hosts.is_first else None)
+    if not hosts.is_first:
+        dataset = ensure_dataset(config.data, data_root, reporter.working)
+        if dataset.fingerprint != fingerprint:
+            raise UserError(
+                f"{dataset.path} has fingerprint {dataset.fingerprint[:12]}, and process 0 has a dataset "
+                f"with {fingerprint[:12]}: give all hosts the same one"
+            )
+    return dataset
 
 
 def _check_record(dataset: Dataset, config: RunConfig) -> None:

@@ -11,9 +11,9 @@ from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
 from trm_scaling.io.lease import RunInUse, settle, stop_requested
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.results.attempts import Ending, FailureClass, end_attempt, read_attempts
+from trm_scaling.results.attempts import RESUMABLE, Ending, end_attempt, read_attempts
 from trm_scaling.results.state import read_failure
-from trm_scaling.run.failure import EXIT_STATUS, KernelKills, says_out_of_memory
+from trm_scaling.run.failure import KernelKills, class_of_status, says_out_of_memory
 
 _ASKED_TO_END = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL)
 
@@ -66,7 +66,7 @@ def _read(status: int | None, folder: RunFolder, errors: str, kills: KernelKills
             "it ended well but wrote no result here: was its configuration changed while the batch went on? "
             "The same command plans it anew",
         )
-    return End(_class_of(status), _last(errors) or f"exit status {status}")
+    return End(class_of_status(status), _last(errors) or f"exit status {status}")
 
 
 def _of_signal(number: int, asked: bool, errors: str) -> End:
@@ -76,12 +76,6 @@ def _of_signal(number: int, asked: bool, errors: str) -> End:
     if says_out_of_memory(errors):
         return End("out_of_memory", _last(errors))
     return End("other", f"ended by {name}: {_last(errors)}".removesuffix(": "))
-
-
-def _class_of(status: int) -> FailureClass:
-    # 130 is a second Ctrl-C, which somebody sent to the worker itself.
-    classes = {known: failure for failure, known in EXIT_STATUS.items()} | {130: "preempted"}
-    return classes.get(status, "other")
 
 
 def give_up(folder: RunFolder, message: str) -> None:
@@ -101,7 +95,7 @@ def _write_down(folder: RunFolder, end: End, attempts_before: int) -> None:
         attempts = read_attempts(folder.attempts)
         if len(attempts) > attempts_before and attempts[-1].ending is None:
             end_attempt(folder.attempts, attempts[-1].number, end.ending, end.message)
-        if end.ending not in ("finished", "stopped", "preempted") and not folder.failure.exists():
+        if end.ending not in ("finished", "stopped", *RESUMABLE) and not folder.failure.exists():
             _write_failure(folder, end.ending, end.message)
 
 

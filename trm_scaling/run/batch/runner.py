@@ -190,7 +190,7 @@ class BatchRunner:
                 job.phase = "elsewhere"
             case "stopped":
                 job.settle("stopped")
-            case "preempted":
+            case "preempted" | "lost_host":
                 self._resume(job, end)
             case "out_of_memory" if not job.has_halved and self._halve(job):
                 self._again(job, f"out of memory; once more, {job.micro_batch_size} puzzles at once")

@@ -1,0 +1,123 @@
+"""`trm plan` as a person sees it."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.run.tiny import ROOT, make_study
+from trm_scaling.cli.app import app
+from trm_scaling.cli.plan_page import page
+from trm_scaling.counting.devices import TARGETS
+from trm_scaling.experiments.catalogue import load_catalogue
+from trm_scaling.io.study import Study
+from trm_scaling.run.plan.gather import Named, named_configurations, planned
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    study = make_study(tmp_path_factory.mktemp("study"))
+    table = study.path / "utils" / "generate_experiment_configs.py"
+    table.parent.mkdir()
+    table.write_bytes((ROOT / "kellen" / "utils" / table.name).read_bytes())
+    return study
+
+
+@pytest.fixture(scope="module")
+def named(study: Study) -> Named:
+    catalogue = load_catalogue(study.path)
+    return named_configurations(study, catalogue, catalogue.names, "paper", lambda *_: None)
+
+
+def shown(study: Study, named: Named, *, by_family: bool, width: int, beside_first: bool = True) -> list[str]:
+    from rich.console import Console
+
+    pod = TARGETS["v4-64"]
+    runs = planned(study, named, pod)
+    least = planned(study, named, TARGETS["v4-8"])
+    console = Console(width=width, highlight=False, color_system=None, file=io.StringIO())
+    for part in page(
+        load_catalogue(study.path), runs, pod, 4, by_family, width, least=least, beside_first=beside_first
+    ):
+        console.print(part)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+def line_of(lines: list[str], label: str) -> str:
+    return next(line for line in lines if line.strip().startswith(label))
+
+
+@pytest.mark.parametrize("by_family", [True, False])
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_page_fits_and_cuts_nothing_off(study: Study, named: Named, width: int, by_family: bool) -> None:
+    lines = shown(study, named, by_family=by_family, width=width)
+    assert max(map(len, lines)) <= width
+    assert not any("…" in line for line in lines)
+
+
+def test_a_family_has_a_line_and_the_baseline_is_counted_once(study: Study, named: Named) -> None:
+    lines = shown(study, named, by_family=True, width=120)
+    assert lines[0] == "54 runs under paper, each on v4-64 (32 x TPU v4)"
+    assert line_of(lines, "baseline").split()[:2] == ["baseline", "1"]
+    assert "Model size" in line_of(lines, "exp01")
+    assert " 2, 3 " in line_of(lines, "exp06")
+    runs = sum(
+        int(line_of(lines, family.key).split(family.title)[1].split()[0])
+        for family in load_catalogue(study.path).families
+    )
+    assert runs == 53
+
+
+def test_the_first_estimate_stands_beside(study: Study, named: Named) -> None:
+    lines = shown(study, named, by_family=True, width=120)
+    assert line_of(lines, "core experiments").endswith("2,460 h")
+    assert line_of(lines, "contributions").endswith("860 h")
+    assert line_of(lines, "all ").endswith("139 d, 35 d four at a time")
+    assert line_of(lines, "recommended subset").endswith("15 d four at a time")
+    assert "first estimate: under 100 GB" in line_of(lines, "network")
+    assert "v4-8: all fit" in line_of(lines, "least")
+    without = shown(study, named, by_family=True, width=120, beside_first=False)
+    assert not any("first estimate:" in line for line in without)
+
+
+def test_every_number_says_where_it_comes_from(study: Study, named: Named) -> None:
+    text = "\n".join(shown(study, named, by_family=True, width=120))
+    for mark, said in {
+        "¹": "assumed: 25 % of 275 TFLOP/s in bfloat16",
+        "²": "estimated to",
+        "³": "$3.22 a chip and hour",
+        "⁴": "checkpoints, records, puzzles, software",
+    }.items():
+        assert text.count(mark) >= 2
+        assert said in next(line for line in text.splitlines() if line.startswith(f" {mark} "))
+
+
+def trm(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["plan", *arguments])
+
+
+def test_the_verb(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    where = ["--study", str(study.path)]
+    few = trm("--pattern", "exp01", "--target", "h200", "--usd", "2", *where)
+    assert few.exit_code == 0, few.output
+    assert "6 runs under paper, each on h200" in few.output
+    assert "exp01f" in few.output
+    assert "$2.00 a chip and hour" in few.output
+    subset = json.loads(trm("--prioritized", "--pattern", "exp0[67]*", "--json", *where).stdout)
+    assert {name for run in subset["runs"] for name in run["names"]} == {f"exp06_{each}" for each in "abcdef"}
+    assert subset["total"]["runs"] == 6
+    assert subset["runs"][-1]["micro_batches"] > 1
+
+
+def test_what_cannot_be_planned_is_refused(study: Study) -> None:
+    where = ["--study", str(study.path)]
+    assert "none of them is of the recommended subset" in str(
+        trm("--prioritized", "--pattern", "exp07", *where).exception
+    )
+    assert "--compile is for TPU slices" in str(
+        trm("--compile", "--target", "h200", "--pattern", "exp07", *where).exception
+    )

@@ -1,0 +1,78 @@
+"""Several processes of this machine that train the tiny run as one."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.run.tiny import TRM, environment, run_command
+from trm_scaling.io.jsonl import read_jsonl
+from trm_scaling.io.run_folder import RunFolder
+from trm_scaling.run.launch.local import virtual_devices
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def gang(
+    folder: Path, processes: int, devices: int, overrides: Sequence[str]
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """The tiny run in `processes` x `devices`, started without a launcher; killed at the end."""
+    who = ["--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", str(processes)]
+    variables = environment() | virtual_devices(devices, {})
+    members = []
+    try:
+        for index in range(processes):
+            with (folder / f"process-{index}.log").open("ab") as log:
+                command = [str(TRM), *run_command(*overrides), *who, "--process-id", str(index)]
+                members.append(
+                    subprocess.Popen(command, cwd=folder, env=variables, stdout=log, stderr=subprocess.STDOUT)
+                )
+        yield members
+    finally:
+        for member in members:
+            member.kill()
+            member.wait()
+
+
+def await_step(folder: RunFolder, step: int, alive: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Return once the run has recorded `step`."""
+    while True:
+        lines = read_jsonl(folder.metrics).records if folder.metrics.exists() else []
+        if lines and lines[-1]["step"] >= step:
+            return
+        assert all(each.poll() is None for each in alive), "the gang ended before"
+        time.sleep(0.05)
+
+
+def statuses(members: Sequence[subprocess.Popen[bytes]], seconds: float) -> list[int | None]:
+    """How each has ended within `seconds`; None where it has not."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and any(each.poll() is None for each in members):
+        time.sleep(0.1)
+    return [each.poll() for each in members]
+
+
+def children(launcher: subprocess.Popen[str], count: int) -> list[int]:
+    """The numbers of the processes that `launcher` has started, in order."""
+    while True:
+        found = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+        if len(found) == count:
+            return [int(pid) for pid in found]
+        assert launcher.poll() is None
+        time.sleep(0.05)
+
+
+def hold_still(pid: int) -> None:
+    """SIGSTOP: it lives, and does nothing."""
+    os.kill(pid, signal.SIGSTOP)

@@ -1,0 +1,119 @@
+"""The same steps on 1 device, on 8 of one process, and on 2 x 4: same batches, same gradients, one sum."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.parallel.gangs import free_port
+from tests.parallel.steps import BATCH, STEPS
+
+ROOT = Path(__file__).resolve().parents[2]
+CLOSE = 1e-4
+"""Of a tensor's largest magnitude."""
+SCALARS = 256
+"""Bytes a step that may be exchanged beside the gradients: means of the metrics, the rows seen."""
+
+
+def start(out: Path, root: Path, devices: int, *arguments: str) -> subprocess.Popen[str]:
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.parallel.steps", str(out), str(root), *arguments],
+        cwd=ROOT,
+        env={**os.environ, "XLA_FLAGS": flags},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(out: Path, root: Path, devices: int, processes: int = 1, *arguments: str) -> Path:
+    """`steps` on `processes` x `devices`."""
+    if processes == 1:
+        started = [start(out, root, devices, *arguments)]
+    else:
+        many = ["--coordinator", f"127.0.0.1:{free_port()}", "--count", str(processes)]
+        indices = range(processes)
+        started = [start(out, root, devices, *arguments, *many, "--index", str(i)) for i in indices]
+    try:
+        said = [each.communicate()[0] for each in started]
+    finally:
+        for each in started:
+            each.kill()
+    assert [each.returncode for each in started] == [0] * processes, said
+    return out
+
+
+def load(folder: Path, name: str) -> dict[str, np.ndarray]:
+    with np.load(folder / f"{name}.npz", allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def worst(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> float:
+    """The largest difference of a tensor, as a share of its largest magnitude."""
+    assert found.keys() == wanted.keys()
+    assert all(np.abs(wanted[name]).max() > 0 for name in wanted)
+    return max(
+        float(np.abs(found[name] - wanted[name]).max() / np.abs(wanted[name]).max()) for name in wanted
+    )
+
+
+def same_steps(found: Path, wanted: Path) -> None:
+    """Identical batches, and close gradients from one state."""
+    batches, expected = load(found, "batches"), load(wanted, "batches")
+    assert len(expected) == 2 * STEPS
+    for name, rows in expected.items():
+        assert rows.shape[0] == BATCH
+        np.testing.assert_array_equal(batches[name], rows)
+    for step in (0, STEPS):
+        assert worst(load(found, f"gradients-{step}"), load(wanted, f"gradients-{step}")) < CLOSE
+    evaluated, outcomes = load(found, "outcomes"), load(wanted, "outcomes")
+    np.testing.assert_array_equal(evaluated["solved"], outcomes["solved"])
+    np.testing.assert_array_equal(evaluated["cells_right"], outcomes["cells_right"])
+    np.testing.assert_allclose(evaluated["q_halt"], outcomes["q_halt"], atol=1e-4)
+
+
+def exchanged(folder: Path, kind: str) -> int:
+    """Bytes a step on one device."""
+    found: list[dict[str, Any]] = json.loads((folder / "collectives.json").read_text())
+    return sum(each["bytes"] for each in found if each["kind"] == kind)
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(600)
+def test_one_device_eight_and_two_processes_of_four_take_the_same_steps(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    one = run(tmp_path / "1", root, devices=1)
+    eight = run(tmp_path / "8", root, devices=8)
+    hosts = run(tmp_path / "2x4", root, 4, 2)
+    parameters = sum(leaf.nbytes for leaf in load(one, "gradients-0").values())
+    assert json.loads((one / "collectives.json").read_text()) == []
+    for many in (eight, hosts):
+        same_steps(many, one)
+        assert worst(load(many, f"planted-{STEPS}"), load(one, f"gradients-{STEPS}")) > 0.1
+        # What crosses devices in a step is one sum of the gradients.
+        total = sum(each["bytes"] for each in json.loads((many / "collectives.json").read_text()))
+        assert parameters <= exchanged(many, "all-reduce") == total <= parameters + SCALARS
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_copy_of_the_parameters_in_four_parts_takes_the_same_steps(tmp_path: Path) -> None:
+    one = run(tmp_path / "1", tmp_path / "root", devices=1)
+    shards = run(tmp_path / "shards", tmp_path / "root", 4, 2, "--shards", "4")
+    same_steps(shards, one)
+    parameters = sum(leaf.nbytes for leaf in load(one, "gradients-0").values())
+    assert exchanged(shards, "all-gather") >= 0.9 * parameters
+    assert exchanged(shards, "all-reduce") < 0.5 * parameters
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_eight_processes_of_eight_devices_take_the_same_steps(tmp_path: Path) -> None:
+    one = run(tmp_path / "1", tmp_path / "root", devices=1)
+    same_steps(run(tmp_path / "8x8", tmp_path / "root", 8, 8), one)

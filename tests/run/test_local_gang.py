@@ -1,0 +1,96 @@
+"""Several processes started as one: they end together, and start again after a loss alone."""
+
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from trm_scaling.run.launch import local
+from trm_scaling.run.launch.local import LocalGang, verdict, virtual_devices
+
+PROGRAM = """
+import os, signal, sys, time
+acts, folder = sys.argv[1].split(","), sys.argv[2]
+index, count = int(sys.argv[-1]), int(sys.argv[-3])
+assert sys.argv[3] == "--coordinator" and count == len(acts)
+tries = os.path.join(folder, f"tries-{index}")
+with open(tries, "a") as file: file.write("x")
+act = acts[index].split("|")[min(len(open(tries).read()), len(acts[index].split("|"))) - 1]
+if act == "hang": time.sleep(600)
+elif act == "die": os.kill(os.getpid(), signal.SIGKILL)
+else: sys.exit(int(act))
+"""
+
+
+@pytest.fixture
+def notes() -> list[str]:
+    return []
+
+
+def gang(folder: Path, acts: str, notes: list[str]) -> LocalGang:
+    """One process for each of `acts`; `first|later` acts differently when started again."""
+    command = [sys.executable, "-c", PROGRAM, acts, str(folder)]
+    count = acts.count(",") + 1
+    return LocalGang(command, count, {}, lambda index: folder / f"{index}.log", notes.append)
+
+
+def tries(folder: Path) -> int:
+    return len((folder / "tries-0").read_text())
+
+
+@pytest.mark.parametrize(
+    ("acts", "restarts", "status", "started"),
+    [
+        ("0,0", 3, 0, 1),
+        ("hang|0,die|0", 3, 0, 2),
+        ("68|0,68|0,hang|0", 3, 0, 2),
+        ("hang,die", 2, 68, 3),
+        ("68,71,hang", 3, 71, 1),
+        ("2,2", 3, 2, 1),
+        ("75,75", 3, 75, 1),
+    ],
+)
+def test_a_gang_ends_together(
+    tmp_path: Path,
+    notes: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    acts: str,
+    restarts: int,
+    status: int,
+    started: int,
+) -> None:
+    monkeypatch.setattr(local, "GRACE_SECONDS", 0.3)
+    assert gang(tmp_path, acts, notes).run(restarts) == status
+    assert tries(tmp_path) == started
+    assert len(notes) == (started if status == 68 else started - 1)
+
+
+def test_a_signal_ends_the_gang_and_nothing_is_started_again(
+    tmp_path: Path, notes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "GRACE_SECONDS", 5)
+    started = gang(tmp_path, "hang,hang", notes)
+
+    def interrupt(seconds: float, sleep: object = local.time.sleep) -> None:
+        if (tmp_path / "tries-0").exists() and (tmp_path / "tries-1").exists():
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(local.time, "sleep", interrupt)
+    assert started.run(3) == 68
+    assert tries(tmp_path) == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_reason_is_that_of_the_process_that_had_one() -> None:
+    assert verdict([0, 0]) == 0
+    assert verdict([68, -9, 68]) == 68
+    assert verdict([68, 70, 71]) == 70
+    assert verdict([75, -6]) == 75
+    assert verdict([75, 65]) == 65
+
+
+def test_virtual_devices_come_after_the_flags_that_are_there() -> None:
+    found = virtual_devices(4, {"XLA_FLAGS": "--xla_dump_to=here"})
+    assert found["XLA_FLAGS"] == "--xla_dump_to=here --xla_force_host_platform_device_count=4"
+    assert virtual_devices(1, {})["XLA_FLAGS"] == "--xla_force_host_platform_device_count=1"

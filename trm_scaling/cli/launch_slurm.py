@@ -1,0 +1,75 @@
+"""`trm launch slurm`: experiments as jobs of a Slurm cluster."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from trm_scaling.cli.options import NoWandb, StudyFolder
+
+HELP = """
+Queue experiments on a Slurm cluster: one job each, several as an array. A job that is preempted or whose
+time is up saves, is queued again, and goes on. Takes the extra [slurm], and the study on a disk that all
+nodes see.
+
+\b
+Examples:
+  trm launch slurm baseline --gpus-per-node 8 --partition gpu --dry-run
+  trm launch slurm --pattern exp02b --profile smoke --at-once 2
+  trm launch slurm exp06_f --nodes 4 --gpus-per-node 8 --minutes 720
+"""
+
+
+def slurm(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]... [KEY=VALUE]...", help="Experiments, and fields to change."),
+    ] = None,
+    pattern: Annotated[
+        list[str] | None, typer.Option(help="Names that contain it, or match it as a glob. Repeatable.")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="Budget: smoke, laptop, h200, paper.")] = "paper",
+    nodes: Annotated[int, typer.Option(min=1, help="Nodes of each job.")] = 1,
+    gpus_per_node: Annotated[int | None, typer.Option(min=1, help="GPUs on each.")] = None,
+    cpus_per_task: Annotated[int | None, typer.Option(min=1, help="Cores on each.")] = None,
+    minutes: Annotated[int, typer.Option(min=1, help="Time of each job; it is queued again after.")] = 24
+    * 60,
+    partition: Annotated[str | None, typer.Option(help="Slurm's partition.")] = None,
+    account: Annotated[str | None, typer.Option(help="Slurm's account.")] = None,
+    qos: Annotated[str | None, typer.Option(help="Slurm's quality of service.")] = None,
+    constraint: Annotated[str | None, typer.Option(help="Features that nodes must have.")] = None,
+    at_once: Annotated[int, typer.Option(min=1, help="Jobs that may run together.")] = 256,
+    no_wandb: NoWandb = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be queued and stop.")] = False,
+    study: StudyFolder = None,
+) -> None:
+    from trm_scaling.cli.launch_tpu import checked_names
+    from trm_scaling.run.launch.slurm import Cluster, parameters, submit
+
+    found, chosen, overrides = checked_names(names or [], pattern or [], profile, study)
+    cluster = Cluster(
+        nodes=nodes,
+        gpus_per_node=gpus_per_node,
+        cpus_per_task=cpus_per_task,
+        minutes=minutes,
+        partition=partition,
+        account=account,
+        qos=qos,
+        constraint=constraint,
+        at_once=at_once,
+    )
+    options = [*overrides, "--profile", profile, "--study", str(found.path)]
+    options += ["--no-wandb"] if no_wandb else []
+    commands = [[sys.executable, "-m", "trm_scaling", "run", name, *options] for name in chosen]
+    if dry_run:
+        for key, value in parameters(cluster, "trm").items():
+            typer.echo(f"{key:<22} {value}")
+        for command in commands:
+            typer.echo(f"srun {' '.join(command)}")
+        return
+    jobs = submit(commands, cluster, "trm", found.path / "logs" / "slurm")
+    for name, job in zip(chosen, jobs, strict=True):
+        typer.echo(f"{job}  {name}")
+    typer.echo(
+        f"see them: squeue --me; end them: scancel {jobs[0].split('_')[0]}; how they stand: trm status"
+    )

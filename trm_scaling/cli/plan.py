@@ -1,0 +1,141 @@
+"""`trm plan`: what the experiments would take."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from trm_scaling.cli.options import StudyFolder
+
+if TYPE_CHECKING:
+    from trm_scaling.counting.devices import Target
+    from trm_scaling.experiments.catalogue import Catalogue
+    from trm_scaling.io.study import Study
+    from trm_scaling.run.plan.gather import Named
+    from trm_scaling.run.plan.study_plan import Planned
+
+HELP = """
+Say what the experiments would take of a target: FLOPs, steps, memory, hours, cost, disk. Speeds come from
+the study's own finished runs where there are any on such a device, else from a stated assumption.
+
+With --compile, the real training step of each experiment is compiled for the TPU slice, without a TPU;
+the same command goes on where it was interrupted. It takes the extra [tpu] and about a minute a program.
+
+\b
+Examples:
+  trm plan
+  trm plan --prioritized --jobs 2
+  trm plan --pattern exp01 --target h200
+  trm plan --json
+  trm plan --compile --target v4-64
+"""
+
+TargetChoice = Literal["v4-64", "v4-8", "h200", "h100x8", "h100", "cpu"]
+
+FEW = 20
+"""Configurations up to which each has a line of its own without being asked for."""
+
+
+def plan(
+    target: Annotated[TargetChoice, typer.Option(help="Where they would run.")] = "v4-64",
+    pattern: Annotated[
+        list[str] | None, typer.Option(help="Names that contain it, or match it as a glob. Repeatable.")
+    ] = None,
+    profile: Annotated[
+        str, typer.Option(help="Budget: smoke, laptop, h200, paper.", envvar="TRM_PROFILE")
+    ] = "paper",
+    jobs: Annotated[int, typer.Option(min=1, help="Targets at once, for the time in parallel.")] = 4,
+    prioritized: Annotated[
+        bool, typer.Option("--prioritized", help="Only the study's recommended subset.")
+    ] = False,
+    each: Annotated[bool, typer.Option("--each", help="Every configuration on a line of its own.")] = False,
+    usd: Annotated[
+        float | None, typer.Option(min=0, help="Price of one device and hour, instead of the estimates.")
+    ] = None,
+    compiling: Annotated[
+        bool, typer.Option("--compile", help="Compile the training steps for the TPU slice.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
+    study: StudyFolder = None,
+) -> None:
+    from trm_scaling.counting.devices import TARGETS
+    from trm_scaling.experiments.catalogue import load_catalogue
+    from trm_scaling.io.study import find_study
+    from trm_scaling.run.plan.gather import planned as plan_on
+
+    found = find_study(study)
+    catalogue = load_catalogue(found.path)
+    there = TARGETS[target]
+    if usd is not None:
+        there = replace(there, chip=replace(there.chip, usd_per_hour=usd, spot_usd_per_hour=usd))
+    names = catalogue.matching(pattern) if pattern else list(catalogue.names)
+    if prioritized:
+        names = _prioritized(catalogue, names)
+    named = _named(found, catalogue, names, profile)
+    planned = plan_on(found, named, there)
+    if compiling:
+        _compile(found, named, planned, there)
+        return
+    if as_json:
+        from trm_scaling.run.plan.as_json import as_json as plain
+
+        typer.echo(json.dumps(plain(planned, there, profile, jobs), indent=1))
+        return
+    smallest = replace(there, name="v4-8", chips=TARGETS["v4-8"].chips)
+    compares = profile == "paper" and there.name == "v4-64" and names == list(catalogue.names)
+    least = plan_on(found, named, smallest) if compares else None
+    _show(catalogue, planned, there, jobs, each, least)
+
+
+def _prioritized(catalogue: "Catalogue", names: list[str]) -> list[str]:
+    from trm_scaling.errors import UserError
+    from trm_scaling.run.plan.study_plan import PRIORITIZED
+
+    kept = [name for name in names if catalogue.group_of(name) in PRIORITIZED]
+    if not kept:
+        raise UserError(f"none of them is of the recommended subset: {', '.join(PRIORITIZED)}")
+    return kept
+
+
+def _named(study: "Study", catalogue: "Catalogue", names: list[str], profile: str) -> "Named":
+    from trm_scaling.cli.progress import shown_progress
+    from trm_scaling.run.plan.gather import named_configurations
+
+    with shown_progress() as progress:
+        return named_configurations(study, catalogue, names, profile, progress)
+
+
+def _show(
+    catalogue: "Catalogue",
+    planned: "list[Planned]",
+    target: "Target",
+    jobs: int,
+    each: bool,
+    least: "list[Planned] | None",
+) -> None:
+    import sys
+
+    from rich.console import Console
+
+    from trm_scaling.cli.plan_page import page
+
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    by_family = not each and len(planned) > FEW
+    first = least is not None
+    for part in page(
+        catalogue, planned, target, jobs, by_family, console.width, least=least, beside_first=first
+    ):
+        console.print(part)
+
+
+def _compile(study: "Study", named: "Named", planned: "list[Planned]", target: "Target") -> None:
+    from trm_scaling.cli.plan_compile import compile_all
+
+    report = compile_all(study, named, planned, target)
+    typer.echo(f"written: {_from_here(report)}")
+
+
+def _from_here(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,257 @@
+"""What `trm plan` shows: a table, totals beside the study's first estimate, where the numbers come from."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from trm_scaling.cli.quantities import duration, flop, memory, money
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from trm_scaling.counting.devices import Target
+    from trm_scaling.experiments.catalogue import Catalogue
+    from trm_scaling.run.plan.study_plan import Planned, Total
+
+TIME, MEMORY, COST, DISK = "¹", "²", "³", "⁴"
+"""Marks of the footnotes."""
+
+WIDE = 110
+"""Characters from which on all columns have room."""
+
+
+def page(
+    catalogue: "Catalogue",
+    planned: "Sequence[Planned]",
+    target: "Target",
+    jobs: int,
+    by_family: bool,
+    width: int,
+    *,
+    least: "Sequence[Planned] | None",
+    beside_first: bool,
+) -> "Iterator[RenderableType]":
+    """The parts, from top to bottom, for a terminal of `width` characters.
+
+    `least`: the same runs on a v4-8, where that is asked. `beside_first`: whether this is what the study's
+    first document estimated, so that its figures stand beside these.
+    """
+    from rich.text import Text
+
+    chips = f"{target.chips} x {target.chip.kind}" if target.chip.cores is None else "such a CPU"
+    profile = planned[0].config.profile
+    yield Text(f"{_runs(len(planned))} under {profile}, each on {target.name} ({chips})", style="bold")
+    yield ""
+    yield _by_family(catalogue, planned, width) if by_family else _by_configuration(planned, width)
+    yield ""
+    yield _totals(planned, jobs, beside_first and width >= WIDE)
+    yield ""
+    for line in _resources(planned, least, beside_first):
+        yield Text(f" {line}")
+    yield ""
+    for line in _sources(planned, target):
+        yield Text(f" {line}", style="dim")
+
+
+Column = tuple[str, "Callable[[Sequence[Planned]], str]"]
+
+
+def _by_family(catalogue: "Catalogue", planned: "Sequence[Planned]", width: int) -> "Table":
+    """A line for each family; a configuration of several families stands with the first."""
+    is_wide = width >= WIDE
+    titles = {family.key: family.title for family in catalogue.families if is_wide}
+    made = _plain_table("family", ["runs", *(heading for heading, _ in _columns(is_wide, of_many=True))])
+    for key in dict.fromkeys(each.families[0] for each in planned):
+        some = [each for each in planned if each.families[0] == key]
+        label = f"{key:<10}{titles[key]}" if key in titles else key
+        made.add_row(label, str(len(some)), *(cell(some) for _, cell in _columns(is_wide, of_many=True)))
+    return made
+
+
+def _by_configuration(planned: "Sequence[Planned]", width: int) -> "Table":
+    """A line for each configuration."""
+    columns = _columns(width >= WIDE, of_many=False)
+    made = _plain_table("experiment", [heading for heading, _ in columns])
+    for each in planned:
+        others = len(each.names) - 1
+        made.add_row(
+            each.names[0] + (f" (+{others})" if others else ""), *(cell([each]) for _, cell in columns)
+        )
+    return made
+
+
+def _columns(is_wide: bool, of_many: bool) -> list[Column]:
+    """Of runs together, or of one."""
+    parameters: Column = ("parameters", lambda some: _span([each.parameters for each in some], _count))
+    training: Column = ("training", lambda some: flop(sum(each.training_flops for each in some)))
+    inference: Column = ("a puzzle", lambda some: flop(some[0].inference_flops))
+    steps: Column = ("steps", lambda some: _span([each.steps for each in some], "{:,}".format))
+    batch: Column = ("batch", lambda some: f"{some[0].config.global_batch_size:,}")
+    most: Column = (f"memory{MEMORY}", lambda some: memory(max(each.memory_bytes for each in some)))
+    cut: Column = ("cut", _cut)
+    step: Column = (f"a step{TIME}", lambda some: _span([each.step_s for each in some], _seconds))
+    time: Column = (f"time{TIME}", lambda some: _time(sum(each.estimate.total_s for each in some)))
+    hours: Column = ("chip-h", lambda some: _hours(sum(each.estimate.device_hours for each in some)))
+    cost: Column = (f"cost{COST}", lambda some: _cost([each.estimate.usd for each in some]))
+    match is_wide, of_many:
+        case True, True:
+            return [parameters, training, most, cut, step, time, hours, cost]
+        case True, False:
+            return [parameters, training, inference, steps, batch, most, cut, step, time, hours, cost]
+        case False, True:
+            return [parameters, most, cut, time, hours, cost]
+        case _:
+            return [steps, most, cut, step, time, cost]
+
+
+def _totals(planned: "Sequence[Planned]", jobs: int, beside_first: bool) -> "Table":
+    """Core, contributions, all, the recommended subset, where they differ."""
+    from rich.text import Text
+
+    from trm_scaling.run.plan import first_estimate as first
+    from trm_scaling.run.plan.study_plan import total
+
+    core = [each for each in planned if each.is_core]
+    contributions = [each for each in planned if not each.is_core]
+    subset = [each for each in planned if each.is_prioritized]
+    groups: list[tuple[str, Sequence[Planned], str]] = [
+        ("core experiments", core, f"{first.CORE_HOURS:,} h"),
+        ("contributions", contributions, f"{first.CONTRIBUTION_HOURS:,} h"),
+        ("all", planned, f"{first.DAYS_IN_SEQUENCE} d, {first.DAYS_FOUR_AT_ONCE} d four at a time"),
+        ("recommended subset", subset, f"{first.PRIORITIZED_DAYS_FOUR_AT_ONCE} d four at a time"),
+    ]
+    headings = [f"in sequence{TIME}", f"{jobs} at a time{TIME}", "chip-h", f"on demand{COST}", f"spot{COST}"]
+    made = _plain_table("total", ["runs", *headings, *(["first estimate"] if beside_first else [])])
+    for label, some, before in groups:
+        if label == "all" or 0 < len(some) < len(planned):
+            beside = [Text(before, style="dim")] if beside_first else []
+            made.add_row(label, *_total(total(some, jobs)), *beside)
+    return made
+
+
+def _total(found: "Total") -> list[str]:
+    prices = [_price(usd) for usd in (found.usd, found.spot_usd)]
+    times = [_time(found.sequence_s), _time(found.parallel_s)]
+    return [str(found.runs), *times, _hours(found.device_hours), *prices]
+
+
+def _resources(
+    planned: "Sequence[Planned]", least: "Sequence[Planned] | None", beside_first: bool
+) -> Iterator[str]:
+    from trm_scaling.run.plan import first_estimate as first
+    from trm_scaling.run.plan.resources import resources_of
+
+    found = resources_of(planned)
+
+    def line(label: str, said: str, before: str) -> str:
+        return f"{label:<8}  {said:<40}" + (f"first estimate: {before}" if beside_first else "")
+
+    recommended = f"{_gb(first.DISK_BYTES_LEAST)}, better {_gb(first.DISK_BYTES)}"
+    yield line("disk", f"{_gb(found.disk_bytes)}{DISK}", recommended).rstrip()
+    storage = f"{_price(found.storage_usd_a_month)} a month{DISK}"
+    yield line("storage", storage, f"{_price(first.USD_A_MONTH)} a month").rstrip()
+    results = f"{_gb(found.results_bytes)} of results"
+    yield line("network", results, f"under {_gb(first.NETWORK_BYTES)}").rstrip()
+    if least is not None:
+        fitting = sum(each.fits is not False for each in least)
+        said = "all fit" if fitting == len(least) else f"{fitting} of {len(least)} fit"
+        time = _time(sum(each.estimate.total_s for each in least))
+        yield line("least", f"v4-8: {said}, {time} in sequence", "v4-8").rstrip()
+
+
+def _sources(planned: "Sequence[Planned]", target: "Target") -> Iterator[str]:
+    from trm_scaling.counting.devices import PRICES_OF
+    from trm_scaling.counting.memory import ACCURACY
+
+    sources = Counter((each.estimate.assumed, each.estimate.source) for each in planned)
+    ((assumed, source), _), *others = sources.most_common()
+    rest = f" (and {len(others)} more such sources, in --json)" if others else ""
+    yield f"{TIME} {'assumed' if assumed else 'measured'}: {source}{rest};"
+    yield "  with validation and test, without compiling (a minute or two a run) and waiting"
+    compiled = sum(each.compiled is not None for each in planned)
+    estimated = f"estimated to {ACCURACY * 100:.0f} %"
+    said = {0: estimated, len(planned): "as compiled for it"}.get(compiled)
+    said = said or f"as compiled ({compiled} of {len(planned)}), else {estimated}"
+    limit = target.chip.memory_bytes
+    of = "" if limit is None else f" of {memory(limit)}"
+    yield f"{MEMORY} on a device{of}, {said}; cut: into micro-batches, so that it fits"
+    price, spot = target.chip.usd_per_hour, target.chip.spot_usd_per_hour
+    if price is not None and spot is not None:
+        yield f"{COST} {money(price)} a chip and hour, {money(spot)} on spot: as of {PRICES_OF}, or --usd"
+    yield f"{DISK} checkpoints, records, puzzles, software; a month at the first estimate's price"
+    names = sum(len(each.names) for each in planned)
+    yield f"  parameters, FLOPs, steps: arithmetic on {names} names; names of one configuration share a run"
+
+
+def _cut(some: "Sequence[Planned]") -> str:
+    """`2, 3` micro-batches, `remat`; nothing where every batch is whole."""
+    slices = dict.fromkeys(each.config.micro_batches for each in some if each.config.micro_batches > 1)
+    said = [str(number) for number in slices]
+    if any(each.config.system.remat for each in some):
+        said.append("remat")
+    if any(each.fits is False for each in some):
+        said.append("too large")
+    return ", ".join(said)
+
+
+def _plain_table(first: str, headings: Sequence[str]) -> "Table":
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    made = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold", pad_edge=False)
+    made.add_column(first, no_wrap=True)
+    for heading in headings:
+        made.add_column(heading, justify="right", no_wrap=True)
+    return made
+
+
+def _span(values: Sequence[float], show: Callable[[float], str]) -> str:
+    low, high = show(min(values)), show(max(values))
+    if low == high:
+        return low
+    # `37-801 ms`: a unit that both have is said once.
+    number, _, unit = low.rpartition(" ")
+    if number and high.endswith(f" {unit}"):
+        low = number
+    return f"{low}-{high}"
+
+
+def _count(number: float) -> str:
+    return f"{number / 1e6:.1f} M" if number >= 1e5 else f"{number:,.0f}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds * 1000:,.0f} ms" if seconds < 10 else duration(seconds)
+
+
+def _time(seconds: float) -> str:
+    """Two or three digits, as much as an estimate is worth: `21 min`, `4.6 h`, `7.8 d`."""
+    if seconds < 90:
+        return duration(seconds)
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:,.1f} d"
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 9.95 else f"{hours:.1f}"
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:,.0f} GB" if size >= 9.95e9 else f"{size / 1e9:.1f} GB"
+
+
+def _cost(prices: Sequence[float | None]) -> str:
+    known = [price for price in prices if price is not None]
+    return _price(sum(known) if len(known) == len(prices) else None)
+
+
+def _price(usd: float | None) -> str:
+    if usd is None:
+        return "no price"
+    return f"${usd:,.0f}" if usd >= 9.95 else money(usd)
+
+
+def _runs(count: int) -> str:
+    return f"{count:,} run{'' if count == 1 else 's'}"

@@ -1,0 +1,1 @@
+"""Starting runs elsewhere, or in several processes."""

@@ -1,0 +1,143 @@
+"""A run in several processes of this machine, on virtual devices of its CPU: what a pod does, in small.
+
+The processes end together (`parallel.heartbeat`). This one sees to it, and starts them again from the
+newest checkpoint when one was lost.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+from trm_scaling.run.failure import EXIT_STATUS
+
+POLL_SECONDS = 0.1
+
+GRACE_SECONDS = 10.0
+"""How long the other processes may take to end by themselves once one has."""
+
+LOST = EXIT_STATUS["lost_host"]
+STOPPED = (EXIT_STATUS["preempted"], 130)
+
+
+def virtual_devices(count: int, environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables that show a process `count` devices on its CPU."""
+    flags = f"{environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}"
+    return {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags.strip()}
+
+
+class LocalGang:
+    """The processes of one run."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        processes: int,
+        environment: Mapping[str, str],
+        log: Callable[[int], Path],
+        note: Callable[[str], None],
+    ) -> None:
+        """`command` is `trm run ...` without what tells the processes apart; `log` the file of each but
+        the first, which writes where this process does."""
+        self._command = list(command)
+        self._processes = processes
+        self._environment = {**os.environ, **environment}
+        self._log = log
+        self._note = note
+        self._members: list[subprocess.Popen[bytes]] = []
+        self._asked = 0
+
+    def run(self, restarts: int) -> int:
+        """To the end, starting again at most `restarts` times after a loss. Returns the exit status: that
+        of the first process to fail for a reason of its own, or 68 when the last try lost one."""
+        with self._signals_passed_on():
+            for left in range(restarts, -1, -1):
+                status = self._once()
+                if status != LOST or self._asked:
+                    return status
+                self._note(f"a process was lost; {'starting again' if left else f'{restarts} restarts made'}")
+        return LOST
+
+    def _once(self) -> int:
+        with ExitStack() as files:
+            address = f"127.0.0.1:{_free_port()}"
+            for index in range(self._processes):
+                output = None
+                if index:
+                    path = self._log(index)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    output = files.enter_context(path.open("ab"))
+                who = ["--coordinator", address, "--num-processes", str(self._processes)]
+                self._members.append(
+                    subprocess.Popen(
+                        [*self._command, *who, "--process-id", str(index)],
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=output,
+                        env=self._environment,
+                        # The terminal's Ctrl-C comes here alone, and is passed on as a request.
+                        start_new_session=True,
+                    )
+                )
+            try:
+                return verdict(self._statuses())
+            finally:
+                self._kill()
+                self._members.clear()
+
+    def _statuses(self) -> list[int]:
+        """Of all members, in the order in which they ended."""
+        statuses: list[int] = []
+        alive = list(self._members)
+        ending_since: float | None = None
+        while alive:
+            for member in [each for each in alive if each.poll() is not None]:
+                alive.remove(member)
+                statuses.append(member.returncode)
+                if member.returncode != 0 and ending_since is None:
+                    ending_since = time.monotonic()
+            if ending_since is not None and time.monotonic() - ending_since > GRACE_SECONDS:
+                self._kill()
+            time.sleep(POLL_SECONDS)
+        return statuses
+
+    def _kill(self) -> None:
+        for member in self._members:
+            if member.poll() is None:
+                member.kill()
+                member.wait()
+
+    @contextmanager
+    def _signals_passed_on(self) -> Iterator[None]:
+        def ask(number: int, frame: FrameType | None) -> None:
+            self._asked += 1
+            for member in self._members:
+                if member.poll() is None:
+                    member.send_signal(signal.SIGTERM if self._asked == 1 else signal.SIGKILL)
+
+        before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def verdict(statuses: Sequence[int]) -> int:
+    """What the exit statuses of all processes, in the order in which they ended, come to."""
+    own = [status for status in statuses if status > 0 and status != LOST]
+    if own:
+        return next((status for status in own if status not in STOPPED), own[0])
+    return 0 if not any(statuses) else LOST
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,86 @@
+"""For each configuration the cheapest way to work through its batch that a pod's compiler accepts."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from trm_scaling.config import RunConfig
+from trm_scaling.counting.devices import Target
+from trm_scaling.counting.fitting import choices
+from trm_scaling.run.fitted import fitted
+from trm_scaling.run.plan.compiled import Compilation, Compilations, Fits
+from trm_scaling.run.plan.programs import stage_configs
+
+
+class Answer(NamedTuple):
+    """A program, and what the compiler said of it."""
+
+    config: RunConfig
+    compilation: Compilation
+
+
+class Accepted(NamedTuple):
+    """A program that fits."""
+
+    config: RunConfig
+    compilation: Compilation
+    outcome: Fits
+
+
+class Fitting(NamedTuple):
+    """A way to work through a batch, all of whose programs fit."""
+
+    config: RunConfig
+    programs: tuple[Accepted, ...]
+    """One for each depth of the curriculum, in its order; most have one."""
+
+    @property
+    def largest(self) -> Fits:
+        """What the compiler said of the program that needs most memory."""
+        return max((each.outcome for each in self.programs), key=lambda each: each.total_bytes)
+
+
+def ways(config: RunConfig, target: Target) -> list[RunConfig]:
+    """What is tried for `config`: the way that a run would take, then those that need less memory."""
+    order = list(choices(config, target.chip.backend, target.chips))
+    return order[order.index(fitted(config, target)) :]
+
+
+def fit(
+    config: RunConfig, target: Target, compilations: Compilations, tell: Callable[[Answer], None]
+) -> Fitting | None:
+    """The first of the `ways` that the compiler accepts; None when none is.
+
+    Each answer is told as it comes. Raises UserError as `Compilations.ask` does.
+    """
+
+    def asked(way: RunConfig) -> Iterable[Answer]:
+        for stage in stage_configs(way):
+            answer = Answer(stage, compilations.ask(stage))
+            tell(answer)
+            yield answer
+
+    return next(filter(None, (_fitting(way, asked(way)) for way in ways(config, target))), None)
+
+
+def known(config: RunConfig, target: Target, compilations: Compilations) -> Fitting | None:
+    """What `fit` found earlier, without asking a compiler; None when it did not, or not to the end."""
+    for way in ways(config, target):
+        answers = []
+        for stage in stage_configs(way):
+            compilation = compilations.of(stage)
+            if compilation is None:
+                return None
+            answers.append(Answer(stage, compilation))
+        found = _fitting(way, answers)
+        if found is not None:
+            return found
+    return None
+
+
+def _fitting(way: RunConfig, answers: Iterable[Answer]) -> Fitting | None:
+    accepted = []
+    for config, compilation in answers:
+        if not isinstance(compilation.outcome, Fits):
+            return None
+        accepted.append(Accepted(config, compilation, compilation.outcome))
+    return Fitting(way, tuple(accepted))

@@ -1,0 +1,150 @@
+"""The table of what was compiled for a slice, as Markdown."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from trm_scaling.config import RunConfig
+from trm_scaling.counting.devices import GIB, Target
+from trm_scaling.counting.memory import training_memory
+from trm_scaling.run.plan.compiled import Compilation, Compilations, Fits
+from trm_scaling.run.plan.fit import known
+from trm_scaling.run.plan.programs import program_key, stage_configs
+from trm_scaling.run.plan.study_plan import Planned
+
+_HEADINGS = (
+    *("configuration", "batch", "cut", "whole, est. GiB", "est. GiB", "GiB"),
+    *("between devices", "MB", "s", "program"),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration at one depth of its curriculum."""
+
+    names: tuple[str, ...]
+    depth: str
+    """`L 6, H 3`, where the configuration has several."""
+    program: str
+    """Its key: equal ones were compiled once."""
+    config: RunConfig
+    """As it was compiled."""
+    whole_bytes: int
+    """Estimated for the batch as a whole."""
+    estimated_bytes: int
+    """Estimated for the way that was compiled."""
+    compilation: Compilation
+    fits: Fits
+
+
+def compiled_rows(planned: Sequence[Planned], target: Target, compilations: Compilations) -> list[Row]:
+    """Of every configuration that the compiler accepted; one of several depths has a row for each."""
+    found = []
+    for each in planned:
+        fitting = known(each.config, target, compilations)
+        for config, compilation, fits in () if fitting is None else fitting.programs:
+            several = len(stage_configs(each.config)) > 1
+            found.append(
+                Row(
+                    names=each.names,
+                    depth=f"L {config.arch.L_cycles}, H {config.arch.H_cycles}" if several else "",
+                    program=program_key(config),
+                    config=config,
+                    whole_bytes=_estimated(_whole(config), target),
+                    estimated_bytes=_estimated(config, target),
+                    compilation=compilation,
+                    fits=fits,
+                )
+            )
+    return found
+
+
+def markdown(rows: Sequence[Row], configurations: int, target: Target, source: str) -> str:
+    """The page: what was compiled by what, the table, and what it does not say.
+
+    `configurations`: how many there should be. `source`: the commit of the code.
+    """
+    return "\n".join([*_head(rows, configurations, target, source), *_table(rows), *_tail(), ""])
+
+
+def _head(rows: Sequence[Row], configurations: int, target: Target, source: str) -> Iterator[str]:
+    programs = {row.program for row in rows}
+    names = sum(len(names) for names in {row.names for row in rows})
+    covered = len({row.names for row in rows})
+    versions = rows[0].compilation.program.versions if rows else {}
+    limit = target.chip.memory_bytes or 0
+    largest = max((row.fits.total_bytes for row in rows), default=0)
+    errors = [row.estimated_bytes / row.fits.total_bytes - 1 for row in rows]
+    yield f"# The study compiled for a {target.name}"
+    yield ""
+    yield (
+        f"The real training call of {covered} of {configurations} configurations ({names} names), compiled "
+        f"ahead of time for {target.chips} x {target.chip.kind}: {len(programs)} programs. No TPU was there, "
+        f"and nothing was run. Made by `trm plan --compile --target {target.name}`."
+    )
+    yield ""
+    yield f"- code: {source}"
+    yield f"- versions: {', '.join(f'{name} {version}' for name, version in versions.items())}"
+    yield f"- memory: {limit / GIB:.2f} GiB on a device; the largest program needs {largest / GIB:.2f}"
+    if errors:
+        yield (
+            f"- the estimate by arithmetic (`counting/memory.py`), by which a run chooses, is off by "
+            f"{min(errors) * 100:+.0f} to {max(errors) * 100:+.0f} %"
+        )
+    yield ""
+
+
+def _table(rows: Sequence[Row]) -> Iterator[str]:
+    yield f"| {' | '.join(_HEADINGS)} |"
+    yield "|---|---:|---|---:|---:|---:|---|---:|---:|---|"
+    for row in rows:
+        cells = [
+            _names(row),
+            f"{row.config.global_batch_size:,}",
+            _way(row.config),
+            f"{row.whole_bytes / GIB:.1f}",
+            f"{row.estimated_bytes / GIB:.1f}",
+            f"{row.fits.total_bytes / GIB:.2f}",
+            _operations(row.fits),
+            f"{row.fits.exchanged_bytes / 1e6:.1f}",
+            f"{row.fits.seconds:.0f}",
+            f"`{row.program}`",
+        ]
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def _tail() -> Iterator[str]:
+    yield "- **GiB** on each device: estimated for the whole batch, estimated as it is cut, and compiled."
+    yield "- **cut**: micro-batches, and `remat`; empty: the whole batch. It is what `trm run` chooses there."
+    yield "- **between devices**: operations of one step, and MB that they leave on a device. The float32"
+    yield "  all-reduce is the sum of the gradients; the others are counts and flags."
+    yield "- **s** of compiling, on two shared CPU cores. Rows with the same program were compiled once."
+
+
+def _whole(config: RunConfig) -> RunConfig:
+    system = config.system.model_copy(update={"micro_batch_size": None, "remat": False})
+    return config.model_copy(update={"system": system})
+
+
+def _estimated(config: RunConfig, target: Target) -> int:
+    shapes = config.data.vocab_size, config.data.seq_len
+    return training_memory(config, *shapes, target.chip.backend, devices=target.chips).total
+
+
+def _names(row: Row) -> str:
+    first, *others = row.names
+    more = f" = {', '.join(others)}" if others else ""
+    return f"{first}{f' at {row.depth}' if row.depth else ''}{more}"
+
+
+def _way(config: RunConfig) -> str:
+    said = [] if config.micro_batches == 1 else [f"{config.micro_batches} slices"]
+    return ", ".join([*said, *(["remat"] if config.system.remat else [])])
+
+
+def _operations(fits: Fits) -> str:
+    kinds: Counter[str] = Counter()
+    for each in fits.collectives:
+        kinds[f"{each.kind} {'/'.join(each.dtypes)}"] += each.times
+    return ", ".join(f"{times} {kind}" for kind, times in kinds.items())
