@@ -99,6 +99,7 @@ FAMILIES = [
         title="Precision",
         goal="Find whether bfloat16 costs accuracy, and what it saves.",
         names=lettered("exp07", 3),
+        measure="throughput",
         values={"arch.forward_dtype": ["float32", "bfloat16", "float16"]},
     ),
     Family(
@@ -134,6 +135,7 @@ FAMILIES = [
         title="Curriculum recursion",
         goal="Find whether recursing less at first reaches the same accuracy for fewer FLOPs.",
         names=("contrib01_baseline", "contrib01_curriculum"),
+        measure="training_flops",
         values={
             "curriculum.until_epoch": [0, 10000],
             "curriculum.L_cycles": [2, 2],
@@ -145,6 +147,7 @@ FAMILIES = [
         title="Adaptive halting",
         goal="Find whether exploring more at first makes the halting rule answer in fewer steps.",
         names=("contrib02_baseline", "contrib02_adaptive"),
+        measure="halting_mean_steps",
         values={
             "arch.halt_exploration_prob": [0.1, 0.3],
             "arch.halt_exploration_prob_end": [None, 0.05],

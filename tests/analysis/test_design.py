@@ -9,30 +9,25 @@ from trm_scaling.analysis.design import claim_each
 
 
 def test_three_against_three_cannot_reach_five_percent() -> None:
-    assert smallest_p("mann_whitney", 3, 3) == pytest.approx(0.10)
-    assert seeds_needed("mann_whitney") == 4
+    assert smallest_p(3, 3) == pytest.approx(0.10)
+    assert seeds_needed() == 4
     (said,) = claim_each([0.01], [(3, 3)])
     assert said.word == "out of reach"
     assert "significant" not in said.sentence
     assert "4 seeds each" in said.sentence
 
 
-def test_pairs_need_six() -> None:
-    assert smallest_p("signed_rank", 5, 5) == pytest.approx(0.0625)
-    assert seeds_needed("signed_rank") == 6
-
-
 def test_a_family_needs_more() -> None:
     assert claim_each([0.03], [(4, 4)])[0].word == "significant"
     assert {each.word for each in claim_each([0.03] * 5, [(4, 4)] * 5)} == {"out of reach"}
-    assert seeds_needed("mann_whitney", comparisons=5) == 5
+    assert seeds_needed(comparisons=5) == 5
     assert claim_each([0.2], [(4, 4)])[0].word == "no difference shown"
     assert claim_each([], []) == ()
 
 
 def test_one_run_can_show_nothing() -> None:
-    assert smallest_p("mann_whitney", 1, 1) == 1.0
-    assert smallest_p("mann_whitney", 0, 3) == 1.0
+    assert smallest_p(1, 1) == 1.0
+    assert smallest_p(0, 3) == 1.0
 
 
 def test_holms_example() -> None:

@@ -51,3 +51,10 @@ def test_what_cannot_be_a_law_is_refused() -> None:
         compute_scaling_law(SIX_SIZES[:2], saturating(SIX_SIZES)[:2])
     with pytest.raises(UserError, match="no rows"):
         compute_scaling_law([], [])
+
+
+def test_text_is_refused() -> None:
+    with pytest.raises(UserError, match="sizes are no numbers"):
+        compute_scaling_law(["a"], ["b"])
+    with pytest.raises(UserError, match="accuracies are no numbers"):
+        compute_scaling_law([1], [None, [2]])  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from tests.results.made_up import ROOT, make_up_study
 from trm_scaling.analysis import AccuracyRuns, Interval, fit_accuracy
 from trm_scaling.cli.app import app
+from trm_scaling.cli.fit import HELP
 from trm_scaling.cli.fit_text import figure, span
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import load_catalogue
@@ -96,9 +97,47 @@ def test_a_law_of_the_loss(study: Study) -> None:
     found = fitted(study, "--pattern", "exp01", "--law", "loss", "--y", "val_loss", "--predict", "N=5e7")
     assert found["fit"]["formula"] == "L = E + A N^-alpha"
     assert found["fit"]["predictions"][0]["at"] == {"params": 5e7}
-    both = fitted(study, "--law", "loss", "--y", "val_loss")
+    both = fitted(study, "--law", "loss", "--y", "val_loss", "--predict", "N=5e7,r=21")
     assert both["columns"] == {"N": "params", "r": "passes"}
     assert [each["name"] for each in both["fit"]["parameters"]][-1] == "phi"
+
+
+def test_a_law_of_the_loss_pools_the_families_that_vary_its_inputs(study: Study, tmp_path: Path) -> None:
+    found = fitted(study, "--law", "loss")
+    assert found["families"] == [
+        "families: exp01, exp02a, which vary size, recursion or data",
+        "not used: exp09 (12 runs), which varies optimizer, beta1, beta2",
+    ]
+    assert found["differing"] == []
+    table = results_table(study)
+    finished = table[(table["state"] == "finished") & (table["optimizer"] == table["optimizer"].iloc[0])]
+    assert found["fit"]["runs"] == len(finished)
+    text = said(study, "--law", "two_step")
+    assert "not used: exp09 (12 runs), which varies optimizer" in text
+    file = tmp_path / "all.csv"
+    write_results(table, file)
+    assert fitted(study, "--csv", str(file), "--law", "loss")["fit"] == found["fit"]
+
+
+def test_patterns_pool_what_they_match_and_the_text_says_what_differs(study: Study) -> None:
+    found = fitted(study, "--pattern", "exp0", "--law", "loss")
+    assert found["families"] == []
+    assert found["differing"] == ["optimizer", "beta2"]
+    text = " ".join(said(study, "--pattern", "exp0", "--law", "loss").split())
+    assert "beside N, r, these runs differ in optimizer, beta2, for which the law has no term" in text
+    assert "these runs differ" not in said(study, "--pattern", "exp01")
+
+
+def test_an_export_of_wandb_is_fitted_too(tmp_path: Path) -> None:
+    file = tmp_path / "export.csv"
+    lines = [f"r{size},finished,{size}e6,{0.8 - 0.6 / size}" for size in range(1, 7)]
+    file.write_text("\n".join(["Name,State,num_params,test/best/exact_rate", *lines]) + "\n")
+    done = CliRunner().invoke(app, ["fit", "--csv", str(file), "--x", "params"], catch_exceptions=False)
+    assert "6 runs of 6 configurations" in done.stdout
+
+
+def test_the_example_of_the_help_has_no_input_that_no_family_varies() -> None:
+    assert "--law loss --predict N=5e7,r=21\n" in HELP
 
 
 def test_accuracy_through_the_loss(study: Study) -> None:
@@ -119,6 +158,11 @@ def test_accuracy_through_the_loss(study: Study) -> None:
         (["--pattern", "exp01", "--y", "test_accuracy", "--law", "loss"], "is no loss"),
         (["--pattern", "exp02a", "--law", "loss"], "name the column that varies with --x"),
         (["--pattern", "exp01", "--law", "loss", "--predict", "N=5e7,r=3"], "values of N .params.:"),
+        (
+            ["--law", "loss", "--predict", "N=5e7,D=5e7,r=21"],
+            r"N=5e7,r=5e7; D \(puzzle_steps\) does not vary",
+        ),
+        (["--pattern", "exp01", "--x", "identity"], "the column identity is not numeric: it holds '"),
         (["--pattern", "exp01", "--predict", "many"], "'many' is no number"),
         (["--pattern", "exp01", "--predict", "q=3"], "no law has 'q'"),
         (["--pattern", "exp01", "--predict", "N=3"], "--predict 5e7"),

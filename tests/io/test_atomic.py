@@ -84,3 +84,14 @@ def test_json_holds_numpy_values_and_refuses_what_it_lacks(tmp_path: Path) -> No
     with pytest.raises(TypeError, match="set has no place"):
         write_json(path, {"names": {"a"}})
     assert json.loads(path.read_text())["count"] == 3
+
+
+@pytest.mark.parametrize("path", ["/proc/trm_results.csv", "/proc/trm_results/a.csv"])
+def test_a_folder_that_takes_no_files_is_explained(path: str) -> None:
+    with pytest.raises(UserError, match=r"Cannot write /proc/trm_results.*Choose another folder"):
+        write_text(Path(path), "")
+
+
+def test_a_name_that_is_too_long_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="shorter name"):
+        write_text(tmp_path / ("a" * 300), "")

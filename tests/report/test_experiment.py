@@ -84,3 +84,38 @@ def test_a_folder_that_cannot_be_made_is_explained(reported: Reported, tmp_path:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="Cannot write"):
         generate_experiment_report("exp07", reported.table, tmp_path / "file" / "reports")
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "said"),
+    [
+        *((name, "abc", "'abc' is no") for name in ("test_accuracy", "params", "steps", "cost_usd", "seed")),
+        ("test_accuracy", 92.0, "give it as a fraction of 1"),
+        ("val_accuracy", -0.1, "fraction of 1"),
+        ("params", float("inf"), "is no count"),
+        ("test_loss", float("inf"), "not finite"),
+        ("params", -5, "-5 is negative"),
+        ("hidden_size", 2.5, "2.5 is no count"),
+        ("cost_usd", -1.0, "-1 is negative"),
+    ],
+)
+def test_a_cell_that_its_column_cannot_hold_is_refused_by_name(
+    tmp_path: Path, column: str, cell: object, said: str
+) -> None:
+    table = pd.DataFrame({"experiment": ["exp01a", "exp01b"], "test_accuracy": [0.5, 0.6]})
+    table = table.assign(**{column: pd.Series([0, cell], dtype=object)})
+    with pytest.raises(UserError, match=f"column {column}, row 2 of exp01b: .*{said}"):
+        generate_experiment_report("exp01", table, tmp_path / "reports")
+    assert not list(tmp_path.iterdir())
+
+
+def test_percentages_in_an_export_are_refused_too(tmp_path: Path) -> None:
+    export = pd.DataFrame({"Name": ["exp01a"], "test/best/exact_rate": [92.0]})
+    with pytest.raises(UserError, match=r"column test_accuracy, row 1 of exp01a: 92 .*fraction of 1"):
+        generate_experiment_report("exp01", export, tmp_path)
+
+
+def test_numbers_that_were_read_as_text_are_numbers(tmp_path: Path) -> None:
+    table = pd.DataFrame({"experiment": ["exp01a"], "test_accuracy": ["0.5"], "identity": [12345678]})
+    text = generate_experiment_report("exp01", table, tmp_path).html.read_text(encoding="utf-8")
+    assert "50.0 %" in text

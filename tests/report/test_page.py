@@ -93,6 +93,15 @@ def test_the_checklist_is_filled_in_from_the_records(reported: Reported) -> None
     assert "3 seeds in 5 configurations and 2 seeds in 2 configurations" in facts["Seeds"].text
     assert "exp01" in facts["Extrapolation"].text
     assert facts["Code and data"].missing
+    assert "lr (" not in facts["Hyper-parameter tuning"].text
+    assert "hidden_size (5)" in facts["Hyper-parameter tuning"].text
+
+
+def test_that_the_test_split_compares_configurations_is_said(reported: Reported) -> None:
+    facts = {fact.term: fact for fact in block_of(reported.page.overview, "Scaling-law checklist").facts}
+    assert "highest of 7 means is optimistic" in facts["How configurations were compared"].text
+    assert "chooses nothing" not in reported.html
+    assert "highest of 7 mean test accuracies" in [tile.label for tile in reported.page.tiles]
 
 
 def test_frontiers_and_importance_are_of_all_configurations(reported: Reported) -> None:
@@ -105,6 +114,7 @@ def test_frontiers_and_importance_are_of_all_configurations(reported: Reported) 
         "frontier-cost-usd",
     ]
     assert len(frontier.tables[0].rows) == 7
+    assert "probability" in frontier.points[0]
     (importance,) = block_of(reported.page.overview, "What matters").tables
     assert set(column(importance, "family")) == {"Model size", "Precision"}
     best = dict(zip(column(importance, "family"), column(importance, "best"), strict=True))

@@ -149,3 +149,10 @@ def test_reading_leaves_the_reader_of_others_as_it_was(tmp_path: Path) -> None:
     before = csv.field_size_limit()
     read_sheet(path)
     assert csv.field_size_limit() == before
+
+
+@pytest.mark.parametrize("cell", ["9" * 5000, "9" * 20, "1e30", "1e999"])
+def test_a_count_that_no_column_holds_is_refused_by_name(cell: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"experiment,params\na,{cell}\n")
+    with pytest.raises(UserError, match="column params"):
+        read_results(tmp_path / "t.csv")

@@ -289,3 +289,41 @@ def test_a_missing_file_is_refused_and_a_byte_order_mark_passed_over(tmp_path: P
 def test_a_header_alone_is_an_empty_table(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('"Name","State"\n')
     assert parse_wandb_export(tmp_path).empty
+
+
+@pytest.mark.parametrize("digits", [20, 400, 5000])
+def test_numbers_of_too_many_digits_stay_text_under_their_own_key(digits: int, tmp_path: Path) -> None:
+    large = "9" * digits
+    (tmp_path / "t.csv").write_text(f"Name,num_params,foo,both\na,{large},{large},1e999\nb,7,7,1\n")
+    table = parse_wandb_export(tmp_path / "t.csv")
+    rows: Any = table.to_dict("records")
+    assert rows[0]["params"] != rows[0]["params"]
+    assert (rows[0]["num_params"], rows[0]["foo"], rows[0]["both"]) == (large, large, "1e999")
+    assert (rows[1]["params"], rows[1]["foo"]) == (7, "7")
+    write_results(table, tmp_path / "again.csv")
+    assert read_results(tmp_path / "again.csv")["foo"].tolist() == [large, "7"]
+
+
+def test_json_numbers_that_no_column_holds_stay_text(tmp_path: Path) -> None:
+    large = "9" * 400
+    (tmp_path / "t.json").write_text(
+        f'[{{"name": "a-s{"1" * 30}", "config": {{"lr": {large}, "num_params": {large}, "foo": {large}, '
+        '"data_path": "x-' + "1" * 30 + '-aug-5"}}]'
+    )
+    row: Any = parse_wandb_export(tmp_path / "t.json").to_dict("records")[0]
+    assert (row["lr (W&B)"], row["num_params"], row["foo"]) == (large, large, large)
+    assert row["lr"] != row["lr"]
+
+
+def test_a_chart_whose_step_is_no_count_has_no_best_step(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('"Step","a - eval/exact_rate"\n1e300,0.5\n')
+    row: Any = parse_wandb_export(tmp_path / "t.csv").to_dict("records")[0]
+    assert row["val_accuracy"] == 0.5
+    assert row["best_step"] != row["best_step"]
+
+
+def test_no_supervision_steps_make_no_cost_of_halting(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "Name,inference_flops,test/best/halting_rule_mean_steps,halt_max_steps\na,5,2,0\n"
+    )
+    assert parse_wandb_export(tmp_path / "t.csv")["halting_inference_flops"].isna().all()

@@ -185,7 +185,7 @@ def _seeds_to_detect(difference: float, sd: float | None, comparisons: int) -> i
     """By power, and at least as many as the rank test needs to give such a p-value at all."""
     if sd is None or (by_power := seeds_to_detect(difference, sd, comparisons)) is None:
         return None
-    return max(by_power, seeds_needed("mann_whitney", comparisons))
+    return max(by_power, seeds_needed(comparisons))
 
 
 def _seed_variances(a: np.ndarray, b: np.ndarray) -> np.ndarray:

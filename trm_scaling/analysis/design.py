@@ -16,28 +16,20 @@ from scipy.stats import t as t_distribution
 
 ALPHA = 0.05
 POWER = 0.8
-RankTest = Literal["mann_whitney", "signed_rank"]
 Word = Literal["significant", "no difference shown", "out of reach"]
 _MOST_SEEDS = 10_000
 
 
-def smallest_p(test: RankTest, runs_a: int, runs_b: int) -> float:
-    """The least two-sided p-value that an exact test can give; 1 where it cannot be made.
-
-    `signed_rank` takes as many pairs as the smaller number.
-    """
+def smallest_p(runs_a: int, runs_b: int) -> float:
+    """The least two-sided p-value of an exact Mann-Whitney test; 1 where it cannot be made."""
     if min(runs_a, runs_b) < 1:
         return 1.0
-    match test:
-        case "mann_whitney":
-            return min(1.0, 2 / comb(runs_a + runs_b, runs_a))
-        case "signed_rank":
-            return min(1.0, 2.0 ** (1 - min(runs_a, runs_b)))
+    return min(1.0, 2 / comb(runs_a + runs_b, runs_a))
 
 
-def seeds_needed(test: RankTest, comparisons: int = 1) -> int:
-    """Seeds for each side with which the test can reach 0.05, by Holm's rule in a family of `comparisons`."""
-    return next(n for n in range(1, _MOST_SEEDS) if smallest_p(test, n, n) <= ALPHA / comparisons)
+def seeds_needed(comparisons: int = 1) -> int:
+    """Seeds a side with which a Mann-Whitney test can reach 0.05, by Holm in a family of `comparisons`."""
+    return next(n for n in range(1, _MOST_SEEDS) if smallest_p(n, n) <= ALPHA / comparisons)
 
 
 def seeds_to_detect(difference: float, sd: float, comparisons: int = 1) -> int | None:
@@ -82,9 +74,7 @@ class Claim:
     sentence: str
 
 
-def claim_each(
-    p_values: Sequence[float], runs: Sequence[tuple[int, int]], test: RankTest = "mann_whitney"
-) -> tuple[Claim, ...]:
+def claim_each(p_values: Sequence[float], runs: Sequence[tuple[int, int]]) -> tuple[Claim, ...]:
     """What may be said of each comparison in a family, given its p-value for itself alone and its runs.
 
     A comparison is out of reach where Holm's rule leaves it above 0.05 even if every p-value of the
@@ -92,7 +82,7 @@ def claim_each(
     """
     count = len(p_values)
     family = f" in a family of {count}" if count > 1 else ""
-    reachable = holm([smallest_p(test, *each) for each in runs])
+    reachable = holm([smallest_p(*each) for each in runs])
     claims = []
     for p, least, (a, b) in zip(holm(p_values), reachable, runs, strict=True):
         word: Word = (
@@ -102,7 +92,7 @@ def claim_each(
             case "out of reach":
                 sentence = (
                     f"{a} against {b} runs{family} cannot give p below {least:.2g}, so this design cannot "
-                    f"show a difference at {ALPHA}; {seeds_needed(test, count)} seeds each could."
+                    f"show a difference at {ALPHA}; {seeds_needed(count)} seeds each could."
                 )
             case "significant":
                 sentence = f"The difference is significant{family} (p = {p:.2g})."

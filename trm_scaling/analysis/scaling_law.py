@@ -60,10 +60,10 @@ def compute_scaling_law(sizes: ArrayLike, accuracies: ArrayLike) -> ScalingLaw:
 
     Sizes may be counts, millions or anything else positive: the exponent does not depend on the unit.
 
-    Raises UserError for columns of unequal length, percentages, sizes that are not positive, and fewer
-    than four runs or three sizes.
+    Raises UserError for columns that are no numbers or of unequal length, percentages, sizes that are not
+    positive, and fewer than four runs or three sizes.
     """
-    size, accuracy = (np.asarray(column, dtype=float).ravel() for column in (sizes, accuracies))
+    size, accuracy = _numbers(sizes, "sizes"), _numbers(accuracies, "accuracies")
     if size.size != accuracy.size:
         raise UserError(f"{size.size} sizes and {accuracy.size} accuracies: give one of each for every run")
     there = np.isfinite(size) & np.isfinite(accuracy)
@@ -82,3 +82,10 @@ def compute_scaling_law(sizes: ArrayLike, accuracies: ArrayLike) -> ScalingLaw:
         left_out=int((~there).sum()),
         fit=fit,
     )
+
+
+def _numbers(column: ArrayLike, what: str) -> np.ndarray:
+    try:
+        return np.asarray(column, dtype=float).ravel()
+    except (ValueError, TypeError, OverflowError) as error:
+        raise UserError(f"{what} are no numbers: {error}; give one number for every run") from None

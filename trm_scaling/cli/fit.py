@@ -25,7 +25,7 @@ weakly identified, or not identified.
 Examples:
   trm fit --pattern exp01 --predict 5e7
   trm fit --pattern exp04a --y val_accuracy --law log_linear
-  trm fit --law loss --predict N=5e7,D=5e7,r=21
+  trm fit --law loss --predict N=5e7,r=21
   trm fit --csv kellen/analysis/data/exp01_results.csv --x params --json
 """
 
@@ -46,6 +46,11 @@ class Fitted:
     """Symbol of the formula -> column."""
     found: "Fit | TwoStep"
 
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """Columns of science, beside what the law has terms for, in which the runs differ."""
+        return self.asked.differing(self.legend.values())
+
 
 def fit(
     pattern: Annotated[
@@ -54,7 +59,9 @@ def fit(
     profile: Annotated[
         str | None, typer.Option(help="Budget.", envvar="TRM_PROFILE", show_default="the only one with runs")
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="Runs from this table, not the study.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Runs from this table or W&B export, not the study.")
+    ] = None,
     x: Annotated[
         str | None, typer.Option(help="Column of the table.", show_default="what the family varies")
     ] = None,
@@ -85,7 +92,8 @@ def fit(
     from trm_scaling.io.study import find_study
 
     found_study = _study_if_any(study) if csv is not None else find_study(study)
-    asked = asked_runs(found_study, csv, pattern or [], profile)
+    of_loss = law in ("loss", "two_step")
+    asked = asked_runs(found_study, csv, pattern or [], profile, of_loss=of_loss)
     places = [_place(each) for each in predict or []]
     if law == "loss" or law == "two_step":
         fitted = _fit_loss(asked, x, y, law, likelihood, places)
@@ -164,7 +172,9 @@ def _inputs(place: Mapping[str, float], legend: Mapping[str, str]) -> dict[str, 
     if typed.keys() != legend.keys():
         wanted = ", ".join(f"{symbol} ({column})" for symbol, column in legend.items())
         example = ",".join(f"{symbol}=5e7" for symbol in legend)
-        raise UserError(f"this law is asked for values of {wanted}: --predict {example}")
+        fixed = ", ".join(f"{name} ({INPUTS[name]})" for name in sorted(typed.keys() - legend.keys()))
+        why = f"; {fixed} does not vary among these runs, so the law has no term for it" if fixed else ""
+        raise UserError(f"this law is asked for values of {wanted}: --predict {example}{why}")
     names = {"N": "params", "D": "data", "r": "recursions"}
     return {names[symbol]: value for symbol, value in typed.items()}
 
@@ -177,9 +187,7 @@ def _place(text: str) -> dict[str, float]:
         try:
             place[name.strip() or "x"] = float(value)
         except ValueError:
-            raise UserError(
-                f"--predict {text}: {value!r} is no number; give 5e7, or N=5e7,D=5e7,r=21"
-            ) from None
+            raise UserError(f"--predict {text}: {value!r} is no number; give 5e7, or N=5e7,r=21") from None
     if unknown := sorted(place.keys() - {"x", "N", "D", "r"}):
         raise UserError(
             f"--predict {text}: no law has {unknown[0]!r}; give N (size), D (data), r (recursion)"
@@ -213,6 +221,8 @@ def _plain(fitted: Fitted) -> Any:
         "runs": fitted.asked.title,
         "y": fitted.y,
         "columns": fitted.legend,
+        "families": fitted.asked.families,
+        "differing": fitted.differing,
         "fit": fitted.found,
         "excluded": fitted.asked.excluded,
     }

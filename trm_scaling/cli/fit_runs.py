@@ -1,11 +1,12 @@
 """Which runs a law is fitted to, and which are left out, with the reason."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trm_scaling.cli.quantities import amount
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from trm_scaling.experiments import Catalogue, Family
     from trm_scaling.io.study import Study
 
+SIZES = ("hidden_size", "num_heads", "L_layers", "expansion", "puzzle_emb_ndim")
+"""Columns that decide `params`, and the width of the puzzle embedding, which follows `hidden_size`."""
+DEPTHS = ("H_cycles", "L_cycles")
+"""Columns that decide `passes`."""
+_SCHEDULE = frozenset({"schedule", "epochs", "eval_interval", "reference_train_size", "reference_batch_size"})
+"""Columns that say the length of training, which `puzzle_steps` says for all of them."""
 _COUNTS = {"test_accuracy": ("test_solved", "test_total"), "val_accuracy": ("val_solved", "val_total")}
 PASSES = "passes"
 """Column of the passes through the network that one supervision step makes."""
@@ -32,6 +39,8 @@ class Asked:
     """None where they are of several, or of none that the study knows."""
     table: "pd.DataFrame"
     excluded: tuple[str, ...]
+    families: tuple[str, ...] = ()
+    """Which families' runs were pooled and which not, with the reason; empty where that was asked for."""
 
     def usable(self, *columns: str) -> "Asked":
         """Those with a number in each of `columns`; the others join `excluded`."""
@@ -40,13 +49,29 @@ class Asked:
         for column in columns:
             if column not in self.table:
                 raise UserError(f"the table has no column {column!r}; trm results --columns lists them")
+            _check_numeric(self.table, column)
         numbers = self.table.assign(
             **{column: pd.to_numeric(self.table[column], errors="coerce") for column in columns}
         )
         finished = numbers["state"].isna() | (numbers["state"] == "finished")
         kept = finished & numbers[list(columns)].notna().all(axis=1)
         left_out = [_left_out(row, columns) for row in numbers[~kept].to_dict("records")]
-        return Asked(self.title, self.family, numbers[kept], (*self.excluded, *left_out))
+        return replace(self, table=numbers[kept], excluded=(*self.excluded, *left_out))
+
+    def differing(self, inputs: Iterable[str]) -> tuple[str, ...]:
+        """Columns of science in which the runs differ beside `inputs` and what those are made of."""
+        from trm_scaling.results.columns import configured_columns
+
+        made_of = {"params": SIZES, PASSES: DEPTHS}
+        known = {part for column in inputs for part in (column, *made_of.get(column, ()))}
+        science = [
+            column.name for field, column in configured_columns().items() if not field.startswith("system.")
+        ]
+        return tuple(
+            column
+            for column in ("puzzle_steps", *science)
+            if column not in known and column not in _SCHEDULE and self.table[column].nunique() > 1
+        )
 
     @property
     def axis(self) -> str:
@@ -100,20 +125,28 @@ class Asked:
 
 
 def asked_runs(
-    study: "Study | None", csv: Path | None, patterns: Sequence[str], profile: str | None
+    study: "Study | None",
+    csv: Path | None,
+    patterns: Sequence[str],
+    profile: str | None,
+    *,
+    of_loss: bool = False,
 ) -> Asked:
     """The runs of the study, or in the file `csv`, whose names match `patterns`.
+
+    `csv` is what `trm results --csv` wrote, or an export of Weights & Biases. Without patterns a law of the
+    loss (`of_loss`) gets the runs of the families that vary size, recursion or data alone: those of the
+    others differ in what the law has no term for.
 
     Raises UserError when there are none, or when they are of several profiles.
     """
     from trm_scaling.experiments import load_catalogue
-    from trm_scaling.results.csv_file import read_results
     from trm_scaling.results.families import runs_of_family
     from trm_scaling.results.table import one_profile, results_table
 
     catalogue = None if study is None else load_catalogue(study.path)
     if csv is not None:
-        table = _matching(read_results(csv), patterns)
+        table = _matching(_read(csv, study), patterns)
     else:
         assert study is not None
         table = results_table(study, patterns, profile, catalogue)
@@ -127,11 +160,79 @@ def asked_runs(
     said = ", ".join(patterns) or "all runs"
     name = table["profile"].iloc[0]
     title = said if name != name else f"{said}, profile {name}"
+    if of_loss and not patterns and catalogue is not None:
+        return _pooled(catalogue, table, title)
     family = _family(catalogue, table, patterns)
     if family is None:
         return Asked(title, None, table, ())
     runs = runs_of_family(table, family)
     return Asked(title, family, runs.table, runs.excluded)
+
+
+def _read(path: Path, study: "Study | None") -> "pd.DataFrame":
+    from trm_scaling.results.csv_file import read_results, read_sheet
+    from trm_scaling.results.wandb_export import parse_wandb_export
+
+    if path.is_dir() or path.suffix.lower() == ".json":
+        return parse_wandb_export(path, study)
+    header = read_sheet(path).header
+    is_own = "experiment" in header and "Name" not in header
+    return read_results(path) if is_own else parse_wandb_export(path, study)
+
+
+def _pooled(catalogue: "Catalogue", table: "pd.DataFrame", title: str) -> Asked:
+    """The runs of the families that vary size, recursion or data, as they are written.
+
+    All of `table` where none of its runs is of such a family: the study says nothing of them then.
+    """
+    used = [family for family in catalogue.families if _is_of_inputs(family)]
+    inputs = {name for family in used for name in family.names}
+    names = [_names(row) for row in table.to_dict("records")]
+    known = [not inputs.isdisjoint(each) for each in names]
+    if not any(known):
+        return Asked(title, None, table, (), ("families: none of the study varies size, recursion or data",))
+    plain = (table["overrides"].fillna("") == "").tolist()
+    kept = [a and b for a, b in zip(known, plain, strict=True)]
+    there = [name for each, is_kept in zip(names, kept, strict=True) if is_kept for name in each]
+    # The baseline is in most families: it alone is none of them.
+    pooled = [family.key for family in used if len(set(family.names) & set(there)) > 1]
+    said = [
+        f"families: {', '.join(pooled) or 'the baseline alone, of those'}, which vary size, recursion or data"
+    ]
+    others = [each for each, is_known in zip(names, known, strict=True) if not is_known]
+    for family in catalogue.families:
+        count = sum(not set(family.names).isdisjoint(each) for each in others)
+        if count:
+            varied = ", ".join(field.removeprefix("arch.").removeprefix("data.") for field in family.values)
+            said.append(f"not used: {family.key} ({amount(count, 'run')}), which varies {varied}")
+        others = [each for each in others if set(family.names).isdisjoint(each)]
+    if others:
+        named = ", ".join(dict.fromkeys(each[0] for each in others))
+        said.append(f"not used: {amount(len(others), 'run')} of no family: {named}")
+    changed = [a and not b for a, b in zip(known, plain, strict=True)]
+    excluded = tuple(dict.fromkeys(f"{name}: run with overrides" for name in table["experiment"][changed]))
+    return Asked(title, None, table[kept].reset_index(drop=True), excluded, tuple(said))
+
+
+def _is_of_inputs(family: "Family") -> bool:
+    fields = all(field.startswith("arch.") or field == "data.train_size" for field in family.values)
+    return family.asks in ("scaling", "tradeoff") and fields
+
+
+def _names(row: Mapping[Any, Any]) -> list[str]:
+    own = row["experiment"] if row["names"] != row["names"] else row["names"]
+    return str(own).split(", ")
+
+
+def _check_numeric(table: "pd.DataFrame", column: str) -> None:
+    """Raise UserError where `column` holds text: a hash may look like a number."""
+    import pandas as pd
+
+    there = table[column].dropna()
+    if pd.api.types.is_string_dtype(there) and len(there):
+        raise UserError(
+            f"the column {column} is not numeric: it holds {str(there.iloc[0])!r:.40}; choose one of numbers"
+        )
 
 
 def _matching(table: "pd.DataFrame", patterns: Sequence[str]) -> "pd.DataFrame":

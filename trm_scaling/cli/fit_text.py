@@ -47,6 +47,14 @@ def show(fitted: "Fitted") -> None:
     console, found = terminal(), fitted.found
     legend = ", ".join(f"{symbol} = {column}" for symbol, column in fitted.legend.items())
     console.print(f"{fitted.asked.title}: {fitted.y}, {legend}", style="bold")
+    for each in fitted.asked.families:
+        console.print(each, style="dim")
+    if fitted.differing:
+        console.print(
+            f"beside {', '.join(fitted.legend)}, these runs differ in {', '.join(fitted.differing)}, for "
+            "which the law has no term",
+            style="yellow",
+        )
     if isinstance(found, TwoStep):
         _show_two_step(console, found)
     else:

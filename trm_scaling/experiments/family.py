@@ -37,6 +37,9 @@ class Family:
     axis: str = "experiment"
     """The column of the table of runs that its figures and fits have on the x axis."""
 
+    measure: str = ""
+    """The column that a choice is about beside accuracy, if any: `halting_mean_steps`."""
+
     def __post_init__(self) -> None:
         for field, values in self.values.items():
             if len(values) != len(self.names):

@@ -1,25 +1,29 @@
 """Files that are either the old one or the new one, whole, whenever the process dies."""
 
+import errno
 import json
 import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from trm_scaling.errors import UserError
 from trm_scaling.io.explain import os_errors_explained
 from trm_scaling.io.plain import plain
+
+_UNSUITABLE = frozenset({errno.ENOENT, errno.ENAMETOOLONG, errno.EINVAL, errno.EOPNOTSUPP})
+"""What making a file in a system's own folder (/proc) or under too long a name ends with."""
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace the file at `path` by `data` in one step, durably. Missing folders are made.
 
     The bytes go to a temporary file beside it, which takes the name once it is on the disk.
-    Raises `UserError` when the disk is full, read-only or forbidden; then the old file is
-    untouched and the temporary one is gone.
+    Raises `UserError` when the disk is full, read-only or forbidden, and when the folder takes no
+    such file; then the old file is untouched and the temporary one is gone.
     """
     with os_errors_explained(path, "write"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        descriptor, name = _temporary_beside(path)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 # mkstemp makes private files; results are meant to be shared as any other file is.
@@ -61,6 +65,19 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _temporary_beside(path: Path) -> tuple[int, str]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    except OSError as error:
+        if error.errno in _UNSUITABLE:
+            raise UserError(
+                f"Cannot write {path}: {path.parent} takes no new file of that name "
+                f"({os.strerror(error.errno)}). Choose another folder, or a shorter name."
+            ) from error
+        raise
 
 
 def _umask() -> int:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from trm_scaling.analysis import AccuracyRuns, SeedSummary, summarise_seeds
+from trm_scaling.analysis.answers import counts
 from trm_scaling.errors import UserError
 
 ACCURACY = "test_accuracy"
@@ -89,7 +90,7 @@ def shown(
                 f"{', ...' if len(results.columns) > 12 else ''}"
             )
     table = results.assign(**{column: _numbers(results, column) for column in needed})
-    kept = table[table[needed].notna().all(axis=1)]
+    kept = table[table[needed].notna().all(axis=1) & counts(table)]
     if kept.empty:
         raise UserError(
             f"none of the {len(table)} runs has a value of {' and '.join(needed)}: nothing to draw"

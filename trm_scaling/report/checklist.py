@@ -16,6 +16,7 @@ from trm_scaling.report.coverage import FINISHED
 from trm_scaling.report.family import Studied
 from trm_scaling.report.page import Block, Fact
 from trm_scaling.report.quantities import amount, compact, joined, number, percent, said
+from trm_scaling.results.columns import configured_columns
 
 _OPTIMISER = ("optimizer", "lr", "beta1", "beta2", "weight_decay", "puzzle_emb_lr", "puzzle_emb_weight_decay")
 _SCHEDULE = ("lr_warmup_steps", "lr_min_ratio", "schedule", "epochs", "global_batch_size", "ema", "ema_rate")
@@ -31,8 +32,9 @@ def checklist(table: pd.DataFrame, studied: Sequence[Studied]) -> Block:
         _flops(finished),
         _settings("Optimiser", finished, _OPTIMISER),
         _settings("Schedule", finished, _SCHEDULE),
-        _tuning(studied),
+        _tuning(finished, studied),
         _peaks(finished),
+        _selection(finished),
         _measure(finished),
         _intervals(studied),
         _seeds(finished),
@@ -144,7 +146,7 @@ def _settings(term: str, finished: pd.DataFrame, columns: Sequence[str]) -> Fact
     return Fact(term, "; ".join(parts) + "." if parts else "not recorded", missing=not parts)
 
 
-def _tuning(studied: Sequence[Studied]) -> Fact:
+def _tuning(finished: pd.DataFrame, studied: Sequence[Studied]) -> Fact:
     rates = [each for each in studied if "lr" in each.family.values]
     done = [each for each in rates if each.answer and each.answer.best]
     with_own = [
@@ -156,12 +158,22 @@ def _tuning(studied: Sequence[Studied]) -> Fact:
     text = f"The learning rate differs between sizes in {own}. "
     if not done:
         return Fact(
-            "Hyper-parameter tuning", f"{text}No family that varies it has runs to compare.", missing=True
+            "Hyper-parameter tuning",
+            f"{text}No family that varies it has runs to compare. {_varying(finished)}",
+            missing=True,
         )
     bests = [f"{each.family.key} is best with {each.answer.best}" for each in done if each.answer]
-    return Fact(
-        "Hyper-parameter tuning", f"{text}Where it is varied, {joined(bests)}. Nothing else was tuned."
-    )
+    return Fact("Hyper-parameter tuning", f"{text}Where it is varied, {joined(bests)}. {_varying(finished)}")
+
+
+def _varying(finished: pd.DataFrame) -> str:
+    """The fields that have several values among the runs; whether any was chosen by them, no record says."""
+    names = [
+        f"{column.name} ({finished[column.name].nunique()})"
+        for field, column in configured_columns().items()
+        if column.name in finished and not field.startswith("system.") and finished[column.name].nunique() > 1
+    ]
+    return f"Fields with several values over all runs: {joined(names)}." if names else "No field varies."
 
 
 def _peaks(finished: pd.DataFrame) -> Fact:
@@ -173,9 +185,20 @@ def _peaks(finished: pd.DataFrame) -> Fact:
     text = "The checkpoint that solves most validation puzzles"
     text += f" ({_range(puzzles)} of them)" if puzzles else ""
     text += f"; in {early} of {amount(len(known), 'run')} it lies before the last step. "
-    return Fact(
-        "How peaks were chosen", text + "The test split is read once, at the end, and chooses nothing."
-    )
+    return Fact("How peaks were chosen", text + "The test split has no part in choosing a checkpoint.")
+
+
+def _selection(finished: pd.DataFrame) -> Fact:
+    tested = finished[finished["test_accuracy"].notna()] if "test_accuracy" in finished else finished[:0]
+    if tested.empty:
+        return Fact("How configurations were compared", "no run recorded a test accuracy", missing=True)
+    count = int(tested[_configuration(tested)].nunique())
+    text = "On the test split, by mean accuracy over seeds: the best of a family, where more stops paying, "
+    text += "frontiers and their knees. No split is held out from that choice"
+    if count > 1:
+        text += f", so the highest of {count} means is optimistic (the winner's curse), the more so the more "
+        text += "configurations and the fewer seeds there are"
+    return Fact("How configurations were compared", f"{text}.")
 
 
 def _measure(finished: pd.DataFrame) -> Fact:

@@ -12,6 +12,7 @@ from trm_scaling.report.build import experiment_page
 from trm_scaling.report.family import slug
 from trm_scaling.report.write import Written, write_page
 from trm_scaling.results.families import runs_of_family
+from trm_scaling.results.frame import checked_table
 from trm_scaling.results.wandb_export import parse_wandb_frame
 
 _NAMES = ("Name", "name")
@@ -25,7 +26,8 @@ def generate_experiment_report(
 
     `results` is a table of runs: `results_table`'s, or what `pandas.read_csv` makes of an export of Weights &
     Biases. The family is looked up in the study at `study`, by default the nearest one. Raises UserError
-    for an unknown family, for a table without runs of it, and for one that lacks the columns it takes.
+    for an unknown family, for a table without runs of it, for one that lacks the columns it takes, and for
+    cells that their columns cannot hold (text for a number, percentages for fractions, negative counts).
     """
     found = find_study(None if study is None else Path(study))
     family = _family(experiment, found)
@@ -53,7 +55,7 @@ def _table(results: object, family: Family, study: Study) -> pd.DataFrame:
             f"results is a {type(results).__name__}, and a report needs a table with a row a run: read one "
             "with pandas.read_csv, or make one with trm results --csv"
         )
-    table = results if "experiment" in results else _exported(results, study)
+    table = checked_table(results if "experiment" in results else _exported(results, study))
     if runs_of_family(table, family).table.empty:
         there = ", ".join(sorted({str(name) for name in table["experiment"]})[:8]) or "none at all"
         raise UserError(

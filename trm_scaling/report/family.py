@@ -5,17 +5,18 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from trm_scaling.analysis.answers import Answer, Certainty, answer
+from trm_scaling.analysis.answers import Answer, Certainty, Question, answer
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import Family
 from trm_scaling.report.coverage import Coverage, coverage
 from trm_scaling.report.design import design
 from trm_scaling.report.drawn import family_figures
 from trm_scaling.report.evidence import evidence
+from trm_scaling.report.learning import halting, learning
 from trm_scaling.report.page import Badge, Block, Section, Tone
 from trm_scaling.report.question import question_of
 from trm_scaling.report.runs import configurations, every_run
-from trm_scaling.results.curves import learning_curves
+from trm_scaling.results.curves import halting_histograms, learning_curves
 from trm_scaling.results.families import FamilyRuns, runs_of_family
 from trm_scaling.results.table import check_replicates
 
@@ -36,6 +37,10 @@ class Studied:
     """Why they cannot."""
     curves: pd.DataFrame | None = None
     """Learning curves of the finished runs; None where the table came without them."""
+    halting: pd.DataFrame | None = None
+    """When they halt, likewise."""
+    doubts: tuple[str, ...] = ()
+    """What could not be used of the records, each with the reason."""
 
 
 def study_family(family: Family, table: pd.DataFrame, seeds: tuple[int, ...]) -> Studied:
@@ -44,21 +49,31 @@ def study_family(family: Family, table: pd.DataFrame, seeds: tuple[int, ...]) ->
     reached = coverage(family, runs.table, seeds)
     if runs.table.empty:
         return Studied(family, runs, reached, None)
-    curves = _curves(runs.table)
+    # A table from elsewhere has no folders to read.
+    has_folders = "folder" in runs.table and runs.table["folder"].notna().any()
+    curves = learning_curves(runs.table).dropna(subset=["val_accuracy"]) if has_folders else None
+    halts = halting_histograms(runs.table) if has_folders else None
     try:
         if {"state", "profile", "seed"} <= set(runs.table):
             check_replicates(runs.table)
-        found = answer(runs.table, question_of(family, runs.table), curves)
+        found, doubts = _answer(runs.table, question_of(family, runs.table), curves)
     except UserError as error:
-        return Studied(family, runs, reached, None, str(error), curves)
-    return Studied(family, runs, reached, found, "", curves)
+        return Studied(family, runs, reached, None, str(error), curves, halts)
+    return Studied(family, runs, reached, found, "", curves, halts, doubts)
 
 
-def _curves(runs: pd.DataFrame) -> pd.DataFrame | None:
-    """None for a table from elsewhere, whose runs have no folders to read."""
-    if "folder" not in runs or runs["folder"].isna().all():
-        return None
-    return learning_curves(runs)
+def _answer(
+    runs: pd.DataFrame, question: Question, curves: pd.DataFrame | None
+) -> tuple[Answer, tuple[str, ...]]:
+    """The answer, without the learning curves where it is they that cannot be analysed."""
+    try:
+        return answer(runs, question, curves), ()
+    except UserError as error:
+        if curves is None:
+            raise
+        # Where the runs are at fault, this raises as well, and says so.
+        found = answer(runs, question)
+        return found, (f"The answer does without the learning curves: {error}.",)
 
 
 def section(studied: Studied, profile: str | None, anchor: str = "") -> Section:
@@ -88,6 +103,8 @@ def section(studied: Studied, profile: str | None, anchor: str = "") -> Section:
     blocks.append(Block("Configurations", tables=(configurations(family, runs, found),)))
     if found is not None:
         blocks += evidence(found, family)
+    blocks.append(learning(family, runs, studied.curves))
+    blocks.append(halting(family, runs, studied.halting))
     blocks.append(_caveats(studied))
     blocks.append(Block("Runs", tables=(every_run(runs),)))
     return Section(
@@ -130,7 +147,7 @@ def _tone(word: Certainty) -> Tone:
 
 def _caveats(studied: Studied) -> Block:
     found = studied.answer
-    caveats = list(found.caveats) if found else []
+    caveats = [*(found.caveats if found else ()), *studied.doubts]
     for first, *others in studied.runs.shared:
         caveats.append(
             f"{', '.join([first, *others])} are one configuration under this profile, counted once."

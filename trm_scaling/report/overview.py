@@ -25,6 +25,8 @@ COSTS: tuple[Cost, ...] = ("params", "training_flops", "inference_flops", "devic
 """What accuracy may be bought with."""
 _LEAST = 2
 """Configurations that a frontier takes."""
+_EVEN = 0.5
+"""Probability below which a place on a frontier is one of the means alone."""
 
 
 def tiles(table: pd.DataFrame, studied: Sequence[Studied]) -> tuple[Tile, ...]:
@@ -37,8 +39,9 @@ def tiles(table: pd.DataFrame, studied: Sequence[Studied]) -> tuple[Tile, ...]:
         Tile(f"{len(finished):,}", "finished runs", _others(table)),
     ]
     if "test_accuracy" in finished and finished["test_accuracy"].notna().any():
-        means = finished.groupby("experiment")["test_accuracy"].mean()
-        found.append(Tile(percent(number(means.max())), "best mean test accuracy", str(means.idxmax())))
+        means = finished.groupby("experiment")["test_accuracy"].mean().dropna()
+        label = f"highest of {len(means)} mean test accuracies" if len(means) > 1 else "mean test accuracy"
+        found.append(Tile(percent(number(means.max())), label, str(means.idxmax())))
     if "device_hours" in finished and finished["device_hours"].notna().any():
         cost = finished["cost_usd"].dropna() if "cost_usd" in finished else pd.Series(dtype=float)
         detail = f"about {money(float(cost.sum()))}" if not cost.empty else ""
@@ -110,6 +113,7 @@ def frontiers(table: pd.DataFrame) -> Block:
     if table["experiment"].nunique() < _LEAST:
         return Block("Pareto frontiers", lead, points=("It takes two configurations at least.",))
     figures, shown, points = [], [], []
+    standing: dict[str, None] = {}
     for cost in COSTS:
         words = quantity_of(cost).name.lower()
         try:
@@ -119,12 +123,43 @@ def frontiers(table: pd.DataFrame) -> Block:
             points.append(f"Against {words}: not drawn, since {error}.")
             continue
         shown.append(tables.frontier(found, cost))
-        on = [point.configuration for point in found.points if point.on_frontier]
-        knee = f"; its knee is {found.knee}" if found.knee else ""
-        points.append(f"Against {words}: {joined(on, most=8)} {'is' if len(on) == 1 else 'are'} on it{knee}.")
+        on = [point for point in found.points if point.on_frontier]
+        standing |= {point.configuration: None for point in on}
+        said = [f"{point.configuration} ({_sure(point.probability)})" for point in on]
+        knee = f"; its knee is {found.knee} ({_sure(found.knee_probability)})" if found.knee else ""
+        points.append(
+            f"Against {words}: {joined(said, most=8)} {'is' if len(on) == 1 else 'are'} on it{knee}."
+        )
+    if more := _with_more_data(table, list(standing)):
+        points.append(
+            f"{joined(more, most=8)} {'is' if len(more) == 1 else 'are'} trained on more data than the "
+            "baseline (train_size or num_aug), and data are no axis of cost: that they stand on a frontier "
+            "does not show that they are better bought."
+        )
     return Block(
         "Pareto frontiers", lead=lead, figures=tuple(figures), tables=tuple(shown), points=tuple(points)
     )
+
+
+def _sure(probability: float | None) -> str:
+    """How sure the seeds make a place on a frontier; below one half they speak against it."""
+    if probability is None:
+        return "probability not known"
+    shown = f"probability {probability:.2f}"
+    return shown if probability >= _EVEN else f"{shown}, by the means alone"
+
+
+def _with_more_data(table: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Those of `names` with more puzzles, or more variants of each, than the baseline has in `table`."""
+    baseline = table[_called(table, {BASELINE})]
+    found: dict[str, None] = {}
+    for column in ("train_size", "num_aug"):
+        usual = number(baseline[column].max()) if column in baseline and not baseline.empty else None
+        if usual is None:
+            continue
+        most = table.groupby("experiment")[column].max()
+        found |= {name: None for name in names if (own := number(most.get(name))) is not None and own > usual}
+    return [name for name in names if name in found]
 
 
 def importances(table: pd.DataFrame, studied: Sequence[Studied]) -> Block:

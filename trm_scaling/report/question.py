@@ -25,6 +25,7 @@ def question_of(family: Family, runs: pd.DataFrame) -> Question:
         axis=family.axis,
         labels={name: label_of(family, name, runs) for name in family.names},
         reference=next(iter(is_baseline), None),
+        measure=family.measure,
     )
 
 

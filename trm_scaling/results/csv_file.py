@@ -52,7 +52,7 @@ def read_results(path: Path | str) -> pd.DataFrame:
     if "experiment" not in header:
         raise UserError(
             f"{path} is no table of runs: it has no column experiment, but {', '.join(header[:8])}; "
-            "write one with trm results --csv, or read an export of Weights & Biases with --wandb"
+            "write one with trm results --csv, or read an export of Weights & Biases with trm results --wandb"
         )
     refuse_repeats(header, path)
     known = columns()

@@ -1,11 +1,16 @@
 """Rows of cells as a pandas frame, its columns of the kinds that `columns.py` says."""
 
+import math
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from trm_scaling.results.columns import Kind, columns
+from trm_scaling.errors import UserError
+from trm_scaling.results.cells import LARGEST, cell_of
+from trm_scaling.results.columns import Column, Kind, columns
 
 _LARGEST_COUNT = 2**53
 """Whole numbers up to here are themselves in float64, which a column with a missing cell is held in."""
@@ -44,11 +49,13 @@ def series_of(cells: Sequence[Any], kind: Kind) -> pd.Series:
 
 
 def kind_of(cells: Iterable[Any]) -> Kind:
-    """The narrowest kind that holds all cells that are there."""
+    """The narrowest kind that holds all cells that are there; whole numbers beyond int64 are text."""
     there = [cell for cell in cells if cell is not None]
     if there and all(isinstance(cell, bool) for cell in there):
         return "flag"
     if there and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in there):
+        if any(isinstance(cell, int) and abs(cell) > LARGEST for cell in there):
+            return "text"
         return "count" if all(isinstance(cell, int) for cell in there) else "number"
     return "text"
 
@@ -63,4 +70,69 @@ def is_of(value: Any, kind: Kind) -> bool:
         case "count":
             return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_COUNT
         case "number":
-            return isinstance(value, int | float) and not isinstance(value, bool)
+            return isinstance(value, float) or (
+                isinstance(value, int) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+            )
+
+
+def checked_table(table: pd.DataFrame) -> pd.DataFrame:
+    """`table`, from anywhere, with every documented column that it has of its kind; the others as they are.
+
+    Numbers are finite, accuracies and other fractions lie within 0 and 1, and counts, times, memory, money
+    and losses are not negative. Numbers in a column of text are text: `pandas.read_csv` makes numbers of
+    hashes that have no letter. Raises UserError for a cell that breaks this, naming its column, its row's
+    experiment and its value, and for two columns of one name.
+    """
+    if not table.columns.is_unique:
+        twice = sorted({str(name) for name in table.columns[table.columns.duplicated()]})
+        raise UserError(f"the table has two columns of one name: {', '.join(twice)}; remove one of each")
+    known = columns()
+    names = [str(name) for name in table["experiment"]] if "experiment" in table else []
+    made: dict[Any, pd.Series] = {}
+    for name, cells in table.items():
+        column = known.get(name) if isinstance(name, str) else None
+        if column is None:
+            made[name] = cells.reset_index(drop=True)
+            continue
+        values = []
+        for index, cell in enumerate(cells.tolist()):
+            try:
+                values.append(_checked(cell, column))
+            except ValueError as error:
+                of = f" of {names[index]}" if names else ""
+                raise UserError(
+                    f"column {name}, row {index + 1}{of}: {error}; mend the table, or leave that run out"
+                ) from None
+        made[name] = series_of(values, column.kind)
+    return pd.DataFrame(made)
+
+
+def _checked(cell: Any, column: Column) -> Any:
+    """`cell` as a value of `column`, None where it is missing. Raises ValueError where it is none."""
+    value: Any = cell.item() if isinstance(cell, np.generic) else cell
+    if isinstance(value, str):
+        value = (
+            cell_of(value, "text") if column.kind == "text" else cell_of(value.strip() or None, column.kind)
+        )
+    elif pd.api.types.is_scalar(value) and pd.isna(value):
+        return None
+    elif column.kind == "text" and isinstance(value, int | float):
+        value = f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)
+    elif column.kind == "count" and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if value is None:
+        return None
+    if not is_of(value, column.kind):
+        raise ValueError(f"{value!r:.40} is no {column.kind}")
+    if column.kind in ("count", "number"):
+        _refuse_impossible(value, column)
+    return value
+
+
+def _refuse_impossible(value: float, column: Column) -> None:
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is not finite")
+    if column.unit == "fraction" and not 0 <= value <= 1:
+        raise ValueError(f"{value:g} lies outside 0 to 1; give it as a fraction of 1, 0.92 for 92 %")
+    if value < 0 and (column.kind == "count" or column.unit):
+        raise ValueError(f"{value:g} is negative")

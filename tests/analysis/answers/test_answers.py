@@ -175,3 +175,72 @@ def test_two_profiles_in_one_table_are_refused() -> None:
 def test_a_table_without_its_axis_is_refused_with_the_column_s_name() -> None:
     with pytest.raises(UserError, match="params"):
         answer(table(CURVE), SIZES)
+
+
+def test_a_run_that_goes_on_does_not_count_with_the_accuracy_of_its_middle() -> None:
+    runs = table(CURVE, "params", WIDTHS)
+    middle = runs[runs["experiment"] == "exp01d"].head(1).assign(seed=9, state="running", test_solved=100)
+    middle["test_accuracy"] = 0.01
+    found = answer(pd.concat([runs, middle], ignore_index=True), SIZES)
+    assert found.excluded == ("exp01d, seed 9: running",)
+    assert {each.runs for each in found.seeds} == {5}
+
+
+def test_equal_choices_are_open_and_said_to_show_no_difference() -> None:
+    runs = table({"exp09a": 0.86, "exp09b": 0.855}, seeds=3)
+    spread = np.tile([-400, 0, 400], 2)
+    runs["test_solved"] += spread
+    runs["test_accuracy"] = runs["test_solved"] / PUZZLES
+    found = answer(runs, CHOICE)
+    assert found.verdict == "open"
+    assert found.sentence.startswith("No difference is shown; by the means alone: exp09a (adam_atan2)")
+
+
+def test_choices_that_lie_close_are_known_to_be_equally_good() -> None:
+    found = answer(table({"exp07a": 0.86, "exp07b": 0.86, "exp07c": 0.858}), CHOICE)
+    assert found.verdict == "answered"
+    assert found.sentence.startswith("All are within 2 points of the best: ")
+
+
+def test_three_seeds_answer_no_choice_by_their_probability_alone() -> None:
+    found = answer(table({"exp09a": 0.86, "exp09b": 0.80}, seeds=3), CHOICE)
+    assert found.verdict == "tentative"
+    assert found.sentence.startswith("Probably: ")
+
+
+def test_what_a_choice_is_about_is_said_however_small_it_is() -> None:
+    about = Question("Precision", "choice", "experiment", measure="throughput", reference="exp07a")
+    runs = table({"exp07a": 0.86, "exp07b": 0.86}, throughput=[100.0, 101.0])
+    assert "exp07b takes 1.01 (1.00 to 1.02) x the puzzle-steps a second" in answer(runs, about).sentence
+
+
+def batches(*accuracies: float) -> pd.DataFrame:
+    return table(dict(zip(BY_BATCH, accuracies, strict=True)), "global_batch_size", BATCHES)
+
+
+def test_a_batch_above_worse_ones_is_not_said_to_hold_up_to_itself() -> None:
+    found = answer(batches(0.6, 0.7, 0.8, 0.6, 0.5, 0.8), BATCH)
+    assert "though some smaller ones do not" in found.sentence
+    assert "up to" not in found.sentence
+
+
+def test_the_ends_of_the_batches_that_were_tried_are_said() -> None:
+    flat = answer(batches(*[0.8] * 6), BATCH)
+    assert "49,152 (exp06_f), the largest that was tried," in flat.sentence
+    falling = answer(batches(0.9, 0.8, 0.7, 0.6, 0.5, 0.4), BATCH)
+    assert "No batch above the smallest that was tried, 1,536 (exp06_a)" in falling.sentence
+    assert falling.verdict == "tentative"
+
+
+def test_a_critical_batch_beyond_what_was_tried_is_a_caveat_and_no_headline() -> None:
+    found = answer(batches(*BY_BATCH.values()), BATCH, curves(3e6))
+    assert "critical batch size" not in found.sentence
+    assert any("The critical batch size is" in caveat for caveat in found.caveats)
+
+
+def test_an_evaluation_without_a_number_is_passed_over() -> None:
+    holed = curves(8000.0)
+    holed.loc[3, "val_accuracy"] = np.nan
+    found = answer(batches(*BY_BATCH.values()), BATCH, holed)
+    assert found.critical_batch is not None
+    assert found.critical_batch.critical_batch == pytest.approx(8000, rel=0.1)

@@ -28,6 +28,8 @@ class Question:
     """Experiment -> what it changes, for people."""
     reference: str | None = None
     """The experiment that the others are compared with; the first one where it has no runs."""
+    measure: str = ""
+    """The column that a choice is about beside accuracy: `halting_mean_steps`. Always said."""
 
     def label(self, experiment: str) -> str:
         """`exp09b (optimizer adamw)`, or the name alone."""

@@ -17,6 +17,7 @@ from trm_scaling.analysis.learning_curve import LearningCurve, steps_to
 from trm_scaling.analysis.seeds import SeedSummary
 from trm_scaling.errors import UserError
 
+_SMALLEST = "It is the smallest batch that was tried: a smaller one may learn more still."
 TARGET = 0.8
 """The critical batch size is read where every batch has reached this share of the least best accuracy."""
 
@@ -25,7 +26,9 @@ def largest_batch(runs: Usable, question: Question, curves: pd.DataFrame | None)
     """The largest batch within two points of the best at equal puzzle-steps, and the critical batch size."""
     accuracies = runs.runs(question.axis)
     seeds, found = in_order(accuracies), enough(accuracies, "most")
-    verdict = certainty(found.probability)
+    verdict, why = certainty(found.probability), f"{found.configuration} is the largest that is as good"
+    if found.at_end and verdict == "answered":
+        verdict = "tentative"
     to_target, doubt = _to_target(curves)
     critical = None
     if to_target:
@@ -33,8 +36,8 @@ def largest_batch(runs: Usable, question: Question, curves: pd.DataFrame | None)
     return Answer(
         sentence=hedged(verdict, _sentence(runs.table, question.axis, seeds, found, critical)),
         verdict=verdict,
-        reason=reason(found.probability, f"{found.configuration} is the largest that is as good"),
-        caveats=(*of_the_seeds(accuracies), *doubt),
+        reason=_SMALLEST if found.at_end else reason(found.probability, why),
+        caveats=(*of_the_seeds(accuracies), *doubt, *_learning_rates(runs.table)),
         excluded=runs.excluded,
         best=max(seeds, key=lambda each: each.mean).configuration,
         seeds=seeds,
@@ -45,11 +48,21 @@ def largest_batch(runs: Usable, question: Question, curves: pd.DataFrame | None)
     )
 
 
+def _learning_rates(table: pd.DataFrame) -> tuple[str, ...]:
+    if "lr" not in table or table["lr"].nunique() < 2:
+        return ()
+    low, high = table["lr"].min(), table["lr"].max()
+    return (f"The learning rate was set by the batch, from {low:.2g} to {high:.2g}, and not tuned for each.",)
+
+
 def _to_target(curves: pd.DataFrame | None) -> tuple[tuple[tuple[float, float], ...], tuple[str, ...]]:
     """Batch and steps of each run to one accuracy that every run reached; else why there is none."""
     if curves is None or curves.empty:
         return (), ("Without learning curves there is no critical batch size.",)
-    each = [run for _, run in curves.sort_values("step").groupby(["experiment", "seed"], sort=True)]
+    known = curves[curves["val_accuracy"].notna()].sort_values("step")
+    each = [run for _, run in known.groupby(["experiment", "seed"], sort=True)]
+    if not each:
+        return (), ("No evaluation has an accuracy: no critical batch size.",)
     target = TARGET * min(float(run["val_accuracy"].max()) for run in each)
     if target <= 0:
         return (), ("A run solved nothing, so no accuracy was reached by all: no critical batch size.",)
@@ -67,8 +80,10 @@ def _critical(to_target: Sequence[tuple[float, float]]) -> tuple[CriticalBatch |
         found = critical_batch_size(batch, steps)
     except UserError as error:
         return None, (f"No critical batch size: {error}.",)
-    doubt = f"The critical batch size is {found.verdict.word}: {found.verdict.reason}"
-    return found, () if found.verdict.word == "identified" else (doubt,)
+    caveats = [f"The critical batch size is read at {100 * TARGET:.0f} % of the least peak of all runs."]
+    if found.verdict.word != "identified":
+        caveats.append(f"The critical batch size is {found.verdict.word}: {found.verdict.reason}")
+    return found, tuple(caveats)
 
 
 def _sentence(
@@ -81,7 +96,14 @@ def _sentence(
     by_name = {each.configuration: each for each in seeds}
     size = float(table.loc[table["experiment"] == found.configuration, axis].iloc[0])
     best = max(seeds, key=lambda each: each.mean)
-    text = f"Batches up to {count(size)} ({found.configuration}) learn as much from as many puzzles: "
+    which = f"{count(size)} ({found.configuration})"
+    if found.at_end:
+        text = f"No batch above the smallest that was tried, {which}, learns as much from as many puzzles: "
+    elif found.all_after:
+        most = ", the largest that was tried," if found.at_start else ""
+        text = f"Batches up to {which}{most} learn as much from as many puzzles: "
+    else:
+        text = f"A batch of {which} learns as much from as many puzzles, though some smaller ones do not: "
     text += accuracy(by_name[found.configuration])
     if best.configuration != found.configuration:
         text += f", within {100 * WORTH:g} points of the best, {best.configuration} with {accuracy(best)}"
@@ -89,7 +111,7 @@ def _sentence(
         text += f"; probability {probability(found.probability)}"
         if found.low != found.high:
             text += f", at 95 % between {found.high} and {found.low}"
-    if critical is not None and critical.verdict.word != "not identified":
+    if critical is not None and critical.verdict.word == "identified":
         interval = critical.interval
         within = (
             f" ({count(interval.low)} to {count(interval.high)})"

@@ -4,7 +4,7 @@ from trm_scaling.analysis.answers.answer import Certainty
 from trm_scaling.analysis.runs import AccuracyRuns
 
 SURE, LIKELY = 0.9, 0.6
-"""Probabilities from which an answer is called answered, and tentative."""
+"""Probabilities from which "this much is enough" is called answered, and tentative."""
 
 
 def certainty(probability: float | None) -> Certainty:

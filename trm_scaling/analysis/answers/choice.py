@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from trm_scaling.analysis.answers.answer import Answer, Question
-from trm_scaling.analysis.answers.certainty import certainty, of_the_seeds, reason
+from trm_scaling.analysis.answers.answer import Answer, Certainty, Question
+from trm_scaling.analysis.answers.certainty import of_the_seeds, reason
+from trm_scaling.analysis.answers.enough import WORTH
 from trm_scaling.analysis.answers.usable import ACCURACY, Usable
 from trm_scaling.analysis.answers.wording import accuracy, listed, points, probability
 from trm_scaling.analysis.comparison import Comparison, compare, correct_family
@@ -20,32 +21,57 @@ _MEASURES = {
     "peak_memory_bytes": "peak memory",
     "halting_mean_steps": "steps under the halting rule",
 }
+_OPEN = "No difference is shown; by the means alone: "
+_LIKELY = 0.95
+"""Probability of being the best from which an answer is tentative."""
 _WORTH_SAYING = 0.05
 """A measure whose logarithm differs by less between two configurations is not mentioned."""
 
 
 def best_choice(runs: Usable, question: Question) -> Answer:
-    """The configuration with the highest mean, its lead over the reference, and what else it changes."""
+    """The configuration with the highest mean, whether its lead is real, and what else it changes.
+
+    `answered` is a best that is better than each of the others by a test corrected for their number, or
+    that all of them lie within `WORTH` of it; a high probability of being the best alone is `tentative`,
+    since of two equal configurations one has it over 0.95 in a tenth of all studies.
+    """
     table = runs.table.assign(_unit=1.0)
     accuracies = Usable(table, ()).runs("_unit")
     by_name = {each.configuration: each for each in summarise_seeds(accuracies)}
     order = _order(table, question)
     seeds = tuple(by_name[name] for name in order)
-    standing = pareto_frontier(accuracies)
     best = max(seeds, key=lambda each: each.mean)
-    sure = _probability_best(standing, best)
+    sure = _probability_best(pareto_frontier(accuracies), best)
     reference = question.reference if question.reference in by_name else order[0]
     comparisons = _comparisons(table, reference, order)
+    verdict, why, begins = _standing(best, _comparisons(table, best.configuration, order), sure)
     return Answer(
-        sentence=_sentence(question, table, seeds, sure, comparisons, reference),
-        verdict=certainty(sure),
-        reason=reason(sure, f"{best.configuration} is the best"),
+        sentence=begins + _sentence(question, table, seeds, sure, comparisons, reference),
+        verdict=verdict,
+        reason=why,
         caveats=(*of_the_seeds(accuracies), *_out_of_reach(comparisons)),
         excluded=runs.excluded,
         best=best.configuration,
         seeds=seeds,
         comparisons=comparisons,
     )
+
+
+def _standing(
+    best: SeedSummary, others: Sequence[Comparison], sure: float | None
+) -> tuple[Certainty, str, str]:
+    """The verdict, its reason, and how the sentence begins; `others` are compared with the best."""
+    if sure is None:
+        return "open", reason(None, ""), _OPEN
+    if all(each.claim.word == "significant" for each in others):
+        return "answered", "It is better than each of the others, by a test corrected for their number.", ""
+    lows = [each.interval.low for each in others if each.interval is not None]
+    if len(lows) == len(others) and all(low is not None and low > -WORTH for low in lows):
+        words = f"{100 * WORTH:g} points"
+        return "answered", f"No other is {words} worse, at 95 %.", f"All are within {words} of the best: "
+    if sure >= _LIKELY:
+        return "tentative", reason(sure, f"{best.configuration} is the best"), "Probably: "
+    return "open", reason(sure, f"{best.configuration} is the best"), _OPEN
 
 
 def _order(table: pd.DataFrame, question: Question) -> list[str]:
@@ -91,12 +117,12 @@ def _sentence(
         lead = next(each for each in comparisons if each.b == best.configuration)
         parts.append(f"against {reference} {points(lead.difference, lead.interval)}")
         other = best.configuration
-    if changed := _measured(table, reference, other):
+    if changed := _measured(table, reference, other, question.measure):
         parts.append(f"{other} takes {changed} of {reference}")
     return "; ".join(parts) + "."
 
 
-def _measured(table: pd.DataFrame, reference: str, other: str) -> str:
+def _measured(table: pd.DataFrame, reference: str, other: str, always: str) -> str:
     """`0.61 (0.58 to 0.64) x the steps under the halting rule`, of what differs between the two."""
     said = []
     for column, words in _MEASURES.items():
@@ -104,7 +130,7 @@ def _measured(table: pd.DataFrame, reference: str, other: str) -> str:
             continue
         logs = {name: np.log(group.to_numpy(float)) for name, group in table.groupby("experiment")[column]}
         found = compare(reference, other, logs[reference], logs[other])
-        if abs(found.difference) > _WORTH_SAYING:
+        if column == always or abs(found.difference) > _WORTH_SAYING:
             said.append(f"{np.exp(found.difference):.2f}{_factor(found.interval)} x the {words}")
     return listed(said) if said else ""
 

@@ -31,6 +31,10 @@ class Enough:
     """The most that may be needed."""
     at_end: bool
     """Whether it is the last that was tried in the direction of more accuracy: then it may not be enough."""
+    at_start: bool
+    """Whether it is the first that was tried: then even less (or more, of a batch) may be enough."""
+    all_after: bool
+    """Whether every configuration that spends more (or every smaller batch) is as good by its mean."""
 
 
 def enough(
@@ -51,19 +55,14 @@ def enough(
 
     found = int(first(means.accuracy[None, order])[0])
     pooled = pooled_variance(runs)
-    at_end = len(names) > 1 and found == len(names) - 1
+    good = means.accuracy[order] >= means.accuracy.max() - WORTH
+    ends = (len(names) > 1 and found == len(names) - 1, found == 0, bool(good[found:].all()))
     if pooled is None:
-        return Enough(names[found], None, names[found], names[found], at_end)
+        return Enough(names[found], None, names[found], names[found], *ends)
     logits = run_logits(runs)
     centre = np.array([logits[rows].mean() for rows in members])[order]
     counts = np.array([rows.size for rows in members])[order]
     rng = np.random.default_rng(seed)
     places = first(np.stack([pooled.draw_means(centre, counts, rng) for _ in range(draws)]))
     low, high = np.quantile(places, TAILS, method="inverted_cdf")
-    return Enough(
-        configuration=names[found],
-        probability=float((places == found).mean()),
-        low=names[int(low)],
-        high=names[int(high)],
-        at_end=at_end,
-    )
+    return Enough(names[found], float((places == found).mean()), names[int(low)], names[int(high)], *ends)

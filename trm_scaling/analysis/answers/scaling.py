@@ -61,7 +61,8 @@ def _sentence(question: Question, runs: AccuracyRuns, seeds: tuple[SeedSummary, 
     if found.at_end:
         text = f"Accuracy still rises at the most that was tried, {at} ({found.configuration}): {reached}"
     else:
-        text = f"{at} ({found.configuration}) are enough: they solve {reached}"
+        least = ", the least that was tried," if found.at_start else ""
+        text = f"{at} ({found.configuration}){least} are enough: they solve {reached}"
         if best.configuration == found.configuration:
             text += f", and nothing larger gains {100 * WORTH:g} points"
         else:

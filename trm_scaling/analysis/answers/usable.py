@@ -53,7 +53,7 @@ def usable(table: pd.DataFrame) -> Usable:
         if column not in table:
             some = ", ".join(map(str, table.columns[:_SOME])) or "none"
             raise UserError(f"the table has no column {column}; its first ones are {some}")
-    kept = table[ACCURACY].notna()
+    kept = table[ACCURACY].notna() & counts(table)
     excluded = tuple(_left_out(row) for row in table[~kept].to_dict("records"))
     found = table[kept]
     if "profile" in found and (profiles := sorted(found["profile"].dropna().unique())) and len(profiles) > 1:
@@ -62,6 +62,13 @@ def usable(table: pd.DataFrame) -> Usable:
             "different budgets: choose one (--profile)"
         )
     return Usable(found, excluded)
+
+
+def counts(table: pd.DataFrame) -> "pd.Series[bool]":
+    """Which runs are at their end: a run that goes on, or broke off, has the accuracy of its middle."""
+    if "state" not in table:
+        return pd.Series(True, table.index)
+    return table["state"].isna() | (table["state"] == "finished")
 
 
 def _left_out(row: Mapping[Hashable, Any]) -> str:

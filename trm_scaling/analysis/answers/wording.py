@@ -45,7 +45,8 @@ def span(interval: Interval | None) -> str:
 
 def points(difference: float, interval: Interval | None) -> str:
     """`+3.1 points (0.5 to 5.7)`."""
-    return f"{100 * difference:+.1f} points{span(interval)}"
+    # Adding zero takes the sign from a zero.
+    return f"{round(100 * difference, 1) + 0.0:+.1f} points{span(interval)}"
 
 
 def probability(value: float) -> str:

@@ -66,9 +66,9 @@ def runs_of_sheet(sheet: Sheet, path: Path) -> list[RawRun]:
     if own is None:
         raise UserError(
             f"{path} is no export of Weights & Biases that is known: its columns are "
-            f"{', '.join(repr(name) for name in sheet.header[:8])}. A runs table has a column Name, a chart "
-            "columns '<run> - <metric>', and what the API gives has name, summary and config; export the "
-            "runs again with their names"
+            f"{', '.join(repr(name) for name in sheet.header[:8])}. A runs table has a column Name (what "
+            "trm results --csv writes, experiment), a chart columns '<run> - <metric>', and what the API "
+            "gives has name, summary and config; export the runs again with their names"
         )
     rows = [dict(zip(sheet.header, row, strict=True)) for row in sheet.rows]
     if any(group in sheet.header for group in _GROUPS):

@@ -50,10 +50,12 @@ of the configuration by its dotted name."""
 _PEAKS: Mapping[str, str] = {"eval/exact_rate": "val_accuracy"}
 """Metric of a chart -> the column that holds its largest value."""
 
-_PUBLIC_DATA = re.compile(r"-(?P<puzzles>\d+)(?P<thousands>k?)-aug-(?P<augmentations>\d+)", re.IGNORECASE)
+_PUBLIC_DATA = re.compile(
+    r"-(?P<puzzles>\d{1,12})(?P<thousands>k?)-aug-(?P<augmentations>\d{1,12})", re.IGNORECASE
+)
 """The public code's name of a dataset, as in data/sudoku-extreme-1k-aug-1000."""
 
-_SEED_IN_NAME = re.compile(r"(?P<name>.+?)[-_ .]+s(?:eed)?[-_= ]?(?P<seed>\d+)", re.IGNORECASE)
+_SEED_IN_NAME = re.compile(r"(?P<name>.+?)[-_ .]+s(?:eed)?[-_= ]?(?P<seed>\d{1,15})", re.IGNORECASE)
 """`exp01a-s2`, `exp01a_seed3`."""
 
 
@@ -131,7 +133,8 @@ def _derived(run: RawRun, row: Row) -> Row:
         if run.curves.get(metric):
             # The earlier one, among equals.
             step, made[column] = max(run.curves[metric], key=lambda point: (point[1], -point[0]))
-            made["best_step"] = int(step)
+            if math.isfinite(step) and is_of(int(step), "count"):
+                made["best_step"] = int(step)
     made |= _public_data(run, row) | dict(_computed(row))
     return made
 
@@ -161,6 +164,8 @@ def _computed(row: Row) -> Iterator[tuple[str, Any]]:
         chip = find_chip(row.get("device_kind", ""))
         if chip is not None and chip.usd_per_hour is not None:
             yield "cost_usd", hours * chip.usd_per_hour
-    if all(name in row for name in ("inference_flops", "halting_mean_steps", "halt_max_steps")):
+    if all(name in row for name in ("inference_flops", "halting_mean_steps", "halt_max_steps")) and (
+        row["halt_max_steps"] > 0
+    ):
         share = row["halting_mean_steps"] / row["halt_max_steps"]
         yield "halting_inference_flops", row["inference_flops"] * share

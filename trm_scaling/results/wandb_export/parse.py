@@ -11,7 +11,7 @@ import pandas as pd
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import load_catalogue
 from trm_scaling.io.study import Study
-from trm_scaling.results.cells import cells_of
+from trm_scaling.results.cells import LARGEST, cells_of
 from trm_scaling.results.columns import columns, configured_columns
 from trm_scaling.results.csv_file import read_results, read_sheet
 from trm_scaling.results.frame import frame_of
@@ -156,7 +156,8 @@ class _Known:
 
 
 def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, bool | int | float) else str(value)
+    held = isinstance(value, bool | float) or (isinstance(value, int) and abs(value) <= LARGEST)
+    return value if value is None or held else str(value)
 
 
 def _tell_apart(rows: Sequence[Row]) -> None:
@@ -202,6 +203,8 @@ def _key(cells: dict[str, Any]) -> tuple[Any, ...] | None:
 def _whole(cells: dict[str, Any]) -> dict[str, Any]:
     """Counts as whole numbers again: a missing cell made floats of them."""
     return {
-        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        name: int(value)
+        if isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST
+        else value
         for name, value in cells.items()
     }
