@@ -44,7 +44,7 @@ def test_a_process_that_hangs_ends_the_others(tmp_path: Path) -> None:
     assert not folder.finished
 
 
-@pytest.mark.e2e
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_gang_that_is_asked_saves_and_stops_together(tmp_path: Path) -> None:
     study = make_study(tmp_path)

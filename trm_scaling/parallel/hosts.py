@@ -16,7 +16,7 @@ from typing import Any
 
 from trm_scaling.config.system import SystemConfig
 from trm_scaling.errors import UserError
-from trm_scaling.parallel.heartbeat import BEAT_SECONDS, Heartbeat, Progress, Verdict
+from trm_scaling.parallel.heartbeat import Heartbeat, Progress, Verdict
 
 JOIN_SECONDS = 300.0
 """How long a process waits for the others to come."""
@@ -30,6 +30,9 @@ FOREVER_MS = 7 * 24 * 3600 * 1000
 
 VERDICT_SECONDS = 5.0
 """Until the judge, which looks every second, has come to its verdict."""
+
+LINGER_SECONDS = 5.0
+"""How much earlier than the others process 0 may find out."""
 
 PARTING_MS = 10_000
 """How long a process that ends early tries to tell the others."""
@@ -86,6 +89,9 @@ class Hosts:
     def await_verdict(self) -> None:
         """Wait as long as a verdict may take, after an error that the loss of another process may explain."""
 
+    def linger(self) -> None:
+        """Before this process ends early: give the others the time to end by themselves."""
+
     def end(self) -> None:
         """Part from the others, each having done its work."""
 
@@ -131,6 +137,11 @@ class Gang(Hosts):
         # exception or that; within this time the judge has ended this process, or nobody is lost.
         time.sleep(self._longest_verdict)
 
+    def linger(self) -> None:
+        if self.is_first:
+            # The service ends with this process, and ends the others by SIGABRT, without a word.
+            time.sleep(LINGER_SECONDS)
+
     def end(self) -> None:
         import jax
 
@@ -149,9 +160,7 @@ class Gang(Hosts):
                 self._heartbeat.fail(status, why, PARTING_MS / 1000)
         except RuntimeError:
             pass  # nobody is left to part from
-        if self.is_first:
-            # The service ends with this process, and the others with the service.
-            time.sleep(2 * BEAT_SECONDS)
+        self.linger()
         # Not sys.exit: threads of JAX and Orbax would wait for the other processes.
         os._exit(status)
 

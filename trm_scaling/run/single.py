@@ -40,7 +40,7 @@ def execute(run: Run, reporter: "RunReporter", hosts: Hosts = ALONE) -> RunRecor
     be had, its loss diverged, memory or the disk is full), with the exit status of its class; what
     ended the run is written to `failure.json` and `attempts.jsonl`.
     """
-    verdict = Verdict()
+    verdict = Verdict(hosts)
     with hosts.watched(run.config.system, verdict):
         return _execute(run, reporter, hosts, verdict)
 

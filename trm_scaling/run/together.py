@@ -30,7 +30,8 @@ class Verdict:
     Called in a thread of its own: the main one waits for a sum that will never come.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hosts: Hosts) -> None:
+        self._hosts = hosts
         self.write_down: Callable[[FailureClass, BaseException], None] | None = None
         """For the first process, once it has begun: the record of what ended the attempt."""
 
@@ -40,6 +41,7 @@ class Verdict:
         if self.write_down is not None:
             self.write_down(class_of_status(ends), error)
         print(f"error: {error}", file=sys.stderr, flush=True)
+        self._hosts.linger()
         os._exit(ends)
 
 
@@ -56,7 +58,7 @@ def follow(run: Run, reporter: "RunReporter", hosts: Hosts) -> None:
     """
     from trm_scaling.train.whole import train_and_test
 
-    with hosts.watched(run.config.system, Verdict()), ended_politely():
+    with hosts.watched(run.config.system, Verdict(hosts)), ended_politely():
         order = hosts.told("run", None)
         if order is None:
             return

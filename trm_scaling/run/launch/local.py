@@ -18,7 +18,7 @@ from trm_scaling.run.failure import EXIT_STATUS
 
 POLL_SECONDS = 0.1
 
-GRACE_SECONDS = 10.0
+GRACE_SECONDS = 15.0
 """How long the other processes may take to end by themselves once one has."""
 
 LOST = EXIT_STATUS["lost_host"]
