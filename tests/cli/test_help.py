@@ -14,6 +14,7 @@ from trm_scaling.cli.app import app
 VERBS = (
     *("run", "batch", "status", "logs", "stop", "eval", "solve", "sync"),
     *("import-torch", "export-torch", "data sudoku", "data inspect"),
+    *("bench step", "bench eval", "bench data", "bench startup"),
 )
 
 

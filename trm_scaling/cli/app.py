@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from trm_scaling import __version__
-from trm_scaling.cli import batch, data, evaluate, interchange, logs, run, solve, status, stop, sync
+from trm_scaling.cli import batch, bench, data, evaluate, interchange, logs, run, solve, status, stop, sync
 
 HELP = """
 Train Tiny Recursive Models and find out how they scale.
@@ -38,6 +38,7 @@ app.command("eval", help=evaluate.HELP, short_help="Accuracy after every supervi
 )
 app.command("solve", help=solve.HELP, short_help="Watch a run solve one puzzle.")(solve.solve)
 app.add_typer(data.app, name="data")
+app.add_typer(bench.app, name="bench")
 app.command("sync", help=sync.HELP, short_help="Complete the W&B runs of run folders.")(sync.sync)
 app.command("import-torch", help=interchange.IMPORT_HELP, short_help="A run from public PyTorch weights.")(
     interchange.import_torch
