@@ -31,6 +31,33 @@ Examples:
   trm bench step exp01f --profile laptop system.micro_batch_size=8
 """
 
+_EVAL_HELP = """
+Time evaluation on the validation sample, in the batches that a run evaluates in.
+
+\b
+Examples:
+  trm bench eval baseline --profile laptop
+  trm bench eval baseline --profile laptop system.eval_batch_size=64 --json
+"""
+
+_DATA_HELP = """
+Time building the dataset, in a folder that is deleted after, and augmentation on the device.
+
+\b
+Examples:
+  trm bench data baseline --profile laptop
+  trm bench data baseline --profile h200 data.source=generated
+"""
+
+_STARTUP_HELP = """
+Time commands from outside: --help, --list, status, and a first training step.
+
+\b
+Examples:
+  trm bench startup baseline --profile laptop
+  trm bench startup baseline --profile smoke --repeats 3 --json
+"""
+
 
 @app.command("step", help=_STEP_HELP)
 def step(
@@ -82,7 +109,7 @@ def step(
     )
 
 
-@app.command("eval", help="Time evaluation on the validation sample, in the batches a run has.")
+@app.command("eval", help=_EVAL_HELP)
 def evaluation(
     experiment: Experiment,
     overrides: Overrides = None,
@@ -113,7 +140,7 @@ def evaluation(
     )
 
 
-@app.command("data", help="Time building the dataset, and augmentation on the device.")
+@app.command("data", help=_DATA_HELP)
 def data(
     experiment: Experiment,
     overrides: Overrides = None,
@@ -144,7 +171,7 @@ def data(
     )
 
 
-@app.command("startup", help="Time commands from outside: --help, --list, status, the first step.")
+@app.command("startup", help=_STARTUP_HELP)
 def startup(
     experiment: Experiment,
     overrides: Overrides = None,
