@@ -25,6 +25,8 @@ os.environ |= {
 }
 # The tolerances are those of a CPU; name another platform to try it.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# As in the verbs that fit: see `cli.options.one_blas_thread`.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # No run of a test has a mirror beside it, but those whose subject it is.
 os.environ.setdefault("WANDB_MODE", "disabled")
 

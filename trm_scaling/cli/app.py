@@ -5,7 +5,23 @@ from typing import Annotated
 import typer
 
 from trm_scaling import __version__
-from trm_scaling.cli import batch, bench, data, evaluate, interchange, logs, run, solve, status, stop, sync
+from trm_scaling.cli import (
+    batch,
+    bench,
+    compare,
+    data,
+    evaluate,
+    fit,
+    interchange,
+    logs,
+    report,
+    results,
+    run,
+    solve,
+    status,
+    stop,
+    sync,
+)
 
 HELP = """
 Train Tiny Recursive Models and find out how they scale.
@@ -18,6 +34,7 @@ Then:
   trm run baseline arch.L_cycles=4     change anything: key=value
   trm batch --list                     the 67 experiments of the study
   trm batch --pattern exp01            run some of them, one after another
+  trm report --pattern exp01           what they say, with its uncertainty
 Every verb explains itself: trm run --help
 """
 
@@ -31,6 +48,10 @@ app = typer.Typer(
 app.command("run", help=run.HELP, short_help="Train an experiment to its record; again resumes.")(run.run)
 app.command("batch", help=batch.HELP, short_help="Run many experiments; again resumes.")(batch.batch)
 app.command("status", help=status.HELP, short_help="How every run stands.")(status.status)
+app.command("results", help=results.HELP, short_help="What the runs came to, as one table.")(results.results)
+app.command("fit", help=fit.HELP, short_help="A law through runs, with its uncertainty.")(fit.fit)
+app.command("compare", help=compare.HELP, short_help="Experiments against each other.")(compare.compare)
+app.command("report", help=report.HELP, short_help="Answers and evidence as one HTML file.")(report.report)
 app.command("logs", help=logs.HELP, short_help="What a run says, or said.")(logs.logs)
 app.command("stop", help=stop.HELP, short_help="Ask runs to save and end.")(stop.stop)
 app.command("eval", help=evaluate.HELP, short_help="Accuracy after every supervision step.")(

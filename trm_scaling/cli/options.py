@@ -1,5 +1,6 @@
 """Options that several verbs share, and what they mean."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -47,6 +48,13 @@ def chosen_profile(given: str | None, *, of_workers: bool = False) -> str:
     profile = default_profile(worker_backend if of_workers else own_backend)
     typer.echo(f"profile {profile} (the default on this device; choose with --profile)", err=True)
     return profile
+
+
+def one_blas_thread() -> None:
+    """Before NumPy is loaded, for verbs that fit: they solve thousands of tiny systems, over which BLAS
+    threads wait for one another, and one thread takes half of the time.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def folder_named(name: str) -> "RunFolder | None":

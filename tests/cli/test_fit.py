@@ -1,0 +1,138 @@
+"""`trm fit` on made-up runs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from tests.results.made_up import ROOT, make_up_study
+from trm_scaling.analysis import AccuracyRuns, Interval, fit_accuracy
+from trm_scaling.cli.app import app
+from trm_scaling.cli.fit_text import figure, span
+from trm_scaling.errors import UserError
+from trm_scaling.experiments import load_catalogue
+from trm_scaling.io.study import Study
+from trm_scaling.results.csv_file import write_results
+from trm_scaling.results.table import results_table
+
+KEYS = ("exp01", "exp02a", "exp09")
+
+
+def said(study: Study, *arguments: str) -> str:
+    done = CliRunner().invoke(app, ["fit", *arguments], env={"TRM_STUDY": str(study.path)})
+    if done.exception is not None:
+        raise done.exception
+    return done.stdout
+
+
+def fitted(study: Study, *arguments: str) -> Any:
+    return json.loads(said(study, *arguments, "--json"))
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """Three seeds of three families, in which some runs failed. Read it; do not change it."""
+    root = tmp_path_factory.mktemp("study")
+    families = [each for each in load_catalogue(ROOT / "kellen").families if each.key in KEYS]
+    names = [name for family in families for name in family.names]
+    return make_up_study(root, 3, names=names, troubles=True)
+
+
+def test_the_family_says_what_varies(study: Study) -> None:
+    found = fitted(study, "--pattern", "exp01", "--predict", "5e7")
+    assert found["columns"] == {"x": "params"}
+    table = results_table(study, ["exp01"])
+    table = table[table["state"] == "finished"]
+    runs = AccuracyRuns.of(
+        table, "params", configuration="experiment", solved="test_solved", total="test_total"
+    )
+    expected = fit_accuracy(runs, predict=[5e7])
+    assert {each["name"]: each["value"] for each in found["fit"]["parameters"]} == expected.values
+    assert found["fit"]["predictions"][0]["value"] == expected.predictions[0].value
+    assert found["fit"]["likelihood"] == "beta_binomial"
+    assert fitted(study, "--pattern", "exp02a")["columns"] == {"x": "L_cycles"}
+
+
+def test_the_text_gives_formula_verdict_rivals_and_predictions(study: Study) -> None:
+    found = fitted(study, "--pattern", "exp01", "--predict", "5e7")["fit"]
+    text = said(study, "--pattern", "exp01", "--predict", "5e7")
+    assert "accuracy = a - b x^-c" in text
+    assert found["verdict"]["word"] in text
+    assert found["verdict"]["reason"] in text
+    for rival in found["rivals"]:
+        assert rival["law"] in text
+    assert f"{100 * found['predictions'][0]['value']:.1f} %" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_runs_that_are_left_out_are_listed_with_the_reason(study: Study) -> None:
+    text = said(study, "--pattern", "exp01")
+    assert "left out: 1 run" in text
+    assert "exp01f seed 2: failed: out of memory" in text
+
+
+def test_a_csv_is_fitted_as_the_study_is(study: Study, tmp_path: Path) -> None:
+    file = tmp_path / "exp01_results.csv"
+    write_results(results_table(study), file)
+    from_file = fitted(study, "--csv", str(file), "--pattern", "exp01")
+    assert from_file["fit"] == fitted(study, "--pattern", "exp01")["fit"]
+
+
+def test_a_csv_needs_no_more_than_what_is_fitted(tmp_path: Path) -> None:
+    file = tmp_path / "own.csv"
+    rates = [0.2, 0.5, 0.65, 0.72, 0.76, None]
+    pd.DataFrame({"experiment": list("abcdef"), "params": range(1, 7), "test_accuracy": rates}).to_csv(
+        file, index=False
+    )
+    done = CliRunner().invoke(app, ["fit", "--csv", str(file), "--x", "params"], catch_exceptions=False)
+    assert "5 runs of 5 configurations; least squares" in done.stdout
+    assert "f: no test_accuracy" in done.stdout
+
+
+def test_a_law_of_the_loss(study: Study) -> None:
+    found = fitted(study, "--pattern", "exp01", "--law", "loss", "--y", "val_loss", "--predict", "N=5e7")
+    assert found["fit"]["formula"] == "L = E + A N^-alpha"
+    assert found["fit"]["predictions"][0]["at"] == {"params": 5e7}
+    both = fitted(study, "--law", "loss", "--y", "val_loss")
+    assert both["columns"] == {"N": "params", "r": "passes"}
+    assert [each["name"] for each in both["fit"]["parameters"]][-1] == "phi"
+
+
+def test_accuracy_through_the_loss(study: Study) -> None:
+    text = said(study, "--pattern", "exp01", "--law", "two_step", "--predict", "5e7")
+    assert "L = E + A N^-alpha" in text
+    assert "accuracy = a / (1 + exp((loss - midpoint) / width))" in text
+    assert "accuracy from the inputs alone" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--pattern", "exp0"], "not one family of the study"),
+        (["--pattern", "exp09"], "use trm compare exp09a"),
+        (["--pattern", "contrib02_adaptive"], "there is nothing to fit"),
+        (["--pattern", "exp01", "--x", "size"], "no column 'size'"),
+        (["--pattern", "exp01", "--y", "test_loss"], "fit it with --law loss"),
+        (["--pattern", "exp01", "--y", "test_accuracy", "--law", "loss"], "is no loss"),
+        (["--pattern", "exp02a", "--law", "loss"], "name the column that varies with --x"),
+        (["--pattern", "exp01", "--law", "loss", "--predict", "N=5e7,r=3"], "values of N .params.:"),
+        (["--pattern", "exp01", "--predict", "many"], "'many' is no number"),
+        (["--pattern", "exp01", "--predict", "q=3"], "no law has 'q'"),
+        (["--pattern", "exp01", "--predict", "N=3"], "--predict 5e7"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused(study: Study, arguments: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        said(study, *arguments)
+
+
+def test_figures_have_three_digits() -> None:
+    values = (0.95, 1.0, 29.38, 5425.3, 999_999.0, 5.03e6, 2e-5, 0.0)
+    written = "0.950 1.00 29.4 5,425 999,999 5.03e+06 2e-05 0"
+    assert " ".join(map(figure, values)) == written
+    assert span(Interval(None, 0.5, "")) == "below 0.500"
+    assert span(Interval(2.0, None, "")) == "above 2.00"
+    assert span(None) == "unknown"

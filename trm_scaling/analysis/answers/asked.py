@@ -1,0 +1,42 @@
+"""One entry for every question."""
+
+import pandas as pd
+
+from trm_scaling.analysis.answers.answer import Answer, Question
+from trm_scaling.analysis.answers.batch import largest_batch
+from trm_scaling.analysis.answers.choice import best_choice
+from trm_scaling.analysis.answers.scaling import where_it_stops_paying
+from trm_scaling.analysis.answers.usable import Usable, usable
+
+_TOO_FEW = 2
+
+
+def answer(table: pd.DataFrame, question: Question, curves: pd.DataFrame | None = None) -> Answer:
+    """What the runs in `table`, a row a run, say to `question`.
+
+    `curves` are their learning curves (`results.curves.learning_curves`), which the critical batch size
+    needs. Raises UserError as `usable` does.
+    """
+    runs = usable(table)
+    ran = runs.table["experiment"].nunique()
+    if ran < _TOO_FEW:
+        return _too_few(runs, question, ran)
+    match question.asks:
+        case "scaling":
+            found = where_it_stops_paying(runs, question)
+        case "batch":
+            found = largest_batch(runs, question, curves)
+        case "tradeoff" | "choice":
+            found = best_choice(runs, question)
+    return found
+
+
+def _too_few(runs: Usable, question: Question, ran: int) -> Answer:
+    missing = "no run has finished" if ran == 0 else f"only {runs.table['experiment'].iloc[0]} has finished"
+    return Answer(
+        sentence=f"{question.title}: {missing}, so there is nothing to compare.",
+        verdict="open",
+        reason="It takes two configurations at least.",
+        caveats=(),
+        excluded=runs.excluded,
+    )

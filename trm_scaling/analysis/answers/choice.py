@@ -1,0 +1,122 @@
+"""The best of a few: precision, averaging, optimisers, learning rates, layers against recursions."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from trm_scaling.analysis.answers.answer import Answer, Question
+from trm_scaling.analysis.answers.certainty import certainty, of_the_seeds, reason
+from trm_scaling.analysis.answers.usable import ACCURACY, Usable
+from trm_scaling.analysis.answers.wording import accuracy, listed, points, probability
+from trm_scaling.analysis.comparison import Comparison, compare, correct_family
+from trm_scaling.analysis.frontier import Frontier, pareto_frontier
+from trm_scaling.analysis.interval import Interval
+from trm_scaling.analysis.seeds import SeedSummary, summarise_seeds
+
+_MEASURES = {
+    "training_flops": "training FLOPs",
+    "throughput": "puzzle-steps a second",
+    "peak_memory_bytes": "peak memory",
+    "halting_mean_steps": "steps under the halting rule",
+}
+_WORTH_SAYING = 0.05
+"""A measure whose logarithm differs by less between two configurations is not mentioned."""
+
+
+def best_choice(runs: Usable, question: Question) -> Answer:
+    """The configuration with the highest mean, its lead over the reference, and what else it changes."""
+    table = runs.table.assign(_unit=1.0)
+    accuracies = Usable(table, ()).runs("_unit")
+    by_name = {each.configuration: each for each in summarise_seeds(accuracies)}
+    order = _order(table, question)
+    seeds = tuple(by_name[name] for name in order)
+    standing = pareto_frontier(accuracies)
+    best = max(seeds, key=lambda each: each.mean)
+    sure = _probability_best(standing, best)
+    reference = question.reference if question.reference in by_name else order[0]
+    comparisons = _comparisons(table, reference, order)
+    return Answer(
+        sentence=_sentence(question, table, seeds, sure, comparisons, reference),
+        verdict=certainty(sure),
+        reason=reason(sure, f"{best.configuration} is the best"),
+        caveats=(*of_the_seeds(accuracies), *_out_of_reach(comparisons)),
+        excluded=runs.excluded,
+        best=best.configuration,
+        seeds=seeds,
+        comparisons=comparisons,
+    )
+
+
+def _order(table: pd.DataFrame, question: Question) -> list[str]:
+    """Experiments by the axis, else by name."""
+    if question.axis in table and question.axis != "experiment":
+        means = table.groupby("experiment")[question.axis].mean()
+        return [str(name) for name in means.sort_values(kind="stable").index]
+    return sorted(str(name) for name in table["experiment"].unique())
+
+
+def _comparisons(table: pd.DataFrame, reference: str, order: Sequence[str]) -> tuple[Comparison, ...]:
+    rates = {str(name): group.to_numpy(float) for name, group in table.groupby("experiment")[ACCURACY]}
+    others = [name for name in order if name != reference]
+    return correct_family([compare(reference, name, rates[reference], rates[name]) for name in others])
+
+
+def _probability_best(standing: Frontier, best: SeedSummary) -> float | None:
+    return next(
+        point.probability_best for point in standing.points if point.configuration == best.configuration
+    )
+
+
+def _sentence(
+    question: Question,
+    table: pd.DataFrame,
+    seeds: Sequence[SeedSummary],
+    sure: float | None,
+    comparisons: Sequence[Comparison],
+    reference: str,
+) -> str:
+    best = max(seeds, key=lambda each: each.mean)
+    known = "" if sure is None else f", with probability {probability(sure)} the best of {len(seeds)}"
+    parts = [f"{question.label(best.configuration)} solves most, {accuracy(best)}{known}"]
+    if best.configuration == reference:
+        rivals = [each for each in seeds if each is not best]
+        second = max(rivals, key=lambda each: each.mean)
+        lead = next(each for each in comparisons if each.b == second.configuration)
+        parts.append(
+            f"next is {question.label(second.configuration)}, {points(lead.difference, lead.interval)}"
+        )
+        other = second.configuration
+    else:
+        lead = next(each for each in comparisons if each.b == best.configuration)
+        parts.append(f"against {reference} {points(lead.difference, lead.interval)}")
+        other = best.configuration
+    if changed := _measured(table, reference, other):
+        parts.append(f"{other} takes {changed} of {reference}")
+    return "; ".join(parts) + "."
+
+
+def _measured(table: pd.DataFrame, reference: str, other: str) -> str:
+    """`0.61 (0.58 to 0.64) x the steps under the halting rule`, of what differs between the two."""
+    said = []
+    for column, words in _MEASURES.items():
+        if column not in table or not (table[column] > 0).all():
+            continue
+        logs = {name: np.log(group.to_numpy(float)) for name, group in table.groupby("experiment")[column]}
+        found = compare(reference, other, logs[reference], logs[other])
+        if abs(found.difference) > _WORTH_SAYING:
+            said.append(f"{np.exp(found.difference):.2f}{_factor(found.interval)} x the {words}")
+    return listed(said) if said else ""
+
+
+def _factor(interval: Interval | None) -> str:
+    """Of a difference of logarithms; nothing where seeds do not differ, since the number is exact then."""
+    if interval is None or interval.low is None or interval.high is None:
+        return ""
+    low, high = (f"{end:.2f}" for end in np.exp([interval.low, interval.high]))
+    return f" ({low} to {high})" if low != high else ""
+
+
+def _out_of_reach(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
+    out = [each for each in comparisons if each.claim.word == "out of reach"]
+    return (out[0].claim.sentence,) if out else ()

@@ -1,0 +1,107 @@
+"""Where more of one thing stops paying: size, recursion, data, supervision steps."""
+
+import numpy as np
+
+from trm_scaling.analysis.answers.answer import Answer, Certainty, Question
+from trm_scaling.analysis.answers.certainty import certainty, hedged, of_the_seeds, reason
+from trm_scaling.analysis.answers.enough import WORTH, Enough, enough
+from trm_scaling.analysis.answers.usable import Usable
+from trm_scaling.analysis.answers.wording import accuracy, probability, quantity
+from trm_scaling.analysis.fits.accuracy import fit_accuracy
+from trm_scaling.analysis.fits.record import Fit
+from trm_scaling.analysis.frontier import Frontier, pareto_frontier
+from trm_scaling.analysis.runs import AccuracyRuns
+from trm_scaling.analysis.seeds import SeedSummary, summarise_seeds
+from trm_scaling.errors import UserError
+
+_SPENT = {"halt_max_steps": "inference_flops", "L_cycles": "training_flops", "H_cycles": "training_flops"}
+
+_PLACES = 25
+"""Where the law is asked within the runs' range, so that a figure can draw its band."""
+
+
+def spent(axis: str) -> str:
+    """The column of what a family spends that varies `axis`: the axis itself, or the FLOPs that it costs."""
+    return _SPENT.get(axis, axis)
+
+
+def where_it_stops_paying(runs: Usable, question: Question) -> Answer:
+    """The least of the axis that does as well as any, the law, and the frontier."""
+    accuracies = runs.runs(question.axis)
+    seeds = in_order(accuracies)
+    found = enough(accuracies)
+    verdict, why = _verdict(found)
+    fit, unfitted = _law(accuracies)
+    return Answer(
+        sentence=hedged(verdict, _sentence(question, accuracies, seeds, found)),
+        verdict=verdict,
+        reason=why,
+        caveats=(*of_the_seeds(accuracies), *unfitted, *_of_the_law(fit)),
+        excluded=runs.excluded,
+        best=max(seeds, key=lambda each: each.mean).configuration,
+        seeds=seeds,
+        fit=fit,
+        enough=found,
+        frontier=_frontier(runs, question.axis),
+    )
+
+
+def in_order(runs: AccuracyRuns) -> tuple[SeedSummary, ...]:
+    """Every configuration, by its x."""
+    x = dict(zip(runs.configurations.names, runs.collapsed().x, strict=True))
+    return tuple(sorted(summarise_seeds(runs), key=lambda each: x[each.configuration]))
+
+
+def _sentence(question: Question, runs: AccuracyRuns, seeds: tuple[SeedSummary, ...], found: Enough) -> str:
+    x = dict(zip(runs.configurations.names, runs.collapsed().x, strict=True))
+    by_name = {each.configuration: each for each in seeds}
+    best = max(seeds, key=lambda each: each.mean)
+    at = quantity(question.axis, float(x[found.configuration]))
+    reached = accuracy(by_name[found.configuration])
+    if found.at_end:
+        text = f"Accuracy still rises at the most that was tried, {at} ({found.configuration}): {reached}"
+    else:
+        text = f"{at} ({found.configuration}) are enough: they solve {reached}"
+        if best.configuration == found.configuration:
+            text += f", and nothing larger gains {100 * WORTH:g} points"
+        else:
+            text += f", within {100 * WORTH:g} points of the best, {best.configuration} with {accuracy(best)}"
+    return text + _how_sure(found) + "."
+
+
+def _how_sure(found: Enough) -> str:
+    if found.probability is None:
+        return ""
+    if found.low == found.high:
+        return f"; probability {probability(found.probability)}"
+    said = f"between {found.low} and {found.high}"
+    return f"; probability {probability(found.probability)}, at 95 % {said}"
+
+
+def _verdict(found: Enough) -> tuple[Certainty, str]:
+    word = certainty(found.probability)
+    why = reason(found.probability, f"{found.configuration} is the least that is enough")
+    if found.at_end and word == "answered":
+        return "tentative", "It is the end of what was tried: more may still pay."
+    return word, why
+
+
+def _law(runs: AccuracyRuns) -> tuple[Fit | None, tuple[str, ...]]:
+    band = np.geomspace(runs.x.min(), runs.x.max(), _PLACES)
+    try:
+        return fit_accuracy(runs, predict=band.tolist()), ()
+    except UserError as error:
+        return None, (f"No law was fitted: {error}.",)
+
+
+def _of_the_law(fit: Fit | None) -> tuple[str, ...]:
+    if fit is None or fit.verdict.word == "identified":
+        return ()
+    return (f"The law's parameters are {fit.verdict.word}: {fit.verdict.reason}",)
+
+
+def _frontier(runs: Usable, axis: str) -> Frontier | None:
+    try:
+        return pareto_frontier(runs.runs(spent(axis)))
+    except UserError:  # a table from elsewhere need not say what its runs spent
+        return None

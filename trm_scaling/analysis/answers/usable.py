@@ -1,0 +1,70 @@
+"""The rows of a table of runs that an analysis can use, and why the others are left out."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from trm_scaling.analysis.runs import AccuracyRuns
+from trm_scaling.errors import UserError
+
+ACCURACY = "test_accuracy"
+_SOME = 8
+_COUNTS = ("test_solved", "test_total")
+
+
+@dataclass(frozen=True)
+class Usable:
+    """What is left of a table."""
+
+    table: pd.DataFrame
+    excluded: tuple[str, ...]
+    """`exp01b, seed 3: failed: non-finite loss`."""
+
+    def runs(self, x: str) -> AccuracyRuns:
+        """Accuracy against the column `x`, of the runs that have a positive value there.
+
+        Raises UserError where there is none, or where a configuration has one seed twice.
+        """
+        at = self.table.get(x)
+        if at is None or not (at > 0).any():
+            raise UserError(f"none of the {len(self.table)} runs has a value of {x} above 0")
+        known = self.table[at > 0]
+        counted = all(name in known and known[name].notna().all() for name in _COUNTS)
+        return AccuracyRuns.of(
+            known,
+            x,
+            configuration="experiment",
+            seed="seed" if "seed" in known and known["seed"].notna().all() else None,
+            solved="test_solved",
+            total="test_total",
+            accuracy=None if counted else ACCURACY,
+        )
+
+
+def usable(table: pd.DataFrame) -> Usable:
+    """The rows of `table` with an accuracy, of one profile.
+
+    Raises UserError for a table without the columns `experiment` and `test_accuracy`, and for several
+    profiles in one table: a law through two budgets is no law.
+    """
+    for column in ("experiment", ACCURACY):
+        if column not in table:
+            some = ", ".join(map(str, table.columns[:_SOME])) or "none"
+            raise UserError(f"the table has no column {column}; its first ones are {some}")
+    kept = table[ACCURACY].notna()
+    excluded = tuple(_left_out(row) for row in table[~kept].to_dict("records"))
+    found = table[kept]
+    if "profile" in found and (profiles := sorted(found["profile"].dropna().unique())) and len(profiles) > 1:
+        raise UserError(
+            f"the runs come from {len(profiles)} profiles, {', '.join(map(str, profiles))}, which are "
+            "different budgets: choose one (--profile)"
+        )
+    return Usable(found, excluded)
+
+
+def _left_out(row: Mapping[Hashable, Any]) -> str:
+    run = f"{row['experiment']}, seed {row['seed']}" if pd.notna(row.get("seed")) else str(row["experiment"])
+    said = [str(row[name]) for name in ("state", "reason") if pd.notna(row.get(name))]
+    return ": ".join([run, *(said or ["no accuracy"])])

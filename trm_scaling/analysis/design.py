@@ -1,0 +1,112 @@
+"""What a design can show at all: the smallest p-value it can reach, and the seeds that it would take.
+
+A rank test of three seeds against three cannot give less than 0.10, whatever the numbers are. A
+difference from such a design is not "not significant": it could not have been.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb
+from typing import Literal
+
+import numpy as np
+from scipy.stats import nct
+from scipy.stats import t as t_distribution
+
+ALPHA = 0.05
+POWER = 0.8
+RankTest = Literal["mann_whitney", "signed_rank"]
+Word = Literal["significant", "no difference shown", "out of reach"]
+_MOST_SEEDS = 10_000
+
+
+def smallest_p(test: RankTest, runs_a: int, runs_b: int) -> float:
+    """The least two-sided p-value that an exact test can give; 1 where it cannot be made.
+
+    `signed_rank` takes as many pairs as the smaller number.
+    """
+    if min(runs_a, runs_b) < 1:
+        return 1.0
+    match test:
+        case "mann_whitney":
+            return min(1.0, 2 / comb(runs_a + runs_b, runs_a))
+        case "signed_rank":
+            return min(1.0, 2.0 ** (1 - min(runs_a, runs_b)))
+
+
+def seeds_needed(test: RankTest, comparisons: int = 1) -> int:
+    """Seeds for each side with which the test can reach 0.05, by Holm's rule in a family of `comparisons`."""
+    return next(n for n in range(1, _MOST_SEEDS) if smallest_p(test, n, n) <= ALPHA / comparisons)
+
+
+def seeds_to_detect(difference: float, sd: float, comparisons: int = 1) -> int | None:
+    """Seeds for each side with which a t-test finds `difference` with probability `POWER`.
+
+    `sd` is that between seeds; the test is one of a family of `comparisons`, at the strictest level of
+    Holm's rule. None where no number below ten thousand would do.
+    """
+    if difference == 0:
+        return None
+    if sd == 0:
+        return 2
+    effect, level = abs(difference) / sd, ALPHA / comparisons
+
+    def finds(seeds: int) -> bool:
+        freedom, shift = 2 * seeds - 2, effect * np.sqrt(seeds / 2)
+        return bool(nct.sf(t_distribution.ppf(1 - level / 2, freedom), freedom, shift) >= POWER)
+
+    least = 2 + bisect_left(range(2, _MOST_SEEDS), True, key=finds)
+    return least if least < _MOST_SEEDS else None
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """p-values adjusted for their number (Holm, 1979), in the order given."""
+    p = np.asarray(p_values, dtype=float)
+    order = p.argsort()
+    stepped = np.maximum.accumulate(p[order] * (p.size - np.arange(p.size)))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return tuple(adjusted.tolist())
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What may be said of a difference."""
+
+    word: Word
+    p_value: float
+    """Adjusted for the family."""
+    smallest_p: float
+    """That the designs of the family could have given, adjusted likewise."""
+    sentence: str
+
+
+def claim_each(
+    p_values: Sequence[float], runs: Sequence[tuple[int, int]], test: RankTest = "mann_whitney"
+) -> tuple[Claim, ...]:
+    """What may be said of each comparison in a family, given its p-value for itself alone and its runs.
+
+    A comparison is out of reach where Holm's rule leaves it above 0.05 even if every p-value of the
+    family is the smallest that its own design can give.
+    """
+    count = len(p_values)
+    family = f" in a family of {count}" if count > 1 else ""
+    reachable = holm([smallest_p(test, *each) for each in runs])
+    claims = []
+    for p, least, (a, b) in zip(holm(p_values), reachable, runs, strict=True):
+        word: Word = (
+            "out of reach" if least > ALPHA else "significant" if p <= ALPHA else "no difference shown"
+        )
+        match word:
+            case "out of reach":
+                sentence = (
+                    f"{a} against {b} runs{family} cannot give p below {least:.2g}, so this design cannot "
+                    f"show a difference at {ALPHA}; {seeds_needed(test, count)} seeds each could."
+                )
+            case "significant":
+                sentence = f"The difference is significant{family} (p = {p:.2g})."
+            case "no difference shown":
+                sentence = f"No difference is shown{family} (p = {p:.2g})."
+        claims.append(Claim(word, p, least, sentence))
+    return tuple(claims)

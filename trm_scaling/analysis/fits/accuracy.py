@@ -1,0 +1,173 @@
+"""A law of accuracy against one quantity: fitted, with intervals, beside its rivals, and judged."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import t as t_distribution
+
+from trm_scaling.analysis.fits import evidence
+from trm_scaling.analysis.fits.fitted import Fitted, fit_form
+from trm_scaling.analysis.fits.forms import FORMULAS, Form, Scale, parameter_count
+from trm_scaling.analysis.fits.likelihood import Likelihood
+from trm_scaling.analysis.fits.record import Fit, Parameter, Prediction, Rival
+from trm_scaling.analysis.fits.region import PROFILED, Region
+from trm_scaling.analysis.fits.replicates import ALPHA, explain, lack_of_fit
+from trm_scaling.analysis.fits.resampling import ENOUGH_CONFIGURATIONS, bootstrap
+from trm_scaling.analysis.interval import TAILS, Interval
+from trm_scaling.analysis.runs import AccuracyRuns
+from trm_scaling.errors import UserError
+
+OF_SIZE: tuple[Form, ...] = ("saturating_power", "error_power", "log_linear", "logit_linear", "constant")
+"""Laws of a quantity that is worth having more of."""
+OF_LOSS: tuple[Form, ...] = ("loss_sigmoid", "log_linear", "logit_linear", "constant")
+
+
+def fit_accuracy(
+    runs: AccuracyRuns,
+    form: Form = "saturating_power",
+    *,
+    likelihood: Likelihood | None = None,
+    predict: Sequence[float] = (),
+    replicates: int = 500,
+    seed: int = 0,
+) -> Fit:
+    """Fit `form` to the accuracy of `runs`, with its rivals beside it.
+
+    `likelihood` is beta-binomial where there are counts and least squares where there are only rates,
+    unless named. `predict` lists values of x to ask the law for. With 12 configurations or more, intervals
+    come from `replicates` of a bootstrap over configurations, then seeds, drawn from `seed`; with
+    fewer, from the profile likelihood (or a parametric bootstrap, where a form's shape has two numbers).
+
+    Raises UserError when there are fewer than three different x, or no more runs than parameters.
+    """
+    parameters = parameter_count(form)
+    if (sizes := np.unique(runs.x).size) < 3 or runs.x.size <= parameters:
+        raise UserError(
+            f"{runs.x.size} runs at {sizes} different x cannot carry {FORMULAS[form]}: "
+            f"it takes 3 different x and more than {parameters} runs"
+        )
+    likelihood = likelihood or ("least_squares" if runs.total is None else "beta_binomial")
+    if likelihood != "least_squares" and runs.total is None:
+        raise UserError(f"likelihood {likelihood} needs counts, and these runs have rates only")
+    scale = Scale.of(runs.x)
+    fitted, observed, note = _fit_replicates(runs, form, likelihood, scale)
+    rng = np.random.default_rng(seed)
+    asked = np.array(predict, dtype=float)
+    if not (asked > 0).all():
+        raise UserError(f"a law of x cannot be asked for x = {asked.min():g}: give positive values")
+    intervals, laws = _intervals(fitted, observed, asked, replicates, rng)
+
+    aicc, rivals = _rivals(form, runs, likelihood, scale, asked)
+    extrapolated = evidence.extrapolation(runs, form, likelihood, scale)
+    return Fit(
+        law=form,
+        formula=FORMULAS[form],
+        likelihood=likelihood,
+        parameters=tuple(
+            Parameter(name, value, intervals[name]) for name, value in fitted.parameters.items()
+        ),
+        objective=float(fitted.optimum.solved.objective),
+        runs=runs.x.size,
+        configurations=len(runs.configurations.names),
+        replicates=note,
+        starts=fitted.optimum.starts,
+        agreeing=fitted.optimum.agreeing,
+        condition=fitted.condition,
+        aicc=aicc,
+        rivals=rivals,
+        extrapolation=extrapolated,
+        predictions=_predictions(fitted, runs, asked, laws),
+        verdict=evidence.verdict(fitted, intervals.get("c"), rivals, extrapolated),
+    )
+
+
+def _misfit(fitted: Fitted, runs: AccuracyRuns) -> float | None:
+    """The p-value of lack of fit of a law that was fitted to each run."""
+    problem, p = fitted.problem, fitted.optimum.solved.p
+    variance = problem.outcome.variance(np.clip(p, 1e-6, 1 - 1e-6))
+    return lack_of_fit(runs.configurations, runs.accuracy, p, variance, parameter_count(problem.form))
+
+
+def _fit_replicates(
+    runs: AccuracyRuns, form: Form, likelihood: Likelihood, scale: Scale
+) -> tuple[Fitted, AccuracyRuns, str]:
+    """The fit, the observations it took for independent, and why."""
+    fitted = fit_form(runs, form, likelihood, scale)
+    misfit = _misfit(fitted, runs)
+    if misfit is None or misfit >= ALPHA:
+        return fitted, runs, explain(misfit)
+    means = runs.collapsed()
+    return fit_form(means, form, likelihood, scale), means, explain(misfit)
+
+
+def _rivals(
+    form: Form, runs: AccuracyRuns, likelihood: Likelihood, scale: Scale, asked: np.ndarray
+) -> tuple[float | None, tuple[Rival, ...]]:
+    """AICc of `form`, and its rivals with theirs.
+
+    Laws are compared on each run where one of them at least leaves configurations scattering no more
+    than seeds do; where none does, on configurations' means.
+    """
+    forms = [form, *(other for other in (OF_LOSS if form == "loss_sigmoid" else OF_SIZE) if other != form)]
+    fits = {other: fit_form(runs, other, likelihood, scale) for other in forms}
+    misfits = [_misfit(fitted, runs) for fitted in fits.values()]
+    if all(misfit is not None and misfit < ALPHA for misfit in misfits):
+        means = runs.collapsed()
+        fits = {other: fit_form(means, other, likelihood, scale) for other in forms}
+    factor = fits[form].factor
+    criteria = {other: fitted.aicc(factor) for other, fitted in fits.items()}
+    own = criteria[form]
+    rivals = []
+    for other in forms[1:]:
+        theirs = criteria[other]
+        rivals.append(
+            Rival(
+                law=other,
+                formula=FORMULAS[other],
+                parameter_count=parameter_count(other),
+                aicc=theirs,
+                delta_aicc=None if own is None or theirs is None else theirs - own,
+                extrapolation=evidence.extrapolation(runs, other, likelihood, scale),
+                predictions=tuple(fits[other].rate(asked).tolist()),
+            )
+        )
+    return own, tuple(rivals)
+
+
+def _intervals(
+    fitted: Fitted,
+    observed: AccuracyRuns,
+    asked: np.ndarray,
+    replicates: int,
+    rng: np.random.Generator,
+) -> tuple[dict[str, Interval | None], list[Interval | None]]:
+    """For the parameters, and for the law at each x asked for."""
+    if len(observed.configurations.names) >= ENOUGH_CONFIGURATIONS:
+        return bootstrap(fitted, observed, asked, "clustered", replicates, rng)
+    if fitted.problem.form not in PROFILED:
+        return bootstrap(fitted, observed, asked, "parametric", replicates, rng)
+    region = Region.of(fitted)
+    return dict(region.parameters()), [region.rate(float(x)) for x in asked]
+
+
+def _predictions(
+    fitted: Fitted, runs: AccuracyRuns, asked: np.ndarray, laws: list[Interval | None]
+) -> tuple[Prediction, ...]:
+    """The law's values, with the scatter of single runs around them, whatever was fitted."""
+    likelihood = fitted.problem.outcome.likelihood
+    single = fit_form(runs, fitted.problem.form, likelihood, fitted.problem.scale)
+    sd = single.run_sd(fitted.rate(asked))
+    wide = float(t_distribution.ppf(TAILS[1], fitted.freedom))
+    return tuple(
+        Prediction(
+            {"x": float(x)}, float(value), law, law and _of_one_run(float(value), law, wide * float(width))
+        )
+        for x, value, law, width in zip(asked, fitted.rate(asked), laws, sd, strict=True)
+    )
+
+
+def _of_one_run(value: float, law: Interval, half_width: float) -> Interval:
+    """The law's interval with one run's noise added in quadrature, side by side."""
+    low, high = law.ends
+    low, high = value - np.hypot(value - low, half_width), value + np.hypot(high - value, half_width)
+    return Interval(float(low), float(high), f"{law.method}, with one run's noise").clipped(0.0, 1.0)

@@ -1,0 +1,53 @@
+"""When a network chooses to stop thinking: the distribution of its halting steps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from trm_scaling.errors import UserError
+
+QUANTILES = (0.1, 0.5, 0.9)
+
+
+@dataclass(frozen=True)
+class HaltingSummary:
+    """Over the puzzles of one evaluation."""
+
+    puzzles: int
+    most_steps: int
+    """Supervision steps allowed."""
+    mean: float
+    sd: float
+    quantiles: tuple[int, ...]
+    """Steps by which a tenth, half and nine tenths of the puzzles had halted."""
+    at_first: float
+    """Share of puzzles that halted at once."""
+    at_limit: float
+    """Share that used every step: halted at the last, or never."""
+    saved: float
+    """Share of the supervision steps that halting would save."""
+
+
+def summarise_halting(histogram: Sequence[int]) -> HaltingSummary:
+    """`histogram` counts the puzzles that halted at step 1, 2, ..., the last one allowed.
+
+    Raises UserError when it counts no puzzle.
+    """
+    counts = np.asarray(histogram, dtype=float)
+    total = counts.sum()
+    if counts.size == 0 or total <= 0:
+        raise UserError("the histogram of halting steps counts no puzzle")
+    steps = np.arange(1, counts.size + 1)
+    mean = float(counts @ steps / total)
+    reached = counts.cumsum() / total
+    return HaltingSummary(
+        puzzles=int(total),
+        most_steps=counts.size,
+        mean=mean,
+        sd=float(np.sqrt(max(0.0, counts @ steps**2 / total - mean**2))),
+        quantiles=tuple(int(steps[np.searchsorted(reached, q - 1e-12)]) for q in QUANTILES),
+        at_first=float(counts[0] / total),
+        at_limit=float(counts[-1] / total),
+        saved=1 - mean / counts.size,
+    )

@@ -1,0 +1,238 @@
+"""The tables that analysis is called with, one row a run, checked once and held as arrays.
+
+Shapes: n runs, k configurations. A table is a pandas frame or anything else with columns by name.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+
+from trm_scaling.errors import UserError
+
+
+@runtime_checkable
+class Table(Protocol):
+    """Columns by name: a pandas frame, a dict of lists."""
+
+    def __getitem__(self, column: str, /) -> Any: ...
+
+    def __contains__(self, column: object, /) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Configurations:
+    """Which configuration each run is a replicate of."""
+
+    names: tuple[str, ...]
+    """(k,), sorted."""
+    codes: np.ndarray
+    """(n,) int: index into `names`."""
+
+    @classmethod
+    def of(cls, labels: Sequence[object] | np.ndarray) -> Self:
+        names, codes = np.unique([str(label) for label in labels], return_inverse=True)
+        return cls(tuple(str(name) for name in names), codes)
+
+    def take(self, rows: np.ndarray) -> "Configurations":
+        """Of the runs `rows` alone."""
+        return Configurations.of([self.names[code] for code in self.codes[rows]])
+
+    @property
+    def members(self) -> list[np.ndarray]:
+        """k arrays of rows."""
+        return [np.flatnonzero(self.codes == code) for code in range(len(self.names))]
+
+
+@dataclass(frozen=True)
+class AccuracyRuns:
+    """Exact accuracy of n runs against one quantity x."""
+
+    configurations: Configurations
+    x: np.ndarray
+    """(n,) float > 0: parameters, FLOPs, training puzzles, a loss, a cost."""
+    accuracy: np.ndarray
+    """(n,) float, a fraction."""
+    total: np.ndarray | None
+    """(n,) float: puzzles behind each accuracy; None when only rates are known."""
+
+    @classmethod
+    def of(
+        cls,
+        table: Table,
+        x: str,
+        *,
+        configuration: str = "configuration",
+        seed: str | None = "seed",
+        solved: str = "solved",
+        total: str = "total",
+        accuracy: str | None = None,
+    ) -> Self:
+        """The runs in `table`; arguments name columns.
+
+        Accuracy is `solved / total`, or the column `accuracy` (then without counts) when one is named.
+
+        Raises UserError for a column that is missing, for missing or impossible values, and for a
+        (configuration, seed) that stands there twice: one run under two names is not a replicate.
+        """
+        configurations = _configurations(table, configuration, seed)
+        if accuracy is not None:
+            rate = _numbers(table, accuracy, 0.0)
+            counts = None
+        else:
+            counts = _numbers(table, total, 1.0)
+            solved_counts = _numbers(table, solved, 0.0)
+            if (solved_counts > counts).any():
+                raise UserError(f"column {solved} is larger than {total} in some rows: is it a count?")
+            rate = solved_counts / counts
+        if (rate > 1).any():
+            raise UserError(f"column {accuracy} reaches {rate.max():g}: give accuracy as a fraction of 1")
+        return cls(configurations, _positive(table, x), rate, counts)
+
+    def take(self, rows: np.ndarray) -> "AccuracyRuns":
+        """The runs `rows` alone (bool mask or indices, repeats allowed)."""
+        total = None if self.total is None else self.total[rows]
+        return AccuracyRuns(self.configurations.take(rows), self.x[rows], self.accuracy[rows], total)
+
+    def with_accuracy(self, accuracy: np.ndarray) -> "AccuracyRuns":
+        """The same runs with other outcomes."""
+        return replace(self, accuracy=accuracy)
+
+    def collapsed(self) -> "AccuracyRuns":
+        """One row a configuration: mean accuracy, geometric mean of x, all its puzzles."""
+        members = self.configurations.members
+        return AccuracyRuns(
+            Configurations(self.configurations.names, np.arange(len(members))),
+            np.array([_geometric_mean(self.x[rows]) for rows in members]),
+            np.array([self.accuracy[rows].mean() for rows in members]),
+            None if self.total is None else np.array([self.total[rows].sum() for rows in members]),
+        )
+
+
+@dataclass(frozen=True)
+class LossRuns:
+    """Loss of n runs against size, data and recursion."""
+
+    configurations: Configurations
+    loss: np.ndarray
+    """(n,) float > 0."""
+    params: np.ndarray
+    """(n,) float > 0."""
+    data: np.ndarray | None
+    """(n,) float > 0: tokens, puzzles or puzzle-steps; None when all runs had the same."""
+    recursions: np.ndarray | None
+    """(n,) float > 0: passes through the network; None when all runs had the same."""
+
+    @classmethod
+    def of(
+        cls,
+        table: Table,
+        *,
+        loss: str = "loss",
+        params: str = "params",
+        data: str | None = None,
+        recursions: str | None = None,
+        configuration: str = "configuration",
+        seed: str | None = "seed",
+    ) -> Self:
+        """The runs in `table`; arguments name columns. Raises UserError as `AccuracyRuns.of` does."""
+        return cls(
+            _configurations(table, configuration, seed),
+            _positive(table, loss),
+            _positive(table, params),
+            None if data is None else _positive(table, data),
+            None if recursions is None else _positive(table, recursions),
+        )
+
+    def take(self, rows: np.ndarray) -> "LossRuns":
+        """The runs `rows` alone (bool mask or indices, repeats allowed)."""
+        return LossRuns(
+            self.configurations.take(rows),
+            self.loss[rows],
+            self.params[rows],
+            None if self.data is None else self.data[rows],
+            None if self.recursions is None else self.recursions[rows],
+        )
+
+    def with_loss(self, loss: np.ndarray) -> "LossRuns":
+        """The same runs with other losses."""
+        return replace(self, loss=loss)
+
+    def collapsed(self) -> "LossRuns":
+        """One row a configuration, every value the geometric mean of its runs."""
+        members = self.configurations.members
+
+        def mean(values: np.ndarray) -> np.ndarray:
+            return np.array([_geometric_mean(values[rows]) for rows in members])
+
+        return LossRuns(
+            Configurations(self.configurations.names, np.arange(len(members))),
+            mean(self.loss),
+            mean(self.params),
+            None if self.data is None else mean(self.data),
+            None if self.recursions is None else mean(self.recursions),
+        )
+
+    @property
+    def ln_compute(self) -> np.ndarray:
+        """(n,) ln of params x data x recursions: which runs are the largest."""
+        extra = [np.log(column) for column in (self.data, self.recursions) if column is not None]
+        return np.asarray(np.log(self.params) + sum(extra))
+
+
+def _geometric_mean(values: np.ndarray) -> float:
+    """Exactly the value where all are equal, which rounding would not give."""
+    same = (values == values[0]).all()
+    return float(values[0] if same else np.exp(np.log(values).mean()))
+
+
+def _column(table: Table, name: str) -> np.ndarray:
+    if name not in table:
+        raise UserError(f"the table has no column {name!r}: name the one to use")
+    return np.asarray(table[name])
+
+
+def _numbers(table: Table, name: str, least: float) -> np.ndarray:
+    try:
+        values = _column(table, name).astype(float)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"column {name!r} is not a column of numbers: {error}") from None
+    if bad := int((~np.isfinite(values)).sum()):
+        raise UserError(f"column {name!r} has no value in {bad} of {values.size} rows: leave those runs out")
+    if (values < least).any():
+        raise UserError(f"column {name!r} holds {values.min():g}: nothing below {least:g} is possible there")
+    return values
+
+
+def _positive(table: Table, name: str) -> np.ndarray:
+    values = _numbers(table, name, 0.0)
+    if (values == 0).any():
+        raise UserError(f"column {name!r} holds 0 and would be taken the logarithm of: leave those runs out")
+    return values
+
+
+def _configurations(table: Table, configuration: str, seed: str | None) -> Configurations:
+    labels = _column(table, configuration)
+    if labels.size == 0:
+        raise UserError("the table has no rows: there is nothing to analyse")
+    if seed is not None:
+        runs = list(zip(map(str, labels), map(str, _column(table, seed)), strict=True))
+        if twice := sorted(run for run, count in Counter(runs).items() if count > 1):
+            name, which = twice[0]
+            raise UserError(
+                f"configuration {name} with seed {which} stands in the table more than once: "
+                "one run under two names is not a replicate, so keep one of them"
+            )
+    return Configurations.of(labels)
+
+
+def largest(configurations: Configurations, size: np.ndarray) -> np.ndarray:
+    """Mask (n,) of the runs of the largest configuration, or of the largest tenth of twenty or more.
+
+    Configurations of one size go together: a law that has seen one of them does not extrapolate.
+    """
+    means = np.bincount(configurations.codes, size) / np.bincount(configurations.codes)
+    least = np.sort(means)[-max(1, means.size // 10)]
+    return np.asarray(means >= least - 1e-9 * abs(least))[configurations.codes]

@@ -1,0 +1,158 @@
+"""A fitted law on a terminal."""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from trm_scaling.cli.quantities import amount
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from trm_scaling.analysis import Fit, Interval, Prediction, TwoStep
+    from trm_scaling.analysis.fits.record import Extrapolation
+    from trm_scaling.cli.fit import Fitted
+
+STYLES = {"identified": "green", "weakly identified": "yellow", "not identified": "red"}
+SYMBOLS = {"x": "x", "params": "N", "data": "D", "recursions": "r"}
+"""Input of a fit -> its symbol in the formula."""
+_FILE_WIDTH = 100
+"""Characters to a line where the output is a file."""
+
+
+def terminal() -> "Console":
+    """Where to print: as wide as the screen, or as a file wants it."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, highlight=False, markup=False)
+
+
+def columns(*heads: str) -> "Table":
+    """A table whose first column is text and whose others are figures."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    made = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    made.add_column(heads[0], no_wrap=True)
+    for head in heads[1:]:
+        made.add_column(head, justify="right")
+    return made
+
+
+def show(fitted: "Fitted") -> None:
+    """Print what was fitted, the verdict first."""
+    from trm_scaling.analysis import TwoStep
+
+    console, found = terminal(), fitted.found
+    legend = ", ".join(f"{symbol} = {column}" for symbol, column in fitted.legend.items())
+    console.print(f"{fitted.asked.title}: {fitted.y}, {legend}", style="bold")
+    if isinstance(found, TwoStep):
+        _show_two_step(console, found)
+    else:
+        _show_fit(console, found)
+    if fitted.asked.excluded:
+        console.print(f"\nleft out: {amount(len(fitted.asked.excluded), 'run')}")
+        for each in fitted.asked.excluded:
+            console.print(f"  {each}", style="dim", soft_wrap=True)
+
+
+def _show_two_step(console: "Console", found: "TwoStep") -> None:
+    _show_fit(console, found.loss)
+    _show_fit(console, found.accuracy)
+    console.print("\nBoth steps: accuracy from the inputs alone", style="bold")
+    console.print(_missed("without the largest, both steps", found.extrapolation, is_loss=False))
+    _show_predictions(console, found.predictions, (), is_loss=False)
+
+
+def _show_fit(console: "Console", fit: "Fit") -> None:
+    from rich.text import Text
+
+    is_loss = fit.formula.startswith("L ")
+    runs = f"{amount(fit.runs, 'run')} of {amount(fit.configurations, 'configuration')}"
+    console.print(f"{runs}; {fit.likelihood.replace('_', ' ')}")
+    word = fit.verdict.word
+    console.print(Text.assemble("\n", (fit.formula, "bold"), "   ", (word, f"bold {STYLES[word]}")))
+    console.print(fit.verdict.reason)
+
+    numbers = columns("parameter", "value", "95 % interval")
+    for parameter in fit.parameters:
+        numbers.add_row(parameter.name, figure(parameter.value), span(parameter.interval))
+    console.print("", numbers)
+    method = next((each.interval.method for each in fit.parameters if each.interval), "none")
+    console.print(f"intervals: {method}", style="dim")
+    console.print(f"observations: {fit.replicates}", style="dim")
+    search = f"{fit.agreeing} of {fit.starts} starts agree, condition {fit.condition:.2g}"
+    console.print(f"search: {search}, objective {fit.objective:.6g}", style="dim")
+
+    laws = columns("law", "parameters", "AICc", "misses the largest by")
+    laws.add_row(fit.law, str(len(fit.parameters)), "", _missed("", fit.extrapolation, is_loss))
+    for rival in fit.rivals:
+        laws.add_row(
+            rival.law,
+            str(rival.parameter_count),
+            "" if rival.delta_aicc is None else f"{rival.delta_aicc:+.1f}",
+            _missed("", rival.extrapolation, is_loss),
+        )
+    console.print("", laws)
+    console.print("AICc against the first law's: above 0 is worse, below 2 as good", style="dim")
+    # What a constant says elsewhere is no prediction.
+    others = [rival for rival in fit.rivals if rival.law != "constant"]
+    spreads = [tuple(rival.predictions[at] for rival in others) for at in range(len(fit.predictions))]
+    _show_predictions(console, fit.predictions, spreads, is_loss)
+
+
+def _show_predictions(
+    console: "Console",
+    predictions: "Sequence[Prediction]",
+    rivals: Sequence[Sequence[float]],
+    is_loss: bool,
+) -> None:
+    if not predictions:
+        return
+
+    def value(number: float) -> str:
+        return figure(number) if is_loss else f"{100 * number:.1f} %"
+
+    def ends(interval: "Interval | None") -> str:
+        if interval is None or interval.low is None or interval.high is None:
+            return ""
+        low, high = interval.low, interval.high
+        return f"{value(low)} to {value(high)}" if is_loss else f"{100 * low:.1f} to {100 * high:.1f} %"
+
+    made = columns("at", "law", "95 % of the law", "95 % of one more run", "other laws")
+    for index, each in enumerate(predictions):
+        others = rivals[index] if rivals else ()
+        spread = f"{value(min(others))} to {value(max(others))}" if others else ""
+        place = ", ".join(f"{SYMBOLS[name]} = {figure(number)}" for name, number in each.at.items())
+        made.add_row(place, value(each.value), ends(each.law), ends(each.run), spread)
+    console.print("", made)
+
+
+def _missed(what: str, extrapolation: "Extrapolation | None", is_loss: bool) -> str:
+    said = "too few runs"
+    if extrapolation is not None:
+        said = f"{100 * extrapolation.error:+.1f} {'%' if is_loss else 'points'}"
+    return f"{what}: {said}" if what else said
+
+
+def span(interval: "Interval | None") -> str:
+    """An interval in figures; open ends in words."""
+    if interval is None or (interval.low is None and interval.high is None):
+        return "unknown"
+    if interval.low is None or interval.high is None:
+        return (
+            f"above {figure(interval.low)}" if interval.low is not None else f"below {figure(interval.high)}"
+        )
+    return f"{figure(interval.low)} to {figure(interval.high)}"
+
+
+def figure(value: float | None) -> str:
+    """Three digits, and whole numbers up to a million."""
+    if value is None:
+        return "unknown"
+    if value == 0:
+        return "0"
+    if 100 <= abs(value) < 999_999.5:
+        return f"{value:,.0f}"
+    return f"{value:#.3g}" if 1e-3 <= abs(value) < 100 else f"{value:.3g}"

@@ -1,0 +1,10 @@
+"""A study as one HTML file and one Markdown file: answers, evidence, provenance.
+
+Page data (`page`, made by `build`), templates and writing are apart: what a report says is decided before
+any of it is text in a file.
+"""
+
+from trm_scaling.report.experiment import generate_experiment_report
+from trm_scaling.report.study import StudyReport, write_study_reports
+
+__all__ = ["StudyReport", "generate_experiment_report", "write_study_reports"]

@@ -1,0 +1,82 @@
+"""A page as one HTML file that opens anywhere, offline: no request, no script or style but its own."""
+
+import base64
+import hashlib
+from importlib import resources
+from math import isinf
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from trm_scaling.plots.saving import inline_svg, theme_css
+from trm_scaling.report.page import Cell, Figure, Page
+from trm_scaling.report.svg import for_a_page
+from trm_scaling.report.words import visible
+
+_TEMPLATES = "templates"
+
+
+def html(page: Page) -> str:
+    """`page` as an HTML document. Everything in it is escaped."""
+    style = theme_css() + _file("style.css")
+    script = _file("sort.js")
+    return (
+        _environment()
+        .get_template("page.html.jinja")
+        .render(
+            page=page,
+            # The bytes between the tags are what the policy's hashes are of.
+            style=Markup(style),
+            script=Markup(script),
+            policy=_policy(style, script),
+        )
+    )
+
+
+def _policy(style: str, script: str) -> str:
+    """A content security policy that allows this style and this script, and nothing else at all."""
+    rules = {
+        "default-src": "'none'",
+        "style-src": _hash(style),
+        "script-src": _hash(script),
+        "img-src": "data:",  # the empty icon, without which browsers ask a server for one
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("trm_scaling.report", _TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"drawn": _drawn, "sort_key": _sort_key}
+    return environment
+
+
+def _shown(value: object) -> object:
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _drawn(figure: Figure) -> Markup:
+    return Markup(for_a_page(inline_svg(figure.drawn, f"figure-{figure.name}")))
+
+
+def _sort_key(cell: Cell) -> str:
+    """What the page's script sorts by; numbers as JavaScript reads them."""
+    if isinstance(cell.sort, float) and isinf(cell.sort):
+        return "Infinity" if cell.sort > 0 else "-Infinity"
+    return "" if cell.sort is None else str(cell.sort)
+
+
+def _file(name: str) -> str:
+    return resources.files("trm_scaling.report").joinpath(_TEMPLATES, name).read_text(encoding="utf-8")

@@ -1,0 +1,62 @@
+"""The reports on a study: one for each profile, since profiles are different budgets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trm_scaling.experiments import Catalogue, Family, load_catalogue
+from trm_scaling.io.study import Study
+from trm_scaling.report.build import study_page
+from trm_scaling.report.family import slug
+from trm_scaling.report.write import Written, write_page
+from trm_scaling.results.scan import profiles_with_runs
+from trm_scaling.results.table import results_table
+
+STEM = "report"
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """What was written about one profile."""
+
+    profile: str | None
+    """None where nothing was run and no profile was asked for."""
+    runs: int
+    files: Written
+
+
+def write_study_reports(
+    study: Study, patterns: Sequence[str] = (), profile: str | None = None, out: Path | None = None
+) -> list[StudyReport]:
+    """Report on the experiments that `patterns` choose (all, by default), under `profile` or under each
+    profile that has runs.
+
+    HTML and Markdown go to `out`, by default the study's `analysis/reports/`, and figures as PNG, SVG and
+    PDF to `analysis/plots/` or `out`/plots. Without any run the report says what could be run. Raises
+    UserError for a pattern that matches nothing, an unknown profile, and what cannot be written.
+    """
+    catalogue = load_catalogue(study.path)
+    families = _families(catalogue, patterns)
+    folder = out or study.path / "analysis" / "reports"
+    plots = study.path / "analysis" / "plots" if out is None else out / "plots"
+    used = profiles_with_runs(study)
+    chosen: list[str | None] = [profile] if profile is not None else [*used] or [None]
+    if profile is not None:
+        catalogue.alias_of(families[0].names[0], profile)  # refuses an unknown profile
+    found = []
+    for each in chosen:
+        table = results_table(study, patterns, each, catalogue)
+        others = [other for other in used if other != each]
+        page = study_page(table, families, each, others=others, patterns=patterns)
+        several = len(chosen) > 1
+        stem = f"{STEM}-{slug(each)}" if each is not None and several else STEM
+        own_plots = plots / slug(each) if each is not None and several else plots
+        found.append(StudyReport(each, len(table), write_page(page, folder, stem, own_plots)))
+    return found
+
+
+def _families(catalogue: Catalogue, patterns: Sequence[str]) -> list[Family]:
+    if not patterns:
+        return list(catalogue.families)
+    names = set(catalogue.matching(patterns))
+    return [family for family in catalogue.families if names & set(family.names)]

@@ -1,0 +1,199 @@
+"""One run folder as one row: what its record says, or how the run stands and why.
+
+Records are read as plain JSON, since holding ten thousand of them to the schema of `results.record`
+takes a minute; what a row needs of them is checked here, cell by cell.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pydantic_core
+
+from trm_scaling.config.compose import load
+from trm_scaling.config.identity import identity
+from trm_scaling.counting.devices import find_chip
+from trm_scaling.errors import UserError
+from trm_scaling.io.run_folder import RunFolder
+from trm_scaling.results.attempts import read_attempts
+from trm_scaling.results.columns import columns, configured_columns
+from trm_scaling.results.frame import is_of
+from trm_scaling.results.plain import flattened
+from trm_scaling.results.record import VERSION
+from trm_scaling.results.scan import FoundRun
+from trm_scaling.results.state import Standing, standing
+
+Row = dict[str, Any]
+"""Cells by column; a column that is not there is missing."""
+
+DAMAGED = "damaged"
+"""The state of a run that has a `result.json` which cannot be read."""
+
+_MEASURES = {
+    "params": "parameters",
+    "puzzle_emb_params": "puzzle_emb_parameters",
+    "throughput": "examples_per_s",
+    **{
+        name: name
+        for name in (
+            *("training_flops", "inference_flops", "steps", "puzzle_steps", "mfu", "peak_memory_bytes"),
+            *("peak_memory_of", "compile_s", "train_s", "eval_s", "checkpoint_s", "device_kind"),
+            *("device_count", "runs_together", "best_step", "data_fingerprint", "weights_sha256", "commit"),
+            *("uncommitted_changes", "identity", "profile", "seed"),
+        )
+    },
+}
+"""Column -> key of the record, where one is the other."""
+
+
+class DamagedRecord(ValueError):
+    """A `result.json` that is none; the message says what is wrong with it."""
+
+
+def run_row(run: FoundRun) -> tuple[Row, Mapping[str, Any] | None]:
+    """The row of a run, without what the catalogue knows of it; and its configuration, None if unknown."""
+    row: Row = {
+        "identity": run.identity8,
+        "profile": run.profile,
+        "seed": run.seed,
+        "folder": str(run.folder.path),
+        **_times(run.folder),
+    }
+    now = standing(run.folder)
+    if now.state == "finished":
+        try:
+            record = read_plain_record(run.folder)
+            row |= measured(record) | configured(record["config"])
+            return row | {"state": "finished"}, record["config"]
+        except DamagedRecord as error:
+            row |= {"state": DAMAGED, "reason": f"result.json: {error}"}
+    else:
+        row |= {"state": now.state, "reason": reason(now)}
+    try:
+        config = load(run.folder.config)
+        values = config.model_dump(mode="json")
+        return row | {"identity": identity(config)} | configured(values), values
+    except UserError:
+        # It broke off before it had one, or another version wrote it: its name has to do.
+        return row, None
+
+
+def read_plain_record(folder: RunFolder) -> dict[str, Any]:
+    """`result.json` as plain values, of this version, with a configuration. Raises DamagedRecord."""
+    try:
+        record = pydantic_core.from_json(folder.result.read_bytes())
+    except OSError as error:
+        raise DamagedRecord(f"it cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise DamagedRecord(f"it is not JSON: {error}") from None
+    if not isinstance(record, dict) or record.get("version") != VERSION:
+        raise DamagedRecord(f"it is not a run record of version {VERSION}")
+    if not isinstance(record.get("config"), dict):
+        raise DamagedRecord("it holds no configuration")
+    return record
+
+
+def measured(record: Mapping[str, Any]) -> Row:
+    """The measured cells of a record. Raises DamagedRecord, naming the column, for what is not there."""
+    try:
+        row = {column: record[key] for column, key in _MEASURES.items()}
+        row |= _tested(record) | _validated(record)
+        row |= _spent(row)
+        row["halting_inference_flops"] = (
+            row["inference_flops"] * row["halting_mean_steps"] / record["config"]["arch"]["halt_max_steps"]
+        )
+    except KeyError as error:
+        raise DamagedRecord(f"it has no {error.args[0]}") from None
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise DamagedRecord(f"something in it is of another kind: {error}") from None
+    return checked(row)
+
+
+def configured(values: Mapping[str, Any]) -> Row:
+    """The configuration's cells. Raises DamagedRecord for a value that its column cannot hold.
+
+    A field that `values` lacks, or has and the schema has not, is missing.
+    """
+    flat = flattened(values)
+    return checked({column.name: flat.get(field) for field, column in configured_columns().items()})
+
+
+def checked(row: Row) -> Row:
+    """The cells of `row` that are there (NaN is not). Raises DamagedRecord for one of another kind."""
+    known = columns()
+    kept: Row = {}
+    for name, value in row.items():
+        if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+            continue
+        if not is_of(value, known[name].kind):
+            raise DamagedRecord(f"{name} should be a {known[name].kind}, and is {value!r:.80}")
+        kept[name] = value
+    return kept
+
+
+def _tested(record: Mapping[str, Any]) -> Row:
+    ema = record["config"]["ema"]
+    scores = {(each["at"], each["averaged"]): each["summary"] for each in record["test"]}
+    headline, last = scores["best", ema], scores["last", ema]
+    final, rule = headline["final"], headline["halting_rule"]
+    low, high = final["interval_95"]
+    unaveraged = scores.get(("best", False)) if ema else None
+    return {
+        "test_solved": final["solved"],
+        "test_total": final["puzzles"],
+        "test_accuracy": final["exact_rate"],
+        "test_accuracy_low": low,
+        "test_accuracy_high": high,
+        "test_loss": final.get("loss"),
+        "test_cell_accuracy": final["cell_rate"],
+        "test_accuracy_last": last["final"]["exact_rate"],
+        "test_accuracy_unaveraged": unaveraged["final"]["exact_rate"] if unaveraged else None,
+        "halting_accuracy": rule["exact_rate"],
+        "halting_mean_steps": rule["mean_steps"],
+    }
+
+
+def _validated(record: Mapping[str, Any]) -> Row:
+    """The evaluation that chose the checkpoint; nothing where the curve does not hold it."""
+    best = next((line for line in record["learning_curve"] if line["step"] == record["best_step"]), None)
+    if best is None:
+        return {}
+    return {
+        "val_solved": best["eval/solved"],
+        "val_total": best["eval/puzzles"],
+        "val_accuracy": best["eval/exact_rate"],
+        "val_cell_accuracy": best["eval/cell_rate"],
+        "val_loss": best.get("eval/loss"),
+    }
+
+
+def _spent(row: Row) -> Row:
+    seconds = row["compile_s"] + row["train_s"] + row["eval_s"] + row["checkpoint_s"]
+    hours = seconds / 3600 * row["device_count"] / row["runs_together"]
+    chip = find_chip(row["device_kind"])
+    price = chip.usd_per_hour if chip else None
+    return {"device_hours": hours, "cost_usd": None if price is None else hours * price}
+
+
+def reason(now: Standing) -> str:
+    """Why a run is not finished, in words."""
+    failure = now.failure
+    said = f": {failure.message}" if failure is not None and failure.message else ""
+    match now.state:
+        case "running":
+            return f"running: {now.lease.owner}" if now.lease is not None else "running"
+        case "failed":
+            return (failure.failure.replace("_", " ") if failure is not None else "failed") + said
+        case "stopped":
+            return "stopped by request; the same command resumes it"
+        case "interrupted":
+            return "it died or was preempted; the same command resumes it" + said
+        case _:
+            return "it was not begun"
+
+
+def _times(folder: RunFolder) -> Row:
+    attempts = read_attempts(folder.attempts)
+    if not attempts:
+        return {}
+    return checked({"attempts": len(attempts), "started": attempts[0].began, "finished": attempts[-1].ended})

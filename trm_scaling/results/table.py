@@ -1,0 +1,260 @@
+"""The runs of a study as one table: a row a run, finished or not, each once whatever its names.
+
+Reads records and names and composes nothing, unless a run lies under an experiment that was written or
+edited by hand. The columns are documented in `columns.py`, and `trm results --columns` prints them.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trm_scaling.config.overrides import as_override
+from trm_scaling.errors import UserError
+from trm_scaling.experiments import Catalogue, Family, load_catalogue
+from trm_scaling.io.study import Study
+from trm_scaling.results.frame import frame_of
+from trm_scaling.results.plain import PlainExperiments, differences, flattened
+from trm_scaling.results.row import Row, run_row
+from trm_scaling.results.scan import FoundRun, scan_runs
+
+SEPARATOR = ", "
+"""Between the names of a run in the column `names`."""
+
+_WORD = re.compile(r"[A-Za-z][\w./-]*")
+"""Text that needs no quotes on the command line."""
+
+DUPLICATE = "duplicate"
+"""The state of a finished run whose configuration and seed another finished run has, with other weights."""
+
+
+def results_table(
+    study: Study,
+    patterns: Sequence[str] = (),
+    profile: str | None = None,
+    catalogue: Catalogue | None = None,
+) -> pd.DataFrame:
+    """The runs of `study` under `profile` (all, by default), in the catalogue's order, then by seed.
+
+    `patterns` choose runs by their names, as a substring or a glob; a run is then called by the first of
+    its names that one of them matches. Raises UserError, with the nearest names, for a pattern that
+    neither an experiment nor a run matches.
+    """
+    catalogue = catalogue or load_catalogue(study.path)
+    runs = scan_runs(study, None if profile is None else [profile])
+    _check(patterns, catalogue, runs)
+    namer = _Namer(PlainExperiments(study.configs, catalogue), catalogue, patterns)
+    rows = _once([row for run in runs if (row := namer.row(run)) is not None])
+    namer.tell_apart(rows)
+    rank = {name: index for index, name in enumerate(catalogue.names)}
+
+    def order(row: Row) -> tuple[Any, ...]:
+        name = row["name"]
+        return rank.get(name, len(rank)), name, row["profile"], row["overrides"], row["seed"], row["folder"]
+
+    return frame_of(sorted(rows, key=order))
+
+
+def one_profile(table: pd.DataFrame, profile: str | None = None) -> pd.DataFrame:
+    """The rows of `profile`, or of the only one that `table` has.
+
+    Runs of two profiles differ in more than what an experiment studies, so nothing may pool them.
+    Raises UserError, naming the profiles, when there are several and none is chosen, and when none of
+    the rows is of the chosen one.
+    """
+    counts = Counter("" if pd.isna(each) else str(each) for each in table["profile"])
+    said = SEPARATOR.join(f"{name or 'unknown'} ({count} runs)" for name, count in sorted(counts.items()))
+    if profile is not None:
+        if profile not in counts:
+            raise UserError(f"no run of profile {profile!r}: there are {said or 'no runs at all'}")
+        return table[table["profile"] == profile].reset_index(drop=True)
+    if len(counts) > 1:
+        raise UserError(
+            f"runs of several profiles, which are not comparable: {said}; choose one with --profile"
+        )
+    return table
+
+
+def goes_by(table: pd.DataFrame, patterns: Sequence[str], by: str = "names") -> pd.DataFrame:
+    """The rows that a pattern matches, as a substring or a glob, in the column `by`; all, without patterns.
+
+    Of the column `names` it is enough that one name matches.
+    """
+    if not patterns:
+        return table
+    names = [str(cell).split(SEPARATOR) if by == "names" else [str(cell)] for cell in table[by]]
+    kept = [any(_matches(name, patterns) for name in each) for each in names]
+    return _where(table, kept)
+
+
+def check_replicates(table: pd.DataFrame) -> None:
+    """Raise UserError when two finished runs of one experiment and profile cannot be told to be replicates.
+
+    They have the same seed, or none is known: then they may be one run, or differ in more than the seed.
+    """
+    counted = table[table["state"].isna() | (table["state"] == "finished")]
+    seeds: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    for profile, name, seed in zip(counted["profile"], counted["experiment"], counted["seed"], strict=True):
+        seeds[str(profile), str(name)].append(None if pd.isna(seed) else seed)
+    for (_, name), found in seeds.items():
+        same = [
+            seed for seed, count in Counter(found).items() if count > 1 or (seed is None and len(found) > 1)
+        ]
+        if same:
+            said = "no seed" if same[0] is None else f"seed {same[0]:g}"
+            raise UserError(
+                f"{len(found)} runs are called {name!r}, {found.count(same[0])} of them with {said}: they "
+                "cannot be told apart. Export the column seed and the configuration too, or remove the rows "
+                "that do not count"
+            )
+
+
+def family_rows(table: pd.DataFrame, family: Family) -> pd.DataFrame:
+    """The rows whose configuration is one of `family`'s experiments, called by that experiment's name.
+
+    A run that several families share (the baseline's is in all of them) is a row in each one's table.
+    """
+    wanted = set(family.names)
+    own = [_first(str(names).split(SEPARATOR), wanted) for names in table["names"]]
+    kept = [name is not None for name in own]
+    rows = _where(table, kept)
+    names = [name for name in own if name is not None]
+    rows["experiment"] = pd.Series(map(_called, names, rows["overrides"]), dtype="str")
+    rows["family"] = pd.Series([family.key] * len(names), dtype="str")
+    order = {name: index for index, name in enumerate(family.names)}
+    by_family = sorted(range(len(rows)), key=lambda row: order[names[row]])
+    return rows.iloc[by_family].reset_index(drop=True)
+
+
+class _Namer:
+    """Says of each run which experiment it is."""
+
+    def __init__(self, plain: PlainExperiments, catalogue: Catalogue, patterns: Sequence[str]) -> None:
+        self._plain = plain
+        self._catalogue = catalogue
+        self._patterns = patterns
+        self._changed: dict[tuple[str, str, str], dict[str, Any] | None] = {}
+        self._uncharted: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = defaultdict(dict)
+
+    def row(self, run: FoundRun) -> Row | None:
+        """The row of `run`; None when it was not asked for."""
+        # Cheap and rough before anything is read; what the record says decides below.
+        aliases = self._by_identity(run.profile, run.identity8)
+        if not self._asked((*aliases, *run.names)):
+            return None
+        row, values = run_row(run)
+        names, overrides = self._names(run, row["identity"], values)
+        asked = [name for name in names if self._asked((name,))]
+        row["names"] = SEPARATOR.join(names)
+        row["overrides"] = overrides
+        self._call(row, asked[0] if asked else names[0])
+        return row
+
+    def tell_apart(self, rows: Sequence[Row]) -> None:
+        """Give different configurations different names, where the catalogue says nothing of them.
+
+        Runs of a name that is no experiment are told by the fields that they differ in. A run whose fields
+        are an experiment's and whose identity is not (it was made when the schema had other fields) keeps
+        the experiment's name, unless another run has a better claim to it.
+        """
+        for row in rows:
+            group = self._uncharted.get((row["profile"], row["names"]), {})
+            if row["identity"] in group:
+                base, own = next(iter(group.values())), flattened(group[row["identity"]])
+                fields = {field for values in group.values() for field in differences(base, values)}
+                row["overrides"] = _said({field: own.get(field) for field in sorted(fields)})
+                self._call(row, row["name"])
+        identities: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for row in rows:
+            identities[row["profile"], row["experiment"]].add(row["identity"][:8])
+        for row in rows:
+            shared = len(identities[row["profile"], row["experiment"]]) > 1
+            if shared and not self._by_identity(row["profile"], row["identity"]):
+                row["overrides"] = f"{row['overrides']} identity={row['identity'][:8]}".strip()
+                self._call(row, row["name"])
+
+    def _names(
+        self, run: FoundRun, identity: str, values: Mapping[str, Any] | None
+    ) -> tuple[tuple[str, ...], str]:
+        """All names of the run's configuration, and its overrides as text."""
+        known = self._by_identity(run.profile, identity)
+        if known:
+            return known, ""
+        if values is None:
+            return run.names, f"identity={identity[:8]}"
+        key = (run.profile, run.names[0], identity)
+        if key not in self._changed:
+            self._changed[key] = self._plain.overrides(run.names[0], run.profile, values)
+        changed = self._changed[key]
+        if changed is None:
+            self._uncharted[run.profile, SEPARATOR.join(run.names)][identity] = values
+        return run.names, _said(changed or {})
+
+    def _by_identity(self, profile: str, identity: str) -> tuple[str, ...]:
+        # A folder's name holds eight digits, which is all that is known of a run that broke off early.
+        return self._plain.names_by_identity8(profile).get(identity[:8], ())
+
+    def _asked(self, names: Iterable[str]) -> bool:
+        return not self._patterns or any(_matches(name, self._patterns) for name in names)
+
+    def _call(self, row: Row, name: str) -> None:
+        row["name"] = name
+        row["experiment"] = _called(name, row["overrides"])
+        row["family"] = self._catalogue.group_of(name)
+
+
+def _check(patterns: Sequence[str], catalogue: Catalogue, runs: Sequence[FoundRun]) -> None:
+    for pattern in patterns:
+        if not any(run.goes_by(pattern) for run in runs):
+            catalogue.matching([pattern])
+
+
+def _once(rows: list[Row]) -> list[Row]:
+    """`rows` without copies: a study that was copied with its links followed holds one run many times.
+
+    Of finished runs with one configuration and seed the first counts; one with other weights stays, as a
+    duplicate.
+    """
+    first: dict[tuple[str, str, int], Row] = {}
+    kept = []
+    for row in rows:
+        if row["state"] == "finished":
+            before = first.setdefault((row["profile"], row["identity"], row["seed"]), row)
+            if before is not row and before.get("weights_sha256") == row.get("weights_sha256"):
+                continue
+            if before is not row:
+                row["state"] = DUPLICATE
+                row["reason"] = f"{before['folder']} is of the same configuration and seed, and counts"
+        kept.append(row)
+    return kept
+
+
+def _where(table: pd.DataFrame, kept: Sequence[bool]) -> pd.DataFrame:
+    # As an array: an empty list would choose no columns rather than no rows.
+    return table[np.array(kept, dtype=bool)].reset_index(drop=True)
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(pattern in name or fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _first(names: Sequence[str], wanted: set[str]) -> str | None:
+    return next((name for name in names if name in wanted), None)
+
+
+def _called(name: str, overrides: str) -> str:
+    return f"{name}[{overrides}]" if overrides else name
+
+
+def _said(changed: Mapping[str, Any]) -> str:
+    """`lr=0.001 optimizer=adamw`, as one would type it."""
+    return " ".join(
+        f"{field}={value}"
+        if isinstance(value, str) and _WORD.fullmatch(value)
+        else as_override(field, value).removeprefix("++")
+        for field, value in changed.items()
+    )

@@ -1,0 +1,207 @@
+"""Files of Weights & Biases to one table: which runs of several files are one, and what each is called."""
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from trm_scaling.errors import UserError
+from trm_scaling.experiments import load_catalogue
+from trm_scaling.io.study import Study
+from trm_scaling.results.cells import cells_of
+from trm_scaling.results.columns import columns, configured_columns
+from trm_scaling.results.csv_file import read_results, read_sheet
+from trm_scaling.results.frame import frame_of
+from trm_scaling.results.plain import PlainExperiments
+from trm_scaling.results.row import Row
+from trm_scaling.results.wandb_export.files import RawRun, read_runs, runs_of_sheet
+from trm_scaling.results.wandb_export.naming import named, seed_in_name
+
+_SAME = ("identity", "profile", "seed", "Created", "ID", "id")
+"""Keys in which two rows of one run agree."""
+
+_NOT_SCIENCE = frozenset({"folder", "profile", "seed"})
+
+
+def parse_wandb_export(source: Path | str, study: Study | None = None) -> pd.DataFrame:
+    """The runs that Weights & Biases exported to `source`: a CSV or JSON file, or a folder of several.
+
+    Takes a runs table, charts, what the API gives (a frame of dictionaries as `to_csv` writes it, or as
+    JSON), and tables that `trm results --csv` wrote. The documented columns come first and are missing
+    where the export has nothing for them; all others follow under W&B's own names. Several files are one
+    table: what they say of one run is put together. Runs of one name whose configurations differ are told
+    apart by what differs, in brackets, as in `results_table`. `study` says which of its experiments a run
+    is, by its identity where the export has one, else by its name.
+
+    Raises UserError when there is nothing to read, and for a file that is damaged or no such export.
+    """
+    source = Path(source)
+    files = _files(source)
+    raw: list[RawRun] = []
+    own: list[pd.DataFrame] = []
+    for file in files:
+        if file.suffix.lower() == ".json":
+            raw += read_runs(file)
+            continue
+        sheet = read_sheet(file)
+        if {"experiment", "identity", "folder"} <= set(sheet.header):
+            own.append(read_results(file))
+        else:
+            raw += runs_of_sheet(sheet, file)
+    table = _table(_joined(raw), study)
+    return table if not own else _stacked([*own, *([table] if len(table) else [])])
+
+
+def parse_wandb_frame(frame: pd.DataFrame, study: Study | None = None) -> pd.DataFrame:
+    """What `pandas.read_csv` made of an export, or what the API gives, as `parse_wandb_export` reads it.
+
+    Raises UserError as `parse_wandb_export` does.
+    """
+    # Read again as the text that it was, so that there is one reader of cells and not two.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "results.csv"
+        frame.to_csv(path, index=False, errors="backslashreplace")
+        return parse_wandb_export(path, study)
+
+
+def _files(source: Path) -> list[Path]:
+    if not source.is_dir():
+        return [source]
+    files = sorted(path for path in source.iterdir() if path.suffix.lower() in (".csv", ".json"))
+    if not files:
+        raise UserError(
+            f"{source} holds no CSV and no JSON file: export the runs from the project's page in Weights & "
+            "Biases (the arrow above the table, then CSV) and save the file there"
+        )
+    return files
+
+
+def _joined(runs: Sequence[RawRun]) -> list[RawRun]:
+    """The runs of all files, each once: a run that several files hold has the values of all."""
+    kept: list[RawRun] = []
+    by_name: dict[str, list[RawRun]] = defaultdict(list)
+    # Charts last: they say little of which run they are of.
+    for run in sorted(runs, key=lambda run: run.kind == "chart"):
+        candidates = [each for each in by_name[run.name] if _may_be_one(each, run)]
+        if len(candidates) == 1:
+            candidates[0].values = run.values | candidates[0].values
+            candidates[0].curves |= run.curves
+            candidates[0].file = run.file
+        else:
+            by_name[run.name].append(run)
+            kept.append(run)
+    return kept
+
+
+def _may_be_one(a: RawRun, b: RawRun) -> bool:
+    """Whether rows of two files are of one run: nothing speaks against it, and something for it."""
+    shared = a.values.keys() & b.values.keys()
+    agree = all(str(a.values[key]) == str(b.values[key]) for key in _SAME if key in shared)
+    if a.file == b.file or not agree:
+        return False
+    if a.kind == "chart" and b.kind == "chart":
+        return not a.curves.keys() & b.curves.keys()
+    telling = {"Created", "ID", "id"} & shared or {"identity", "seed"} <= shared
+    same_cells = all(str(a.values[key]) == str(b.values[key]) for key in shared)
+    return b.kind == "chart" or bool(telling) or same_cells
+
+
+def _table(runs: Sequence[RawRun], study: Study | None) -> pd.DataFrame:
+    rows: list[Row] = []
+    others: list[dict[str, Any]] = []
+    known = _Known(study)
+    for run in runs:
+        row, rest = named(run)
+        found = seed_in_name(run.name) if "seed" not in row else None
+        row["experiment"], row["seed"] = found or (run.name, row.get("seed"))
+        rows.append(row | known.of(row))
+        others.append(rest)
+    _tell_apart([row for row in rows if not row["is_plain"]])
+    extra = list(dict.fromkeys(key for rest in others for key in rest))
+    for key in extra:
+        cells = [rest.get(key) for rest in others]
+        texts = all(cell is None or isinstance(cell, str) for cell in cells)
+        values = cells_of(cells) if texts else [_plain(cell) for cell in cells]
+        for row, value in zip(rows, values, strict=True):
+            row[key] = value
+    return frame_of(rows, extra)
+
+
+class _Known:
+    """What a study knows of runs that lie elsewhere."""
+
+    def __init__(self, study: Study | None) -> None:
+        self._catalogue = None if study is None else load_catalogue(study.path)
+        self._plain = None
+        if study is not None and self._catalogue is not None:
+            self._plain = PlainExperiments(study.configs, self._catalogue)
+
+    def of(self, row: Row) -> Row:
+        """The names of the run, and whether it is an experiment as it is written."""
+        own = row["experiment"]
+        names: tuple[str, ...] = ()
+        if self._plain is not None and {"identity", "profile"} <= row.keys():
+            names = self._plain.names_by_identity8(row["profile"]).get(row["identity"][:8], ())
+        called = own if own in names or not names else names[0]
+        family = None if self._catalogue is None else self._catalogue.group_of(called)
+        return {
+            "experiment": called,
+            "names": ", ".join(names or (own,)),
+            "family": family or row.get("family"),
+            "is_plain": bool(names),
+        }
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def _tell_apart(rows: Sequence[Row]) -> None:
+    """Name, after the experiment, the fields of science in which runs of one name differ."""
+    fields = {
+        field: column.name
+        for field, column in configured_columns().items()
+        if not field.startswith("system.") and column.name not in _NOT_SCIENCE
+    }
+    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[str(row.get("profile")), row["experiment"]].append(row)
+    for group in groups.values():
+        differing = [
+            (field, column)
+            for field, column in fields.items()
+            if len({repr(row[column]) for row in group if column in row}) > 1
+        ]
+        for row in group:
+            said = " ".join(f"{field}={row[column]}" for field, column in differing if column in row)
+            if said:
+                row["overrides"] = said
+                row["experiment"] = f"{row['experiment']}[{said}]"
+
+
+def _stacked(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    names = (str(name) for table in tables for name in table.columns)
+    extra = [name for name in dict.fromkeys(names) if name not in columns()]
+    once: dict[Any, dict[str, Any]] = {}
+    for table in tables:
+        for row in table.to_dict("records"):
+            cells = {str(name): None if pd.isna(value) else value for name, value in row.items()}
+            once.setdefault(_key(cells) or len(once), _whole(cells))
+    return frame_of(list(once.values()), extra)
+
+
+def _key(cells: dict[str, Any]) -> tuple[Any, ...] | None:
+    """What is the same in two rows of one run: the baseline's is in the tables of many families."""
+    key = tuple(cells.get(name) for name in ("profile", "identity", "seed", "state"))
+    return None if None in key else key
+
+
+def _whole(cells: dict[str, Any]) -> dict[str, Any]:
+    """Counts as whole numbers again: a missing cell made floats of them."""
+    return {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in cells.items()
+    }
