@@ -1,6 +1,5 @@
 """Which term bounds a step."""
 
-
 from trm_scaling.config import RunConfig
 from trm_scaling.counting import flops_per_puzzle_step
 from trm_scaling.counting.roofline import DeviceRates, StepTerms, roofline, step_terms
