@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-inp
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv quickstart test lint types e2e slow lock clean
+.PHONY: help venv quickstart test lint types e2e slow bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ e2e: $(VENV)/.dev ## tests that run the command line as a user does
 
 slow: $(VENV)/.dev ## tests that take minutes
 	$(PYTEST) -m slow || [ $$? -eq 5 ]
+
+bench: $(VENV)/.runtime ## our training step against the plain formulation, on the CPU (docs/performance.md)
+	JAX_PLATFORMS=cpu $(BIN)/python -m benchmarks.step
 
 # pip is the last thing that making an environment installs: without it the making was cut short.
 $(BIN)/pip:

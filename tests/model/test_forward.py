@@ -10,7 +10,7 @@ import pytest
 from trm_scaling.config import ArchConfig
 from trm_scaling.model import Output, forward, init_buffers, init_params
 from trm_scaling.model.forward import PUZZLE_EMB, apply_network, embed
-from trm_scaling.model.layers import rotation_table
+from trm_scaling.model.layers import rotation_table, split_gates
 
 B, C, V, D, IDS = 3, 16, 6, 16, 4
 SMALL = ArchConfig(
@@ -76,10 +76,11 @@ def test_a_step_is_the_published_recursion(variant: str) -> None:
     x = embed(arch, params, INPUTS, IDENTIFIERS)
     rotation = rotation_table(x.shape[0], D // 2, arch.rope_theta) if variant == "rope" else None
     z_H, z_L = states_of(arch)
+    layers = [split_gates(layer) for layer in params["layers"]]
     for _ in range(2):
         for _ in range(3):
-            z_L = apply_network(arch, params["layers"], z_L + z_H + x, rotation)
-        z_H = apply_network(arch, params["layers"], z_H + z_L, rotation)
+            z_L = apply_network(arch, layers, z_L + z_H + x, rotation)
+        z_H = apply_network(arch, layers, z_H + z_L, rotation)
     out = step(arch, params)
     np.testing.assert_allclose(out.z_H, z_H, atol=2e-4)
     np.testing.assert_allclose(out.z_L, z_L, atol=2e-4)
@@ -93,7 +94,7 @@ def test_the_blocks_are_applied_in_turn() -> None:
     arch = arch_of(L_layers=2)
     params = params_of(arch)
     z = states_of(arch)[0]
-    one, two = params["layers"]
+    one, two = (split_gates(layer) for layer in params["layers"])
     expected = apply_network(arch, [two], apply_network(arch, [one], z, None), None)
     np.testing.assert_allclose(apply_network(arch, [one, two], z, None), expected, rtol=1e-6)
 

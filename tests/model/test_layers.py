@@ -10,11 +10,13 @@ from trm_scaling.model.init import init_params
 from trm_scaling.model.layers import (
     attend,
     block,
+    gated,
     mix_positions,
     mix_width,
     rms_norm,
     rotate,
     rotation_table,
+    split_gates,
 )
 
 L, B, D, H = 7, 3, 8, 2
@@ -50,6 +52,30 @@ def test_rms_norm_squares_in_float32(dtype: str) -> None:
     np.testing.assert_allclose(np.asarray(out, np.float32), 1, rtol=1e-2)
 
 
+@pytest.mark.parametrize("axis", [0, -1])
+def test_the_gradient_of_rms_norm_is_that_of_its_formula(axis: int) -> None:
+    def formula(x: jax.Array) -> jax.Array:
+        return x * jax.lax.rsqrt(jnp.mean(x * x, axis, keepdims=True) + EPS)
+
+    x, grad = 5 * normal(0, L, B, D), normal(1, L, B, D)
+    expected = jax.vjp(formula, x)[1](grad)[0]
+    np.testing.assert_allclose(jax.vjp(lambda x: rms_norm(x, axis, EPS), x)[1](grad)[0], expected, atol=1e-6)
+
+
+def test_the_gradient_of_the_gate_is_that_of_its_formula() -> None:
+    gate, up, grad = (5 * normal(seed, B, D) for seed in range(3))
+    expected = jax.vjp(lambda gate, up: gate / (1 + jnp.exp(-gate)) * up, gate, up)[1](grad)
+    found = jax.vjp(gated, gate, up)[1](grad)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("gate", [-1e4, -90.0, 0.0, 90.0, 1e4])
+def test_the_gradient_of_the_gate_is_finite_everywhere(gate: float) -> None:
+    both = jax.grad(gated, argnums=(0, 1))(jnp.float32(gate), jnp.float32(2))
+    np.testing.assert_allclose(both, (2.0 * (gate > 0) + (gate == 0), max(gate, 0.0)), atol=1e-5)
+
+
 def swiglu(weights: dict[str, jax.Array], rows: np.ndarray) -> np.ndarray:
     """On the last axis: silu(gate) * up, then down; the gate is the first half."""
     gate_up, down = (np.asarray(weights[name], np.float64) for name in ("gate_up", "down"))
@@ -60,14 +86,21 @@ def swiglu(weights: dict[str, jax.Array], rows: np.ndarray) -> np.ndarray:
 def test_mixing_over_width_treats_every_position_alike() -> None:
     weights = {"gate_up": normal(0, D, 10), "down": normal(1, 5, D)}
     x = normal(2, L, B, D)
-    np.testing.assert_allclose(mix_width(weights, x), swiglu(weights, np.asarray(x)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        mix_width(split_gates({"mlp": weights})["mlp"], x),
+        swiglu(weights, np.asarray(x)),
+        rtol=1e-4,
+        atol=1e-4,
+    )
 
 
 def test_mixing_over_positions_treats_every_channel_alike() -> None:
     weights = {"gate_up": normal(0, L, 10), "down": normal(1, 5, L)}
     x = normal(2, L, B, D)
     expected = np.moveaxis(swiglu(weights, np.moveaxis(np.asarray(x), 0, -1)), -1, 0)
-    np.testing.assert_allclose(mix_positions(weights, x), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        mix_positions(split_gates({"mix": weights})["mix"], x), expected, rtol=1e-4, atol=1e-4
+    )
 
 
 def test_attention_is_the_plain_formula() -> None:
@@ -149,6 +182,7 @@ def test_a_block_normalises_over_positions_after_mixing_them_and_over_width_last
         pos_encodings="none" if mlp_t else "learned",
     )
     layer = init_params(jax.random.key(0), arch, 6, L - 1, 1)["layers"][0]
+    layer = split_gates(layer)
     x = 3 * normal(1, L, B, D)
     out = block(arch, jax.tree.map(jnp.zeros_like, layer), x, None)
     np.testing.assert_allclose(out, rms(rms(np.asarray(x, np.float64), axis), -1), rtol=1e-5)
@@ -157,6 +191,7 @@ def test_a_block_normalises_over_positions_after_mixing_them_and_over_width_last
 def test_a_block_adds_what_it_mixes_before_it_normalises() -> None:
     arch = ArchConfig(hidden_size=D, puzzle_emb_len=1, puzzle_emb_ndim=D)
     layer = init_params(jax.random.key(0), arch, 6, L - 1, 1)["layers"][0]
+    layer = split_gates(layer)
     x = normal(1, L, B, D)
     middle = rms(np.asarray(x + mix_positions(layer["mix"], x), np.float64), 0)
     last = rms(middle + np.asarray(mix_width(layer["mlp"], jnp.asarray(middle, jnp.float32))), -1)

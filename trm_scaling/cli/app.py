@@ -7,6 +7,7 @@ import typer
 from trm_scaling import __version__
 from trm_scaling.cli import (
     batch,
+    bench,
     compare,
     data,
     evaluate,
@@ -68,6 +69,7 @@ launch.app.command("slurm", help=launch_slurm.HELP, short_help="As jobs of a Slu
     launch_slurm.slurm
 )
 app.add_typer(launch.app, name="launch")
+app.add_typer(bench.app, name="bench")
 app.command("sync", help=sync.HELP, short_help="Complete the W&B runs of run folders.")(sync.sync)
 app.command("import-torch", help=interchange.IMPORT_HELP, short_help="A run from public PyTorch weights.")(
     interchange.import_torch

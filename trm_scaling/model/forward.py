@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt8
 
 from trm_scaling.config import ArchConfig
-from trm_scaling.model.layers import Params, Rotation, State, block, rotation_table
+from trm_scaling.model.layers import Params, Rotation, State, block, rotation_table, split_gates
 
 Z = TypeVar("Z")
 
@@ -67,6 +67,8 @@ def forward(
         if remat:
             network = jax.checkpoint(network)
 
+        split = [split_gates(layer) for layer in params["layers"]]
+
         def cycle(layers: list[Params], states: tuple[State, State]) -> tuple[State, State]:
             z_H, z_L = states
             injected = z_H + x
@@ -74,9 +76,9 @@ def forward(
             return network(layers, z_H + z_L), z_L
 
         # Nothing of the first cycles is differentiated, so nothing of them need be kept.
-        still = jax.lax.stop_gradient(params["layers"])
+        still = jax.lax.stop_gradient(split)
         states = _repeat(lambda states: cycle(still, states), (z_H, z_L), arch.H_cycles - 1, unroll)
-        z_H, z_L = cycle(params["layers"], jax.lax.stop_gradient(states))
+        z_H, z_L = cycle(split, jax.lax.stop_gradient(states))
 
         heads = cast({name: params[name] for name in ("lm_head", "q_head")}, dtype)
         logits = jnp.swapaxes(z_H[arch.prefix_len :] @ heads["lm_head"], 0, 1)

@@ -3,6 +3,7 @@
 Shapes: B batch, L positions, D width, H heads, K head size, F hidden. Weights are stored (in, out).
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -19,24 +20,91 @@ Rotation = tuple[Float[Array, "L K"], Float[Array, "L K"]]
 """Cosines and sines of the rotary angles."""
 
 
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def rms_norm(x: Float[Array, "..."], axis: int, eps: float) -> Float[Array, "..."]:
-    """`x` over the root of its mean square along `axis`, in float32, without weights."""
+    """`x` over the root of its mean square along `axis`, in float32, without weights.
+
+    Its gradient is written out, since it then needs the result and one number a row, and not `x`.
+    """
+    return _normed(x, axis, eps)[0]
+
+
+def _normed(
+    x: Float[Array, "..."], axis: int, eps: float
+) -> tuple[Float[Array, "..."], tuple[Float[Array, "..."], Float[Array, "..."]]]:
     wide = x.astype(jnp.float32)
     scale = jax.lax.rsqrt(jnp.mean(jnp.square(wide), axis=axis, keepdims=True) + eps)
-    return (wide * scale).astype(x.dtype)
+    normed = (wide * scale).astype(x.dtype)
+    return normed, (normed, scale)
+
+
+def _normed_gradient(
+    axis: int,
+    eps: float,
+    kept: tuple[Float[Array, "..."], Float[Array, "..."]],
+    grad: Float[Array, "..."],
+) -> tuple[Float[Array, "..."]]:
+    normed, scale = kept[0].astype(jnp.float32), kept[1]
+    wide = grad.astype(jnp.float32)
+    along = jnp.mean(wide * normed, axis=axis, keepdims=True)
+    return ((scale * (wide - normed * along)).astype(grad.dtype),)
+
+
+rms_norm.defvjp(_normed, _normed_gradient)
+
+
+@jax.custom_vjp
+def gated(gate: Float[Array, "..."], up: Float[Array, "..."]) -> Float[Array, "..."]:
+    """silu(gate) * up.
+
+    Its gradient is written out, since it then keeps two arrays where automatic differentiation keeps
+    four, and reads them once.
+    """
+    return jax.nn.silu(gate) * up
+
+
+def _gated(gate: Array, up: Array) -> tuple[Array, tuple[Array, Array]]:
+    return gated(gate, up), (gate, up)
+
+
+def _gated_gradient(kept: tuple[Array, Array], grad: Array) -> tuple[Array, Array]:
+    gate, up, wide = (each.astype(jnp.float32) for each in (*kept, grad))
+    # The sigmoid, by another formula than the forward pass has: XLA would otherwise find it there, keep
+    # it, and take the one pass over these arrays apart into five.
+    share = 0.5 + 0.5 * jnp.tanh(0.5 * gate)
+    silu = gate * share
+    d_gate = wide * up * (share + silu * (1 - share))
+    return d_gate.astype(grad.dtype), (wide * silu).astype(grad.dtype)
+
+
+gated.defvjp(_gated, _gated_gradient)
+
+
+def split_gates(layer: Params) -> Params:
+    """The parameters of a block with the halves of every `gate_up` on their own, as `block` takes them.
+
+    Cut once a step, they are small; cut after the product they are the widest arrays there are.
+    """
+    cut = dict(layer)
+    for name in ("mix", "mlp"):
+        if name in layer:
+            gate, up = jnp.split(layer[name]["gate_up"], 2, axis=1)
+            cut[name] = {"gate": gate, "up": up, "down": layer[name]["down"]}
+    return cut
 
 
 def mix_positions(params: Params, x: State) -> State:
     """SwiGLU over the positions, alike for every channel: weights times (L, B*D), no transposed copy."""
     flat = x.reshape(x.shape[0], -1)
-    gate, up = jnp.split(_contract_rows(params["gate_up"], flat), 2, axis=0)
-    return _contract_rows(params["down"], jax.nn.silu(gate) * up).reshape(x.shape)
+    hidden = gated(_contract_rows(params["gate"], flat), _contract_rows(params["up"], flat))
+    return _contract_rows(params["down"], hidden).reshape(x.shape)
 
 
 def mix_width(params: Params, x: State) -> State:
-    """SwiGLU over the width, alike for every position."""
-    gate, up = jnp.split(x @ params["gate_up"], 2, axis=-1)
-    return (jax.nn.silu(gate) * up) @ params["down"]
+    """SwiGLU over the width, alike for every position: (L*B, D) times weights."""
+    # With two axes in place of three, XLA makes no transposed copy for the weights' gradients.
+    flat = x.reshape(-1, x.shape[-1])
+    return (gated(flat @ params["gate"], flat @ params["up"]) @ params["down"]).reshape(x.shape)
 
 
 def attend(params: Params, x: State, num_heads: int, rotation: Rotation | None) -> State:
@@ -69,7 +137,7 @@ def rotate(x: Float[Array, "L B H K"], rotation: Rotation) -> Float[Array, "L B 
 
 
 def block(arch: ArchConfig, params: Params, x: State, rotation: Rotation | None) -> State:
-    """One block: positions (by SwiGLU or attention), then width."""
+    """One block: positions (by SwiGLU or attention), then width. `params` come from `split_gates`."""
     if arch.mlp_t:
         # The public code normalises over positions here, since it does so on the transposed state.
         x = rms_norm(x + mix_positions(params["mix"], x), axis=0, eps=arch.rms_norm_eps)

@@ -1,0 +1,153 @@
+"""Training, timed: the compiled call, the feeder and the late reading of metrics that a run has."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from trm_scaling.bench.device import device_rates
+from trm_scaling.bench.stand_in import stand_in_dataset
+from trm_scaling.bench.timing import Spread, Stopwatch, busy_seconds, host_gap
+from trm_scaling.config import RunConfig, Schedule
+from trm_scaling.counting import flops_per_puzzle_step, peak_flops
+from trm_scaling.counting.devices import find_chip
+from trm_scaling.counting.roofline import DeviceRates, Roofline, roofline, step_terms
+from trm_scaling.optim import Hyper
+from trm_scaling.parallel.mesh import make_mesh
+from trm_scaling.puzzles.dataset import Dataset
+from trm_scaling.train.call import CallMetrics, make_train_call
+from trm_scaling.train.feed import Feeder
+from trm_scaling.train.metrics import read_metrics
+from trm_scaling.train.state import init_state_on
+
+
+@dataclass(frozen=True)
+class StepBench:
+    """What training takes. Steps are those of the architecture's own recursion."""
+
+    device_kind: str
+    batch: int
+    micro_batches: int
+    steps_per_call: int
+    step_s: Spread
+    """Seconds of one step on the device, over the calls after the first."""
+    examples_per_s: float
+    """Puzzle-steps a second from the first of those calls to the end of the last, gaps included."""
+    host_gap: float
+    """Share of that time in which the device had no call to work on."""
+    trace_s: float
+    """From Python to a program for the compiler."""
+    compile_s: float
+    """Of the compiler, or of reading its result from the cache on disk."""
+    first_call_s: float
+    flops_per_step: int
+    flops_per_s: float
+    measured_peak: float
+    """FLOP/s of one large product in the forward precision on this device."""
+    nominal_peak: float | None
+    """What the maker says; None where nobody does, as for a CPU."""
+    mfu_measured: float
+    mfu_nominal: float | None
+    program_bytes: int | None
+    """Arguments, results and temporaries, by the compiler; None where it does not say."""
+    peak_bytes: int | None
+    """Most that the device had in use; None on a CPU."""
+    rates: DeviceRates
+    roofline: Roofline
+
+
+@dataclass(frozen=True)
+class CompiledCall:
+    """The training call of a run, compiled, and what that took."""
+
+    program: jax.stages.Compiled
+    arguments: tuple[Any, ...]
+    feeder: Feeder
+    trace_s: float
+    compile_s: float
+
+
+def compile_call(config: RunConfig, dataset: Dataset) -> CompiledCall:
+    """The program that `train` compiles for `config`, with the arguments of its first call."""
+    mesh = make_mesh(config)
+    schedule = Schedule.of(config, dataset.num_puzzles)
+    hyper = Hyper.of(config, schedule)
+    shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_identifiers)
+    state, feeder = init_state_on(mesh, config, *shapes), Feeder(config, dataset, mesh)
+    feed = feeder.feed(0, config.system.steps_per_call)
+    began = time.perf_counter()
+    call = make_train_call(config, dataset.augmentation_seed, mesh)
+    lowered = call.lower(state, hyper, feed, jnp.int32(1))
+    traced = time.perf_counter()
+    program = lowered.compile()
+    return CompiledCall(program, (state, hyper), feeder, traced - began, time.perf_counter() - traced)
+
+
+def bench_step(config: RunConfig, calls: int) -> StepBench:
+    """Time `calls` device calls (at least one) of `steps_per_call` steps each, after a first one."""
+    dataset = stand_in_dataset(config)
+    compiled = compile_call(config, dataset)
+    began = time.perf_counter()
+    state, hyper = compiled.arguments
+    length, feeder = config.system.steps_per_call, compiled.feeder
+    state, metrics = compiled.program(state, hyper, feeder.feed(0, length), jnp.int32(length))
+    jax.block_until_ready(metrics)
+    first_call_s = time.perf_counter() - began
+
+    pending: tuple[int, CallMetrics] | None = None
+    with Stopwatch() as watch:
+        for call in range(1, calls + 1):
+            # As in the loop of a run: the call is dispatched, then the one before it is read.
+            feed = feeder.feed(call * length, (call + 1) * length)
+            at = time.perf_counter()
+            state, metrics = compiled.program(state, hyper, feed, jnp.int32(length))
+            watch.dispatched(at, metrics)
+            if pending is not None:
+                read_metrics(pending[1], pending[0], pending[0] + length - 1)
+            pending = (call * length + 1, metrics)
+    done = watch.calls()
+
+    device = jax.devices()[0]
+    terms = step_terms(config, dataset.vocab_size, dataset.seq_len)
+    examples = calls * length * config.global_batch_size
+    examples_per_s = examples / (done[-1].finished - done[0].dispatched)
+    flops = flops_per_puzzle_step(config.arch, dataset.vocab_size, dataset.seq_len)
+    rates = device_rates(config.arch.forward_dtype)
+    nominal = _nominal_peak(device.device_kind, config.arch.forward_dtype)
+    analysis = compiled.program.memory_analysis()
+    return StepBench(
+        device_kind=device.device_kind,
+        batch=config.global_batch_size,
+        micro_batches=config.micro_batches,
+        steps_per_call=length,
+        step_s=Spread.of([seconds / length for seconds in busy_seconds(done)]),
+        examples_per_s=examples_per_s,
+        host_gap=host_gap(done),
+        trace_s=compiled.trace_s,
+        compile_s=compiled.compile_s,
+        first_call_s=first_call_s,
+        flops_per_step=terms.flops,
+        flops_per_s=examples_per_s * flops,
+        measured_peak=rates.flops_per_s,
+        nominal_peak=nominal,
+        mfu_measured=examples_per_s * flops / rates.flops_per_s,
+        mfu_nominal=None if nominal is None else examples_per_s * flops / nominal,
+        program_bytes=None if analysis is None else _program_bytes(analysis),
+        peak_bytes=(device.memory_stats() or {}).get("peak_bytes_in_use"),
+        rates=rates,
+        roofline=roofline(terms, rates),
+    )
+
+
+def _nominal_peak(device_kind: str, dtype: str) -> float | None:
+    chip = find_chip(device_kind)
+    if dtype == "float32":
+        return chip.peak_flops_float32 if chip else None
+    return peak_flops(device_kind)
+
+
+def _program_bytes(analysis: Any) -> int:
+    given = analysis.argument_size_in_bytes + analysis.output_size_in_bytes - analysis.alias_size_in_bytes
+    return int(given + analysis.temp_size_in_bytes)

@@ -1,0 +1,249 @@
+"""`trm bench`: what an experiment takes of this device, measured with the programs that a run has."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trm_scaling.cli.options import Overrides, Profile, StudyFolder, chosen_profile
+from trm_scaling.cli.quantities import flop, memory
+
+if TYPE_CHECKING:
+    from trm_scaling.bench.timing import Spread
+    from trm_scaling.run.planned import Run
+
+app = typer.Typer(no_args_is_help=True, help="Time steps, evaluation, data and start-up on this device.")
+
+Experiment = Annotated[str, typer.Argument(help="Name in the study, e.g. baseline.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, in seconds, bytes and FLOP/s.")]
+Repeats = Annotated[int, typer.Option(min=1, help="Times to measure.")]
+
+_STEP_HELP = """
+Time the training step: puzzle-steps a second, share of the device's peak, memory, compilation, the
+device's waiting for the host, and what bounds the step.
+
+\b
+Examples:
+  trm bench step baseline --profile laptop
+  trm bench step baseline --profile h200 global_batch_size=768 --json
+  trm bench step exp01f --profile laptop system.micro_batch_size=8
+"""
+
+_EVAL_HELP = """
+Time evaluation on the validation sample, in the batches that a run evaluates in.
+
+\b
+Examples:
+  trm bench eval baseline --profile laptop
+  trm bench eval baseline --profile laptop system.eval_batch_size=64 --json
+"""
+
+_DATA_HELP = """
+Time building the dataset, in a folder that is deleted after, and augmentation on the device.
+
+\b
+Examples:
+  trm bench data baseline --profile laptop
+  trm bench data baseline --profile h200 data.source=generated
+"""
+
+_STARTUP_HELP = """
+Time commands from outside: --help, --list, status, and a first training step.
+
+\b
+Examples:
+  trm bench startup baseline --profile laptop
+  trm bench startup baseline --profile smoke --repeats 3 --json
+"""
+
+
+@app.command("step", help=_STEP_HELP)
+def step(
+    experiment: Experiment,
+    overrides: Overrides = None,
+    profile: Profile = None,
+    calls: Annotated[int, typer.Option(min=1, help="Device calls to measure, after a first one.")] = 7,
+    study: StudyFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    from trm_scaling.bench.step import bench_step
+    from trm_scaling.run.fitted import fitted
+    from trm_scaling.run.here import this_device
+
+    run = _planned(experiment, overrides, profile, study)
+    found = bench_step(fitted(run.config, this_device()), calls)
+    if as_json:
+        _print_json("step", run, found)
+        return
+    bound = found.roofline
+    nominal = "" if found.mfu_nominal is None else f", {found.mfu_nominal:.1%} of the nominal one"
+    on_device = "" if found.peak_bytes is None else f", {memory(found.peak_bytes)} at the most on the device"
+    program = "unknown" if found.program_bytes is None else memory(found.program_bytes)
+    _print_table(
+        run,
+        found.device_kind,
+        [
+            ("examples", f"{found.examples_per_s:,.1f} puzzle-steps/s"),
+            (
+                "step",
+                f"{_spread(found.step_s)} for {found.batch:,} puzzles in {found.micro_batches} slices, "
+                f"{found.steps_per_call} steps a call",
+            ),
+            ("speed", f"{flop(found.flops_per_s)}/s, {found.mfu_measured:.1%} of a large product{nominal}"),
+            ("peak", f"{flop(found.measured_peak)}/s in one large product, {_traffic(found.rates)}"),
+            (
+                "bound by",
+                f"{bound.bound}: products {_ms(bound.products_s)}, memory {_ms(bound.traffic_s)}, "
+                f"overhead {_ms(bound.overhead_s)} of a step of {_ms(found.step_s.median)}",
+            ),
+            ("host gap", f"{found.host_gap:.2%} of the time without a call on the device"),
+            ("memory", f"{program} by the compiler{on_device}"),
+            (
+                "compile",
+                f"{found.trace_s:.1f} s tracing, {found.compile_s:.1f} s compiling, "
+                f"{found.first_call_s:.2f} s the first call",
+            ),
+        ],
+    )
+
+
+@app.command("eval", help=_EVAL_HELP)
+def evaluation(
+    experiment: Experiment,
+    overrides: Overrides = None,
+    profile: Profile = None,
+    repeats: Repeats = 7,
+    study: StudyFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    from trm_scaling.bench.evaluate import bench_evaluation
+
+    run = _planned(experiment, overrides, profile, study)
+    found = bench_evaluation(run.config, repeats)
+    if as_json:
+        _print_json("eval", run, found)
+        return
+    _print_table(
+        run,
+        found.device_kind,
+        [
+            ("puzzles", f"{found.puzzles_per_s:,.1f} puzzles/s, {found.supervision_steps} supervision steps"),
+            (
+                "evaluation",
+                f"{_spread(found.seconds)} for {found.puzzles:,} puzzles, {found.batch:,} at once",
+            ),
+            ("speed", f"{flop(found.flops_per_s)}/s"),
+            ("first", f"{found.first_s:.2f} s, with compilation"),
+        ],
+    )
+
+
+@app.command("data", help=_DATA_HELP)
+def data(
+    experiment: Experiment,
+    overrides: Overrides = None,
+    profile: Profile = None,
+    repeats: Repeats = 7,
+    study: StudyFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    from trm_scaling.bench.data import bench_data
+
+    run = _planned(experiment, overrides, profile, study)
+    found = bench_data(run.config, run.study.data_root, repeats)
+    if as_json:
+        _print_json("data", run, found)
+        return
+    _print_table(
+        run,
+        found.source,
+        [
+            (
+                "dataset",
+                f"{found.build_s:.2f} s and {found.bytes_on_disk / 1e6:,.2f} MB for {found.train_puzzles:,} "
+                f"puzzles x {found.augmentations:,} augmentations, validation and test",
+            ),
+            ("augment", f"{found.augmented_per_s:,.0f} puzzles/s on the device"),
+            ("batch", f"{_spread(found.augment_s)} for {found.augment_batch:,} puzzles"),
+        ],
+    )
+
+
+@app.command("startup", help=_STARTUP_HELP)
+def startup(
+    experiment: Experiment,
+    overrides: Overrides = None,
+    profile: Profile = None,
+    repeats: Repeats = 7,
+    study: StudyFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    from trm_scaling.bench.startup import bench_startup
+
+    run = _planned(experiment, overrides, profile, study)
+    found = bench_startup(run.study.path, experiment, run.config.profile, overrides or [], repeats)
+    if as_json:
+        _print_json("startup", run, found)
+        return
+    _print_table(
+        run,
+        "processes of their own",
+        [
+            ("trm --help", _spread(found.help_s)),
+            ("trm batch --list", _spread(found.list_s)),
+            ("trm status", _spread(found.status_s)),
+            ("first step", _spread(found.first_step_s)),
+        ],
+    )
+
+
+def _planned(experiment: str, overrides: list[str] | None, profile: str | None, study: Path | None) -> "Run":
+    from trm_scaling.io.study import find_study
+    from trm_scaling.run.compilation import configure_jax
+    from trm_scaling.run.planned import plan_run
+
+    configure_jax()
+    return plan_run(find_study(study), experiment, chosen_profile(profile), overrides or [])
+
+
+def _print_json(what: str, run: "Run", found: Any) -> None:
+    from datetime import UTC, datetime
+
+    from trm_scaling.io.plain import plain
+
+    about = {
+        "bench": what,
+        "experiment": run.config.name,
+        "profile": run.config.profile,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    typer.echo(json.dumps({**about, **plain(found), "config": run.config.model_dump(mode="json")}))
+
+
+def _print_table(run: "Run", where: str, rows: list[tuple[str, str]]) -> None:
+    typer.echo("\n".join(_lines(f"{run.config.name} under {run.config.profile}, {where}", rows)))
+
+
+def _lines(title: str, rows: list[tuple[str, str]]) -> Iterator[str]:
+    yield title
+    width = max(len(name) for name, _ in rows)
+    yield from (f"  {name:<{width}}  {text}" for name, text in rows)
+
+
+def _spread(spread: "Spread") -> str:
+    return (
+        f"{_ms(spread.median)} ({_ms(spread.minimum)} to {_ms(spread.maximum)}, "
+        f"{spread.repeats} {'time' if spread.repeats == 1 else 'times'})"
+    )
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
+
+
+def _traffic(rates: Any) -> str:
+    return (
+        f"{rates.bytes_per_s / 1e9:,.0f} GB/s in one large sum, {rates.operation_s * 1e6:.1f} us an operation"
+    )
