@@ -19,8 +19,8 @@ from trm_scaling.parallel.hosts import ALONE, Hosts
 from trm_scaling.results.attempts import FailureClass, begin_attempt, end_attempt
 from trm_scaling.results.record import RunRecord, read_record
 from trm_scaling.run.failure import EXIT_STATUS, OutOfMemory, failure_class
-from trm_scaling.run.fitted import fitted
 from trm_scaling.run.here import this_device
+from trm_scaling.run.plan.fit import way
 from trm_scaling.run.planned import Run
 from trm_scaling.run.polite import ended_politely
 from trm_scaling.run.record import assemble
@@ -61,7 +61,7 @@ def _execute(run: Run, reporter: "RunReporter", hosts: Hosts, verdict: Verdict) 
 
 
 def _train(run: Run, folder: RunFolder, reporter: "RunReporter", hosts: Hosts, verdict: Verdict) -> RunRecord:
-    config = fitted(run.config, this_device())
+    config, _ = way(run.study, run.config, this_device())
     if config != run.config:
         size = config.system.micro_batch_size
         reporter.note(f"the whole batch needs more memory than there is: {size:,} puzzles at a time")

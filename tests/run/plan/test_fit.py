@@ -1,6 +1,7 @@
 """What is compiled for whom, what is kept of it, what the report says; with a compiler that is made up."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from trm_scaling.io.study import Study
 from trm_scaling.run.fitted import fitted
 from trm_scaling.run.plan import compiled
 from trm_scaling.run.plan.compiled import Compilations, slice_of
-from trm_scaling.run.plan.fit import Answer, fit, known, ways
+from trm_scaling.run.plan.fit import Answer, fit, known, way, ways
 from trm_scaling.run.plan.report import compiled_rows, markdown
 from trm_scaling.run.plan.study_plan import Planned, plan_configurations
 
@@ -99,6 +100,21 @@ def test_nothing_fits_a_device_without_memory(compiler: MadeUpCompiler, compilat
     compiler.limit = 0
     assert fit(paper("exp06_a"), POD, compilations, silent) is None
     assert known(paper("exp06_a"), POD, compilations) is None
+
+
+def test_a_run_on_the_pod_takes_the_way_that_was_compiled(
+    compiler: MadeUpCompiler, compilations: Compilations, tmp_path: Path
+) -> None:
+    study, config = Study(tmp_path), paper("exp06_f")
+    pod_at_hand = replace(POD, name="this device")
+    assert way(study, config, pod_at_hand) == (fitted(config, POD), None)
+    compiler.limit = 4 * GIB
+    found = fit(config, POD, compilations, silent)
+    assert found is not None
+    assert found.config != fitted(config, POD)
+    assert way(study, config, pod_at_hand) == (found.config, found.largest)
+    assert way(study, config, replace(POD, chips=16)) == (fitted(config, replace(POD, chips=16)), None)
+    assert way(study, config, None) == (config, None)
 
 
 def test_every_depth_of_a_curriculum_is_compiled(

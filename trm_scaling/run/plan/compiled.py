@@ -20,10 +20,12 @@ SliceName = Literal["v4-8", "v4-64"]
 
 
 def slice_of(target: Target) -> SliceName | None:
-    """The slice that `target` is, if it can be compiled for without being there."""
-    match target.name:
-        case "v4-8" | "v4-64" as name:
-            return name
+    """The slice that `target` is, described or at hand, if it can be compiled for without being there."""
+    match target.chip.kind, target.chips:
+        case "TPU v4", 4:
+            return "v4-8"
+        case "TPU v4", 32:
+            return "v4-64"
         case _:
             return None
 

@@ -6,8 +6,9 @@ from typing import NamedTuple
 from trm_scaling.config import RunConfig
 from trm_scaling.counting.devices import Target
 from trm_scaling.counting.fitting import choices
+from trm_scaling.io.study import Study
 from trm_scaling.run.fitted import fitted
-from trm_scaling.run.plan.compiled import Compilation, Compilations, Fits
+from trm_scaling.run.plan.compiled import Compilation, Compilations, Fits, slice_of
 from trm_scaling.run.plan.programs import stage_configs
 
 
@@ -75,6 +76,20 @@ def known(config: RunConfig, target: Target, compilations: Compilations) -> Fitt
         if found is not None:
             return found
     return None
+
+
+def way(study: Study, config: RunConfig, target: Target | None) -> tuple[RunConfig, Fits | None]:
+    """How a run on `target` works through its batch: as the study has it compiled for such a slice, with
+    what the compiler said, else by the estimate.
+
+    Raises UserError for a file of the study's compilations that holds something else.
+    """
+    slice_name = None if target is None else slice_of(target)
+    if target is not None and slice_name is not None:
+        found = known(config, target, Compilations(study, slice_name))
+        if found is not None:
+            return found.config, found.largest
+    return fitted(config, target), None
 
 
 def _fitting(way: RunConfig, answers: Iterable[Answer]) -> Fitting | None:

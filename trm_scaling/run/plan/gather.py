@@ -8,11 +8,9 @@ from trm_scaling.counting.devices import Target
 from trm_scaling.counting.estimate import Speed
 from trm_scaling.experiments.catalogue import Catalogue
 from trm_scaling.io.study import Study
-from trm_scaling.run.fitted import fitted
 from trm_scaling.run.here import measured_speeds, speed_on
-from trm_scaling.run.plan.compiled import Compilations, Fits, slice_of
-from trm_scaling.run.plan.fit import known
-from trm_scaling.run.plan.study_plan import Planned, SpeedOf, WayOf, plan_configurations
+from trm_scaling.run.plan.fit import way
+from trm_scaling.run.plan.study_plan import Planned, SpeedOf, plan_configurations
 from trm_scaling.run.planned import Run
 
 Progress = Callable[[str, int, int], None]
@@ -48,21 +46,11 @@ def _speeds(study: Study, target: Target) -> SpeedOf:
     return speed_of
 
 
-def _ways(study: Study, target: Target) -> WayOf:
-    """As compiled for the target, where that was done and to the end, else as a run there would choose."""
-    slice_name = slice_of(target)
-    compilations = None if slice_name is None else Compilations(study, slice_name)
-
-    def way_of(config: RunConfig) -> tuple[RunConfig, Fits | None]:
-        found = None if compilations is None else known(config, target, compilations)
-        return (fitted(config, target), None) if found is None else (found.config, found.largest)
-
-    return way_of
-
-
 def planned(study: Study, named: Named, target: Target) -> list[Planned]:
     """Each configuration of `named` once, with what the study knows of `target`.
 
     Raises UserError as `plan_configurations` does.
     """
-    return plan_configurations(named, target, _speeds(study, target), _ways(study, target))
+    return plan_configurations(
+        named, target, _speeds(study, target), lambda config: way(study, config, target)
+    )
