@@ -62,6 +62,7 @@ class StepBench:
 class CompiledCall:
     """The training call of a run, compiled, and what that took."""
 
+    lowered: jax.stages.Lowered
     program: jax.stages.Compiled
     arguments: tuple[Any, ...]
     feeder: Feeder
@@ -82,7 +83,8 @@ def compile_call(config: RunConfig, dataset: Dataset) -> CompiledCall:
     lowered = call.lower(state, hyper, feed, jnp.int32(1))
     traced = time.perf_counter()
     program = lowered.compile()
-    return CompiledCall(program, (state, hyper), feeder, traced - began, time.perf_counter() - traced)
+    compile_s = time.perf_counter() - traced
+    return CompiledCall(lowered, program, (state, hyper), feeder, traced - began, compile_s)
 
 
 def bench_step(config: RunConfig, calls: int) -> StepBench:
