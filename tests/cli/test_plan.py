@@ -14,6 +14,7 @@ from trm_scaling.counting.devices import TARGETS
 from trm_scaling.experiments.catalogue import load_catalogue
 from trm_scaling.io.study import Study
 from trm_scaling.run.plan.gather import Named, named_configurations, planned
+from trm_scaling.run.plan.study_plan import PRIORITIZED
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +32,17 @@ def named(study: Study) -> Named:
     return named_configurations(study, catalogue, catalogue.names, "paper", lambda *_: None)
 
 
-def shown(study: Study, named: Named, *, by_family: bool, width: int, beside_first: bool = True) -> list[str]:
+def shown(
+    study: Study, named: Named, *, by_family: bool, width: int, beside_first: bool = True, least: bool = True
+) -> list[str]:
     from rich.console import Console
 
     pod = TARGETS["v4-64"]
     runs = planned(study, named, pod)
-    least = planned(study, named, TARGETS["v4-8"])
+    small = planned(study, named, TARGETS["v4-8"]) if least else None
     console = Console(width=width, highlight=False, color_system=None, file=io.StringIO())
     for part in page(
-        load_catalogue(study.path), runs, pod, 4, by_family, width, least=least, beside_first=beside_first
+        load_catalogue(study.path), runs, pod, 4, by_family, width, least=small, beside_first=beside_first
     ):
         console.print(part)
     assert isinstance(console.file, io.StringIO)
@@ -78,9 +81,23 @@ def test_the_first_estimate_stands_beside(study: Study, named: Named) -> None:
     assert line_of(lines, "all ").endswith("139 d, 35 d four at a time")
     assert line_of(lines, "recommended subset").endswith("15 d four at a time")
     assert "first estimate: under 100 GB" in line_of(lines, "network")
-    assert "v4-8: all fit" in line_of(lines, "least")
+    assert "a v4-8: all fit" in line_of(lines, "at least")
     without = shown(study, named, by_family=True, width=120, beside_first=False)
     assert not any("first estimate:" in line for line in without)
+
+
+def test_the_recommended_subset_stands_beside_its_own_estimate(study: Study, named: Named) -> None:
+    catalogue = load_catalogue(study.path)
+    subset = [each for each in named if catalogue.group_of(each[0]) in PRIORITIZED]
+    lines = shown(study, subset, by_family=True, width=120, least=False)
+    assert line_of(lines, "all ").endswith("15 d four at a time")
+    assert not any("2,460 h" in line or "100 GB" in line for line in lines)
+
+
+def test_a_price_that_was_given_is_nobody_elses(study: Study, tmp_path: Path) -> None:
+    said = trm("--pattern", "exp01", "--usd", "1.5", "--study", str(study.path)).output
+    assert "$1.50 a chip and hour, as given" in said
+    assert "as of" not in said
 
 
 def test_every_number_says_where_it_comes_from(study: Study, named: Named) -> None:

@@ -1,5 +1,6 @@
 """Several processes of this machine that train the tiny run as one."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -8,6 +9,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from tests.run.tiny import TRM, environment, run_command
 from trm_scaling.io.jsonl import read_jsonl
@@ -71,6 +74,18 @@ def children(launcher: subprocess.Popen[str], count: int) -> list[int]:
             return [int(pid) for pid in found]
         assert launcher.poll() is None
         time.sleep(0.05)
+
+
+def hold_main_thread(pid: int) -> None:
+    """Stop the main thread alone, as a debugger does, until the calling thread ends: the others live on.
+
+    Skips the test where this is not allowed.
+    """
+    attach = 16  # PTRACE_ATTACH
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.ptrace(attach, pid, None, None) != 0:
+        pytest.skip(f"this process may not trace its children: {os.strerror(ctypes.get_errno())}")
+    os.waitpid(pid, os.WUNTRACED)
 
 
 def hold_still(pid: int) -> None:

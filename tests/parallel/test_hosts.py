@@ -4,9 +4,11 @@ import subprocess
 import sys
 
 import pytest
+from jax._src.clusters.cloud_tpu_cluster import GceTpuCluster
 
 from tests.parallel.gangs import free_port
 from trm_scaling.errors import UserError
+from trm_scaling.parallel import hosts
 from trm_scaling.parallel.hosts import ALONE, HostLost, Rendezvous, join, rendezvous
 
 LONELY = """
@@ -43,6 +45,17 @@ def test_by_itself_a_process_agrees_with_itself() -> None:
     assert (ALONE.count, ALONE.index, ALONE.is_first) == (1, 0, True)
     assert ALONE.told("call", (True, None)) == (True, None)
     assert ALONE.any_asked("SIGTERM") == "SIGTERM"
+
+
+@pytest.mark.parametrize(
+    ("platforms", "is_one"), [("", True), ("tpu", True), ("tpu,cpu", True), ("cpu", False)]
+)
+def test_a_host_of_a_pod_is_one_of_many_wherever_its_tpu_is_used(
+    platforms: str, is_one: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GceTpuCluster, "is_env_present", classmethod(lambda _: True))
+    monkeypatch.setenv("JAX_PLATFORMS", platforms)
+    assert hosts._is_one_of_many() is is_one
 
 
 @pytest.mark.parametrize("index", [0, 1])

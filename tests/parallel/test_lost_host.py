@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.kill_and_resume import differences
-from tests.parallel.gangs import await_step, children, gang, hold_still, statuses
+from tests.parallel.gangs import await_step, children, gang, hold_main_thread, hold_still, statuses
 from tests.run.tiny import TRM, environment, make_study, run_command, tiny_folder
 from trm_scaling.checkpoint.folder import finished_steps
 from trm_scaling.parallel.hosts import HostLost
@@ -42,6 +42,23 @@ def test_a_process_that_hangs_ends_the_others(tmp_path: Path) -> None:
         r"process 1 has given no sign of life for \d+ s; .* from the last save", attempt.message or ""
     )
     assert not folder.finished
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_process_that_lives_and_does_nothing_ends_all(tmp_path: Path, victim: int) -> None:
+    study = make_study(tmp_path)
+    overrides = (*LONG, "system.stall_seconds=5", "system.lost_host_seconds=1000")
+    folder = tiny_folder(study, *overrides)
+    with gang(tmp_path, 2, 1, overrides) as members:
+        await_step(folder, 20, members)
+        hold_main_thread(members[victim].pid)
+        # The thread that is held cannot die before it is let go.
+        assert statuses([members[1 - victim]], WITHIN) == [LOST]
+    (attempt,) = read_attempts(folder.attempts)
+    assert attempt.failure == "lost_host"
+    assert "has completed nothing for" in (attempt.message or "")
 
 
 @pytest.mark.slow

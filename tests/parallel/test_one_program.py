@@ -20,10 +20,10 @@ SCALARS = 256
 """Bytes a step that may be exchanged beside the gradients: means of the metrics, the rows seen."""
 
 
-def start(out: Path, root: Path, devices: int, *arguments: str) -> subprocess.Popen[str]:
+def start(program: str, out: Path, root: Path, devices: int, *arguments: str) -> subprocess.Popen[str]:
     flags = f"--xla_force_host_platform_device_count={devices}"
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.parallel.steps", str(out), str(root), *arguments],
+        [sys.executable, "-m", f"tests.parallel.{program}", str(out), str(root), *arguments],
         cwd=ROOT,
         env={**os.environ, "XLA_FLAGS": flags},
         stdout=subprocess.PIPE,
@@ -32,14 +32,16 @@ def start(out: Path, root: Path, devices: int, *arguments: str) -> subprocess.Po
     )
 
 
-def run(out: Path, root: Path, devices: int, processes: int = 1, *arguments: str) -> Path:
-    """`steps` on `processes` x `devices`."""
+def run(
+    out: Path, root: Path, devices: int, processes: int = 1, *arguments: str, program: str = "steps"
+) -> Path:
+    """`program` on `processes` x `devices`."""
     if processes == 1:
-        started = [start(out, root, devices, *arguments)]
+        started = [start(program, out, root, devices, *arguments)]
     else:
         many = ["--coordinator", f"127.0.0.1:{free_port()}", "--count", str(processes)]
         indices = range(processes)
-        started = [start(out, root, devices, *arguments, *many, "--index", str(i)) for i in indices]
+        started = [start(program, out, root, devices, *arguments, *many, "--index", str(i)) for i in indices]
     try:
         said = [each.communicate()[0] for each in started]
     finally:
@@ -117,3 +119,15 @@ def test_a_copy_of_the_parameters_in_four_parts_takes_the_same_steps(tmp_path: P
 def test_eight_processes_of_eight_devices_take_the_same_steps(tmp_path: Path) -> None:
     one = run(tmp_path / "1", tmp_path / "root", devices=1)
     same_steps(run(tmp_path / "8x8", tmp_path / "root", 8, 8), one)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_state_saved_by_eight_processes_is_the_same_on_two_and_on_one(tmp_path: Path) -> None:
+    """Every leaf, bit for bit: parameters, moments, averages, slots."""
+    root = tmp_path / "root"
+    saved = json.loads((run(tmp_path / "8", root, 1, 8, program="restored") / "saved.json").read_text())
+    assert len(set(saved.values())) > 20
+    for processes, devices in ((8, 1), (2, 2), (1, 1)):
+        out = run(tmp_path / f"{processes}x{devices}", root, devices, processes, program="restored")
+        assert json.loads((out / "restored.json").read_text()) == saved

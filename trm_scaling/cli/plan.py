@@ -84,9 +84,9 @@ def plan(
         typer.echo(json.dumps(plain(planned, there, profile, jobs), indent=1))
         return
     smallest = replace(there, name="v4-8", chips=TARGETS["v4-8"].chips)
-    compares = profile == "paper" and there.name == "v4-64" and names == list(catalogue.names)
-    least = plan_on(found, named, smallest) if compares else None
-    _show(catalogue, planned, there, jobs, each, least)
+    compares = profile == "paper" and there.name == "v4-64" and not pattern
+    least = plan_on(found, named, smallest) if compares and not prioritized else None
+    _show(catalogue, planned, there, jobs, each, least, compares)
 
 
 def _prioritized(catalogue: "Catalogue", names: list[str]) -> list[str]:
@@ -114,6 +114,7 @@ def _show(
     jobs: int,
     each: bool,
     least: "list[Planned] | None",
+    beside_first: bool,
 ) -> None:
     import sys
 
@@ -123,9 +124,9 @@ def _show(
 
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     by_family = not each and len(planned) > FEW
-    first = least is not None
+    width = console.width
     for part in page(
-        catalogue, planned, target, jobs, by_family, console.width, least=least, beside_first=first
+        catalogue, planned, target, jobs, by_family, width, least=least, beside_first=beside_first
     ):
         console.print(part)
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 TIME, MEMORY, COST, DISK = "¹", "²", "³", "⁴"
 """Marks of the footnotes."""
 
+MOST_SOURCES = 3
+"""Of speeds, that are named."""
+
 WIDE = 110
 """Characters from which on all columns have room."""
 
@@ -34,8 +37,8 @@ def page(
 ) -> "Iterator[RenderableType]":
     """The parts, from top to bottom, for a terminal of `width` characters.
 
-    `least`: the same runs on a v4-8, where that is asked. `beside_first`: whether this is what the study's
-    first document estimated, so that its figures stand beside these.
+    `least`: the same runs on a v4-8, where they are the whole study. `beside_first`: whether the study's
+    first document estimated this, so that its figures stand beside these.
     """
     from rich.text import Text
 
@@ -47,11 +50,15 @@ def page(
     yield ""
     yield _totals(planned, jobs, beside_first and width >= WIDE)
     yield ""
-    for line in _resources(planned, least, beside_first):
+    for line in _resources(planned, least if beside_first else None):
         yield Text(f" {line}")
     yield ""
+    if beside_first:
+        yield Text(" first estimate: of the study's first document, before anything was built", style="dim")
     for line in _sources(planned, target):
         yield Text(f" {line}", style="dim")
+    if by_family:
+        yield Text("   --each: every configuration with its steps, batch and FLOPs a puzzle", style="dim")
 
 
 Column = tuple[str, "Callable[[Sequence[Planned]], str]"]
@@ -85,7 +92,7 @@ def _columns(is_wide: bool, of_many: bool) -> list[Column]:
     """Of runs together, or of one."""
     parameters: Column = ("parameters", lambda some: _span([each.parameters for each in some], _count))
     training: Column = ("training", lambda some: flop(sum(each.training_flops for each in some)))
-    inference: Column = ("a puzzle", lambda some: flop(some[0].inference_flops))
+    inference: Column = ("inference", lambda some: flop(some[0].inference_flops))
     steps: Column = ("steps", lambda some: _span([each.steps for each in some], "{:,}".format))
     batch: Column = ("batch", lambda some: f"{some[0].config.global_batch_size:,}")
     most: Column = (f"memory{MEMORY}", lambda some: memory(max(each.memory_bytes for each in some)))
@@ -123,6 +130,8 @@ def _totals(planned: "Sequence[Planned]", jobs: int, beside_first: bool) -> "Tab
     ]
     headings = [f"in sequence{TIME}", f"{jobs} at a time{TIME}", "chip-h", f"on demand{COST}", f"spot{COST}"]
     made = _plain_table("total", ["runs", *headings, *(["first estimate"] if beside_first else [])])
+    if len(subset) == len(planned):
+        groups = [("all", planned, groups[-1][2])]
     for label, some, before in groups:
         if label == "all" or 0 < len(some) < len(planned):
             beside = [Text(before, style="dim")] if beside_first else []
@@ -136,28 +145,26 @@ def _total(found: "Total") -> list[str]:
     return [str(found.runs), *times, _hours(found.device_hours), *prices]
 
 
-def _resources(
-    planned: "Sequence[Planned]", least: "Sequence[Planned] | None", beside_first: bool
-) -> Iterator[str]:
+def _resources(planned: "Sequence[Planned]", least: "Sequence[Planned] | None") -> Iterator[str]:
     from trm_scaling.run.plan import first_estimate as first
     from trm_scaling.run.plan.resources import resources_of
 
     found = resources_of(planned)
 
     def line(label: str, said: str, before: str) -> str:
-        return f"{label:<8}  {said:<40}" + (f"first estimate: {before}" if beside_first else "")
+        return f"{label:<8}  {said:<40}" + ("" if least is None else f"first estimate: {before}")
 
     recommended = f"{_gb(first.DISK_BYTES_LEAST)}, better {_gb(first.DISK_BYTES)}"
     yield line("disk", f"{_gb(found.disk_bytes)}{DISK}", recommended).rstrip()
     storage = f"{_price(found.storage_usd_a_month)} a month{DISK}"
     yield line("storage", storage, f"{_price(first.USD_A_MONTH)} a month").rstrip()
-    results = f"{_gb(found.results_bytes)} of results"
+    results = f"{_gb(found.results_bytes)} of results to fetch"
     yield line("network", results, f"under {_gb(first.NETWORK_BYTES)}").rstrip()
     if least is not None:
         fitting = sum(each.fits is not False for each in least)
         said = "all fit" if fitting == len(least) else f"{fitting} of {len(least)} fit"
         time = _time(sum(each.estimate.total_s for each in least))
-        yield line("least", f"v4-8: {said}, {time} in sequence", "v4-8").rstrip()
+        yield line("at least", f"a v4-8: {said}, {time} in sequence", "v4-8").rstrip()
 
 
 def _sources(planned: "Sequence[Planned]", target: "Target") -> Iterator[str]:
@@ -165,9 +172,11 @@ def _sources(planned: "Sequence[Planned]", target: "Target") -> Iterator[str]:
     from trm_scaling.counting.memory import ACCURACY
 
     sources = Counter((each.estimate.assumed, each.estimate.source) for each in planned)
-    ((assumed, source), _), *others = sources.most_common()
-    rest = f" (and {len(others)} more such sources, in --json)" if others else ""
-    yield f"{TIME} {'assumed' if assumed else 'measured'}: {source}{rest};"
+    for number, ((assumed, source), runs) in enumerate(sources.most_common(MOST_SOURCES)):
+        of = "" if len(sources) == 1 else f", {_runs(runs)}"
+        yield f"{' ' if number else TIME} {'assumed' if assumed else 'measured'}: {source}{of};"
+    if len(sources) > MOST_SOURCES:
+        yield f"  and {len(sources) - MOST_SOURCES} more sources, in --json;"
     yield "  with validation and test, without compiling (a minute or two a run) and waiting"
     compiled = sum(each.compiled is not None for each in planned)
     estimated = f"estimated to {ACCURACY * 100:.0f} %"
@@ -175,9 +184,11 @@ def _sources(planned: "Sequence[Planned]", target: "Target") -> Iterator[str]:
     said = said or f"as compiled ({compiled} of {len(planned)}), else {estimated}"
     limit = target.chip.memory_bytes
     of = "" if limit is None else f" of {memory(limit)}"
-    yield f"{MEMORY} on a device{of}, {said}; cut: into micro-batches, so that it fits"
+    yield f"{MEMORY} most on a device{of}, {said}; cut: into micro-batches, so that it fits"
     price, spot = target.chip.usd_per_hour, target.chip.spot_usd_per_hour
-    if price is not None and spot is not None:
+    if price is not None and price == spot:
+        yield f"{COST} {money(price)} a chip and hour, as given"
+    elif price is not None and spot is not None:
         yield f"{COST} {money(price)} a chip and hour, {money(spot)} on spot: as of {PRICES_OF}, or --usd"
     yield f"{DISK} checkpoints, records, puzzles, software; a month at the first estimate's price"
     names = sum(len(each.names) for each in planned)

@@ -40,9 +40,9 @@ class SystemConfig(Frozen):
     lost_host_seconds: float = Field(30.0, gt=0)
     """On several hosts: a process that says nothing for so long is lost, and all others end."""
 
-    stall_seconds: float = Field(60.0, gt=0)
+    stall_seconds: float = Field(40.0, gt=0)
     """On several hosts: a process that completes no device call for so long is stuck, and ends. A call
-    may take ten times as long as the longest before it, if that is more."""
+    may take four times as long as the longest before it, if that is more."""
 
     startup_seconds: float = Field(1800.0, gt=0)
-    """The same where programs are compiled, read from disk or written to it."""
+    """The same where a program is compiled, or a checkpoint read or written."""

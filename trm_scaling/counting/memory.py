@@ -71,7 +71,8 @@ class TrainingMemory:
     feeds: int
     """Puzzles of the steps of one call."""
     gradients: int
-    """With their sum over micro-batches, and the parameters cast to the forward precision."""
+    """With their sum over micro-batches, the parameters cast to the forward precision, and those gathered
+    from their parts."""
     activations: int
     """What the last cycle keeps for its backward pass."""
     logits: int
@@ -92,7 +93,8 @@ def training_memory(
     devices: int = 1,
     num_puzzle_ids: int = 1,
 ) -> TrainingMemory:
-    """Bytes on each of `devices` that share the batch, parameters held on all.
+    """Bytes on each of `devices` that share the batch; parameters, moments and average are held on all, or
+    in `system.parameter_shards` parts. Parts have not been compared with a compiler.
 
     A curriculum ends with its deepest recursion, which is the architecture's own: that one counts.
     """
@@ -104,16 +106,20 @@ def training_memory(
 
     network = count_parameters(arch, vocab_size, seq_len)
     table = count_puzzle_emb(arch, num_puzzle_ids)
-    averaged = (network + table * config.ema_puzzle_emb) * config.ema
+    shards = config.system.parameter_shards
+    part = -(-network // shards)
+    averaged = (part + table * config.ema_puzzle_emb) * config.ema
     sliced = config.micro_batches > 1
+    gradients = 4 * (network + table) * (2 if sliced else 1) + (network * width if width < 4 else 0)
+    gathered = 4 * network if shards > 1 else 0
     return TrainingMemory(
-        parameters=4 * (network + table),
-        moments=4 * network * (1 if config.optimizer == "lion" else 2),
+        parameters=4 * (part + table),
+        moments=4 * part * (1 if config.optimizer == "lion" else 2),
         average=4 * averaged,
         # Both states; inputs and labels in bytes; steps, identifier and whether it has halted.
         carry=slots * (2 * state + 2 * seq_len + 9),
         feeds=config.system.steps_per_call * slots * (2 * seq_len + 12),
-        gradients=4 * (network + table) * (2 if sliced else 1) + (network * width if width < 4 else 0),
+        gradients=gradients + gathered,
         activations=at_once * (_kept(config, seq_len, backend) + STATES_IN_FLIGHT * state)
         + slots * (STATES_OF_SLICES * state if sliced else 0),
         # In the forward precision, and twice in float32: log-probabilities and their gradient.

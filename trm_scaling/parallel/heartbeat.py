@@ -17,7 +17,7 @@ from typing import Any, Protocol
 BEAT_SECONDS = 1.0
 """Between two signs of life, and between two judgements."""
 
-SLOWEST_CALL = 10
+SLOWEST_CALL = 4
 """A call may take so many times as long as the longest before it."""
 
 _BEATS = "trm/beats/"

@@ -229,9 +229,9 @@ def _is_one_of_many() -> bool:
         return True
     from jax._src.clusters.cloud_tpu_cluster import GceTpuCluster, GkeTpuCluster
 
-    return os.environ.get("JAX_PLATFORMS", "") in ("", "tpu") and (
-        GceTpuCluster.is_env_present() or GkeTpuCluster.is_env_present()
-    )
+    platforms = os.environ.get("JAX_PLATFORMS", "")
+    has_tpu = not platforms or "tpu" in platforms.split(",")
+    return has_tpu and (GceTpuCluster.is_env_present() or GkeTpuCluster.is_env_present())
 
 
 def _give_up(at: Rendezvous | None, seconds: float) -> None:

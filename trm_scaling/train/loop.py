@@ -3,6 +3,7 @@ metrics of the call before it are read while it runs."""
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import jax.numpy as jnp
@@ -111,6 +112,7 @@ def train(
             hosts.progress.starts()
             with clock.measure("checkpoint"):
                 store.save(step, state, {**about, "clock": clock.spent()}, score)
+            hosts.progress.made()
             saved_at = time.monotonic()
 
         while step < schedule.total_steps:
@@ -144,7 +146,8 @@ def train(
                 hosts.progress.starts()
                 with clock.measure("evaluate"):
                     params = evaluation_params(state.params, state.ema)
-                    outcomes = evaluator(params, state.buffers, dataset.val, config.eval_puzzles)
+                    alive = partial(_is_alive, hosts)
+                    outcomes = evaluator(params, state.buffers, dataset.val, config.eval_puzzles, alive)
                 summary = outcomes.summary()
                 tracker.log(step, evaluation_metrics(summary), kind="eval")
                 reporter.evaluated(step, summary)
@@ -164,6 +167,11 @@ def train(
         if asked := hosts.told("end", hosts.any_asked(stop.cause)):
             raise stop.interruption(step, schedule.total_steps, asked)
     return Trained(state, best, best_step, schedule, clock, mesh)
+
+
+def _is_alive(hosts: Hosts, phase: str, done: int, total: int) -> None:
+    """A batch was evaluated."""
+    hosts.progress.made()
 
 
 def _at_depth(config: RunConfig, stage: Stage) -> RunConfig:

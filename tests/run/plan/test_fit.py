@@ -117,6 +117,13 @@ def test_a_run_on_the_pod_takes_the_way_that_was_compiled(
     assert way(study, config, None) == (config, None)
 
 
+def test_some_of_the_devices_have_ways_of_their_own(tmp_path: Path) -> None:
+    study, small = Study(tmp_path), TARGETS["v4-8"]
+    config = compose(ROOT / "kellen" / "configs", "exp01f", "paper", ["system.devices=1"])
+    assert ways(config, small)[0] == fitted(config, small)
+    assert way(study, config, small) == (fitted(config, small), None)
+
+
 def test_every_depth_of_a_curriculum_is_compiled(
     compiler: MadeUpCompiler, compilations: Compilations
 ) -> None:

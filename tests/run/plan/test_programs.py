@@ -77,6 +77,13 @@ def test_what_is_traced_makes_another(changed: dict[str, Any], plain: tuple[str,
     assert digest_of(config) != plain[1]
 
 
+@pytest.mark.parametrize("changed", [{"system__parameter_shards": 2}, {"system__devices": 4}], ids=str)
+def test_how_a_program_lies_on_the_devices_makes_another(
+    changed: dict[str, Any], plain: tuple[str, str]
+) -> None:
+    assert program_key(config_of(**changed)) != plain[0]
+
+
 def test_a_curriculum_has_a_program_for_each_depth() -> None:
     config = compose(ROOT / "kellen" / "configs", "contrib01_curriculum", "paper")
     stages = stage_configs(config)

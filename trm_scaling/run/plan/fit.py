@@ -42,7 +42,7 @@ class Fitting(NamedTuple):
 
 def ways(config: RunConfig, target: Target) -> list[RunConfig]:
     """What is tried for `config`: the way that a run would take, then those that need less memory."""
-    order = list(choices(config, target.chip.backend, target.chips))
+    order = list(choices(config, target.chip.backend, config.system.devices or target.chips))
     return order[order.index(fitted(config, target)) :]
 
 
@@ -85,7 +85,7 @@ def way(study: Study, config: RunConfig, target: Target | None) -> tuple[RunConf
     Raises UserError for a file of the study's compilations that holds something else.
     """
     slice_name = None if target is None else slice_of(target)
-    if target is not None and slice_name is not None:
+    if target is not None and slice_name is not None and config.system.devices in (None, target.chips):
         found = known(config, target, Compilations(study, slice_name))
         if found is not None:
             return found.config, found.largest

@@ -24,6 +24,10 @@ def program_fields(config: RunConfig) -> dict[str, Any]:
     if config.arch.mlp_t:
         # Nothing has heads then; exp01a and exp01b differ in width alone.
         del arch["num_heads"], arch["rope_theta"]
+    system = config.system
+    # Named where they are used, which is seldom: they decide how the program lies on the devices.
+    placement = {name: getattr(system, name) for name in ("parameter_shards", "devices")}
+    used = {name: value for name, value in placement.items() if value not in (None, 1)}
     return {
         "arch": arch,
         "board": [config.data.box_rows, config.data.box_cols],
@@ -32,9 +36,10 @@ def program_fields(config: RunConfig) -> dict[str, Any]:
         "optimizer": config.optimizer,
         "ema": config.ema,
         "ema_puzzle_emb": config.ema_puzzle_emb,
-        "remat": config.system.remat,
-        "unroll": config.system.unroll,
-        "steps_per_call": config.system.steps_per_call,
+        "remat": system.remat,
+        "unroll": system.unroll,
+        "steps_per_call": system.steps_per_call,
+        **used,
     }
 
 

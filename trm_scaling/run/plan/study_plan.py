@@ -9,6 +9,7 @@ from trm_scaling.config.identity import identity
 from trm_scaling.counting import count_parameters, count_puzzle_emb, inference_flops, training_flops
 from trm_scaling.counting.devices import Target
 from trm_scaling.counting.estimate import Estimate, Speed, estimate
+from trm_scaling.counting.fitting import safe_bytes
 from trm_scaling.counting.memory import training_memory
 from trm_scaling.counting.storage import Storage, storage_of
 from trm_scaling.counting.work import described_test_puzzles, work_of
@@ -48,7 +49,7 @@ class Planned:
     compiled: Fits | None
     """What the compiler said of it, if it was asked."""
     fits: bool | None
-    """Whether that is within the device's memory; None where that is unknown."""
+    """Whether that is within the device's memory, by an estimate with a margin; None where unknown."""
     estimate: Estimate
     storage: Storage
 
@@ -146,6 +147,8 @@ def _planned(
         )
     memory = training_memory(config, vocab, cells, target.chip.backend, devices=target.chips).total
     limit = target.chip.memory_bytes
+    # A compiler that accepted it has the last word; an estimate may be too low.
+    fits = True if compiled else None if limit is None else memory <= safe_bytes(limit)
     return Planned(
         names=names,
         families=families,
@@ -157,7 +160,7 @@ def _planned(
         steps=schedule.total_steps,
         estimated_bytes=memory,
         compiled=compiled,
-        fits=None if limit is None else memory <= limit,
+        fits=fits,
         estimate=estimate(work, target, speed),
         storage=storage_of(config, schedule, vocab, cells, tested),
     )
