@@ -92,7 +92,7 @@ class RealSlurm:
     def idle_nodes(self) -> int:
         """Nodes that are up and without a job; 0 as well when the controller does not answer."""
         try:
-            return int(self.ask("sinfo", "--noheader", "--partition=usual", "--states=idle", "--format=%D") or 0)
+            return int(self.ask("sinfo", "-h", "-p", "usual", "-t", "idle", "-o", "%D") or 0)
         except RuntimeError:
             return 0
 
@@ -187,7 +187,7 @@ def _until(ready: Callable[[], bool], alive: "Sequence[subprocess.Popen[bytes]]"
     while not ready():
         ended = [process for process in alive if process.poll() is not None]
         if ended or time.monotonic() > until:
-            what = f"{ended[0].args[0]} ended" if ended else f"not ready within {START_SECONDS:.0f} s"  # type: ignore[index]
+            what = f"{ended[0].args[0]!r} ended" if ended else f"not ready within {START_SECONDS:.0f} s"  # type: ignore[index]
             logs = [*sorted(folder.glob("*.output")), *sorted(folder.glob("*.log"))]
             said = [f"{log.name}: {line}" for log in logs for line in log.read_text().splitlines()[-4:]]
             raise CannotStart("; ".join([what, *said]))
