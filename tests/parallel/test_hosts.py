@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,20 @@ def test_by_itself_a_process_agrees_with_itself() -> None:
     assert (ALONE.count, ALONE.index, ALONE.is_first) == (1, 0, True)
     assert ALONE.told("call", (True, None)) == (True, None)
     assert ALONE.any_asked("SIGTERM") == "SIGTERM"
+
+
+@pytest.mark.parametrize(("nodes", "devices"), [(4, []), (2, None)])
+def test_under_srun_a_process_that_has_its_node_has_all_its_devices(
+    monkeypatch: pytest.MonkeyPatch, nodes: int, devices: list[int] | None
+) -> None:
+    """To JAX an empty list is every device, and None the one with the process's number on its node."""
+    told: dict[str, Any] = {}
+    monkeypatch.setattr("jax.distributed.initialize", lambda *_, **options: told.update(options))
+    step = {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": str(nodes)}
+    for name, value in step.items():
+        monkeypatch.setenv(name, value)
+    join(None)
+    assert told["local_device_ids"] == devices
 
 
 @pytest.mark.parametrize("index", [0, 1])

@@ -43,11 +43,13 @@ def test_a_loss_that_is_not_a_number_is_not_tried_again(tmp_path: Path) -> None:
     command = [str(TRM), "launch", "local", *run_command("lr=1e38")[1:], "--processes", "2"]
     done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)
     assert done.returncode == EXIT_STATUS["non_finite"], done.stderr
-    (attempt,) = read_attempts(folder.attempts)
-    assert attempt.failure == "non_finite"
-    assert attempt.message is not None
-    assert attempt.message in done.stderr
-    assert "starting again" not in done.stderr
+    *before, last = read_attempts(folder.attempts)
+    assert last.failure == "non_finite"
+    assert last.message is not None
+    assert last.message in done.stderr
+    # On a crowded machine they may fail to meet at first, which is a loss, and tried again.
+    assert {attempt.failure for attempt in before} <= {"lost_host"}
+    assert done.stderr.count("starting again") == len(before)
 
 
 class Follower(Hosts):

@@ -185,7 +185,10 @@ def test_a_run_that_fails_fails_its_job(slurm: RealSlurm, tmp_path: Path) -> Non
     (job,) = launch(slurm, study, *run_command(*LONG, "lr=1e38")[1:], "--nodes", "2")
     until(lambda: is_over(slurm, job), slurm, study)
     assert state_of(slurm, job) == "FAILED"
-    assert endings(tiny_folder(study, *LONG, "lr=1e38")) == ["non_finite"]
+    *before, last = endings(tiny_folder(study, *LONG, "lr=1e38"))
+    assert last == "non_finite"
+    # On a crowded machine they may fail to meet at first, which is a loss, and tried again.
+    assert set(before) <= {"lost_host"}
 
 
 @pytest.mark.parametrize(
