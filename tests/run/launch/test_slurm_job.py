@@ -57,7 +57,8 @@ def asked(folder: Path, status: int, *signals: signal.Signals) -> list[str]:
     ready = folder / "ready"
     program = (
         "import os, pathlib, signal, sys, time\n"
-        f"signal.signal(signal.SIGTERM, lambda *_: sys.exit({status}))\n"
+        f"def save(*_): pathlib.Path({str(folder / 'saved')!r}).touch(); sys.exit({status})\n"
+        "signal.signal(signal.SIGTERM, save)\n"
         f"pathlib.Path({str(ready)!r}).write_text(str(os.getpid())); time.sleep(60)"
     )
 
@@ -93,6 +94,7 @@ def test_a_job_that_is_to_go_saves_and_is_queued_again(
 ) -> None:
     with pytest.raises(SystemExit):
         SlurmRun(asked(tmp_path, 75, number))()
+    assert (tmp_path / "saved").exists()
     assert queued_again == [signal.SIGUSR2]
 
 
