@@ -219,7 +219,7 @@ def test_logs_are_those_of_the_newest_attempt_by_any_name(study: Study) -> None:
 
 def test_a_run_of_a_terminal_has_no_log(study: Study) -> None:
     folder = plan_run(study, "exp01a", "smoke").place.claim()
-    with pytest.raises(UserError, match="was run in a terminal, not by `trm batch`"):
+    with pytest.raises(UserError, match="`trm batch` did not run it"):
         call(study, "logs", "exp01a")
     assert folder.path.is_dir()
 

@@ -28,16 +28,18 @@ def free_port() -> int:
 
 @contextmanager
 def gang(
-    folder: Path, processes: int, devices: int, overrides: Sequence[str]
+    folder: Path, processes: int, devices: int, overrides: Sequence[str], of_last: Sequence[str] = ()
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """The tiny run in `processes` x `devices`, started without a launcher; killed at the end."""
+    """The tiny run in `processes` x `devices`, started without a launcher; killed at the end. `of_last` are
+    overrides that the last process alone is given."""
     who = ["--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", str(processes)]
     variables = environment() | virtual_devices(devices, {})
     members = []
     try:
         for index in range(processes):
             with (folder / f"process-{index}.log").open("ab") as log:
-                command = [str(TRM), *run_command(*overrides), *who, "--process-id", str(index)]
+                fields = [*overrides, *(of_last if index == processes - 1 else [])]
+                command = [str(TRM), *run_command(*fields), *who, "--process-id", str(index)]
                 members.append(
                     subprocess.Popen(command, cwd=folder, env=variables, stdout=log, stderr=subprocess.STDOUT)
                 )

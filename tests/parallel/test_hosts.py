@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from jax._src.clusters.cloud_tpu_cluster import GceTpuCluster
@@ -56,6 +57,20 @@ def test_a_host_of_a_pod_is_one_of_many_wherever_its_tpu_is_used(
     monkeypatch.setattr(GceTpuCluster, "is_env_present", classmethod(lambda _: True))
     monkeypatch.setenv("JAX_PLATFORMS", platforms)
     assert hosts._is_one_of_many() is is_one
+
+
+@pytest.mark.parametrize(("nodes", "devices"), [(4, []), (2, None)])
+def test_under_srun_a_process_that_has_its_node_has_all_its_devices(
+    monkeypatch: pytest.MonkeyPatch, nodes: int, devices: list[int] | None
+) -> None:
+    """To JAX an empty list is every device, and None the one with the process's number on its node."""
+    told: dict[str, Any] = {}
+    monkeypatch.setattr("jax.distributed.initialize", lambda *_, **options: told.update(options))
+    step = {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": str(nodes)}
+    for name, value in step.items():
+        monkeypatch.setenv(name, value)
+    join(None)
+    assert told["local_device_ids"] == devices
 
 
 @pytest.mark.parametrize("index", [0, 1])

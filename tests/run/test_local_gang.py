@@ -47,6 +47,7 @@ def tries(folder: Path) -> int:
         ("68|0,68|0,hang|0", 3, 0, 2),
         ("hang,die", 2, 68, 3),
         ("68,71,hang", 3, 71, 1),
+        ("134|0,68|0", 3, 0, 2),
         ("2,2", 3, 2, 1),
         ("75,75", 3, 75, 1),
     ],
@@ -64,6 +65,11 @@ def test_a_gang_ends_together(
     assert gang(tmp_path, acts, notes).run(restarts) == status
     assert tries(tmp_path) == started
     assert len(notes) == (started if status == 68 else started - 1)
+
+
+def test_which_process_was_lost_is_said(tmp_path: Path, notes: list[str]) -> None:
+    assert gang(tmp_path, "0,die|0", notes).run(1) == 0
+    assert notes == ["process 1 was lost: Killed (signal 9); starting again"]
 
 
 def test_a_signal_ends_the_gang_and_nothing_is_started_again(
@@ -87,6 +93,7 @@ def test_the_reason_is_that_of_the_process_that_had_one() -> None:
     assert verdict([68, -9, 68]) == 68
     assert verdict([68, 70, 71]) == 70
     assert verdict([75, -6]) == 75
+    assert verdict([137, 134, -6]) == 68
     assert verdict([75, 65]) == 65
 
 

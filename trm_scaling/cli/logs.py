@@ -39,12 +39,13 @@ def logs(
     from trm_scaling.io.study import find_study
     from trm_scaling.results.state import standing
 
-    folder = _newest(find_study(study), name, profile)
+    found = find_study(study)
+    folder = _newest(found, name, profile)
     log = folder.stderr if stderr else folder.stdout
     if not log.is_file():
         raise UserError(
-            f"{folder.path} has no log: it was run in a terminal, not by `trm batch`; its numbers are in "
-            f"{folder.metrics.name}"
+            f"{folder.path} has no log: `trm batch` did not run it. What a Slurm job said is in "
+            f"{found.job_logs}; its numbers are in {folder.metrics.name}"
         )
     try:
         with log.open("rb") as file:

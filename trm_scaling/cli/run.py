@@ -5,6 +5,7 @@ import sys
 import traceback
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import format_exception_only
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -87,7 +88,8 @@ def together(hosts: "Hosts") -> "Iterator[Hosts]":
             hosts.leave(error.exit_status, str(error))
         raise
     except typer.Exit as end:
-        hosts.leave(end.exit_code, "see what it said")
+        why = "stopped at once" if end.__cause__ is None else "".join(format_exception_only(end.__cause__))
+        hosts.leave(end.exit_code, why.strip())
         raise
     hosts.end()
 
@@ -128,10 +130,10 @@ def _train(planned: "Run", experiment: str, hosts: "Hosts") -> None:
         raise typer.Exit(130) from None
     except UserError:
         raise
-    except Exception:
+    except Exception as error:
         # A process boundary: whoever started this process is told the class of what nobody foresaw.
         traceback.print_exc()
-        raise typer.Exit(EXIT_STATUS["other"]) from None
+        raise typer.Exit(EXIT_STATUS["other"]) from error
     typer.echo(describe(record))
 
 

@@ -45,6 +45,11 @@ class Study:
         return self.path / "logs" / "processes"
 
     @property
+    def job_logs(self) -> Path:
+        """`<job>_<process>_log.out` and `.err`: what jobs of a Slurm cluster say."""
+        return self.path / "logs" / "slurm"
+
+    @property
     def data_root(self) -> Path:
         """What relative dataset paths start from: the folder the study lies in."""
         return self.path.parent

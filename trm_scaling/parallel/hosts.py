@@ -207,6 +207,7 @@ def join(at: Rendezvous | None, seconds: float = JOIN_SECONDS) -> Hosts:
             at.coordinator if at else None,
             at.count if at else None,
             at.index if at else None,
+            local_device_ids=[] if _has_its_node() else None,
             initialization_timeout=int(seconds) + 60,
             heartbeat_timeout_seconds=SERVICE_HEARTBEAT_SECONDS,
             cluster_detection_method="deactivate" if at else None,
@@ -232,6 +233,13 @@ def _is_one_of_many() -> bool:
     platforms = os.environ.get("JAX_PLATFORMS", "")
     has_tpu = not platforms or "tpu" in platforms.split(",")
     return has_tpu and (GceTpuCluster.is_env_present() or GkeTpuCluster.is_env_present())
+
+
+def _has_its_node() -> bool:
+    """Whether `srun` started one process a node. It drives all devices there (an empty list, to JAX), where
+    JAX would give it the one with its number on the node, the first."""
+    nodes, tasks = os.environ.get("SLURM_STEP_NUM_NODES"), os.environ.get("SLURM_STEP_NUM_TASKS")
+    return tasks is not None and tasks == nodes
 
 
 def _give_up(at: Rendezvous | None, seconds: float) -> None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
 from trm_scaling.parallel.hosts import HostLost
 from trm_scaling.results.attempts import FailureClass
@@ -22,6 +23,10 @@ those of sysexits.h where it has one that fits."""
 
 _OUT_OF_MEMORY = re.compile(r"RESOURCE_EXHAUSTED|out of memory|std::bad_alloc", re.IGNORECASE)
 
+_OUT_OF_REACH = re.compile(r"Gloo|CoordinationService|DEADLINE_EXCEEDED")
+"""How JAX says that a process did not come to where it was waited for. On a CPU it waits 30 s, and a
+crowded machine may compile for longer in one process than in another."""
+
 
 class OutOfMemory(UserError):
     """The device's or the machine's memory was not enough."""
@@ -37,6 +42,8 @@ def failure_class(error: BaseException) -> FailureClass:
         return "preempted"
     if any(map(_is_out_of_memory, _causes(error))):
         return "out_of_memory"
+    if _is_from_xla(error) and _OUT_OF_REACH.search(str(error)):
+        return "lost_host"
     if not isinstance(error, UserError):
         return "other"
     if isinstance(error, HostLost):
@@ -46,6 +53,20 @@ def failure_class(error: BaseException) -> FailureClass:
     return "non_finite" if isinstance(error, NonFiniteLoss) else "configuration"
 
 
+def as_told(error: BaseException, config: RunConfig) -> BaseException:
+    """What the user is told of `error`, which ended a run of `config`: itself, with the exit status of its
+    class; what to do when memory was short or a process out of reach; or itself, when nobody foresaw it."""
+    failure = failure_class(error)
+    if isinstance(error, UserError):
+        error.exit_status = EXIT_STATUS[failure]
+        return error
+    if failure == "out_of_memory":
+        return OutOfMemory(_memory_advice(config, error))
+    if failure == "lost_host":
+        return HostLost(f"{_first_line(error)}; the same command goes on from the last save")
+    return error
+
+
 def class_of_status(status: int) -> FailureClass:
     """The class of what a process says by its exit status."""
     # 130 is a second Ctrl-C, which somebody sent to the process itself.
@@ -53,18 +74,40 @@ def class_of_status(status: int) -> FailureClass:
     return classes.get(status, "other")
 
 
+def is_lost(status: int) -> bool:
+    """Whether a process was lost, or ended because another one was, by its exit status as Python or a shell
+    writes it. JAX's service ends all others by SIGABRT (-6 or 134) when process 0 is killed."""
+    return status == EXIT_STATUS["lost_host"] or status < 0 or (status > 128 and status != 130)
+
+
 def says_out_of_memory(text: str) -> bool:
     """Whether a process that the system aborted said on standard error that memory was short."""
     return _OUT_OF_MEMORY.search(text) is not None
 
 
+def _memory_advice(config: RunConfig, error: BaseException) -> str:
+    size = config.global_batch_size // config.micro_batches
+    halve = f"system.micro_batch_size={size // 2} or " if size > 1 else ""
+    return (
+        f"out of memory with {size} puzzles at once ({_first_line(error)}); run it with {halve}"
+        "system.remat=true, which takes longer and computes the same"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _is_from_xla(error: BaseException) -> bool:
+    # By its name: what classifies failures must not import JAX to do so.
+    return type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError")
+
+
 def _is_out_of_memory(error: BaseException) -> bool:
-    # XLA's error by its name: what classifies failures must not import JAX to do so.
-    from_xla = type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError")
     return (
         isinstance(error, MemoryError | OutOfMemory)
         or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-        or (from_xla and says_out_of_memory(str(error)))
+        or (_is_from_xla(error) and says_out_of_memory(str(error)))
     )
 
 

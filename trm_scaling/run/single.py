@@ -18,7 +18,7 @@ from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.parallel.hosts import ALONE, Hosts
 from trm_scaling.results.attempts import FailureClass, begin_attempt, end_attempt
 from trm_scaling.results.record import RunRecord, read_record
-from trm_scaling.run.failure import EXIT_STATUS, OutOfMemory, failure_class
+from trm_scaling.run.failure import as_told, failure_class
 from trm_scaling.run.here import this_device
 from trm_scaling.run.plan.fit import way
 from trm_scaling.run.planned import Run
@@ -85,14 +85,13 @@ def _recorded(run: Run, folder: RunFolder, attempt: int, reporter: "RunReporter"
     except BaseException as error:
         # A process boundary: whatever ended the run belongs into its record, then goes on up.
         failure = failure_class(error)
-        if failure == "other":
+        if failure in ("other", "lost_host"):
             hosts.await_verdict()
         if not folder.finished:
             _record_failure(folder, attempt, failure, error)
-        if isinstance(error, UserError):
-            error.exit_status = EXIT_STATUS[failure]
-        elif failure == "out_of_memory":
-            raise OutOfMemory(_memory_advice(run.config, error)) from error
+        told = as_told(error, run.config)
+        if told is not error:
+            raise told from error
         raise
     end_attempt(folder.attempts, attempt, "finished", "")
     return record
@@ -138,14 +137,3 @@ def _record_failure(folder: RunFolder, attempt: int, failure: FailureClass, erro
     except (UserError, OSError):
         # The disk that failed the run fails its epitaph too; the error itself still goes up.
         return
-
-
-def _memory_advice(config: RunConfig, error: BaseException) -> str:
-    size = config.global_batch_size // config.micro_batches
-    said = str(error).strip().splitlines()
-    reason = said[0] if said else type(error).__name__
-    halve = f"system.micro_batch_size={size // 2} or " if size > 1 else ""
-    return (
-        f"out of memory with {size} puzzles at once ({reason}); run it with {halve}system.remat=true, "
-        "which takes longer and computes the same"
-    )

@@ -13,7 +13,7 @@ from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.parallel.hosts import HostLost, Hosts
 from trm_scaling.results.attempts import FailureClass
-from trm_scaling.run.failure import class_of_status, failure_class
+from trm_scaling.run.failure import as_told, class_of_status, failure_class
 from trm_scaling.run.planned import Run
 from trm_scaling.run.polite import ended_politely
 
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 SHARED_SECONDS = 60.0
 """How long a network file system may take to show a new folder to another host."""
+
+
+class OtherProcessFailed(UserError):
+    """Another process of the run ended for a reason of its own."""
 
 
 class Verdict:
@@ -36,8 +40,14 @@ class Verdict:
         """For the first process, once it has begun: the record of what ended the attempt."""
 
     def __call__(self, status: int | None, story: str) -> None:
-        error = HostLost(f"{story}; this process ends too, and the same command goes on from the last save")
-        ends = error.exit_status if status is None else status
+        error: UserError
+        if status is None:
+            error = HostLost(
+                f"{story}; this process ends too, and the same command goes on from the last save"
+            )
+        else:
+            error = OtherProcessFailed(story)
+        ends = HostLost.exit_status if status is None else status
         if self.write_down is not None:
             self.write_down(class_of_status(ends), error)
         print(f"error: {error}", file=sys.stderr, flush=True)
@@ -70,8 +80,11 @@ def follow(run: Run, reporter: "RunReporter", hosts: Hosts) -> None:
             # What it measured is what the first process measured, and that one writes it down.
             train_and_test(config, folder, run.study.data_root, {}, reporter, hosts)
         except BaseException as error:
-            if failure_class(error) == "other":
+            if failure_class(error) in ("other", "lost_host"):
                 hosts.await_verdict()
+            told = as_told(error, config)
+            if told is not error:
+                raise told from error
             raise
 
 

@@ -1,15 +1,17 @@
 """Bringing a run to a pod with a made-up gcloud: what goes wrong is said, and nothing runs untold."""
 
 import os
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from trm_scaling.errors import UserError
 from trm_scaling.run.launch import tpu_vm
-from trm_scaling.run.launch.pod import bring, ready_workers
+from trm_scaling.run.launch.pod import bring, ready_workers, run_step
 from trm_scaling.run.launch.tpu_vm import Launch, Pod
 
 POD = Pod("stable-1", "us-central2-b")
@@ -82,6 +84,35 @@ def test_no_gcloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match=r"no gcloud on this machine.*--dry-run.*Nothing was started"):
         ready_workers(POD, lambda _: None)
+    with pytest.raises(
+        UserError, match=r"(?s)no gcloud on this machine.*it was to run\n  gcloud compute.*C-c"
+    ):
+        run_step(tpu_vm.stop(POD), POD, lambda _: None)
+
+
+def test_what_could_not_be_stopped_is_not_called_ended(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALWAYS", "send-keys")
+    with pytest.raises(UserError) as told:
+        run_step(tpu_vm.stop(POD), POD, lambda _: None)
+    assert "What runs on stable-1 may still do so" in str(told.value)
+    assert str(tpu_vm.stop(POD)) in str(told.value)
+    assert "Nothing was started" not in str(told.value)
+
+
+def test_ctrl_c_while_it_starts_tells_how_to_end_what_did(
+    log: Path, launch_it: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_run = subprocess.run
+
+    def run(command: Sequence[str], **options: Any) -> Any:
+        if "new-session" in command[-1]:
+            raise KeyboardInterrupt
+        return really_run(command, **options)
+
+    monkeypatch.setattr("trm_scaling.run.launch.pod.subprocess.run", run)
+    with pytest.raises(UserError) as told:
+        launch_it()
+    assert str(tpu_vm.end(POD)) in str(told.value)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,23 @@ def test_a_lost_host_is_followed_by_a_restart(tmp_path: Path) -> None:
     assert (len(waits), len(notes)) == (2, 2)
 
 
+def killed(log: Path) -> list[str]:
+    """Writes a line each time; the first time the kernel kills it, say."""
+    program = (
+        f"import os, sys; log = open({str(log)!r}, 'a+'); log.seek(0); done = len(log.readlines()); "
+        "print('again', file=log, flush=True); done or os.kill(os.getpid(), 9)"
+    )
+    return [sys.executable, "-c", program]
+
+
+def test_a_process_that_was_killed_is_lost_too(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert run_all([killed(log)], 1, lambda _: None, lambda _: None) == 0
+    assert times(log) == 2
+    log.unlink()
+    assert run_all([killed(log)], 0, lambda _: None, lambda _: None) == 68
+
+
 def test_restarts_are_bounded(tmp_path: Path) -> None:
     log = tmp_path / "log"
     assert run_all([command(log, 68, 68, 68)], 1, lambda _: None, lambda _: None) == 68

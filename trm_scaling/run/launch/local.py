@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
-from trm_scaling.run.failure import EXIT_STATUS
+from trm_scaling.run.failure import EXIT_STATUS, is_lost
 
 POLL_SECONDS = 0.1
 
@@ -57,13 +57,15 @@ class LocalGang:
         of the first process to fail for a reason of its own, or 68 when the last try lost one."""
         with self._signals_passed_on():
             for left in range(restarts, -1, -1):
-                status = self._once()
+                ended = self._once()
+                status = verdict([each for _, each in ended])
                 if status != LOST or self._asked:
                     return status
-                self._note(f"a process was lost; {'starting again' if left else f'{restarts} restarts made'}")
+                self._note(f"{_story(ended)}; {'starting again' if left else f'{restarts} restarts made'}")
         return LOST
 
-    def _once(self) -> int:
+    def _once(self) -> list[tuple[int, int]]:
+        """Start all and wait. Returns number and exit status of each, in the order in which they ended."""
         with ExitStack() as files:
             address = f"127.0.0.1:{_free_port()}"
             for index in range(self._processes):
@@ -85,26 +87,25 @@ class LocalGang:
                     )
                 )
             try:
-                return verdict(self._statuses())
+                return self._ends()
             finally:
                 self._kill()
                 self._members.clear()
 
-    def _statuses(self) -> list[int]:
-        """Of all members, in the order in which they ended."""
-        statuses: list[int] = []
+    def _ends(self) -> list[tuple[int, int]]:
+        ends: list[tuple[int, int]] = []
         alive = list(self._members)
         ending_since: float | None = None
         while alive:
             for member in [each for each in alive if each.poll() is not None]:
                 alive.remove(member)
-                statuses.append(member.returncode)
+                ends.append((self._members.index(member), member.returncode))
                 if member.returncode != 0 and ending_since is None:
                     ending_since = time.monotonic()
             if ending_since is not None and time.monotonic() - ending_since > GRACE_SECONDS:
                 self._kill()
             time.sleep(POLL_SECONDS)
-        return statuses
+        return ends
 
     def _kill(self) -> None:
         for member in self._members:
@@ -130,10 +131,19 @@ class LocalGang:
 
 def verdict(statuses: Sequence[int]) -> int:
     """What the exit statuses of all processes, in the order in which they ended, come to."""
-    own = [status for status in statuses if status > 0 and status != LOST]
+    own = [status for status in statuses if status != 0 and not is_lost(status)]
     if own:
         return next((status for status in own if status not in STOPPED), own[0])
     return 0 if not any(statuses) else LOST
+
+
+def _story(ended: Sequence[tuple[int, int]]) -> str:
+    """Which process was lost, where that is known: one that a signal ended, before the others ended."""
+    index, status = next((index, status) for index, status in ended if status != 0)
+    if status == LOST:
+        return "a process was lost"
+    number = -status if status < 0 else status - 128
+    return f"process {index} was lost: {signal.strsignal(number)} (signal {number})"
 
 
 def _free_port() -> int:

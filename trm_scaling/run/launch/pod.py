@@ -14,6 +14,13 @@ Note = Callable[[str], None]
 
 _NOTHING = "Nothing was started."
 
+_ABSENT = {
+    "gcloud": "install the Google Cloud CLI and run `gcloud auth login`, or read the commands with --dry-run",
+    "git": "install it: the code of a commit is packed with it",
+    "tar": "install it: results are unpacked with it",
+}
+"""What to do when there is no such program here."""
+
 _NO_POD = re.compile(r"NOT_FOUND|was not found|could not be found", re.IGNORECASE)
 _NO_ZONE = re.compile(
     r"quota|RESOURCE_EXHAUSTED|Permission denied on '?locations|Location .* is not found|unknown zone|"
@@ -44,10 +51,14 @@ def bring(launch: Launch, archive: Path, note: Note) -> None:
             f"not every worker of {launch.pod.name} sees {launch.shared}: a checkpoint is written by all of "
             f"them into one folder, so mount one (a Filestore share, or a bucket) on all. {_NOTHING}"
         )
+    undo = tpu_vm.end(launch.pod, launch.session)
     try:
         _on_all(tpu_vm.start(launch), tpu_vm.STARTED, workers, note, "started")
+    except KeyboardInterrupt:
+        raise UserError(
+            f"interrupted while it started. Some workers may run: end them with\n  {undo}"
+        ) from None
     except UserError as error:
-        undo = tpu_vm.end(launch.pod, launch.session)
         if _run(undo, note).returncode == 0:
             raise UserError(f"{error} Those that had started were ended.") from None
         raise UserError(f"{error} Some may run: end them with\n  {undo}") from None
@@ -57,10 +68,7 @@ def ready_workers(pod: Pod, note: Note) -> int:
     """The number of the pod's hosts. Raises UserError when there is no gcloud, no such pod, no access to its
     zone, or the pod is not ready."""
     if shutil.which("gcloud") is None:
-        raise UserError(
-            "there is no gcloud on this machine: install the Google Cloud CLI and run `gcloud auth login`, "
-            f"or use --dry-run to read the commands. {_NOTHING}"
-        )
+        raise UserError(f"{_absent('gcloud')}. {_NOTHING}")
     looked = _run(tpu_vm.describe(pod), note)
     if looked.returncode != 0:
         raise UserError(f"{_why(looked.stderr, pod)} {_NOTHING}")
@@ -79,8 +87,13 @@ def ready_workers(pod: Pod, note: Note) -> int:
 
 
 def run_step(step: Step, pod: Pod, note: Note) -> None:
-    """One step by itself. Raises UserError when it fails."""
-    _must(step, note, pod)
+    """One step by itself, of a pod that may be at work. Raises UserError when it fails."""
+    ran = _run(step, note)
+    if ran.returncode != 0:
+        raise UserError(
+            f"could not {step.purpose}: {_why(ran.stderr, pod)} What runs on {pod.name} may still do so; "
+            f"this was the command:\n  {step}"
+        )
 
 
 def _on_all(step: Step, marker: str, workers: int, note: Note, done: str) -> None:
@@ -102,7 +115,16 @@ def _must(step: Step, note: Note, pod: Pod) -> None:
 
 def _run(step: Step, note: Note) -> subprocess.CompletedProcess[str]:
     note(step.purpose)
-    return subprocess.run(step.command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    try:
+        return subprocess.run(
+            step.command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        )
+    except FileNotFoundError:
+        raise UserError(f"{_absent(step.command[0])}; it was to run\n  {step}") from None
+
+
+def _absent(program: str) -> str:
+    return f"there is no {program} on this machine: {_ABSENT[program]}"
 
 
 def _why(said: str, pod: Pod) -> str:

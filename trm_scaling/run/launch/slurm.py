@@ -1,19 +1,25 @@
-"""Runs as jobs of a Slurm cluster, through submitit: what is asked of the cluster, and what a job does.
+"""Runs as jobs of a Slurm cluster, through submitit: what is asked of the cluster.
 
 One job an experiment, or an array of them. `srun` starts one process a node, which finds the others by
-Slurm's own variables (`jax.distributed`). Before a job is preempted or its time is up, submitit sends its
-process SIGUSR2: the run saves and ends, and the job is queued again.
+Slurm's own variables (`jax.distributed`). What each does is in `slurm_job`.
 """
 
-import signal
-import subprocess
+import io
+import shutil
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trm_scaling.errors import UserError
-from trm_scaling.run.failure import EXIT_STATUS
+from trm_scaling.run.launch.slurm_job import SlurmRun
+
+SAVE_SECONDS = 120
+"""Before the end of a job's time at which it is told to save."""
+
+MOST_TIMES = 200
+"""How often a job may run out of its time and be queued again."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +36,6 @@ class Cluster:
     constraint: str | None = None
     at_once: int = 256
     """Jobs of an array that may run together."""
-    save_seconds: int = 120
-    """Before the end at which a job is told to save."""
 
 
 def parameters(cluster: Cluster, name: str) -> dict[str, Any]:
@@ -49,55 +53,19 @@ def parameters(cluster: Cluster, name: str) -> dict[str, Any]:
         "qos": cluster.qos,
         "constraint": cluster.constraint,
         "array_parallelism": cluster.at_once,
-        "signal_delay_s": cluster.save_seconds,
-        # A lost node ends the job, which Slurm then queues again.
+        "signal_delay_s": SAVE_SECONDS,
+        # A process that fails takes the others with it.
         "srun_args": ["--kill-on-bad-exit=1"],
         "additional_parameters": {"requeue": True},
     }
     return {key: value for key, value in asked.items() if value is not None}
 
 
-class SlurmRun:
-    """What each process of a job does: one `trm run` to its end. submitit calls it, and keeps it in a file
-    of its own between requeues."""
-
-    def __init__(self, command: Sequence[str]) -> None:
-        self.command = list(command)
-        self._child: subprocess.Popen[bytes] | None = None
-
-    def __call__(self) -> None:
-        """Raises UserError when the run ends with another status than 0."""
-        # Slurm signals every process of a step; what submitit's process hears must not end the run unsaved.
-        before = signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-        self._child = subprocess.Popen(self.command)
-        signal.signal(signal.SIGUSR2, before)
-        status = self._child.wait()
-        if status:
-            raise UserError(f"`{' '.join(self.command)}` ended with status {status}")
-
-    def save(self) -> int:
-        """Ask the run to save, and wait for its end. Returns its exit status."""
-        child = self._child
-        assert child is not None, "submitit asks a job that has begun"
-        if child.poll() is None:
-            child.send_signal(signal.SIGTERM)
-        return child.wait()
-
-    def checkpoint(self) -> Any:
-        """submitit's question before a job is preempted or its time is up: what to queue instead. None:
-        nothing, since the run ended for a reason of its own."""
-        from submitit.helpers import DelayedSubmission
-
-        status = self.save()
-        if status not in (EXIT_STATUS["preempted"], EXIT_STATUS["lost_host"]):
-            return None
-        return DelayedSubmission(SlurmRun(self.command))
-
-
 def submit(commands: Sequence[Sequence[str]], cluster: Cluster, name: str, logs: Path) -> list[str]:
     """Queue a job for each of `commands`, several as an array. Returns their identifiers.
 
-    Raises UserError without submitit or without Slurm, and with Slurm's words when it refuses.
+    What job J says is in `logs`, `J_0_log.out` and `J_0_log.err`. Raises UserError without submitit or
+    without Slurm, and with Slurm's words when it refuses.
     """
     try:
         from submitit import SlurmExecutor
@@ -106,14 +74,27 @@ def submit(commands: Sequence[Sequence[str]], cluster: Cluster, name: str, logs:
         raise UserError(
             "submitit is not installed: pip install -c requirements/constraints.txt -e '.[slurm]'"
         ) from None
-    try:
-        executor = SlurmExecutor(folder=logs)
-        executor.update_parameters(**parameters(cluster, name))
-        with executor.batch():
-            jobs = [executor.submit(SlurmRun(command)) for command in commands]
-    except (FailedJobError, RuntimeError, OSError) as error:
+    missing = [tool for tool in ("sbatch", "srun") if shutil.which(tool) is None]
+    if missing:
         raise UserError(
-            f"Slurm took no job: {str(error).strip() or type(error).__name__}; see `sinfo` for partitions "
-            "and their limits. Nothing was queued"
+            f"there is no {' and no '.join(missing)} on this machine: log in to one that submits to the "
+            "cluster, or use --dry-run to see what would be queued. Nothing was queued"
+        )
+    executor = SlurmExecutor(folder=logs, max_num_timeout=MOST_TIMES)
+    executor.update_parameters(**parameters(cluster, name))
+    try:
+        # submitit prints what it also raises.
+        with redirect_stderr(io.StringIO()), executor.batch():
+            jobs = [executor.submit(SlurmRun(command)) for command in commands]
+    except FailedJobError as error:
+        said = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+        raise UserError(
+            f"Slurm took no job: {said or 'sbatch failed without a word'}. `sinfo` shows partitions and "
+            "their limits, `sacctmgr show associations user=$USER` what you may ask for. Nothing was queued"
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"could not write what the jobs are to run into {logs}: {error}. What was queued is in "
+            f"`squeue --me --name={name}`, and `scancel --me --name={name}` ends it"
         ) from error
     return [job.job_id for job in jobs]
