@@ -79,7 +79,8 @@ def test_a_signal_ends_the_gang_and_nothing_is_started_again(
     started = gang(tmp_path, "hang,hang", notes)
 
     def interrupt(seconds: float, sleep: object = local.time.sleep) -> None:
-        if (tmp_path / "tries-0").exists() and (tmp_path / "tries-1").exists():
+        files = [tmp_path / f"tries-{index}" for index in range(2)]
+        if all(file.exists() and file.stat().st_size for file in files):
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(local.time, "sleep", interrupt)
