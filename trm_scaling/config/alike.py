@@ -26,9 +26,9 @@ def refuse_unlike(configs: Sequence[RunConfig]) -> None:
     if differing:
         names = ", ".join(dict.fromkeys(config.name for config in configs))
         raise UserError(
-            f"runs of {names} differ in {', '.join(differing)}, so that no one program trains them all: those "
-            f"that train together may differ in seed and in {', '.join(sorted(GIVEN))}. Train them one after "
-            "another"
+            f"runs of {names} differ in {', '.join(differing)}, so that no one program trains them all: "
+            "train them one after another. In one program runs may differ in seed and in "
+            f"{', '.join(sorted(GIVEN))}"
         )
 
 

@@ -73,7 +73,8 @@ class RunRecord(_Record):
     examples_per_s: float | None
     """Puzzle-steps a second over all training time after compilation; None when a run was too short."""
     mfu: float | None
-    """Share of the device's nominal peak that training reached (all runs together); None where no peak is published (CPU)."""
+    """Share of the device's nominal peak that training reached, all runs together; None where no peak is
+    published (CPU)."""
     peak_flops: float | None
     """The nominal peak used, FLOP/s over all devices."""
     peak_memory_bytes: int

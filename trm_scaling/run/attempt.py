@@ -34,19 +34,6 @@ class RunAttempt:
     number: int
     """From 1, over all attempts at the run."""
 
-    def provenance(self) -> tuple[Provenance, dict[str, Any]]:
-        """Write down what the run is made with; it, and the part of it that goes into checkpoints."""
-        from trm_scaling.train.whole import device_kinds
-
-        found = collect_provenance(device_kinds())
-        self.folder.record_provenance(found)
-        source = {
-            "commit": found.commit,
-            "uncommitted_changes": found.dirty,
-            "uncommitted_diff": found.diff,
-        }
-        return found, source
-
     def commit(self, provenance: Provenance, finished: "Finished") -> RunRecord:
         """Write the run's record: from here on the run is finished."""
         record = assemble(self.run.config, self.folder, provenance, finished)
@@ -69,6 +56,19 @@ class RunAttempt:
         except (UserError, OSError):
             # The disk that failed the run fails its epitaph too; the error itself still goes up.
             return
+
+
+def origin() -> tuple[Provenance, dict[str, Any]]:
+    """What runs are made with in this process, and the part of it that goes into checkpoints."""
+    from trm_scaling.train.whole import device_kinds
+
+    found = collect_provenance(device_kinds())
+    source = {
+        "commit": found.commit,
+        "uncommitted_changes": found.dirty,
+        "uncommitted_diff": found.diff,
+    }
+    return found, source
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from trm_scaling.config.alike import refuse_unlike
 from trm_scaling.errors import UserError
 from trm_scaling.results.record import RunRecord
-from trm_scaling.run.attempt import RunAttempt, attempted
+from trm_scaling.run.attempt import RunAttempt, attempted, origin
 from trm_scaling.run.failure import EXIT_STATUS, OutOfMemory, failure_class
 from trm_scaling.run.planned import Run
 from trm_scaling.run.polite import ended_politely
@@ -41,22 +41,26 @@ def execute_together(runs: Sequence[Run], reporters: Sequence["RunReporter"]) ->
     when no one program can train them; what ended them is then written down for each.
     """
     refuse_unlike([run.config for run in runs])
+    ended: dict[int, Ended] = {}
     with ExitStack() as held:
         opened = [_open(held, run) for run in runs]
         try:
             with ended_politely():
-                return _to_the_end(opened, reporters)
+                _to_the_end(opened, reporters, ended)
         except BaseException as error:
             # A process boundary: whatever ended the runs belongs into their records, then goes on up.
             failure = failure_class(error)
-            for each in opened:
-                if not each.attempt.ended:
+            for number, each in enumerate(opened):
+                if number not in ended and not each.attempt.folder.finished:
                     each.attempt.failed(failure, error)
             if isinstance(error, UserError):
                 error.exit_status = EXIT_STATUS[failure]
             elif failure == "out_of_memory":
-                raise OutOfMemory(f"out of memory with {len(runs)} runs together: run them --apart") from error
+                raise OutOfMemory(
+                    f"out of memory with {len(runs)} runs together: run them --apart"
+                ) from error
             raise
+    return [ended[number] for number in range(len(runs))]
 
 
 def _open(held: ExitStack, run: Run) -> _Open:
@@ -69,30 +73,28 @@ def _open(held: ExitStack, run: Run) -> _Open:
     return _Open(own.enter_context(attempted(named, folder)), own.close)
 
 
-def _to_the_end(opened: Sequence[_Open], reporters: Sequence["RunReporter"]) -> list[Ended]:
+def _to_the_end(opened: Sequence[_Open], reporters: Sequence["RunReporter"], ended: dict[int, Ended]) -> None:
+    """Train and test them, and note in `ended` what came of each as soon as it is written down."""
     from trm_scaling.train.member import Trainee
     from trm_scaling.train.whole import train_and_test_together
-
-    ended: dict[int, Ended] = {}
 
     def fail(number: int, error: "NonFiniteLoss") -> None:
         error.exit_status = EXIT_STATUS["non_finite"]
         opened[number].attempt.failed("non_finite", error)
-        opened[number].close()
-        reporters[number].note(f"failed: {error}")
         ended[number] = error
+        reporters[number].note(f"failed: {error}")
+        opened[number].close()
 
-    trainees, provenances = [], []
+    provenance, source = origin()
+    trainees = []
     for number, (each, reporter) in enumerate(zip(opened, reporters, strict=True)):
-        provenance, source = each.attempt.provenance()
-        provenances.append(provenance)
         config, folder = each.attempt.run.config, each.attempt.folder
+        folder.record_provenance(provenance)
         trainees.append(Trainee(config, folder, source, reporter, partial(fail, number)))
-    study = opened[0].attempt.run.study
-    finished = train_and_test_together(trainees, study.data_root, reporters[0].working)
+    data_root = opened[0].attempt.run.study.data_root
+    finished = train_and_test_together(trainees, data_root, reporters[0].working)
     for number, measured in enumerate(finished):
         if measured is not None:
             attempt = opened[number].attempt
-            ended[number] = attempt.commit(provenances[number], measured)
+            ended[number] = attempt.commit(provenance, measured)
             attempt.finished()
-    return [ended[number] for number in range(len(opened))]

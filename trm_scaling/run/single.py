@@ -7,7 +7,7 @@ from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.parallel.hosts import ALONE, Hosts
 from trm_scaling.results.record import RunRecord, read_record
-from trm_scaling.run.attempt import RunAttempt, attempted, memory_advice, refuse_another
+from trm_scaling.run.attempt import RunAttempt, attempted, memory_advice, origin, refuse_another
 from trm_scaling.run.failure import EXIT_STATUS, OutOfMemory, failure_class
 from trm_scaling.run.fitted import fitted
 from trm_scaling.run.here import this_device
@@ -89,7 +89,8 @@ def _recorded(attempt: RunAttempt, reporter: "RunReporter", hosts: Hosts) -> Run
 def _to_the_end(attempt: RunAttempt, reporter: "RunReporter", hosts: Hosts) -> RunRecord:
     from trm_scaling.train.whole import train_and_test
 
-    provenance, source = attempt.provenance()
+    provenance, source = origin()
     run, folder = attempt.run, attempt.folder
+    folder.record_provenance(provenance)
     finished = train_and_test(run.config, folder, run.study.data_root, source, reporter, hosts)
     return attempt.commit(provenance, finished)
