@@ -185,7 +185,7 @@ CPU = Chip("a CPU", "cpu", memory_bytes=80_000_000_000)
 def test_why_runs_are_trained_apart(
     chip: Chip, chips: int, processes: int, width: int, asked: bool | None, reason: str | None
 ) -> None:
-    config = RunConfig.model_validate({"arch": {"hidden_size": width}, "global_batch_size": 768})
+    config = RunConfig.model_validate({"arch": {"hidden_size": width}, "global_batch_size": 128})
     found = why_apart(config, 3, Target("here", chip, chips), processes, asked)
     if reason is None:
         assert found is None

@@ -12,7 +12,8 @@ from trm_scaling.config import RunConfig
 from trm_scaling.config.alike import GIVEN, refuse_unlike
 from trm_scaling.errors import UserError
 from trm_scaling.optim import Hyper
-from trm_scaling.train.call import CallMetrics, make_train_call
+from trm_scaling.train.call import make_train_call
+from trm_scaling.train.metrics import HostMetrics
 from trm_scaling.train.stacking import Stacking
 from trm_scaling.train.state import TrainState
 
@@ -32,7 +33,7 @@ NUMBERS = [
 ]
 
 
-def compute(configs: list[RunConfig]) -> list[tuple[TrainState, CallMetrics]]:
+def compute(configs: list[RunConfig]) -> list[tuple[TrainState, HostMetrics]]:
     """State and metrics of each after five steps, in one program."""
     stacking = Stacking(len(configs))
     call = make_train_call(configs[0], augmentation_seed=0, runs=len(configs))

@@ -16,10 +16,9 @@ from trm_scaling.optim import Hyper
 from trm_scaling.parallel.hosts import Hosts
 from trm_scaling.puzzles.dataset import Dataset
 from trm_scaling.tracking.tracker import Tracker
-from trm_scaling.train.call import CallMetrics
 from trm_scaling.train.clock import Clock
 from trm_scaling.train.feed import Feeder
-from trm_scaling.train.metrics import NonFiniteLoss, Rate, evaluation_metrics, read_metrics
+from trm_scaling.train.metrics import HostMetrics, NonFiniteLoss, Rate, evaluation_metrics, read_metrics
 from trm_scaling.train.outcomes import Outcomes
 from trm_scaling.train.reporter import Reporter
 from trm_scaling.train.state import TrainState, init_state_on
@@ -76,7 +75,7 @@ class Member:
         self._tracker = Tracker(folder.metrics if self._hosts.is_first else None, self.clock.total)
         reporter.started(step, total)
 
-    def settled(self, first: int, last: int, metrics: CallMetrics) -> None:
+    def settled(self, first: int, last: int, metrics: HostMetrics) -> None:
         """Write down the metrics of steps `first` to `last`. Raises NonFiniteLoss as `read_metrics` does."""
         assert self._tracker is not None
         read = read_metrics(metrics, first, last)

@@ -1,10 +1,11 @@
 """Several runs side by side in one program: their arrays along a first axis of runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Int
 
 Tree = TypeVar("Tree")
@@ -27,12 +28,12 @@ class Stacking:
         """Copies of what belongs to `run` (from 0)."""
         return tree if self.runs == 1 else _part(tree, jnp.int32(run))
 
-    def on_host(self, tree: Tree) -> list[Tree]:
-        """What belongs to each run. Waits for `tree`, and not for what was dispatched after it."""
+    def on_host(self, arrays: Mapping[str, Array]) -> list[dict[str, np.ndarray]]:
+        """What belongs to each run. Waits for `arrays`, and not for what was dispatched after them."""
+        read = {name: np.asarray(array) for name, array in arrays.items()}
         if self.runs == 1:
-            return [tree]
-        read = jax.device_get(tree)
-        return [jax.tree.map(lambda leaf, run=run: leaf[run], read) for run in range(self.runs)]
+            return [read]
+        return [{name: array[run] for name, array in read.items()} for run in range(self.runs)]
 
 
 @jax.jit

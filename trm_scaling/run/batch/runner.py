@@ -20,7 +20,7 @@ from trm_scaling.run.batch.register import registered
 from trm_scaling.run.batch.requests import StopRequests, stop_requests
 from trm_scaling.run.batch.slots import Slot
 from trm_scaling.run.batch.tally import Tally
-from trm_scaling.run.batch.worker import AdoptedWorker, StartedWorker
+from trm_scaling.run.batch.worker import AdoptedWorker, StartedWorker, Worker
 from trm_scaling.run.failure import KernelKills
 
 Command = Callable[[Job], list[str]]
@@ -185,7 +185,8 @@ class BatchRunner:
             for job in group:
                 self._fail(job, f"cannot be started: {error}")
         else:
-            for job, worker in zip(group, (lead, *lead.companions), strict=True):
+            workers: list[Worker] = [lead, *lead.companions]
+            for job, worker in zip(group, workers, strict=True):
                 job.worker, job.phase = worker, "working"
                 self._tally.started(job)
 
