@@ -51,8 +51,11 @@ def run(study: Study, jobs: list[Job], acts: str, view: Watcher | None = None) -
 
 def test_seeds_share_a_process(study: Study) -> None:
     jobs = jobs_of(study)
-    status, started = run(study, jobs, "finish")
+    held: list[list[bool]] = []
+    view = Watcher(lambda board: held.append([holder(row.folder.path) is not None for row in board.rows]))
+    status, started = run(study, jobs, "finish:0.3", view)
     assert (status, started) == (0, [[0, 1, 2]])
+    assert held[0] == [True] * 3, "each is its process's from the moment that it is started"
     assert [endings(job) for job in jobs] == [["finished"]] * 3
     assert "trained as one program with" in jobs[1].folder.stdout.read_text()
     assert [holder(job.folder.path) for job in jobs] == [None] * 3

@@ -13,6 +13,7 @@ from tests.run.tiny import copy_of, tiny_folder, tiny_run
 from trm_scaling.checkpoint.folder import finished_steps
 from trm_scaling.config import RunConfig
 from trm_scaling.counting.devices import Chip, Target
+from trm_scaling.counting.memory import ACCURACY, training_memory
 from trm_scaling.errors import UserError
 from trm_scaling.io.jsonl import read_jsonl
 from trm_scaling.io.lease import holder
@@ -160,6 +161,16 @@ def study_of_steps(trained: Study, tmp_path: Path) -> Study:
 def _save(run: Run, *steps: int) -> None:
     for step in steps:
         (run.folder.checkpoints / f"{step:08d}").mkdir(parents=True)
+
+
+def test_runs_go_together_when_all_fit_the_memory() -> None:
+    config = RunConfig.model_validate({"arch": {"hidden_size": 256}, "global_batch_size": 128})
+    one = training_memory(config, config.data.vocab_size, config.data.seq_len, "gpu").total
+    for share, fits in ((1.1, False), (2.9, False), (3.1, True)):
+        chip = Chip("a GPU", "gpu", memory_bytes=round(share * one * (1 + ACCURACY)))
+        reason = why_apart(config, 3, Target("here", chip, 1), 1, None)
+        assert (reason is None) is fits
+        assert fits or str(reason).startswith("3 of them need about")
 
 
 GPU = Chip("a GPU", "gpu", memory_bytes=80_000_000_000)

@@ -114,6 +114,8 @@ def train_together(
                             raise
                         # Its part of the program goes on computing, and nobody looks at it any more.
                         del living[number]
+                        # Its folder may be another process's in a moment.
+                        member.store.wait()
                         member.run.failed(error)
                 hosts.progress.made()
 

@@ -47,7 +47,6 @@ class Member:
         self.feeder = Feeder(config, dataset, mesh)
         self.clock = Clock()
         self.rate = Rate(config.global_batch_size)
-        self.failure: NonFiniteLoss | None = None
         shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_identifiers)
         self._first = init_state_on(mesh, config, *shapes)
         self._hosts = hosts
