@@ -1,5 +1,6 @@
 """Several runs as one program: each computes what it computes alone."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -7,12 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.run.test_single import Recorder
 from tests.train.tiny import config_of, feed_of, hyper_of, state_of
-from trm_scaling.config import RunConfig
+from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.config.alike import GIVEN, refuse_unlike
 from trm_scaling.errors import UserError
+from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.optim import Hyper
+from trm_scaling.puzzles.build import ensure_dataset
 from trm_scaling.train.call import make_train_call
+from trm_scaling.train.interrupt import stop_on_signals
+from trm_scaling.train.loop import train, train_together
+from trm_scaling.train.member import Trainee
 from trm_scaling.train.metrics import HostMetrics
 from trm_scaling.train.stacking import Stacking
 from trm_scaling.train.state import TrainState
@@ -69,6 +76,39 @@ def test_each_run_is_what_it_is_alone(configs: list[RunConfig]) -> None:
     (_, first), *_ = leaves(together[0][0].params["layers"])
     (_, second), *_ = leaves(together[1][0].params["layers"])
     assert (first != second).any()
+
+
+def test_each_run_has_its_own_stream_of_puzzles(tmp_path: Path) -> None:
+    tiny = config_of(system={"steps_per_call": 5})
+    data = {**tiny.data.model_dump(), "train_size": 20, "val_size": 4, "test_size": 4, "givens": 8}
+    changes = {"data": data, "schedule": "as_written", "epochs": 2, "eval_interval": 2, "eval_puzzles": 4}
+    whole = RunConfig.model_validate({**tiny.model_dump(), **changes})
+    dataset = ensure_dataset(whole.data, tmp_path)
+    assert Schedule.of(whole, dataset.num_puzzles).total_steps == STEPS
+    runs = [
+        Trainee(whole.model_copy(update={"seed": seed}), RunFolder(tmp_path / str(seed)), {}, Recorder())
+        for seed in range(2)
+    ]
+    with stop_on_signals() as stop:
+        together = train_together(runs, dataset, stop)
+        for run, trained in zip(runs, together, strict=True):
+            assert trained is not None
+            alone = train(
+                run.config,
+                dataset,
+                RunFolder(tmp_path / "alone" / run.folder.path.name),
+                {},
+                Recorder(),
+                stop,
+            )
+            np.testing.assert_array_equal(trained.state.carry.inputs, alone.state.carry.inputs)
+            for kept in ("params", "ema", "key"):
+                for (name, found), (_, wanted) in zip(
+                    leaves(getattr(trained.state, kept)), leaves(getattr(alone.state, kept)), strict=True
+                ):
+                    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5, err_msg=f"{kept}{name}")
+    inputs = [np.asarray(trained.state.carry.inputs) for trained in together if trained is not None]
+    assert (inputs[0] != inputs[1]).any()
 
 
 def test_what_a_program_is_given_is_what_its_runs_may_differ_in() -> None:
