@@ -114,6 +114,9 @@ def test_seeds_are_replicates_of_all_names(study: Study) -> None:
     _, said, _ = call(study, "batch", *arguments)
     planned = [line.split(":")[0] for line in said.splitlines()[::2]]
     assert planned == ["exp01a, seed 3", "exp01b, seed 3", "exp01a, seed 4", "exp01b, seed 4"]
+    _, said, _ = call(study, "batch", *arguments, "--together")
+    planned = [line.split(":")[0] for line in said.splitlines()[::2]]
+    assert planned == ["exp01a, seed 3", "exp01a, seed 4", "exp01b, seed 3", "exp01b, seed 4"]
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,48 @@ def test_replicates_are_seeds_one_after_another(study: Study, monkeypatch: pytes
     assert os.environ["WANDB_MODE"] == "disabled"
 
 
+def diverged() -> UserError:
+    error = UserError("the loss is nan at step 7")
+    error.exit_status = 65
+    return error
+
+
+def test_replicates_together_are_one_group(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups: list[list[int]] = []
+
+    def execute_together(runs: Any, reporters: Any) -> list[Any]:
+        groups.append([run.config.seed for run in runs])
+        assert len(reporters) == len(runs)
+        return [f"record {runs[0].config.seed}", diverged(), f"record {runs[2].config.seed}"]
+
+    monkeypatch.setattr("trm_scaling.run.group.execute_together", execute_together)
+    monkeypatch.setattr("trm_scaling.cli.run.describe", lambda record: f"described {record}")
+    done = call(study, "--seed", "3", "--replicates", "3", "--together")
+    assert groups == [[3, 4, 5]]
+    assert "seed 4: baseline under smoke, seed 4, one of 3 together: " in done.stdout
+    assert "seed 3\ndescribed record 3\nseed 5\ndescribed record 5\n" in done.stdout
+    assert isinstance(done.exception, UserError)
+    assert done.exception.exit_status == 65
+
+
+def test_a_seed_that_diverges_does_not_end_the_next(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+
+    def execute(run: Any, reporter: Any, hosts: Any) -> None:
+        seeds.append(run.config.seed)
+        if run.config.seed == 0:
+            raise diverged()
+
+    monkeypatch.setattr("trm_scaling.run.single.execute", execute)
+    monkeypatch.setattr("trm_scaling.cli.run.describe", lambda record: "described")
+    done = call(study, "--replicates", "2")
+    assert seeds == [0, 1]
+    assert "2 seeds one after another: a CPU is busy with one run" in done.stdout
+    assert done.stdout.count("described") == 1
+    assert "error: the loss is nan at step 7" in done.stderr
+    assert done.exit_code == 65
+
+
 def test_what_nobody_foresaw_has_an_exit_status_of_its_own(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,8 +1,9 @@
 """A worker that plays a part instead of training, so that a batch's decisions are tested in seconds.
 
-    python -m tests.run.scripted FOLDER ACT[,ACT...] [system.micro_batch_size=N ...]
+    python -m tests.run.scripted FOLDER[:FOLDER...] ACT[,ACT...] [system.micro_batch_size=N ...]
 
-The first attempt at a run plays the first act, the second the next; the last act is repeated.
+The first attempt at a run plays the first act, the second the next; the last act is repeated. Of several
+folders, as of runs that train together, one is played after another.
 """
 
 import json
@@ -39,7 +40,9 @@ def command_of(scripts: dict[int, str], default: str = "finish") -> Callable[...
 
 
 def play(folder: RunFolder, acts: Sequence[str], overrides: Sequence[str]) -> int:
-    """Play the act whose turn it is; the exit status."""
+    """Play the act whose turn it is (the folder's file `acts` says others than `acts`); the exit status."""
+    own = folder.path / "acts"
+    acts = own.read_text().split(",") if own.exists() else acts
     act, _, argument = acts[min(len(read_attempts(folder.attempts)), len(acts) - 1)].partition(":")
     if act == "broken_install":
         print("Traceback (most recent call last):\nModuleNotFoundError: no module", file=sys.stderr)
@@ -121,4 +124,5 @@ if __name__ == "__main__":
 
     signal.signal(signal.SIGTERM, asked)
     lease.BEAT_SECONDS = 0.1
-    sys.exit(play(RunFolder(Path(sys.argv[1])), sys.argv[2].split(","), sys.argv[3:]))
+    folders = [RunFolder(Path(path)) for path in sys.argv[1].split(":")]
+    sys.exit(max(play(folder, sys.argv[2].split(","), sys.argv[3:]) for folder in folders))

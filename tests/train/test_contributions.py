@@ -39,9 +39,9 @@ def test_a_curriculum_is_one_program_a_stage_and_costs_what_it_spends(
     compiled: list[tuple[int, int]] = []
     make = loop.make_train_call
 
-    def counted(config: RunConfig, augmentation_seed: int, mesh: Mesh) -> jax.stages.Wrapped:
+    def counted(config: RunConfig, seed: int, mesh: Mesh, runs: int) -> jax.stages.Wrapped:
         compiled.append((config.arch.L_cycles, config.arch.H_cycles))
-        return make(config, augmentation_seed, mesh)
+        return make(config, seed, mesh, runs)
 
     monkeypatch.setattr(loop, "make_train_call", counted)
     run = tiny_run(study, *CURRICULUM)

@@ -20,6 +20,7 @@ from trm_scaling.puzzles.dataset import Dataset
 from trm_scaling.train.call import CallMetrics, make_train_call
 from trm_scaling.train.feed import Feeder
 from trm_scaling.train.metrics import read_metrics
+from trm_scaling.train.stacking import Stacking
 from trm_scaling.train.state import init_state_on
 
 
@@ -107,7 +108,8 @@ def bench_step(config: RunConfig, calls: int) -> StepBench:
             state, metrics = compiled.program(state, hyper, feed, jnp.int32(length))
             watch.dispatched(at, metrics)
             if pending is not None:
-                read_metrics(pending[1], pending[0], pending[0] + length - 1)
+                (read,) = Stacking(1).on_host(pending[1])
+                read_metrics(read, pending[0], pending[0] + length - 1)
             pending = (call * length + 1, metrics)
     done = watch.calls()
 

@@ -94,6 +94,14 @@ class CheckpointStore(CheckpointReader):
         folder = names.step_folder(self._folder, chosen)
         return self._load(folder, record or self._record(folder), like)
 
+    def forget_after(self, step: int) -> None:
+        """Delete the checkpoints after `step`, to go on from there. For a process by itself."""
+        self.wait()
+        with os_errors_explained(self._folder, "delete checkpoints in"):
+            for later in self.steps():
+                if later > step:
+                    names.remove(self._folder, later)
+
     def latest_step(self) -> int | None:
         """As `CheckpointReader.latest_step`, on every process what the first one sees."""
         return self._of_first("latest", super().latest_step)

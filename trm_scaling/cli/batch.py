@@ -2,22 +2,24 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from trm_scaling.cli.options import NoWandb, Profile, Seed, StudyFolder, chosen_profile
+from trm_scaling.cli.options import NoWandb, Profile, Seed, StudyFolder, Together, chosen_profile
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
+    from trm_scaling.config import RunConfig
     from trm_scaling.experiments.catalogue import Catalogue
     from trm_scaling.io.study import Study
     from trm_scaling.run.batch.job import Job, Refused
     from trm_scaling.run.batch.runner import Command
 
 HELP = """
-Run many experiments, each in a process of its own that outlives this one and its terminal. The same
+Run many experiments, each in a process of its own that outlives this one and its terminal (replicates that
+are trained as one program, in one process: see `trm run --help`). The same
 command again is always safe: finished runs are skipped, running ones left alone and waited for,
 interrupted ones resumed, failed ones named (--retry failed tries them again). Ctrl-C saves and
 stops; twice stops at once.
@@ -27,6 +29,7 @@ Examples:
   trm batch --list
   trm batch --pattern exp01 --profile smoke --jobs 2
   trm batch exp01a exp01b lr=3e-4 --replicates 3
+  trm batch --pattern exp01 --replicates 3 --together
   trm batch --pattern 'exp0[12]*' --continue-on-failure
   trm batch --pattern exp05 --dry-run
 """
@@ -44,7 +47,8 @@ def batch(
     profile: Profile = None,
     seed: Seed = None,
     replicates: Annotated[int, typer.Option(min=1, help="Seeds to run each with.")] = 1,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+    together: Together = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 1,
     continue_on_failure: Annotated[
         bool, typer.Option("--continue-on-failure", help="Start the rest although one failed.")
     ] = False,
@@ -74,7 +78,9 @@ def batch(
 
     profile = chosen_profile(profile, of_workers=True)
     with shown_progress() as progress:
-        planned, refused = plan_jobs(found, chosen, profile, overrides, seed, replicates, progress)
+        planned, refused = plan_jobs(
+            found, chosen, profile, overrides, seed, replicates, progress, _joining(together, replicates)
+        )
     if refused and not continue_on_failure:
         raise UserError(_refusals(refused))
     if dry_run:
@@ -88,6 +94,17 @@ def batch(
     raise typer.Exit(status or (1 if refused else 0))
 
 
+def _joining(together: bool | None, replicates: int) -> "Callable[[RunConfig], bool]":
+    """Which configurations' seeds share a process, if they are to be trained as one program."""
+    if together is not None or replicates == 1:
+        return lambda config: bool(together)
+    from trm_scaling.run.device import worker_backend
+    from trm_scaling.run.grouping import goes_together
+
+    backend = worker_backend()
+    return lambda config: goes_together(config, backend)
+
+
 def worker_command(study: "Study", profile: str, overrides: Sequence[str], no_wandb: bool) -> "Command":
     """What a worker executes for a job."""
 
@@ -95,6 +112,8 @@ def worker_command(study: "Study", profile: str, overrides: Sequence[str], no_wa
         options = ["--profile", profile, "--seed", str(job.seed), "--study", str(study.path)]
         if no_wandb:
             options.append("--no-wandb")
+        if job.together > 1:
+            options += ["--replicates", str(job.together), "--together"]
         return [sys.executable, "-m", "trm_scaling", "run", job.name, *options, *overrides, *job.smaller]
 
     return command

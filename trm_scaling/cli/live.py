@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +35,11 @@ class NoReporter:
 
 
 class LogReporter:
-    """Plain lines on standard output, one every half a minute."""
+    """Plain lines on standard output, one every half a minute, each after the run's label if it has one."""
 
-    def __init__(self) -> None:
+    def __init__(self, label: str = "") -> None:
         self.working = log_lines()
+        self._prefix = f"{label}: " if label else ""
         self._total = 0
         self._said = time.monotonic()
 
@@ -55,14 +56,15 @@ class LogReporter:
 
     def note(self, text: str) -> None:
         self._said = time.monotonic()
-        print(text, flush=True)
+        print(f"{self._prefix}{text}", flush=True)
 
 
 class BarReporter:
-    """A live bar with the evaluations scrolling above it."""
+    """A live bar with the evaluations scrolling above it, each after the run's label if it has one."""
 
-    def __init__(self, bars: "Progress") -> None:
+    def __init__(self, bars: "Progress", label: str = "") -> None:
         self._bars = bars
+        self._label = label
         self._tasks: dict[str, TaskID] = {}
 
     def working(self, phase: str, done: int, total: int) -> None:
@@ -77,14 +79,16 @@ class BarReporter:
 
     def _show(self, phase: str, done: int, total: int, numbers: str) -> None:
         if phase not in self._tasks:
-            self._tasks[phase] = self._bars.add_task(phase, numbers=numbers)
+            described = f"{phase}, {self._label}" if self._label else phase
+            self._tasks[phase] = self._bars.add_task(described, numbers=numbers)
         self._bars.update(self._tasks[phase], completed=done, total=total or None, numbers=numbers)
 
     def evaluated(self, step: int, summary: dict[str, Any]) -> None:
         self.note(evaluation_line(step, summary))
 
     def note(self, text: str) -> None:
-        self._bars.console.print(text, highlight=False, markup=False)
+        said = f"{self._label}: {text}" if self._label else text
+        self._bars.console.print(said, highlight=False, markup=False)
 
 
 def metrics_text(metrics: dict[str, float], examples_per_s: float | None) -> str:
@@ -101,8 +105,15 @@ def metrics_text(metrics: dict[str, float], examples_per_s: float | None) -> str
 @contextmanager
 def live_reporter() -> Iterator[LogReporter | BarReporter]:
     """The reporter that fits standard output, for the block."""
+    with live_reporters([""]) as reporters:
+        yield reporters[0]
+
+
+@contextmanager
+def live_reporters(labels: Sequence[str]) -> Iterator[Sequence[LogReporter | BarReporter]]:
+    """The same for several runs, one each."""
     if not sys.stdout.isatty():
-        yield LogReporter()
+        yield [LogReporter(label) for label in labels]
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -114,4 +125,4 @@ def live_reporter() -> Iterator[LogReporter | BarReporter]:
         TextColumn("{task.fields[numbers]}"),
     )
     with Progress(*columns) as bars:
-        yield BarReporter(bars)
+        yield [BarReporter(bars, label) for label in labels]

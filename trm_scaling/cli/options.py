@@ -30,6 +30,14 @@ RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="An experiment (its newest run) or a run folder.")
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed (the first, of several).", show_default="0")]
+Together = Annotated[
+    bool | None,
+    typer.Option(
+        "--together/--apart",
+        help="Replicates as one program, or one after another.",
+        show_default="together up to width 256 on an accelerator",
+    ),
+]
 NoWandb = Annotated[bool, typer.Option("--no-wandb", help="Nothing goes to Weights & Biases.")]
 Overrides = Annotated[
     list[str] | None,

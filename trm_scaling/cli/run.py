@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_scaling.cli.options import NoWandb, Overrides, Profile, Seed, StudyFolder, chosen_profile
+from trm_scaling.cli.options import NoWandb, Overrides, Profile, Seed, StudyFolder, Together, chosen_profile
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ HELP = """
 Train an experiment, evaluate it, write its record. The same command again resumes or, when the run
 is finished, shows what came of it. Ctrl-C saves and stops; twice stops at once.
 
+On an accelerator, replicates whose width is at most 256 are trained as one program if they fit its memory;
+others one after another. --together and --apart decide it for any device.
+
 All devices share the batch. On a TPU pod, and under srun, the processes of all hosts find each other;
 elsewhere, start the same command on each host with --coordinator, --num-processes and --process-id. All
 hosts need the study on one shared file system.
@@ -33,6 +36,7 @@ Examples:
   trm run baseline --profile smoke
   trm run baseline --profile laptop --seed 1
   trm run baseline --profile smoke --replicates 3
+  trm run baseline --profile smoke --replicates 3 --together
   trm run baseline --profile laptop arch.hidden_size=96 lr=3e-4
   trm run baseline --profile smoke --dry-run
 """
@@ -43,7 +47,8 @@ def run(
     overrides: Overrides = None,
     profile: Profile = None,
     seed: Seed = None,
-    replicates: Annotated[int, typer.Option(min=1, help="Seeds to run it with, one after another.")] = 1,
+    replicates: Annotated[int, typer.Option(min=1, help="Seeds to run it with.")] = 1,
+    together: Together = None,
     no_wandb: NoWandb = False,
     study: StudyFolder = None,
     dry_run: Annotated[
@@ -64,7 +69,7 @@ def run(
     from trm_scaling.run.planned import plan_run
 
     at = rendezvous(coordinator, num_processes, process_id)
-    with together(ALONE if dry_run else join(at, join_timeout)) as hosts:
+    with parting(ALONE if dry_run else join(at, join_timeout)) as hosts:
         fields = [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
         planned = plan_run(find_study(study), experiment, chosen_profile(profile), fields)
         if dry_run:
@@ -73,12 +78,12 @@ def run(
         if no_wandb:
             os.environ["WANDB_MODE"] = "disabled"
         first = planned.config.seed
-        for each in range(first, first + replicates):
-            _train(planned.with_seed(each), experiment, hosts)
+        runs = [planned.with_seed(each) for each in range(first, first + replicates)]
+        _train_all(grouped(runs, together, hosts), experiment, hosts)
 
 
 @contextmanager
-def together(hosts: "Hosts") -> "Iterator[Hosts]":
+def parting(hosts: "Hosts") -> "Iterator[Hosts]":
     """For the block; what ends it in one of several processes is told to the others, which end too."""
     try:
         yield hosts
@@ -105,26 +110,95 @@ def preview(planned: "Run", as_json: bool) -> None:
     typer.echo(json.dumps(found.to_json()) if as_json else page(found))
 
 
+def grouped(runs: "list[Run]", together: bool | None, hosts: "Hosts") -> "list[list[Run]]":
+    """Which of `runs`, replicates of one another, are trained as one program; says why when none are."""
+    from trm_scaling.run.compilation import configure_jax
+    from trm_scaling.run.grouping import groups_of, why_apart
+    from trm_scaling.run.here import this_device
+
+    if len(runs) == 1:
+        return [runs]
+    configure_jax()
+    reason = why_apart(runs[0].config, len(runs), this_device(), hosts.count, together)
+    if reason is None:
+        return groups_of(runs)
+    if hosts.is_first:
+        typer.echo(f"{len(runs)} seeds one after another: {reason}")
+    return [[run] for run in runs]
+
+
+def _train_all(groups: "list[list[Run]]", experiment: str, hosts: "Hosts") -> None:
+    """One group after another; a loss that is no number ends its own run alone, as it does in a group."""
+    from trm_scaling.run.failure import EXIT_STATUS
+
+    diverged = EXIT_STATUS["non_finite"]
+    failed = False
+    for group in groups:
+        try:
+            if len(group) == 1:
+                _train(group[0], experiment, hosts)
+            else:
+                _train_together(group, experiment)
+        except UserError as error:
+            if error.exit_status != diverged or len(groups) == 1 or hosts.count > 1:
+                raise
+            typer.echo(f"error: {error}", err=True)
+            failed = True
+    if failed:
+        raise typer.Exit(diverged)
+
+
 def _train(planned: "Run", experiment: str, hosts: "Hosts") -> None:
     """Train one run and say what came of it. The exit status of a failure is that of its class."""
     from trm_scaling.cli.live import NoReporter, live_reporter
     from trm_scaling.run.compilation import configure_jax
-    from trm_scaling.run.failure import EXIT_STATUS
     from trm_scaling.run.single import execute
     from trm_scaling.run.together import follow
 
     configure_jax()
-    seed = f", seed {planned.config.seed}" if planned.config.seed else ""
-    try:
+    with classified():
         if not hosts.is_first:
             print(f"process {hosts.index} of {hosts.count}; process 0 reports", flush=True)
             follow(planned, NoReporter(), hosts)
             return
         with live_reporter() as reporter:
-            where = _from_here(planned.folder.path)
             among = f", {hosts.count} processes" if hosts.count > 1 else ""
-            reporter.note(f"{experiment} under {planned.config.profile}{seed}{among}: {where}")
+            reporter.note(_announcement(planned, experiment, among))
             record = execute(planned, reporter, hosts)
+    typer.echo(describe(record))
+
+
+def _train_together(runs: "list[Run]", experiment: str) -> None:
+    """Train `runs` as one program and say what came of each. Raises the first failure of one by itself."""
+    from trm_scaling.cli.live import live_reporters
+    from trm_scaling.run.compilation import configure_jax
+    from trm_scaling.run.group import execute_together
+
+    configure_jax()
+    with classified(), live_reporters([f"seed {run.config.seed}" for run in runs]) as reporters:
+        for run, reporter in zip(runs, reporters, strict=True):
+            reporter.note(_announcement(run, experiment, f", one of {len(runs)} together"))
+        ended = execute_together(runs, reporters)
+    for run, each in zip(runs, ended, strict=True):
+        if not isinstance(each, UserError):
+            typer.echo(f"seed {run.config.seed}\n{describe(each)}")
+    failures = [each for each in ended if isinstance(each, UserError)]
+    if failures:
+        raise failures[0]
+
+
+def _announcement(planned: "Run", experiment: str, among: str) -> str:
+    seed = f", seed {planned.config.seed}" if planned.config.seed else ""
+    return f"{experiment} under {planned.config.profile}{seed}{among}: {_from_here(planned.folder.path)}"
+
+
+@contextmanager
+def classified() -> "Iterator[None]":
+    """For the block: what nobody foresaw ends the process with a status of its own."""
+    from trm_scaling.run.failure import EXIT_STATUS
+
+    try:
+        yield
     except KeyboardInterrupt:
         typer.echo("stopped at once; the same command resumes from the last checkpoint", err=True)
         raise typer.Exit(130) from None
@@ -134,7 +208,6 @@ def _train(planned: "Run", experiment: str, hosts: "Hosts") -> None:
         # A process boundary: whoever started this process is told the class of what nobody foresaw.
         traceback.print_exc()
         raise typer.Exit(EXIT_STATUS["other"]) from error
-    typer.echo(describe(record))
 
 
 def describe(record: "RunRecord") -> str:

@@ -80,9 +80,14 @@ class RunFolder:
 
     @property
     def saved_step(self) -> int | None:
-        """Step of the newest checkpoint (a finished one is named by its step)."""
+        """Step of the newest checkpoint."""
+        return max(self.saved_steps, default=None)
+
+    @property
+    def saved_steps(self) -> list[int]:
+        """Steps of the checkpoints, rising (a finished one is named by its step)."""
         names = (path.name for path in self.checkpoints.glob("*"))
-        return max((int(name) for name in names if name.isdecimal()), default=None)
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def uncommitted_diff(self, entry: int) -> Path:
         """The diff of uncommitted code of provenance entry `entry` (0 is the first start)."""

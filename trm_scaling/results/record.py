@@ -73,7 +73,8 @@ class RunRecord(_Record):
     examples_per_s: float | None
     """Puzzle-steps a second over all training time after compilation; None when a run was too short."""
     mfu: float | None
-    """Share of the device's nominal peak that training reached; None where no peak is published (CPU)."""
+    """Share of the device's nominal peak that training reached, all runs together; None where no peak is
+    published (CPU)."""
     peak_flops: float | None
     """The nominal peak used, FLOP/s over all devices."""
     peak_memory_bytes: int
@@ -93,7 +94,7 @@ class RunRecord(_Record):
     device_count: int
     """Devices used."""
     runs_together: int
-    """Runs that shared the program (and so its device time)."""
+    """Runs that the last attempt trained as one program, this one included: they shared its seconds."""
     best_step: int
     """Step of the checkpoint that did best on validation."""
     test: list[TestScores]

@@ -46,7 +46,8 @@ def assemble(config: RunConfig, folder: RunFolder, provenance: Provenance, finis
         steps=finished.steps,
         puzzle_steps=puzzle_steps,
         examples_per_s=puzzle_steps / train_s if train_s else None,
-        mfu=spent / train_s / peak if peak and train_s else None,
+        # What the device reached, and it works on all runs of the program at once.
+        mfu=spent * finished.runs_together / train_s / peak if peak and train_s else None,
         peak_flops=peak,
         peak_memory_bytes=finished.peak_memory_bytes,
         peak_memory_of=finished.peak_memory_of,
@@ -56,7 +57,7 @@ def assemble(config: RunConfig, folder: RunFolder, provenance: Provenance, finis
         checkpoint_s=seconds["checkpoint"],
         device_kind=finished.device_kind,
         device_count=finished.device_count,
-        runs_together=1,
+        runs_together=finished.runs_together,
         best_step=finished.best_step,
         test=[TestScores(**asdict(scores)) for scores in finished.scores],
         learning_curve=curve,

@@ -18,7 +18,7 @@ from trm_scaling.run.planned import Run
 from trm_scaling.run.polite import ended_politely
 
 if TYPE_CHECKING:
-    from trm_scaling.train.whole import RunReporter
+    from trm_scaling.train.reporter import RunReporter
 
 SHARED_SECONDS = 60.0
 """How long a network file system may take to show a new folder to another host."""

@@ -40,15 +40,21 @@ def feed_specs() -> Any:
 
 
 def make_train_call(
-    config: RunConfig, augmentation_seed: int, mesh: Mesh | None = None
+    config: RunConfig, augmentation_seed: int, mesh: Mesh | None = None, runs: int = 1
 ) -> jax.stages.Wrapped:
     """A compiled-on-first-use function of (state, hyper, feed, count) that donates its state.
 
     The number of steps is data, so that one program serves every call: the last one before an
     evaluation, and the first one after a resume, round exactly as any other. On a `mesh` the state
     and the feed lie as `state_specs` and `feed_specs` say, the metrics on every device.
+
+    Several `runs` are one program on one device: state, numbers, feed and metrics then have a first axis
+    of runs, and no run depends on another. `config` may be that of any of them (`config.alike`).
     """
-    return jax.jit(partial(_train_call, config, augmentation_seed, mesh), donate_argnums=0)
+    if runs == 1:
+        return jax.jit(partial(_train_call, config, augmentation_seed, mesh), donate_argnums=0)
+    each = partial(_train_call, config, augmentation_seed, None)
+    return jax.jit(jax.vmap(each, in_axes=(0, 0, 0, None)), donate_argnums=0)
 
 
 def _train_call(

@@ -1,8 +1,8 @@
 """Where a run's seconds went, across resumes."""
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 
 
 class Clock:
@@ -34,3 +34,12 @@ class Clock:
     def spent(self) -> dict[str, float]:
         """Seconds by purpose, to be saved."""
         return {purpose: self.seconds(purpose) for purpose in sorted({*self._spent, *self._started})}
+
+
+@contextmanager
+def measure_all(clocks: Iterable[Clock], purpose: str) -> Iterator[None]:
+    """Add the time of the block to `purpose` on every clock: runs that train together share their time."""
+    with ExitStack() as measured:
+        for clock in clocks:
+            measured.enter_context(clock.measure(purpose))
+        yield

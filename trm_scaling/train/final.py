@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from trm_scaling.config import RunConfig
 from trm_scaling.puzzles.dataset import Dataset
 from trm_scaling.puzzles.progress import Progress
 from trm_scaling.train.evaluate import Evaluator
@@ -28,21 +27,19 @@ class WeightScores:
 
 
 def score_test_split(
-    config: RunConfig, dataset: Dataset, trained: Trained, progress: Progress
+    evaluator: Evaluator, dataset: Dataset, trained: Trained, progress: Progress
 ) -> tuple[list[WeightScores], Outcomes]:
     """Scores of every set of weights, and the outcomes of the headline one (best, averaged if it can be)."""
-    evaluator = Evaluator(config, mesh=trained.mesh)
     scores: list[WeightScores] = []
     headline: Outcomes | None = None
-    with trained.clock.measure("evaluate"):
-        for at, averaged, step, params, buffers in _sets_of_weights(trained):
-            same = next((s for s in scores if (s.step, s.averaged) == (step, averaged)), None)
-            if same is not None:
-                scores.append(replace(same, at=at))
-                continue
-            outcomes = evaluator(params, buffers, dataset.test, progress=progress)
-            headline = headline or outcomes
-            scores.append(WeightScores(at, averaged, step, outcomes.summary()))
+    for at, averaged, step, params, buffers in _sets_of_weights(trained):
+        same = next((s for s in scores if (s.step, s.averaged) == (step, averaged)), None)
+        if same is not None:
+            scores.append(replace(same, at=at))
+            continue
+        outcomes = evaluator(params, buffers, dataset.test, progress=progress)
+        headline = headline or outcomes
+        scores.append(WeightScores(at, averaged, step, outcomes.summary()))
     assert headline is not None
     return scores, headline
 

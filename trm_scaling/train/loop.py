@@ -1,45 +1,40 @@
 """The training loop, top to bottom. The device never waits for the host: a call is dispatched, and the
-metrics of the call before it are read while it runs."""
+metrics of the call before it are read while it runs.
+
+It trains one run, or several as one program: what is a run's own is its `Member`.
+"""
 
 import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from trm_scaling.checkpoint import CheckpointStore
 from trm_scaling.config import RunConfig, Schedule, Stage
+from trm_scaling.config.alike import refuse_unlike
 from trm_scaling.errors import UserError
-from trm_scaling.io.jsonl import truncate_after
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.optim import Hyper
 from trm_scaling.parallel.hosts import ALONE, Hosts
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.puzzles.dataset import Dataset
-from trm_scaling.tracking.tracker import Tracker
 from trm_scaling.train.call import CallMetrics, make_train_call
-from trm_scaling.train.clock import Clock
+from trm_scaling.train.clock import Clock, measure_all
 from trm_scaling.train.evaluate import Evaluator
-from trm_scaling.train.feed import Feeder
 from trm_scaling.train.interrupt import StopRequest
-from trm_scaling.train.metrics import Rate, evaluation_metrics, read_metrics
-from trm_scaling.train.state import TrainState, evaluation_params, init_state_on
-
-
-class Reporter(Protocol):
-    """Who is told how the run goes: a live display, or plain lines in a log."""
-
-    def started(self, step: int, total: int) -> None: ...
-    def progressed(self, step: int, metrics: dict[str, float], examples_per_s: float | None) -> None: ...
-    def evaluated(self, step: int, summary: dict[str, Any]) -> None: ...
-    def note(self, text: str) -> None: ...
+from trm_scaling.train.member import Member, Trainee, resumed
+from trm_scaling.train.metrics import NonFiniteLoss
+from trm_scaling.train.reporter import Reporter
+from trm_scaling.train.stacking import Stacking
+from trm_scaling.train.state import TrainState, evaluation_params
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What the loop leaves behind."""
+    """What the loop leaves behind of a run."""
 
     state: TrainState
     best: TrainState
@@ -61,39 +56,49 @@ def train(
     stop: StopRequest,
     hosts: Hosts = ALONE,
 ) -> Trained:
-    """Train to the end, from the newest checkpoint if there is one.
+    """One run: see `train_together` and `Trainee`."""
+    trained = train_together([Trainee(config, folder, about, reporter)], dataset, stop, hosts)[0]
+    assert trained is not None, "the failure of the last run is raised"
+    return trained
 
-    `about` is what every checkpoint says of the run besides its state and its clock. Of several
-    processes each goes through the same calls; the first decides when to save and to stop, and writes.
 
-    Raises Interrupted after saving when `stop` was asked for, NonFiniteLoss with the step, and
-    UserError for a checkpoint of another configuration, a full disk, or a batch that does not divide
-    over the devices.
+def train_together(
+    runs: Sequence[Trainee], dataset: Dataset, stop: StopRequest, hosts: Hosts = ALONE
+) -> list[Trained | None]:
+    """Train `runs` to the end, from the newest checkpoint if there is one (several: see `resumed`).
+
+    Several runs are trained side by side, as one program on one device; None stands for one that failed
+    while others went on. Of several processes, which train one run alone, each goes through the same
+    calls; the first decides when to save and to stop, and writes.
+
+    Raises Interrupted after saving when `stop` was asked for, NonFiniteLoss with the step when no run is
+    left, and UserError for a checkpoint of another configuration, a full disk, a batch that does not
+    divide over the devices, and several runs that no one program can train.
     """
+    config = runs[0].config
+    refuse_unlike([run.config for run in runs])
     mesh = make_mesh(config)
+    if len(runs) > 1 and mesh.size > 1:
+        raise UserError(
+            f"{len(runs)} runs train together on one device, and {mesh.size} share each batch here: "
+            "say system.devices=1, or train them one after another"
+        )
     schedule = Schedule.of(config, dataset.num_puzzles)
-    hyper = Hyper.of(config, schedule)
-    shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_identifiers)
-    state = init_state_on(mesh, config, *shapes)
-    store = CheckpointStore(folder.checkpoints, config.system.keep_checkpoints, hosts)
-    clock = Clock()
-    if store.latest_step() is not None:
-        state, saved = store.restore(None, like=state)
-        _refuse_other_data(saved, about, folder)
-        clock = Clock(saved["clock"])
-        reporter.note(f"resuming after step {int(state.step)}")
-    step = int(state.step)
-    if hosts.is_first:
-        truncate_after(folder.metrics, step)
-    reporter.started(step, schedule.total_steps)
+    with ExitStack() as opened:
+        members = [opened.enter_context(Member(run, dataset, mesh, hosts)) for run in runs]
+        stacking = Stacking(len(members))
+        state = stacking.join(resumed(members))
+        hyper = stacking.join([member.hyper for member in members])
+        step = int(stacking.part(state, 0).step)
+        for member in members:
+            member.begin(step, schedule.total_steps)
 
-    feeder = Feeder(config, dataset, mesh)
-    stage: Stage | None = None
-    evaluator = Evaluator(config, mesh=mesh)
-    with store, Tracker(folder.metrics if hosts.is_first else None, clock.total) as tracker:
+        stage: Stage | None = None
+        evaluator = Evaluator(config, mesh=mesh)
+        # Those that have not failed, with their numbers.
+        living = dict(enumerate(members))
         # Metrics of a call that may still be running, with the steps it covers.
         pending: tuple[int, int, CallMetrics] | None = None
-        rate = Rate(config.global_batch_size)
         saved_at = time.monotonic()
 
         def settle() -> None:
@@ -101,37 +106,46 @@ def train(
             if pending is not None:
                 first, last, metrics = pending
                 pending = None
-                read = read_metrics(metrics, first, last)
+                of_runs = stacking.on_host(metrics)
+                for number, member in tuple(living.items()):
+                    try:
+                        member.settled(first, last, of_runs[number])
+                    except NonFiniteLoss as error:
+                        if len(living) == 1:
+                            raise
+                        # Its part of the program goes on computing, and nobody looks at it any more.
+                        del living[number]
+                        # Its folder may be another process's in a moment.
+                        member.store.wait()
+                        member.run.failed(error)
                 hosts.progress.made()
-                speed = rate.passed(last)
-                tracker.log(last, {**read.means, **read.histograms, "time/examples_per_s": speed})
-                reporter.progressed(last, read.means, speed)
 
-        def save(score: float | None) -> None:
-            nonlocal saved_at
-            hosts.progress.starts()
-            with clock.measure("checkpoint"):
-                store.save(step, state, {**about, "clock": clock.spent()}, score)
-            hosts.progress.made()
-            saved_at = time.monotonic()
+        def measure(purpose: str) -> AbstractContextManager[None]:
+            return measure_all([member.clock for member in living.values()], purpose)
+
+        def restart_rates() -> None:
+            for member in living.values():
+                member.rate.restart(step)
 
         while step < schedule.total_steps:
             if stage != schedule.stage_after(step):
                 settle()
                 if stage is not None:
-                    rate.restart(step)
+                    restart_rates()
                 stage = schedule.stage_after(step)
                 hosts.progress.starts()
-                with clock.measure("compile"):
+                with measure("compile"):
                     staged = _at_depth(config, stage)
-                    program = make_train_call(staged, dataset.augmentation_seed, mesh)
-                    call = program.lower(state, hyper, feeder.feed(step, step + 1), jnp.int32(1)).compile()
+                    program = make_train_call(staged, dataset.augmentation_seed, mesh, len(members))
+                    feed = stacking.join([member.feeder.feed(step, step + 1) for member in members])
+                    call = program.lower(state, hyper, feed, jnp.int32(1)).compile()
                 if len(schedule.stages) > 1:
                     depth = f"L_cycles {stage.depth.L_cycles}, H_cycles {stage.depth.H_cycles}"
-                    reporter.note(f"recursion from step {step}: {depth}")
-            with clock.measure("train"):
+                    for member in living.values():
+                        member.run.reporter.note(f"recursion from step {step}: {depth}")
+            with measure("train"):
                 until = schedule.next_stop(step, config.system.steps_per_call)
-                feed = feeder.feed(step, until)
+                feed = stacking.join([member.feeder.feed(step, until) for member in members])
                 state, metrics = call(state, hyper, feed, jnp.int32(until - step))
                 settle()
                 pending = (step + 1, until, metrics)
@@ -142,31 +156,36 @@ def train(
                 due, stopping = hosts.told("call", (due, hosts.any_asked(stop.cause)))
                 if at_evaluation or due or stopping:
                     settle()
-            if at_evaluation:
+            if at_evaluation or due or stopping:
                 hosts.progress.starts()
-                with clock.measure("evaluate"):
-                    params = evaluation_params(state.params, state.ema)
-                    alive = partial(_is_alive, hosts)
-                    outcomes = evaluator(params, state.buffers, dataset.val, config.eval_puzzles, alive)
-                summary = outcomes.summary()
-                tracker.log(step, evaluation_metrics(summary), kind="eval")
-                reporter.evaluated(step, summary)
-                # Solved puzzles decide; among equals the share of right cells, which is below one.
-                save(summary["final"]["solved"] + summary["final"]["cell_rate"])
-                rate.restart(step)
-            elif due or stopping:
-                save(None)
-                rate.restart(step)
+                for number, member in living.items():
+                    own, score = stacking.part(state, number), None
+                    if at_evaluation:
+                        with measure("evaluate"):
+                            params, alive = evaluation_params(own.params, own.ema), partial(_is_alive, hosts)
+                            outcomes = evaluator(params, own.buffers, dataset.val, config.eval_puzzles, alive)
+                        score = member.evaluated(step, outcomes)
+                        hosts.progress.starts()
+                    with measure("checkpoint"):
+                        member.save(step, own, score)
+                hosts.progress.made()
+                saved_at = time.monotonic()
+                restart_rates()
             if stopping:
-                store.wait()
+                for member in living.values():
+                    member.store.wait()
                 raise stop.interruption(step, schedule.total_steps, stopping)
-        store.wait()
-        best_step = store.best_step()
-        assert best_step is not None, "the last step is always evaluated"
-        best = state if best_step == step else store.restore(best_step, like=state)[0]
+        trained: list[Trained | None] = [None] * len(members)
+        for number, member in living.items():
+            member.store.wait()
+            best_step = member.store.best_step()
+            assert best_step is not None, "the last step is always evaluated"
+            own = stacking.part(state, number)
+            best = own if best_step == step else member.store.restore(best_step, like=own)[0]
+            trained[number] = Trained(own, best, best_step, schedule, member.clock, mesh)
         if asked := hosts.told("end", hosts.any_asked(stop.cause)):
             raise stop.interruption(step, schedule.total_steps, asked)
-    return Trained(state, best, best_step, schedule, clock, mesh)
+    return trained
 
 
 def _is_alive(hosts: Hosts, phase: str, done: int, total: int) -> None:
@@ -177,12 +196,3 @@ def _is_alive(hosts: Hosts, phase: str, done: int, total: int) -> None:
 def _at_depth(config: RunConfig, stage: Stage) -> RunConfig:
     """`config` with the recursion of a stage of its curriculum."""
     return config.model_copy(update={"arch": config.arch.model_copy(update=stage.depth._asdict())})
-
-
-def _refuse_other_data(saved: dict[str, Any], about: dict[str, Any], folder: RunFolder) -> None:
-    before, now = saved.get("data_fingerprint"), about.get("data_fingerprint")
-    if before != now:
-        raise UserError(
-            f"{folder.path} was trained on a dataset with fingerprint {str(before)[:12]}; the one there "
-            f"now has {str(now)[:12]}: put that one back, or move the run folder away and train anew"
-        )

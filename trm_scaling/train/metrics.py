@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trm_scaling.errors import UserError
-from trm_scaling.train.call import CallMetrics
+
+HostMetrics = dict[str, np.ndarray]
+"""Of a call of K steps, by name: (K,), and (K, N) histograms."""
 
 
 class NonFiniteLoss(UserError):
@@ -45,13 +47,13 @@ class CallSummary(NamedTuple):
     """Summed over the steps: how many puzzles halted after 1, 2, ... supervision steps."""
 
 
-def read_metrics(metrics: CallMetrics, first: int, last: int) -> CallSummary:
-    """The numbers of the steps `first`..`last` of a call, on the host.
+def read_metrics(metrics: HostMetrics, first: int, last: int) -> CallSummary:
+    """The numbers of the steps `first`..`last` of a call.
 
     Raises NonFiniteLoss with the first step whose loss or gradient is not a number.
     """
     count = last - first + 1
-    values = {name: np.asarray(array)[:count] for name, array in metrics.items()}
+    values = {name: array[:count] for name, array in metrics.items()}
     loss, norm = values["train/loss"], values["train/grad_norm"]
     # The gradient too: what it broke would be saved before the next loss tells.
     broken = np.flatnonzero(~(np.isfinite(loss) & np.isfinite(norm)))

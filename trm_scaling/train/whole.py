@@ -3,9 +3,10 @@
 import io
 import resource
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -17,16 +18,16 @@ from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.parallel.hosts import ALONE, Hosts
 from trm_scaling.puzzles.build import ensure_dataset
 from trm_scaling.puzzles.dataset import Dataset
+from trm_scaling.puzzles.progress import Progress
+from trm_scaling.train.clock import measure_all
+from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.final import WeightScores, outcome_arrays, score_test_split
 from trm_scaling.train.interrupt import stop_on_signals
-from trm_scaling.train.loop import Reporter, train
+from trm_scaling.train.loop import Trained, train_together
+from trm_scaling.train.member import Trainee
+from trm_scaling.train.outcomes import Outcomes
+from trm_scaling.train.reporter import RunReporter
 from trm_scaling.train.state import state_digest
-
-
-class RunReporter(Reporter, Protocol):
-    """A `Reporter` that is told of the other long work of a run too."""
-
-    def working(self, phase: str, done: int, total: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Finished:
     weights_sha256: str
     device_kind: str
     device_count: int
+    runs_together: int
+    """Runs that were trained as one program, this one included: the seconds are those of all of them."""
     peak_memory_bytes: int
     peak_memory_of: Literal["device", "process"]
 
@@ -66,30 +69,62 @@ def train_and_test(
     """Train `config` in `folder` from where it stands, test it, and write `test_outcomes.npz`.
 
     `source` (commit, uncommitted changes) goes into every checkpoint, with the configuration. Of several
-    processes each measures, and the first one writes.
-
-    Raises what `ensure_dataset` and `train` raise, and UserError for a dataset of another size than
-    the configuration says, or another than the first process has.
+    processes each measures, and the first one writes. Raises as `train_and_test_together`.
     """
-    dataset = _shared_dataset(config, data_root, reporter, hosts)
+    run = Trainee(config, folder, source, reporter)
+    finished = train_and_test_together([run], data_root, reporter.working, hosts)[0]
+    assert finished is not None, "the failure of the last run is raised"
+    return finished
+
+
+def train_and_test_together(
+    runs: Sequence[Trainee], data_root: Path, working: Progress, hosts: Hosts = ALONE
+) -> list[Finished | None]:
+    """The same for `runs` that are trained as one program; None for one that failed while others went on.
+
+    Raises what `ensure_dataset` and `train_together` raise, and UserError for a dataset of another size
+    than the configuration says, or another than the first process has.
+    """
+    config = runs[0].config
+    dataset = _shared_dataset(config, data_root, working, hosts)
     _check_record(dataset, config)
-    about = {"config": config.model_dump(mode="json"), "data_fingerprint": dataset.fingerprint, **source}
+    told = [replace(run, about=_about(run, dataset)) for run in runs]
     with stop_on_signals() as stop:
-        trained = train(config, dataset, folder, about, reporter, stop, hosts)
-    reporter.note(f"testing on {len(dataset.test):,} puzzles")
+        trained = train_together(told, dataset, stop, hosts)
 
-    def working(phase: str, done: int, total: int) -> None:
+    def testing(phase: str, done: int, total: int) -> None:
         hosts.progress.made()
-        reporter.working(phase, done, total)
+        working(phase, done, total)
 
+    left = [(run, each) for run, each in zip(runs, trained, strict=True) if each is not None]
+    evaluator = Evaluator(config, mesh=left[0][1].mesh)
+    tested: list[tuple[Trained, list[WeightScores]]] = []
     hosts.progress.starts()
-    scores, outcomes = score_test_split(config, dataset, trained, working)
-    hosts.progress.starts()
-    if hosts.is_first:
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **outcome_arrays(outcomes, dataset.fingerprint))  # type: ignore[arg-type]
-        write_bytes(folder.test_outcomes, buffer.getvalue())
+    for run, each in left:
+        run.reporter.note(f"testing on {len(dataset.test):,} puzzles")
+        with measure_all([other.clock for _, other in left], "evaluate"):
+            scores, outcomes = score_test_split(evaluator, dataset, each, testing)
+        tested.append((each, scores))
+        hosts.progress.starts()
+        if hosts.is_first:
+            _write_outcomes(run.folder, outcomes, dataset)
+    # Their clocks are read last, since runs that train together share the time of all tests.
+    finished = iter([_finished(each, scores, dataset, len(runs)) for each, scores in tested])
+    return [None if each is None else next(finished) for each in trained]
 
+
+def _about(run: Trainee, dataset: Dataset) -> dict[str, Any]:
+    config = run.config.model_dump(mode="json")
+    return {"config": config, "data_fingerprint": dataset.fingerprint, **run.about}
+
+
+def _write_outcomes(folder: RunFolder, outcomes: Outcomes, dataset: Dataset) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **outcome_arrays(outcomes, dataset.fingerprint))  # type: ignore[arg-type]
+    write_bytes(folder.test_outcomes, buffer.getvalue())
+
+
+def _finished(trained: Trained, scores: list[WeightScores], dataset: Dataset, runs_together: int) -> Finished:
     own = trained.mesh.local_devices
     peaks = [(device.memory_stats() or {}).get("peak_bytes_in_use") for device in own]
     on_device = max((peak for peak in peaks if peak), default=None)
@@ -108,18 +143,19 @@ def train_and_test(
         weights_sha256=state_digest(trained.state),
         device_kind=own[0].device_kind,
         device_count=trained.mesh.size,
+        runs_together=runs_together,
         peak_memory_bytes=on_device or resident,
         peak_memory_of="device" if on_device else "process",
     )
 
 
-def _shared_dataset(config: RunConfig, data_root: Path, reporter: RunReporter, hosts: Hosts) -> Dataset:
+def _shared_dataset(config: RunConfig, data_root: Path, working: Progress, hosts: Hosts) -> Dataset:
     """The dataset on every process. The first builds it; the others find it built, or build their own."""
     if hosts.is_first:
-        dataset = ensure_dataset(config.data, data_root, reporter.working)
+        dataset = ensure_dataset(config.data, data_root, working)
     fingerprint = hosts.told("dataset", dataset.fingerprint if hosts.is_first else None)
     if not hosts.is_first:
-        dataset = ensure_dataset(config.data, data_root, reporter.working)
+        dataset = ensure_dataset(config.data, data_root, working)
         if dataset.fingerprint != fingerprint:
             raise UserError(
                 f"{dataset.path} has fingerprint {dataset.fingerprint[:12]}, and process 0 has a dataset "

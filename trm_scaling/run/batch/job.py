@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from trm_scaling.config import RunConfig
 from trm_scaling.config.identity import identity
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
@@ -33,6 +34,10 @@ class Job:
     message: str = ""
     """Why it failed."""
     worker: Worker | None = None
+    may_join: bool = False
+    """Whether it may be trained as one program with other seeds of the same experiment."""
+    together: int = 1
+    """Runs that its process was last started for: so many seeds, beginning with the first one's."""
     micro_batch_size: int | None = None
     """What the batch asks for after memory was short; None: what the configuration says."""
     has_halved: bool = False
@@ -72,6 +77,11 @@ class Job:
             f"system.eval_batch_size={max(1, evaluated)}",
         ]
 
+    def is_next_seed_of(self, other: "Job") -> bool:
+        """Whether it is the same experiment with the seed after, to be executed in the same way."""
+        after = other.run.config.model_copy(update={"seed": other.seed + 1})
+        return self.may_join and other.may_join and self.run.config == after and self.smaller == other.smaller
+
     def settle(self, outcome: Outcome | None, message: str = "") -> None:
         """Nothing is left to do for it."""
         self.phase, self.outcome, self.message, self.worker = "settled", outcome, message, None
@@ -93,11 +103,13 @@ def plan_jobs(
     seed: int | None,
     replicates: int,
     progress: Callable[[str, int, int], None],
+    goes_together: Callable[[RunConfig], bool] = lambda config: False,
 ) -> tuple[list[Job], list[Refused]]:
     """The runs of `names` with `replicates` seeds each, beginning at `seed` (None: the configuration's).
 
-    A whole round of names comes before the next seed, so that early results compare all of them. A
-    configuration that several names have is one run. Names that do not compose come back as refused.
+    A whole round of names comes before the next seed, so that early results compare all of them; but the
+    seeds of what `goes_together` follow one another. A configuration that several names have is one run.
+    Names that do not compose come back as refused.
     """
     planner = Planner(study, profile, overrides)
     planned: list[Run] = []
@@ -118,8 +130,22 @@ def plan_jobs(
             if key in jobs:
                 jobs[key].names.append(run.config.name)
             else:
-                jobs[key] = Job(seeded, [run.config.name], is_first_seed=replicate == 0)
-    return list(jobs.values()), refused
+                joins = replicates > 1 and goes_together(seeded.config)
+                jobs[key] = Job(seeded, [run.config.name], is_first_seed=replicate == 0, may_join=joins)
+    return _side_by_side(list(jobs.values())), refused
+
+
+def _side_by_side(jobs: Sequence[Job]) -> list[Job]:
+    """`jobs` with the seeds that may go together behind the first of them, and otherwise in their order."""
+    places: dict[str, int] = {}
+    for number, job in enumerate(jobs):
+        if job.may_join:
+            places.setdefault(identity(job.run.config), number)
+    order = {
+        id(job): places[identity(job.run.config)] if job.may_join else number
+        for number, job in enumerate(jobs)
+    }
+    return sorted(jobs, key=lambda job: order[id(job)])
 
 
 def _still_halved(attempts: Sequence[Attempt], size: int) -> int | None:

@@ -20,7 +20,7 @@ from trm_scaling.run.batch.register import registered
 from trm_scaling.run.batch.requests import StopRequests, stop_requests
 from trm_scaling.run.batch.slots import Slot
 from trm_scaling.run.batch.tally import Tally
-from trm_scaling.run.batch.worker import AdoptedWorker, StartedWorker
+from trm_scaling.run.batch.worker import AdoptedWorker, StartedWorker, Worker
 from trm_scaling.run.failure import KernelKills
 
 Command = Callable[[Job], list[str]]
@@ -142,31 +142,53 @@ class BatchRunner:
             free = [slot for slot in self._slots if slot.number not in taken]
             if self._is_stopping or not free:
                 return
-            if job.phase == "waiting":
-                self._start(job, free[0])
+            if self._may_start(job):
+                self._start(self._with_next_seeds(job), free[0])
 
-    def _start(self, job: Job, slot: Slot) -> None:
+    def _may_start(self, job: Job) -> bool:
+        """Whether a run is still waiting, now that its turn has come."""
+        if job.phase != "waiting":
+            return False
         now = standing(job.folder)
         if now.state in ("finished", "running"):
             # Another runner was faster.
             self._place(job, now)
-            return
-        if now.state == "failed" and not job.is_retry:
+        elif now.state == "failed" and not job.is_retry:
             # Another runner's failure, and its retry perhaps.
             job.phase = "elsewhere"
-            return
+        return job.phase == "waiting"
+
+    def _with_next_seeds(self, job: Job) -> list[Job]:
+        """The run with those that its process shall train besides: the next seeds, as far as they wait."""
+        group = [job]
+        while found := [each for each in self.jobs if each.is_next_seed_of(group[-1])]:
+            if not self._may_start(found[0]):
+                break
+            group.append(found[0])
+        return group
+
+    def _start(self, group: Sequence[Job], slot: Slot) -> None:
+        """One process for all of `group`, in the place of the first."""
+        first, *others = group
         try:
-            self._share(job)
-            link_logs(self._study, job.folder, job.names, job.seed, job.is_first_seed)
-            job.saved_step = job.folder.saved_step
-            job.worker = StartedWorker(job.folder, slot, self._command(job), self._kills)
+            for job in group:
+                self._share(job)
+                link_logs(self._study, job.folder, job.names, job.seed, job.is_first_seed)
+                job.saved_step = job.folder.saved_step
+                job.together = len(group)
+            folders = [job.folder for job in others]
+            lead = StartedWorker(first.folder, slot, self._command(first), self._kills, folders)
         except RunInUse:
-            job.phase = "elsewhere"
+            for job in group:
+                job.phase = "elsewhere"
         except (UserError, OSError) as error:
-            self._fail(job, f"cannot be started: {error}")
+            for job in group:
+                self._fail(job, f"cannot be started: {error}")
         else:
-            job.phase = "working"
-            self._tally.started(job)
+            workers: list[Worker] = [lead, *lead.companions]
+            for job, worker in zip(group, workers, strict=True):
+                job.worker, job.phase = worker, "working"
+                self._tally.started(job)
 
     def _share(self, job: Job) -> None:
         """Make the run's folder, and the links to it under its other names."""
@@ -192,6 +214,9 @@ class BatchRunner:
                 job.settle("stopped")
             case "preempted" | "lost_host":
                 self._resume(job, end)
+            case "out_of_memory" if job.together > 1:
+                job.may_join, job.is_retry = False, True
+                self._again(job, f"out of memory with {job.together} runs together; once more by itself")
             case "out_of_memory" if not job.has_halved and self._halve(job):
                 self._again(job, f"out of memory; once more, {job.micro_batch_size} puzzles at once")
             case _:

@@ -5,6 +5,7 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -40,23 +41,38 @@ class Worker(Protocol):
 class StartedWorker:
     """A worker that this process has started."""
 
-    def __init__(self, folder: RunFolder, slot: Slot, command: Sequence[str], kills: KernelKills) -> None:
-        """Raises RunInUse when somebody else works in `folder`, and UserError when the disk refuses."""
+    def __init__(
+        self,
+        folder: RunFolder,
+        slot: Slot,
+        command: Sequence[str],
+        kills: KernelKills,
+        others: Sequence[RunFolder] = (),
+    ) -> None:
+        """`others`: of the further runs that `command` trains; their workers are the `companions`.
+
+        Raises RunInUse when somebody else works in one of the folders, and UserError when the disk refuses.
+        """
         self.slot = slot.number
-        self._folder = folder
+        self.folder = folder
+        self.companions = [Companion(self, each) for each in others]
         self._attempts_before = len(read_attempts(folder.attempts))
         self._kills = kills
-        with (
-            launch(folder.path, slot.number) as grant,
-            folder.stdout.open("ab") as output,
-            folder.stderr.open("ab") as errors,
-        ):
-            # Whatever lies here from now on is about this attempt.
-            folder.failure.unlink(missing_ok=True)
+        with ExitStack() as opened:
+            grants = [opened.enter_context(launch(each.path, slot.number)) for each in (folder, *others)]
             title = _title(command)
-            for log in (output, errors):
-                log.write(title)
-                log.flush()
+            for each in (folder, *others):
+                # Whatever lies here from now on is about this attempt.
+                each.failure.unlink(missing_ok=True)
+                for log in (each.stdout, each.stderr):
+                    with log.open("ab") as file:
+                        file.write(title)
+            for each in others:
+                with each.stdout.open("ab") as file:
+                    file.write(
+                        f"trained as one program with {folder.path}, and says all in its logs\n".encode()
+                    )
+            output, errors = (opened.enter_context(log.open("ab")) for log in (folder.stdout, folder.stderr))
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -66,19 +82,44 @@ class StartedWorker:
                 start_new_session=True,
             )
             slot.pin(self._process.pid)
-            grant(self._process.pid)
+            for grant in grants:
+                grant(self._process.pid)
 
     def ended(self) -> End | None:
+        return self.end_in(self.folder, self._attempts_before)
+
+    def end_in(self, folder: RunFolder, attempts_before: int) -> End | None:
+        """How the run in `folder`, one of those that the process trains, ended; None while it goes on."""
         status = self._process.poll()
         if status is None:
             return None
-        return end_of(status, self._folder, last_errors(self._folder), self._kills, self._attempts_before)
+        return end_of(status, folder, last_errors(self.folder), self._kills, attempts_before)
 
     def terminate(self) -> None:
         self._process.terminate()
 
     def kill(self) -> None:
         _kill_session(self._process.pid, self._process.poll() is None)
+
+
+class Companion:
+    """The worker of a run whose process trains another one too, and answers for that."""
+
+    def __init__(self, lead: StartedWorker, folder: RunFolder) -> None:
+        """Before the process begins."""
+        self.slot = lead.slot
+        self._lead = lead
+        self._folder = folder
+        self._attempts_before = len(read_attempts(folder.attempts))
+
+    def ended(self) -> End | None:
+        return self._lead.end_in(self._folder, self._attempts_before)
+
+    def terminate(self) -> None:
+        """The lead is asked."""
+
+    def kill(self) -> None:
+        """The lead is killed."""
 
 
 class AdoptedWorker:

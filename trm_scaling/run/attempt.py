@@ -1,0 +1,99 @@
+"""One attempt at a run in this process: what is written down before it, and what becomes of it."""
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from trm_scaling.config import RunConfig
+from trm_scaling.config.compose import dump, load
+from trm_scaling.config.identity import science
+from trm_scaling.errors import UserError
+from trm_scaling.experiments import load_catalogue
+from trm_scaling.io.atomic import write_json, write_text
+from trm_scaling.io.lease import stop_requested
+from trm_scaling.io.provenance import Provenance, collect_provenance
+from trm_scaling.io.run_folder import RunFolder
+from trm_scaling.results.attempts import FailureClass, begin_attempt, end_attempt
+from trm_scaling.results.record import RunRecord
+from trm_scaling.run.planned import Run
+from trm_scaling.run.record import assemble
+from trm_scaling.tracking.wandb_start import start_mirror
+
+if TYPE_CHECKING:
+    from trm_scaling.train.whole import Finished
+
+
+@dataclass(frozen=True)
+class RunAttempt:
+    """An attempt under way. Of the process that holds the run's folder."""
+
+    run: Run
+    folder: RunFolder
+    number: int
+    """From 1, over all attempts at the run."""
+
+    def commit(self, provenance: Provenance, finished: "Finished") -> RunRecord:
+        """Write the run's record: from here on the run is finished."""
+        record = assemble(self.run.config, self.folder, provenance, finished)
+        write_json(self.folder.result, record.model_dump(mode="json"))
+        return record
+
+    def finished(self) -> None:
+        """The attempt ended well."""
+        end_attempt(self.folder.attempts, self.number, "finished", "")
+
+    def failed(self, failure: FailureClass, error: BaseException) -> None:
+        """Write down what ended the attempt."""
+        message = str(error) or type(error).__name__
+        text = "".join(traceback.format_exception(error))
+        note = {"failure": failure, "error": type(error).__name__, "message": message, "traceback": text}
+        stopped = failure == "preempted" and stop_requested(self.folder.path)
+        try:
+            write_json(self.folder.failure, note)
+            end_attempt(self.folder.attempts, self.number, "stopped" if stopped else failure, message)
+        except (UserError, OSError):
+            # The disk that failed the run fails its epitaph too; the error itself still goes up.
+            return
+
+
+def origin() -> tuple[Provenance, dict[str, Any]]:
+    """What runs are made with in this process, and the part of it that goes into checkpoints."""
+    from trm_scaling.train.whole import device_kinds
+
+    found = collect_provenance(device_kinds())
+    source = {
+        "commit": found.commit,
+        "uncommitted_changes": found.dirty,
+        "uncommitted_diff": found.diff,
+    }
+    return found, source
+
+
+@contextmanager
+def attempted(run: Run, folder: RunFolder) -> Iterator[RunAttempt]:
+    """Begin an attempt at `run` in `folder`, which this process holds, with a mirror for the block.
+
+    Raises UserError when the folder holds another configuration.
+    """
+    config = run.config
+    refuse_another(folder, config)
+    write_text(folder.config, dump(config))
+    number = begin_attempt(folder.attempts, config.global_batch_size // config.micro_batches)
+    folder.failure.unlink(missing_ok=True)
+    group = load_catalogue(run.study.path).group_of(config.name)
+    with start_mirror(folder.path, group) or nullcontext():
+        yield RunAttempt(run, folder, number)
+
+
+def refuse_another(folder: RunFolder, config: RunConfig) -> None:
+    """Raise UserError when `folder` holds a run of another configuration, edited or misplaced."""
+    if folder.config.exists():
+        found, wanted = science(load(folder.config)), science(config)
+        if found != wanted:
+            differing = sorted(key for key in wanted if found.get(key) != wanted[key])
+            raise UserError(
+                f"{folder.path} holds a run of another configuration (it differs in {', '.join(differing)}); "
+                "move the folder away, or run with the configuration it holds"
+            )

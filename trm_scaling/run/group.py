@@ -1,0 +1,100 @@
+"""Several runs of one program in this process, each to its own `result.json`."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from trm_scaling.config.alike import refuse_unlike
+from trm_scaling.errors import UserError
+from trm_scaling.results.record import RunRecord
+from trm_scaling.run.attempt import RunAttempt, attempted, origin
+from trm_scaling.run.failure import EXIT_STATUS, OutOfMemory, failure_class
+from trm_scaling.run.planned import Run
+from trm_scaling.run.polite import ended_politely
+from trm_scaling.run.single import claimed
+
+if TYPE_CHECKING:
+    from trm_scaling.train.metrics import NonFiniteLoss
+    from trm_scaling.train.reporter import RunReporter
+
+Ended = RunRecord | UserError
+"""What came of a run: its record, or what ended it while the others went on."""
+
+
+@dataclass(frozen=True)
+class _Open:
+    """An attempt, and what lets go of its run."""
+
+    attempt: RunAttempt
+    close: Callable[[], None]
+
+
+def execute_together(runs: Sequence[Run], reporters: Sequence["RunReporter"]) -> list[Ended]:
+    """Train and test `runs`, none of them finished, as one program on this device.
+
+    Each has its own folder, lease, attempts and record, as in `execute`. One whose loss is no number
+    fails by itself, at once, and the others go on. All go on from the newest step that all have saved.
+
+    Raises UserError as `execute` does when all end early (a stop, memory, the disk, a run in use), and
+    when no one program can train them; what ended them is then written down for each.
+    """
+    refuse_unlike([run.config for run in runs])
+    ended: dict[int, Ended] = {}
+    with ExitStack() as held:
+        opened = [_open(held, run) for run in runs]
+        try:
+            with ended_politely():
+                _to_the_end(opened, reporters, ended)
+        except BaseException as error:
+            # A process boundary: whatever ended the runs belongs into their records, then goes on up.
+            failure = failure_class(error)
+            for number, each in enumerate(opened):
+                if number not in ended and not each.attempt.folder.finished:
+                    each.attempt.failed(failure, error)
+            if isinstance(error, UserError):
+                error.exit_status = EXIT_STATUS[failure]
+            elif failure == "out_of_memory":
+                raise OutOfMemory(
+                    f"out of memory with {len(runs)} runs together: run them --apart"
+                ) from error
+            raise
+    return [ended[number] for number in range(len(runs))]
+
+
+def _open(held: ExitStack, run: Run) -> _Open:
+    """Take the run's folder and begin an attempt, until `held` or the attempt ends."""
+    own = held.enter_context(ExitStack())
+    named, folder = claimed(run)
+    own.enter_context(folder.lock())
+    if folder.finished:
+        raise UserError(f"{folder.path} was finished by another process just now: run the same command again")
+    return _Open(own.enter_context(attempted(named, folder)), own.close)
+
+
+def _to_the_end(opened: Sequence[_Open], reporters: Sequence["RunReporter"], ended: dict[int, Ended]) -> None:
+    """Train and test them, and note in `ended` what came of each as soon as it is written down."""
+    from trm_scaling.train.member import Trainee
+    from trm_scaling.train.whole import train_and_test_together
+
+    def fail(number: int, error: "NonFiniteLoss") -> None:
+        error.exit_status = EXIT_STATUS["non_finite"]
+        opened[number].attempt.failed("non_finite", error)
+        ended[number] = error
+        reporters[number].note(f"failed: {error}")
+        opened[number].close()
+
+    provenance, source = origin()
+    trainees = []
+    for number, (each, reporter) in enumerate(zip(opened, reporters, strict=True)):
+        config, folder = each.attempt.run.config, each.attempt.folder
+        folder.record_provenance(provenance)
+        trainees.append(Trainee(config, folder, source, reporter, partial(fail, number)))
+    data_root = opened[0].attempt.run.study.data_root
+    finished = train_and_test_together(trainees, data_root, reporters[0].working)
+    for number, measured in enumerate(finished):
+        if measured is not None:
+            attempt = opened[number].attempt
+            ended[number] = attempt.commit(provenance, measured)
+            attempt.finished()
