@@ -11,7 +11,7 @@ from trm_scaling.cli.quantities import flop, memory, money
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
-    from trm_scaling.counting.devices import Target
+    from trm_scaling.counting.devices import Target, TargetName
     from trm_scaling.experiments.catalogue import Catalogue
     from trm_scaling.experiments.family import Family
     from trm_scaling.io.study import Study
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FILE = Path("plans") / "02_EXPERIMENT_SPECS.txt"
 WIDTH = 105
 PROFILES = ("paper", "h200", "laptop", "smoke")
-TARGET = "v4-64"
+TARGET: "TargetName" = "v4-64"
 
 
 def main(script: str) -> None:
