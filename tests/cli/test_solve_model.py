@@ -1,5 +1,6 @@
 """`trm solve` with a model file, from a folder without a study; `trm export`; pictures."""
 
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -81,16 +82,19 @@ def test_puzzles_that_a_file_does_not_have(text: str, said: str) -> None:
         choose_puzzle(text, SMALL, None)
 
 
-def test_a_moving_picture_has_a_frame_for_each_board(tmp_path: Path) -> None:
-    said = invoke("solve", "4x4", "new:1", "--save", str(tmp_path / "t.gif"))
-    assert "wrote" in said
+def test_pictures_have_the_puzzle_and_each_step_to_the_first_that_stays_solved(tmp_path: Path) -> None:
+    said = invoke("solve", "6x6", "new:33", "--save", str(tmp_path / "t.gif"))
+    assert "after supervision step 2: solved" in said
     with Image.open(tmp_path / "t.gif") as picture:
-        steps = 1 if "step 1: solved" in said else 2
-        assert picture.n_frames >= 1 + steps  # type: ignore[attr-defined]
+        assert picture.n_frames == 3  # type: ignore[attr-defined]
         assert picture.info["loop"] == 0
-    invoke("solve", "4x4", "new:1", "--save", str(tmp_path / "t.svg"))
-    root = ElementTree.parse(tmp_path / "t.svg").getroot()
-    assert sum("step" in (each.text or "") for each in root.iter()) >= steps
+    invoke("solve", "6x6", "new:33", "--save", str(tmp_path / "t.svg"))
+    texts = [each.text or "" for each in ElementTree.parse(tmp_path / "t.svg").getroot().iter()]
+    captions = [text for text in texts if text == "the puzzle" or re.fullmatch(r"step \d: .*", text)]
+    assert len(captions) == 3
+    assert captions[0] == "the puzzle"
+    assert captions[1].endswith(" wrong")
+    assert captions[2] == "step 2: solved"
 
 
 def test_a_picture_of_another_kind_is_refused_before_anything_is_solved() -> None:
