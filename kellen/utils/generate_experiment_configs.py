@@ -23,6 +23,11 @@ FAMILIES = [
         key="exp01",
         title="Model size",
         goal="Find the width beyond which more parameters stop paying.",
+        expects=(
+            "Accuracy rises with width and flattens between 512 and 1024. Wider networks learn 1,000 "
+            "puzzles by heart sooner: published runs of width 512 peak near 12,000 steps and decline, so "
+            "the peak on validation is what counts."
+        ),
         names=lettered("exp01", 6),
         asks="scaling",
         axis="params",
@@ -35,6 +40,10 @@ FAMILIES = [
         key="exp02a",
         title="L_cycles",
         goal="Find how many latent updates a cycle are worth their time.",
+        expects=(
+            "More latent updates help up to about 6 and little beyond, at a cost in proportion. Published "
+            "for T = 3, n = 6: 87.4 %; for T = 4, n = 8: 84.2 %."
+        ),
         names=numbered("exp02a", 6),
         asks="scaling",
         axis="L_cycles",
@@ -44,6 +53,10 @@ FAMILIES = [
         key="exp02b",
         title="H_cycles",
         goal="Find how many reasoning cycles a supervision step are worth their time.",
+        expects=(
+            "One cycle, which has gradients through all of it, falls far behind; three are enough. "
+            "Published for T = 2, n = 4: 81.9 %; for T = 3, n = 6: 87.4 %."
+        ),
         names=numbered("exp02b", 5),
         asks="scaling",
         axis="H_cycles",
@@ -53,6 +66,10 @@ FAMILIES = [
         key="exp03",
         title="Depth against recursion",
         goal="Find whether layers or recursions buy more, at an equal product of the two.",
+        expects=(
+            "Recursion beats layers at an equal product: two layers do best, six worst. Published for "
+            "four layers with n = 3, which is exp03d: 79.5 %."
+        ),
         names=lettered("exp03", 5),
         asks="tradeoff",
         axis="L_layers",
@@ -62,6 +79,10 @@ FAMILIES = [
         key="exp04a",
         title="Training puzzles",
         goal="Find how accuracy grows with distinct puzzles, at equal puzzle-steps.",
+        expects=(
+            "Accuracy rises with the logarithm of the number of puzzles and has not flattened at 5,000: "
+            "the gap between training and test closes last."
+        ),
         names=tuple(f"exp04a_{puzzles}" for puzzles in PUZZLES),
         asks="scaling",
         axis="train_size",
@@ -71,6 +92,10 @@ FAMILIES = [
         key="exp04b",
         title="Augmentations",
         goal="Find how far augmentation of 1,000 puzzles stands in for more of them.",
+        expects=(
+            "Returns diminish from 100 augmentations on; a thousand stand in for a few times as many "
+            "puzzles, not for a thousand times."
+        ),
         names=tuple(f"exp04b_{augmentations:04}" for augmentations in AUGMENTATIONS),
         asks="scaling",
         axis="num_aug",
@@ -80,6 +105,10 @@ FAMILIES = [
         key="exp05",
         title="Supervision steps",
         goal="Find the budget of supervision steps beyond which answers stop improving.",
+        expects=(
+            "Eight steps come close to 16; beyond 16 the gain is below two points in training, though "
+            "more steps at test time still help."
+        ),
         names=lettered("exp05_", 6),
         asks="scaling",
         axis="halt_max_steps",
@@ -89,6 +118,10 @@ FAMILIES = [
         key="exp06",
         title="Batch size",
         goal="Find the largest batch that still learns as much from each puzzle.",
+        expects=(
+            "Batches up to 6,144 learn as much from each puzzle; at 49,152 the run has 1,017 steps, too "
+            "few, and loses several points."
+        ),
         names=lettered("exp06_", 6),
         asks="batch",
         axis="global_batch_size",
@@ -98,6 +131,10 @@ FAMILIES = [
         key="exp07",
         title="Precision",
         goal="Find whether bfloat16 costs accuracy, and what it saves.",
+        expects=(
+            "bfloat16 loses nothing that three seeds could show, at several times the speed of float32 on "
+            "a TPU; float16 needs its loss scaled and gains nothing over it."
+        ),
         names=lettered("exp07", 3),
         measure="throughput",
         values={"arch.forward_dtype": ["float32", "bfloat16", "float16"]},
@@ -106,6 +143,10 @@ FAMILIES = [
         key="exp08",
         title="Moving average",
         goal="Find whether averaging the weights helps, and over how many steps.",
+        expects=(
+            "No average is several points worse (published: 79.9 % against 87.4 %); 0.999 and 0.9995 are "
+            "alike over 8,138 steps."
+        ),
         names=lettered("exp08", 5),
         values={
             "ema": [False, True, True, True, True],
@@ -116,6 +157,10 @@ FAMILIES = [
         key="exp09",
         title="Optimizer",
         goal="Find the optimizer that this recursion learns best with.",
+        expects=(
+            "AdamATan2 and AdamW with beta2 0.95 are alike; a beta2 of 0.999 is slower to forget and a "
+            "little worse; Lion lags at this learning rate, which was tuned for Adam."
+        ),
         names=lettered("exp09", 5),
         values={
             "optimizer": ["adam_atan2", "adamw", "adamw", "adamw", "lion"],
@@ -127,6 +172,7 @@ FAMILIES = [
         key="exp10",
         title="Learning rate",
         goal="Find the learning rate, and whether letting it fall helps.",
+        expects=("1e-4 is near the best of the constants; letting it fall gains a point or two at the end."),
         names=lettered("exp10", 5),
         values={"lr": LRS, "puzzle_emb_lr": LRS, "lr_min_ratio": [1.0, 1.0, 1.0, 0.1, 0.01]},
     ),
@@ -134,6 +180,10 @@ FAMILIES = [
         key="contrib01",
         title="Curriculum recursion",
         goal="Find whether recursing less at first reaches the same accuracy for fewer FLOPs.",
+        expects=(
+            "The curriculum ends within two points of the fixed recursion for less training. A published "
+            "one of depth (CGAR, 2511.08653) reached 86.0 % in 6.4 h against 10.9 h."
+        ),
         names=("contrib01_baseline", "contrib01_curriculum"),
         measure="training_flops",
         values={
@@ -146,6 +196,10 @@ FAMILIES = [
         key="contrib02",
         title="Adaptive halting",
         goal="Find whether exploring more at first makes the halting rule answer in fewer steps.",
+        expects=(
+            "Annealed exploration halts earlier by a tenth of the steps, at equal accuracy: the head has "
+            "met more of late steps by the time it decides."
+        ),
         names=("contrib02_baseline", "contrib02_adaptive"),
         measure="halting_mean_steps",
         values={

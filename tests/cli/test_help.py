@@ -13,7 +13,7 @@ from trm_scaling.cli.app import app
 
 VERBS = (
     *("plan", "run", "batch", "status", "results", "fit", "compare", "report"),
-    *("logs", "stop", "eval", "solve", "sync"),
+    *("logs", "stop", "eval", "solve", "export", "sync"),
     *("import-torch", "export-torch", "data sudoku", "data inspect"),
     *("launch local", "launch tpu-vm", "launch slurm"),
     *("bench step", "bench eval", "bench data", "bench startup"),
@@ -31,8 +31,9 @@ def test_help_is_one_screen_and_begins_with_what_to_do_first() -> None:
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 80
     first = lines.index("  First:")
-    assert lines[first + 1].startswith("    trm run baseline --profile smoke ")
-    assert lines[first + 2].startswith("    trm solve baseline --profile smoke ")
+    assert lines[first + 1].startswith("    trm solve 6x6 ")
+    assert lines[first + 2].startswith("    trm run baseline --profile smoke ")
+    assert lines[first + 3].startswith("    trm solve baseline --profile smoke ")
 
 
 def test_help_names_every_verb() -> None:

@@ -20,10 +20,10 @@ import numpy as np
 import pytest
 
 from tests.run.tiny import ROOT
+from tests.whole import documents
+from tests.whole.hub import write_hub
 from trm_scaling.experiments import load_catalogue
 from trm_scaling.io.study import Study
-from trm_scaling.puzzles.sudoku.board import Shape, to_text
-from trm_scaling.puzzles.sudoku.generate import Wish, make_candidates
 from trm_scaling.results.attempts import read_attempts
 from trm_scaling.results.record import RunRecord, read_record
 
@@ -58,15 +58,7 @@ MEMBERS = [
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository's files in a folder of their own."""
-    folder = tmp_path_factory.mktemp("clone")
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for name in set(names.split("\0")) - {""}:
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    return folder
+    return documents.clone(tmp_path_factory.mktemp("clone"))
 
 
 @pytest.fixture(scope="module")
@@ -77,19 +69,6 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     own = {"PATH": path, "TRM_PROFILE": "smoke", "HF_HOME": str(hub), "HF_HUB_OFFLINE": "1"}
     return {name: value for name, value in os.environ.items() if name != "TRM_STUDY"} | own
-
-
-def write_hub(folder: Path) -> None:
-    """The cache that huggingface_hub would keep, with generated puzzles in place of the millions."""
-    snapshot = folder / "snapshots" / ("0" * 40)
-    snapshot.mkdir(parents=True)
-    (folder / "refs").mkdir()
-    (folder / "refs" / "main").write_text(snapshot.name)
-    for name, seed, count in (("train", 1, 2100), ("test", 2, 40)):
-        made = make_candidates(Shape(3, 3), Wish(givens=40), seed, 0, count)
-        rows = zip(made.puzzles[made.fits], made.solutions[made.fits], strict=True)
-        lines = [f"made,{to_text(puzzle)},{to_text(solution)},0" for puzzle, solution in rows]
-        (snapshot / f"{name}.csv").write_text("\n".join(["source,question,answer,rating", *lines, ""]))
 
 
 def typed(command: str, clone: Path, environment: dict[str, str], status: int = 0) -> str:

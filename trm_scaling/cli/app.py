@@ -11,6 +11,7 @@ from trm_scaling.cli import (
     compare,
     data,
     evaluate,
+    export,
     fit,
     interchange,
     launch,
@@ -32,6 +33,7 @@ Train Tiny Recursive Models and find out how they scale.
 
 \b
 First:
+  trm solve 6x6                        watch a model solve a new puzzle
   trm run baseline --profile smoke     train on 4x4 Sudoku, half a minute
   trm solve baseline --profile smoke   watch it solve a puzzle it never saw
 Then:
@@ -62,7 +64,8 @@ app.command("stop", help=stop.HELP, short_help="Ask runs to save and end.")(stop
 app.command("eval", help=evaluate.HELP, short_help="Accuracy after every supervision step.")(
     evaluate.evaluate
 )
-app.command("solve", help=solve.HELP, short_help="Watch a run solve one puzzle.")(solve.solve)
+app.command("solve", help=solve.HELP, short_help="Watch a model solve one puzzle.")(solve.solve)
+app.command("export", help=export.HELP, short_help="A finished run as one small file.")(export.export)
 app.add_typer(data.app, name="data")
 launch_tpu.add_to(launch.app)
 launch.app.command("slurm", help=launch_slurm.HELP, short_help="As jobs of a Slurm cluster.")(

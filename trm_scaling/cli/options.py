@@ -65,6 +65,13 @@ def one_blas_thread() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
+def uncompiled_search() -> None:
+    """Before Numba is loaded, for verbs that look at one small board: plain Python searches it in
+    milliseconds, and where no compiled search is cached yet, compiling takes seconds.
+    """
+    os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
+
+
 def folder_named(name: str) -> "RunFolder | None":
     """The run folder at the path `name`; None when there is none, so that it is an experiment's name."""
     from trm_scaling.io.run_folder import RunFolder

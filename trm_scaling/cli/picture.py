@@ -1,8 +1,13 @@
-"""The thinking as one SVG picture: the puzzle, then a board for each supervision step, left to right."""
+"""The thinking as a picture: the puzzle, then a board for each supervision step.
+
+As SVG they stand side by side, as GIF they follow one another.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
+
+from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -10,20 +15,40 @@ if TYPE_CHECKING:
     from trm_scaling.cli.boards import Chosen
     from trm_scaling.train.think import Thoughts
 
+    Captioned = tuple[str, np.ndarray]
+
 CELL = 26
 GAP = 28
 CAPTION = 44
 GIVEN, RIGHT, WRONG, LINE, PAPER = "#1f2933", "#0b7a53", "#c2410c", "#52606d", "#ffffff"
 """Green-blue and orange stay apart for colour-blind eyes; wrong answers are struck through besides."""
+CHANGED = "#fdf3d7"
+"""Behind what a step changed, where boards follow one another."""
+
+
+def check_name(path: Path) -> None:
+    """Raises UserError when the ending of `path` is of no picture that can be written."""
+    if path.suffix not in (".svg", ".gif"):
+        raise UserError(f"{path}: a picture's name ends in .svg, or in .gif for one that moves")
 
 
 def save_picture(path: Path, chosen: "Chosen", thoughts: "Thoughts") -> None:
     """Write the picture to `path`, up to the first board that stays solved.
 
-    Raises UserError when the file cannot be written.
+    Raises UserError when its name says no kind of picture, or the file cannot be written.
     """
-    from trm_scaling.io.atomic import write_text
+    from trm_scaling.cli.moving_picture import gif
+    from trm_scaling.io.atomic import write_bytes, write_text
 
+    check_name(path)
+    boards = _boards(chosen, thoughts)
+    if path.suffix == ".gif":
+        write_bytes(path, gif(chosen, boards))
+    else:
+        write_text(path, _svg(chosen, boards))
+
+
+def _boards(chosen: "Chosen", thoughts: "Thoughts") -> "list[Captioned]":
     boards = [("the puzzle", chosen.inputs)]
     for number, board in enumerate(thoughts.predictions, start=1):
         wrong = int((board != chosen.labels).sum())
@@ -31,6 +56,10 @@ def save_picture(path: Path, chosen: "Chosen", thoughts: "Thoughts") -> None:
         boards.append((f"step {number}: {verdict}", board))
         if (thoughts.predictions[number - 1 :] == chosen.labels).all():
             break
+    return boards
+
+
+def _svg(chosen: "Chosen", boards: "list[Captioned]") -> str:
     size = CELL * chosen.shape.side
     step = max(size, 120) + GAP
     width, height = GAP + step * len(boards), size + CAPTION + GAP
@@ -42,7 +71,7 @@ def save_picture(path: Path, chosen: "Chosen", thoughts: "Thoughts") -> None:
     ]
     for index, (caption, board) in enumerate(boards):
         parts += _board(chosen, board, caption, GAP + index * step)
-    write_text(path, "\n".join([*parts, "</svg>", ""]))
+    return "\n".join([*parts, "</svg>", ""])
 
 
 def _board(chosen: "Chosen", tokens: "np.ndarray", caption: str, left: int) -> list[str]:

@@ -1,53 +1,74 @@
-"""`trm solve`: watch a trained run solve one puzzle, supervision step by supervision step."""
+"""`trm solve`: watch a trained model solve one puzzle, supervision step by supervision step."""
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_scaling.cli.options import Profile, RunName, StudyFolder, open_run
+from trm_scaling.cli.options import Profile, StudyFolder
+
+if TYPE_CHECKING:
+    from trm_scaling.cli.boards import Chosen
+    from trm_scaling.config import RunConfig
+    from trm_scaling.train.weights import Weights
 
 HELP = """
-Solve one puzzle with a trained run and show the board after each supervision step.
+Solve one puzzle with a trained model and show the board after each supervision step. 4x4 and 6x6 come
+with the package; a run of a study, or a file that `trm export` wrote, does as well.
 
 \b
 Examples:
-  trm solve baseline --profile smoke
-  trm solve baseline --profile laptop test:17
-  trm solve baseline --profile smoke "1... ..3. .4.. ...2" --steps 16
-  trm solve baseline --profile smoke test:0 --save solved.svg
+  trm solve 6x6
+  trm solve 4x4 "1... ..3. .4.. ...2"
+  trm solve 6x6 new:33 --save thinking.gif
+  trm solve baseline --profile laptop test:17 --steps 16
 """
+
+SMALL = 6
+"""Side of a board up to which a search takes milliseconds without being compiled."""
 
 
 def solve(
-    name: RunName,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="4x4, 6x6, an experiment (its newest run), a run folder or a model file."
+        ),
+    ],
     puzzle: Annotated[
         str | None,
         typer.Argument(
-            help="Cells in rows, . or 0 for a blank (white space is dropped), or test:N for a held-out one.",
-            show_default="the hardest held-out puzzle of the first hundred",
+            help="Cells in rows, . or 0 for a blank (white space is dropped); new:N for a generated one; "
+            "test:N for one that a run held out.",
+            show_default="a new one; of a run, the hardest held-out one of the first hundred",
         ),
     ] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Supervision steps.", show_default="arch.halt_max_steps")
     ] = None,
-    save: Annotated[Path | None, typer.Option(help="Also write the boards as an SVG picture.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Also write the boards: .svg, a picture, or .gif, which moves.")
+    ] = None,
     delay: Annotated[float, typer.Option(min=0, help="Seconds between two boards on a terminal.")] = 0.4,
     profile: Profile = None,
     study: StudyFolder = None,
 ) -> None:
     import sys
 
-    from trm_scaling.cli.boards import choose_puzzle, frames
-    from trm_scaling.cli.picture import save_picture
-    from trm_scaling.train.think import think
-    from trm_scaling.train.weights import load_weights
+    from trm_scaling.cli.boards import frames
+    from trm_scaling.cli.picture import check_name, save_picture
+    from trm_scaling.shipped.shelf import model_path
 
-    run = open_run(name, profile, study)
-    chosen = choose_puzzle(puzzle, run.config, run.study.data_root)
-    weights, _ = load_weights(run.folder, run.config, "best")
-    thoughts = think(run.config, weights, chosen.inputs, steps or run.config.arch.halt_max_steps)
+    if save is not None:
+        check_name(save)
+    file = model_path(name)
+    config, chosen, weights = (
+        _of_run(name, puzzle, profile, study) if file is None else _of_file(file, puzzle)
+    )
+    from trm_scaling.train.think import think
+
+    thoughts = think(config, weights, chosen.inputs, steps or config.arch.halt_max_steps)
     pause = delay if sys.stdout.isatty() else 0.0
     typer.echo(chosen.title)
     for frame in frames(chosen, thoughts):
@@ -56,3 +77,32 @@ def solve(
     if save is not None:
         save_picture(save, chosen, thoughts)
         typer.echo(f"wrote {save}")
+
+
+def _of_run(
+    name: str, puzzle: str | None, profile: str | None, study: Path | None
+) -> "tuple[RunConfig, Chosen, Weights]":
+    from trm_scaling.cli.boards import choose_puzzle
+    from trm_scaling.cli.options import open_run
+    from trm_scaling.train.weights import load_weights
+
+    run = open_run(name, profile, study)
+    chosen = choose_puzzle(puzzle, run.config.data, run.study.data_root)
+    weights, _ = load_weights(run.folder, run.config, "best")
+    return run.config, chosen, weights
+
+
+def _of_file(file: Path, puzzle: str | None) -> "tuple[RunConfig, Chosen, Weights]":
+    from trm_scaling.cli.boards import choose_puzzle
+    from trm_scaling.cli.options import uncompiled_search
+    from trm_scaling.run.compilation import configure_jax
+    from trm_scaling.shipped.model_file import read_model
+
+    model = read_model(file)
+    if model.config.data.side <= SMALL:
+        uncompiled_search()
+    chosen = choose_puzzle(puzzle, model.config.data, None)
+    configure_jax()
+    from trm_scaling.train.weights import weights_from_public
+
+    return model.config, chosen, weights_from_public(model.config, model.tensors, str(file))

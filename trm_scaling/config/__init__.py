@@ -3,7 +3,7 @@
 from trm_scaling.config.arch import ArchConfig
 from trm_scaling.config.curriculum import CurriculumConfig, Depth
 from trm_scaling.config.data import DataConfig
-from trm_scaling.config.run import RunConfig
+from trm_scaling.config.run import OptimizerName, RunConfig
 from trm_scaling.config.schedule import Schedule, Stage
 from trm_scaling.config.system import SystemConfig
 
@@ -12,6 +12,7 @@ __all__ = [
     "CurriculumConfig",
     "DataConfig",
     "Depth",
+    "OptimizerName",
     "RunConfig",
     "Schedule",
     "Stage",

@@ -10,6 +10,8 @@ from trm_scaling.config.curriculum import CurriculumConfig
 from trm_scaling.config.data import DataConfig
 from trm_scaling.config.system import SystemConfig
 
+OptimizerName = Literal["adam_atan2", "adamw", "adam", "lion"]
+
 
 class RunConfig(Frozen):
     """Everything a run depends on. `name` and `system` are operational; all other fields are science."""
@@ -61,7 +63,7 @@ class RunConfig(Frozen):
     lr_min_ratio: float = Field(1.0, ge=0, le=1)
     """Where the cosine ends, as a share of the learning rate; 1: constant."""
 
-    optimizer: Literal["adam_atan2", "adamw", "adam", "lion"] = "adam_atan2"
+    optimizer: OptimizerName = "adam_atan2"
     """Rule for every parameter but the puzzle embeddings, which use sign-SGD."""
 
     beta1: float = Field(0.9, ge=0, lt=1)

@@ -37,6 +37,9 @@ class Family:
     axis: str = "experiment"
     """The column of the table of runs that its figures and fits have on the x axis."""
 
+    expects: str = ""
+    """The hypothesis, said before anything was run: what, and why."""
+
     measure: str = ""
     """The column that a choice is about beside accuracy, if any: `halting_mean_steps`."""
 

@@ -1,17 +1,17 @@
 """One optimiser step: p -= lr * (decay * p + direction) for the network, sign-SGD for puzzle embeddings."""
 
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
+from trm_scaling.config import OptimizerName
 from trm_scaling.optim.adam_atan2 import scale_by_adam_atan2
 from trm_scaling.optim.hyper import Hyper
 
 Params = dict[str, Any]
-OptimizerName = Literal["adam_atan2", "adamw", "adam", "lion"]
 
 
 def direction_rule(

@@ -1,9 +1,9 @@
 """A run folder around weights that were trained elsewhere."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from trm_scaling.checkpoint import CheckpointStore
@@ -15,8 +15,7 @@ from trm_scaling.io.atomic import write_text
 from trm_scaling.io.provenance import collect_provenance
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.study import Study
-from trm_scaling.model.interchange import from_public
-from trm_scaling.train.weights import Weights, weights_like
+from trm_scaling.train.weights import weights_from_public, weights_like
 
 
 def import_weights(
@@ -28,16 +27,15 @@ def import_weights(
     weights. Raises UserError when a tensor is missing, unknown or of another shape, or when a run
     of that name and configuration is there already.
     """
-    like = weights_like(config)
-    params, buffers = from_public(config.arch, tensors, (like.params, like.buffers), where)
-    params, buffers = jax.tree.map(jnp.asarray, (params, buffers))
-    ema = None if like.ema is None else {name: params[name] for name in like.ema}
+    weights, like = weights_from_public(config, tensors, where), weights_like(config)
+    if like.ema is not None:
+        weights = replace(weights, ema={name: weights.params[name] for name in like.ema})
     folder = study.run_folder(config.profile, config.name, identity(config), config.seed)
     if folder.config.exists():
         raise UserError(f"{folder.path} is there already: choose another --name, or move it away")
     with folder.lock(), CheckpointStore(folder.checkpoints, keep=1) as store:
         folder.record_provenance(collect_provenance([device.device_kind for device in jax.devices()]))
-        store.save(0, Weights(params, ema, buffers), {"imported_from": where}, score=None)
+        store.save(0, weights, {"imported_from": where}, score=None)
         store.wait()
         # Last: the configuration is what makes the folder a run.
         write_text(folder.config, dump(config))

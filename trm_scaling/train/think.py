@@ -25,8 +25,10 @@ def think(config: RunConfig, weights: Weights, inputs: np.ndarray, steps: int) -
 
     Uses the moving average of the weights where the run keeps one.
     """
+    # One puzzle is quickly worked on and only once: unrolled, compiling would take most of the time.
+    rolled = config.model_copy(update={"system": config.system.model_copy(update={"unroll": False})})
     answers = jax.jit(answer_steps, static_argnums=(0, 1))(
-        config,
+        rolled,
         steps,
         weights.answering(averaged=weights.ema is not None),
         weights.buffers,

@@ -1,14 +1,18 @@
 """The part of a run that answers puzzles: parameters, their average, the initial states."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from trm_scaling.checkpoint import CheckpointReader
 from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
+from trm_scaling.model.interchange import from_public
 from trm_scaling.train.state import Params, TrainState, evaluation_params, init_state
 
 Which = Literal["best", "last"]
@@ -41,6 +45,16 @@ def weights_like(config: RunConfig, num_puzzle_ids: int = 1) -> Weights:
     """Shapes and dtypes of the weights of `config`; computes nothing."""
     vocab, cells = config.data.vocab_size, config.data.seq_len
     return jax.eval_shape(lambda: weights_of(init_state(config, vocab, cells, num_puzzle_ids)))
+
+
+def weights_from_public(config: RunConfig, tensors: Mapping[str, np.ndarray], where: str) -> Weights:
+    """The weights of `config` from tensors under the public code's names; they keep no average.
+
+    Raises UserError when one is missing, unknown or of another shape; `where` names the source.
+    """
+    like = weights_like(config)
+    params, buffers = from_public(config.arch, tensors, (like.params, like.buffers), where)
+    return Weights(jax.tree.map(jnp.asarray, params), None, jax.tree.map(jnp.asarray, buffers))
 
 
 def load_weights(folder: RunFolder, config: RunConfig, which: Which) -> tuple[Weights, int]:

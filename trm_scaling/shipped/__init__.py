@@ -1,0 +1,1 @@
+"""A trained model as one small file: the format, and the files that come with the package."""
