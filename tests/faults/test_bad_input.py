@@ -10,7 +10,7 @@ import pytest
 from tests.run.tiny import TINY, copy_of, make_study, tiny_folder, tiny_run
 from trm_scaling.cli import main
 from trm_scaling.cli.boards import choose_puzzle
-from trm_scaling.config import RunConfig
+from trm_scaling.config import DataConfig
 from trm_scaling.errors import UserError
 from trm_scaling.io.study import Study
 from trm_scaling.puzzles.build import dataset_name
@@ -141,7 +141,7 @@ def test_a_puzzle_that_is_none_is_refused(
 
 def test_a_puzzle_of_80_characters_is_refused() -> None:
     with pytest.raises(UserError, match=r"80 characters where a 9x9 board .* has 81 cells"):
-        choose_puzzle("." * 80, RunConfig(), Path())
+        choose_puzzle("." * 80, DataConfig(), Path())
 
 
 def test_a_foreign_dataset_folder_is_refused(refused: Refused, study: Study) -> None:
