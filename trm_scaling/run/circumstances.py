@@ -73,7 +73,7 @@ def _settings(provenance: Mapping[str, Any]) -> str | None:
 def _first_start(folder: RunFolder) -> Mapping[str, Any] | None:
     try:
         entries = json.loads(folder.provenance.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     first = entries[0] if isinstance(entries, list) and entries else None
     return first if isinstance(first, dict) else None

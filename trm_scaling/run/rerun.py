@@ -85,8 +85,8 @@ def recorded_beginning(folder: RunFolder, steps: int) -> Recorded:
             f"{folder.config} is not the configuration of {folder.result.name} beside it: they differ in "
             f"{', '.join(differing)}. One of them was changed after the run; restore it from a copy"
         )
-    lines = [line for line in read_jsonl(folder.metrics).records if isinstance(line.get("step"), int)]
-    ends = [line["step"] for line in lines if line.get("kind") == "train"]
+    lines = _measured(folder)
+    ends = [line["step"] for line in lines if line["kind"] == "train"]
     if not ends:
         raise UserError(f"{folder.metrics} holds no training step, so there is nothing to compare with")
     until = next((end for end in ends if end >= steps), ends[-1])
@@ -123,14 +123,23 @@ def rerun(recorded: Recorded, data_root: Path, progress: "Progress") -> Rerun:
         folder = RunFolder(Path(place))
         with suppress(_SeenEnough):
             train(config, dataset, folder, {}, _Watcher(recorded.until), StopRequest())
-        lines = [line for line in read_jsonl(folder.metrics).records if _is_before(line, recorded.until)]
+        lines = [line for line in _measured(folder) if _is_before(line, recorded.until)]
     return Rerun(lines, jax.devices()[0].device_kind, devices)
+
+
+def _measured(folder: RunFolder) -> Lines:
+    """The lines that hold numbers of a step; whatever else the record says is of no run but its own."""
+    return [
+        line
+        for line in read_jsonl(folder.metrics).records
+        if line.get("kind") in ("train", "eval") and isinstance(line.get("step"), int)
+    ]
 
 
 def _is_before(line: dict[str, Any], until: int) -> bool:
     """Of the steps that are compared; the evaluation after the last of them is not taken again."""
     step: int = line["step"]
-    return step <= until if line.get("kind") == "train" else step < until
+    return step <= until if line["kind"] == "train" else step < until
 
 
 def _steps_per_call(config: RunConfig, ends: list[int]) -> int:
