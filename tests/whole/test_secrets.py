@@ -16,7 +16,6 @@ SECRETS = {
     "AWS_SESSION_TOKEN": "planted-session-token-planted-session",
     "GITHUB_TOKEN": "ghp_PlantedPlantedPlantedPlantedPlanted12",
     "TRM_PLANTED_TOKEN": "planted-under-a-prefix-that-is-recorded",
-    "JAX_COORDINATOR_ADDRESS": "planted-host.internal:1234",
 }
 PLANTED = re.compile("|".join(map(re.escape, SECRETS.values())).encode())
 
@@ -30,13 +29,16 @@ def leaks(folder: Path) -> list[str]:
     ]
 
 
+def test_a_leak_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(f"the key is {SECRETS['HF_TOKEN']}.")
+    assert leaks(tmp_path) == [f"log: {SECRETS['HF_TOKEN']}"]
+
+
 @pytest.mark.e2e
 @pytest.mark.timeout(600)
 def test_planted_secrets_are_written_nowhere(tmp_path: Path) -> None:
     study = make_study(tmp_path)
-    # What is passed on to jax.distributed would be waited for: recorded, and not obeyed by one process.
-    planted = {name: value for name, value in SECRETS.items() if not name.startswith("JAX_")}
-    planted["WANDB_MODE"] = "offline"
+    planted = {**SECRETS, "WANDB_MODE": "offline"}
     run = trm(tmp_path, run_command("epochs=10"), planted)
     assert run.returncode == 0, run.stderr
     failed = trm(tmp_path, run_command("lr=1e4", "lr_warmup_steps=0"), planted)
