@@ -161,6 +161,10 @@ def main() -> int:
     caught = 0
     with tempfile.TemporaryDirectory(prefix="trm-mutations-") as folder:
         copy(Path(folder))
+        for tests in sorted({mutation.tests for mutation in chosen}):
+            # A test that fails by itself catches nothing.
+            if broken := first_failure(tests, Path(folder)):
+                raise RuntimeError(f"{broken} fails without any mutation")
         for mutation in chosen:
             test = caught_by(mutation, Path(folder))
             caught += test is not None

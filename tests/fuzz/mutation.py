@@ -155,7 +155,7 @@ def altered_npz(random: Random, data: bytes) -> bytes:
         case _:
             arrays[name] = odd_array(random, arrays[name])
     buffer = io.BytesIO()
-    random.choice((np.savez, np.savez_compressed))(buffer, **arrays)  # type: ignore[operator]
+    random.choice((np.savez, np.savez_compressed))(buffer, **arrays)
     return buffer.getvalue()
 
 
