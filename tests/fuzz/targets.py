@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -88,18 +89,20 @@ def _tables() -> list[Target]:
         ["", "summary", "config", "name"],
         ["0", summary, "{'arch': {'hidden_size': 256}, 'lr': 1e-4}", "e"],
     ]
-    tables = {
+    tables: dict[str, tuple[list[list[str]], Callable[[Path], object]]] = {
         "table of results": ([header, *rows], read_results),
         "W&B table of runs": (shown, parse_wandb_export),
         "W&B chart": (curve, parse_wandb_export),
         "W&B frame": (frame, parse_wandb_export),
     }
     return [
-        Target(
-            name, {"t.csv": _csv(lines)}, lambda folder, read=read: read(folder / "t.csv"), {".csv": _cells}
-        )
+        Target(name, {"t.csv": _csv(lines)}, partial(_read_table, read), {".csv": _cells})
         for name, (lines, read) in tables.items()
     ]
+
+
+def _read_table(read: Callable[[Path], object], folder: Path) -> object:
+    return read(folder / "t.csv")
 
 
 def _puzzle_lists() -> list[Target]:
