@@ -13,7 +13,7 @@ from trm_scaling.cli.app import app
 
 VERBS = (
     *("plan", "run", "batch", "status", "results", "fit", "compare", "report"),
-    *("logs", "stop", "eval", "solve", "export", "sync"),
+    *("logs", "stop", "eval", "verify", "solve", "export", "sync"),
     *("import-torch", "export-torch", "data sudoku", "data inspect"),
     *("launch local", "launch tpu-vm", "launch slurm"),
     *("bench step", "bench eval", "bench data", "bench startup"),

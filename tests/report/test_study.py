@@ -6,6 +6,7 @@ import pytest
 
 from tests.report.conftest import Reported
 from tests.results.made_up import PROFILE, bare_study, make_up_run, make_up_study
+from tests.run.tiny import make_study
 from trm_scaling.errors import UserError
 from trm_scaling.report import write_study_reports
 
@@ -51,3 +52,9 @@ def test_patterns_and_profiles_that_are_none_are_refused(reported: Reported, tmp
     with pytest.raises(UserError, match="labtop"):
         write_study_reports(reported.study, ["exp01"], "labtop", tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_study_without_families_is_reported_too(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    (only,) = write_study_reports(study, profile="smoke", out=tmp_path / "out")
+    assert (only.profile, only.runs) == ("smoke", 0)

@@ -26,6 +26,7 @@ from trm_scaling.cli import (
     status,
     stop,
     sync,
+    verify,
 )
 
 HELP = """
@@ -63,6 +64,9 @@ app.command("logs", help=logs.HELP, short_help="What a run says, or said.")(logs
 app.command("stop", help=stop.HELP, short_help="Ask runs to save and end.")(stop.stop)
 app.command("eval", help=evaluate.HELP, short_help="Accuracy after every supervision step.")(
     evaluate.evaluate
+)
+app.command("verify", help=verify.HELP, short_help="Hold a run's first steps against its record.")(
+    verify.verify
 )
 app.command("solve", help=solve.HELP, short_help="Watch a model solve one puzzle.")(solve.solve)
 app.command("export", help=export.HELP, short_help="A finished run as one small file.")(export.export)

@@ -96,7 +96,10 @@ def truncate_after(path: Path, step: int) -> int:
 
 def _is_kept(line: bytes, step: int) -> bool:
     record = _parse(line)
-    return record is not None and record.get("step", step) <= step
+    if record is None:
+        return False
+    at = record.get("step")
+    return at <= step if isinstance(at, int | float) else True
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
@@ -106,7 +109,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
 

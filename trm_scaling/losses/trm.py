@@ -47,18 +47,18 @@ def trm_losses(
     labelled = wanted > 0
     count = jnp.sum(labelled, axis=-1)
     counted = count > 0
-    divisor = jnp.maximum(count, 1).astype(jnp.float32)
 
     per_cell = jnp.where(labelled, cross_entropy(logits, wanted), 0.0)
+    divisor = jnp.maximum(count, 1).astype(per_cell.dtype)
     right = labelled & (jnp.argmax(logits, axis=-1).astype(jnp.int32) == wanted)
     solved = counted & (jnp.sum(right, axis=-1) == count)
-    target = solved.astype(jnp.float32)
+    target = solved.astype(q_halt.dtype)
     # Binary cross-entropy from the logit, finite for every logit.
     halting = jax.nn.softplus(q_halt) - target * q_halt
     return Losses(
         cells=jnp.sum(per_cell, axis=-1) / divisor,
         halting=jnp.where(counted, halting, 0.0),
-        accuracy=jnp.sum(right, axis=-1).astype(jnp.float32) / divisor,
+        accuracy=jnp.sum(right, axis=-1).astype(divisor.dtype) / divisor,
         solved=solved,
         counted=counted,
     )

@@ -11,7 +11,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt8
 
 from trm_scaling.config import ArchConfig
-from trm_scaling.model.layers import Params, Rotation, State, block, rotation_table, split_gates
+from trm_scaling.model.layers import (
+    Params,
+    Rotation,
+    State,
+    block,
+    rotation_table,
+    split_gates,
+    wide_dtype,
+    widened,
+)
 
 Z = TypeVar("Z")
 
@@ -56,7 +65,7 @@ def forward(
         dtype = jnp.dtype(arch.forward_dtype)
         x = embed(arch, params, inputs, puzzle_ids)
         rotation = (
-            rotation_table(x.shape[0], arch.hidden_size // arch.num_heads, arch.rope_theta)
+            rotation_table(x.shape[0], arch.hidden_size // arch.num_heads, arch.rope_theta, wide_dtype(dtype))
             if arch.pos_encodings == "rope"
             else None
         )
@@ -82,7 +91,7 @@ def forward(
 
         heads = cast({name: params[name] for name in ("lm_head", "q_head")}, dtype)
         logits = jnp.swapaxes(z_H[arch.prefix_len :] @ heads["lm_head"], 0, 1)
-        q_logits = (z_H[0] @ heads["q_head"]["weight"] + heads["q_head"]["bias"][None]).astype(jnp.float32)
+        q_logits = widened(z_H[0] @ heads["q_head"]["weight"] + heads["q_head"]["bias"][None])
         return Output(z_H, z_L, logits, q_logits[:, 0], q_logits[:, 1])
 
 

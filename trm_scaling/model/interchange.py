@@ -7,6 +7,7 @@ trip is exact. The public code keeps the recursion's numbers (L_cycles, H_cycles
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 from zipfile import BadZipFile, is_zipfile
 
@@ -108,7 +109,7 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
                     raise ValueError("it is no archive")
                 # Opened here, since numpy leaves a file open that it fails to read.
                 with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                    return {name: np.asarray(archive[name], np.float32) for name in archive.files}
+                    return {name: _real(archive[name], name) for name in archive.files}
             case ".safetensors":
                 from safetensors.flax import load_file
 
@@ -120,11 +121,15 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     except (
         OSError,
         ValueError,
+        TypeError,
         EOFError,
         LookupError,
         ArithmeticError,
         RuntimeError,  # zipfile: a compression it does not know, or a password
         zlib.error,
+        SyntaxError,  # the header of an array is a Python literal
+        TokenError,
+        MemoryError,  # a header that promises more than any machine holds
         _safetensors_error(),
         BadZipFile,
     ) as error:
@@ -157,7 +162,15 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path} cannot be read as a PyTorch file of weights alone: {reason}") from None
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise UserError(f"{path} is a PyTorch file but not a state dict of tensors; save model.state_dict()")
+    if unreal := [name for name, value in state.items() if value.is_complex()]:
+        raise UserError(f"{path}: {unreal[0]} holds complex numbers, and no TRM does")
     return {name: value.detach().to(torch.float32).numpy() for name, value in state.items()}
+
+
+def _real(array: np.ndarray, name: str) -> np.ndarray:
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name:.80} holds {array.dtype}, not numbers")
+    return array.astype(np.float32)
 
 
 def _torch() -> Any:

@@ -16,8 +16,19 @@ Params = dict[str, Any]
 """Nested dictionaries and lists of arrays."""
 
 State = Float[Array, "L B D"]
+FLOAT32 = jnp.dtype(jnp.float32)
 Rotation = tuple[Float[Array, "L K"], Float[Array, "L K"]]
 """Cosines and sines of the rotary angles."""
+
+
+def wide_dtype(dtype: jnp.dtype) -> jnp.dtype:
+    """The precision of sums and angles: float32, or float64 where a test computes in it."""
+    return dtype if dtype.itemsize >= 4 else FLOAT32
+
+
+def widened(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """`x` in the precision of sums."""
+    return x.astype(wide_dtype(x.dtype))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2))
@@ -32,7 +43,7 @@ def rms_norm(x: Float[Array, "..."], axis: int, eps: float) -> Float[Array, "...
 def _normed(
     x: Float[Array, "..."], axis: int, eps: float
 ) -> tuple[Float[Array, "..."], tuple[Float[Array, "..."], Float[Array, "..."]]]:
-    wide = x.astype(jnp.float32)
+    wide = widened(x)
     scale = jax.lax.rsqrt(jnp.mean(jnp.square(wide), axis=axis, keepdims=True) + eps)
     normed = (wide * scale).astype(x.dtype)
     return normed, (normed, scale)
@@ -44,8 +55,8 @@ def _normed_gradient(
     kept: tuple[Float[Array, "..."], Float[Array, "..."]],
     grad: Float[Array, "..."],
 ) -> tuple[Float[Array, "..."]]:
-    normed, scale = kept[0].astype(jnp.float32), kept[1]
-    wide = grad.astype(jnp.float32)
+    normed, scale = widened(kept[0]), kept[1]
+    wide = widened(grad)
     along = jnp.mean(wide * normed, axis=axis, keepdims=True)
     return ((scale * (wide - normed * along)).astype(grad.dtype),)
 
@@ -68,7 +79,7 @@ def _gated(gate: Array, up: Array) -> tuple[Array, tuple[Array, Array]]:
 
 
 def _gated_gradient(kept: tuple[Array, Array], grad: Array) -> tuple[Array, Array]:
-    gate, up, wide = (each.astype(jnp.float32) for each in (*kept, grad))
+    gate, up, wide = (widened(each) for each in (*kept, grad))
     # The sigmoid, by another formula than the forward pass has: XLA would otherwise find it there, keep
     # it, and take the one pass over these arrays apart into five.
     share = 0.5 + 0.5 * jnp.tanh(0.5 * gate)
@@ -114,16 +125,16 @@ def attend(params: Params, x: State, num_heads: int, rotation: Rotation | None) 
     query, key, value = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
     if rotation is not None:
         query, key = rotate(query, rotation), rotate(key, rotation)
-    scores = jnp.einsum("qbhk,sbhk->bhqs", query, key, preferred_element_type=jnp.float32)
+    scores = jnp.einsum("qbhk,sbhk->bhqs", query, key, preferred_element_type=wide_dtype(x.dtype))
     weights = jax.nn.softmax(scores * (width // num_heads) ** -0.5, axis=-1).astype(x.dtype)
     mixed = jnp.einsum("bhqs,sbhk->qbhk", weights, value)
     return mixed.reshape(length, batch, width) @ params["out"]
 
 
-def rotation_table(length: int, head_size: int, theta: float) -> Rotation:
-    """Cosines and sines of RoPE, each (L, K), float32; the two halves of a head share their angles."""
-    frequencies = theta ** (-jnp.arange(0, head_size, 2, dtype=jnp.float32) / head_size)
-    angles = jnp.outer(jnp.arange(length, dtype=jnp.float32), frequencies)
+def rotation_table(length: int, head_size: int, theta: float, dtype: jnp.dtype = FLOAT32) -> Rotation:
+    """Cosines and sines of RoPE, each (L, K), in `dtype`; the two halves of a head share their angles."""
+    frequencies = theta ** (-jnp.arange(0, head_size, 2, dtype=dtype) / head_size)
+    angles = jnp.outer(jnp.arange(length, dtype=dtype), frequencies)
     angles = jnp.concatenate([angles, angles], axis=-1)
     return jnp.cos(angles), jnp.sin(angles)
 
@@ -131,7 +142,7 @@ def rotation_table(length: int, head_size: int, theta: float) -> Rotation:
 def rotate(x: Float[Array, "L B H K"], rotation: Rotation) -> Float[Array, "L B H K"]:
     """Turn each pair (k, k + K/2) of a head by its position's angle, in float32."""
     cos, sin = (table[:, None, None, :] for table in rotation)
-    wide = x.astype(jnp.float32)
+    wide = widened(x)
     first, second = jnp.split(wide, 2, axis=-1)
     return (wide * cos + jnp.concatenate([-second, first], axis=-1) * sin).astype(x.dtype)
 

@@ -1,11 +1,11 @@
 """Our own folder layout: `manifest.json` and one small `.npz` a split, training puzzles not augmented."""
 
 import io
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from trm_scaling.io.foreign import BROKEN_ARRAYS
 from trm_scaling.puzzles.dataset import MANIFEST, Dataset, Split, check_split, damaged
 from trm_scaling.puzzles.manifest import SPLIT_NAMES, Manifest, SplitName, parse_manifest, sha256
 from trm_scaling.puzzles.sudoku.board import Shape
@@ -35,7 +35,7 @@ def read_compact(path: Path) -> Dataset:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 splits[name] = Split(arrays["inputs"], arrays["labels"], arrays.get("ratings"))
-        except (KeyError, ValueError, zipfile.BadZipFile) as error:
+        except BROKEN_ARRAYS as error:
             raise damaged(path / f"{name}.npz", f"not the arrays expected ({error})") from error
         check_split(path / f"{name}.npz", splits[name], shape)
         if len(splits[name]) != manifest.splits[name].count:

@@ -2,11 +2,11 @@
 
 import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from trm_scaling.config.base import Frozen
 from trm_scaling.errors import UserError
@@ -76,6 +76,15 @@ class Manifest(Frozen):
 
     files: dict[str, str]
     """sha256 of every other file of the folder."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if missing := [name for name in SPLIT_NAMES if name not in self.splits]:
+            raise ValueError(f"splits lacks {', '.join(missing)}")
+        for name in self.files:
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise ValueError(f"files names {name!r:.80}, which lies outside of the folder")
+        return self
 
 
 def parse_manifest(path: Path) -> Manifest:

@@ -16,6 +16,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from trm_scaling.errors import UserError
+from trm_scaling.io.foreign import BROKEN_ARRAYS
 from trm_scaling.puzzles.dataset import MANIFEST, Dataset, Split, check_split, damaged, fingerprint
 from trm_scaling.puzzles.manifest import (
     SPLIT_NAMES,
@@ -158,11 +159,14 @@ def read_public(path: Path) -> Dataset:
 def _read_metadata(path: Path) -> dict[str, Any]:
     try:
         metadata = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise damaged(path, f"no JSON ({error})") from error
     missing = [key for key in _METADATA_KEYS if not isinstance(metadata, dict) or key not in metadata]
     if missing:
         raise damaged(path, f"not the public layout's metadata (lacks {', '.join(missing)})")
+    odd = [key for key in ("vocab_size", "seq_len") if type(metadata[key]) is not int]
+    if odd:
+        raise damaged(path, f"{odd[0]} is {metadata[odd[0]]!r:.40}, no whole number")
     if metadata["pad_id"] != PAD_TOKEN or metadata["ignore_label_id"] not in (PAD_TOKEN, None):
         raise damaged(
             path, f"pad_id {metadata['pad_id']} and ignore_label_id {metadata['ignore_label_id']}, not 0"
@@ -181,19 +185,13 @@ def _read_metadata(path: Path) -> dict[str, Any]:
 def _read_split(folder: Path, metadata: dict[str, Any]) -> tuple[Split, NDArray[np.int64]]:
     """The rows of a split, and where each group of them starts [G + 1]."""
     inputs, labels = (_read_tokens(folder / f"all__{field}.npy", metadata) for field in ("inputs", "labels"))
-    puzzles, groups = (_load(folder / f"all__{field}_indices.npy") for field in ("puzzle", "group"))
+    puzzles, groups = (_load_numbers(folder / f"all__{field}_indices.npy") for field in ("puzzle", "group"))
     for name, index, end in (("group", groups, len(puzzles) - 1), ("puzzle", puzzles, len(inputs))):
-        if (
-            index.ndim != 1
-            or not index.size
-            or index[0] != 0
-            or index[-1] != end
-            or (np.diff(index) <= 0).any()
-        ):
+        if not index.size or index[0] != 0 or index[-1] != end or (np.diff(index) <= 0).any():
             raise damaged(folder / f"all__{name}_indices.npy", f"does not cut 0..{end} into ranges")
     ratings_file = folder / "all__ratings.npy"
-    ratings = _load(ratings_file).astype(np.int32) if ratings_file.is_file() else None
-    group_start = puzzles[groups].astype(np.int64)
+    ratings = _load_numbers(ratings_file).astype(np.int32) if ratings_file.is_file() else None
+    group_start = puzzles[groups]
     if ratings is not None:
         if len(ratings) != len(groups) - 1:
             raise damaged(ratings_file, f"{len(ratings)} ratings for {len(groups) - 1} puzzles")
@@ -214,12 +212,25 @@ def _read_tokens(path: Path, metadata: dict[str, Any]) -> Tokens:
     return tokens
 
 
+def _load_numbers(path: Path) -> NDArray[np.int64]:
+    """An array [N] of whole numbers that 32 bits hold."""
+    stored = _load(path)
+    if stored.ndim != 1 or stored.dtype.kind not in "iu":
+        raise damaged(path, f"{stored.dtype} {stored.shape}, not a row of whole numbers")
+    if stored.size and not -(2**31) <= stored.min() <= stored.max() < 2**31:
+        raise damaged(path, f"numbers from {stored.min()} to {stored.max()}, more than 32 bits hold")
+    return stored.astype(np.int64)
+
+
 def _load(path: Path) -> NDArray[Any]:
+    if not path.is_file():
+        raise damaged(path, "missing")
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise damaged(path, "missing") from None
-    except (ValueError, EOFError) as error:
+        # Rather than np.load, which takes archives too and leaves a file open that it fails to read.
+        return open_memmap(path, mode="r")
+    except PermissionError:
+        raise
+    except BROKEN_ARRAYS as error:
         raise damaged(path, f"no readable array ({error})") from error
 
 

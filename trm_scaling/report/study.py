@@ -41,7 +41,7 @@ def write_study_reports(
     plots = study.path / "analysis" / "plots" if out is None else out / "plots"
     used = profiles_with_runs(study)
     chosen: list[str | None] = [profile] if profile is not None else [*used] or [None]
-    if profile is not None:
+    if profile is not None and families:
         catalogue.alias_of(families[0].names[0], profile)  # refuses an unknown profile
     found = []
     for each in chosen:

@@ -3,8 +3,6 @@
 Shapes: S runs, M puzzles, N supervision steps.
 """
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from trm_scaling.errors import UserError
+from trm_scaling.io.foreign import BROKEN_ARRAYS
 from trm_scaling.io.run_folder import RunFolder
 
 _ARRAYS = ("solved", "halt_step", "rating", "data_fingerprint")
@@ -63,7 +62,7 @@ def read_outcomes(folder: Path) -> TestOutcomes:
             solved, halt_step, rating, fingerprint = (arrays[name] for name in _ARRAYS)
     except FileNotFoundError:
         raise UserError(f"{path} is not there: the run has no record of its single answers") from None
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except BROKEN_ARRAYS as error:
         raise UserError(
             f"{path} cannot be read ({error}); move the run folder away and run the same command again"
         ) from None

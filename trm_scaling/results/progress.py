@@ -98,7 +98,7 @@ def _newest_lines(path: Path) -> tuple[list[dict[str, Any]], str | None]:
 def _record(line: bytes) -> dict[str, Any] | None:
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

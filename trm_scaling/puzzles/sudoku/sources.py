@@ -7,6 +7,7 @@ that were chosen. So the hub's 3.8 million puzzles cost seconds, not gigabytes.
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ HUB_REPOSITORY = "sapientinc/sudoku-extreme"
 _PUBLIC_COLUMNS = ["source", "question", "answer", "rating"]
 _PROGRESS_LINES = 100_000
 _SOLVE_BLOCK = 500
+_LARGEST_RATING = 2**31 - 1
+_BROKEN = (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error, csv.Error)
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,10 @@ class PuzzleList:
             count += 1
             if self.rating is not None:
                 try:
-                    ratings.append(int(row[self.rating]))
+                    ratings.append(_rating(row[self.rating]))
                 except (ValueError, IndexError):
                     raise UserError(
-                        f"{self.path}, line {line}: no whole number in the rating column "
+                        f"{self.path}, line {line}: no whole number in the rating column, from 0 to 2^31 - 1 "
                         f"({','.join(row)[:120]!r}); correct the line, or remove the column from the file"
                     ) from None
             if count % _PROGRESS_LINES == 0:
@@ -125,14 +128,22 @@ class PuzzleList:
                 for row in reader:
                     if row and not row[0].startswith("#") and not (self.has_header and reader.line_num == 1):
                         yield reader.line_num, row
-            except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, csv.Error) as error:
+            except _BROKEN as error:
                 raise _unreadable(self.path, error) from error
 
 
 def _file_ratings(
     found: dict[int, tuple[int, list[str]]], numbers: NDArray[np.int64], column: int
 ) -> NDArray[np.int32]:
-    return np.array([int(found[number][1][column]) for number in numbers.tolist()], dtype=np.int32)
+    return np.array([_rating(found[number][1][column]) for number in numbers.tolist()], dtype=np.int32)
+
+
+def _rating(text: str) -> int:
+    """Raises ValueError for what is no whole number, or one that no count of guesses is."""
+    rating = int(text)
+    if not 0 <= rating <= _LARGEST_RATING:
+        raise ValueError(f"{text:.40} is out of range")
+    return rating
 
 
 def open_list(path: Path) -> PuzzleList:
@@ -151,7 +162,7 @@ def open_list(path: Path) -> PuzzleList:
     with _open_text(path) as file:
         try:
             first = next((row for row in csv.reader(file) if row and not row[0].startswith("#")), None)
-        except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, csv.Error) as error:
+        except _BROKEN as error:
             raise _unreadable(path, error) from error
     if first is None:
         raise UserError(f"{path} holds no puzzle: it is empty")

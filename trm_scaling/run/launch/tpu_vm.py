@@ -140,9 +140,10 @@ def check_shared(launch: Launch) -> Step:
 
 def check_free(launch: Launch) -> Step:
     """See that no session of that name runs on any worker."""
+    session = shlex.quote(launch.session)
     script = (
-        f"if tmux has-session -t {launch.session} 2>/dev/null; then "
-        f"echo tmux session {launch.session} runs already on $(hostname) >&2; exit 1; fi; "
+        f"if tmux has-session -t {session} 2>/dev/null; then "
+        f"echo tmux session {session} runs already on $(hostname) >&2; exit 1; fi; "
         f"echo {FREE} $(hostname)"
     )
     return Step(f"see that no tmux session {launch.session} runs", _on(launch.pod, "all", script))
@@ -153,8 +154,8 @@ def start(launch: Launch) -> Step:
     worker = [".venv/bin/python", "kellen/experiments/train_tpu.py", *launch.experiments]
     worker += ["--profile", launch.profile, "--study", launch.study, "--restarts", str(launch.restarts)]
     # Ctrl-C reaches tee too, and the run still has to say that it saved.
-    in_session = f"cd {launch.code} && {shlex.join(worker)} 2>&1 | tee -ai ../{launch.log}"
-    begin = f"tmux new-session -d -s {launch.session} {shlex.quote(in_session)}"
+    in_session = f"cd {launch.code} && {shlex.join(worker)} 2>&1 | tee -ai {shlex.quote(f'../{launch.log}')}"
+    begin = f"tmux new-session -d -s {shlex.quote(launch.session)} {shlex.quote(in_session)}"
     script = f"{begin} && echo {STARTED} $(hostname)"
     return Step(f"start it in tmux session {launch.session} on all workers", _on(launch.pod, "all", script))
 
@@ -162,27 +163,29 @@ def start(launch: Launch) -> Step:
 def follow(launch: Launch) -> Step:
     """What worker 0 says, until Ctrl-C or the session's end. The run does not notice."""
     # tail goes when tmux's session does: the pane's process is what it waits for.
-    pane = f"tmux list-panes -t {launch.session} -F '#{{pane_pid}}'"
-    script = f"tail -n 40 -F --pid=$({pane} | head -n 1) {launch.log}"
+    pane = f"tmux list-panes -t {shlex.quote(launch.session)} -F '#{{pane_pid}}'"
+    script = f"tail -n 40 -F --pid=$({pane} | head -n 1) -- {shlex.quote(launch.log)}"
     return Step("follow worker 0", _on(launch.pod, "0", script))
 
 
 def stop(pod: Pod, session: str = "trm") -> Step:
     """Ask the run to save and end: Ctrl-C in every session."""
-    script = f"tmux send-keys -t {session} C-c 2>/dev/null || true"
+    script = f"tmux send-keys -t {shlex.quote(session)} C-c 2>/dev/null || true"
     return Step("save and stop on all workers", _on(pod, "all", script))
 
 
 def end(pod: Pod, session: str = "trm") -> Step:
     """End every session at once, saving nothing."""
-    script = f"tmux kill-session -t {session} 2>/dev/null || true"
+    script = f"tmux kill-session -t {shlex.quote(session)} 2>/dev/null || true"
     return Step("end it at once on all workers", _on(pod, "all", script))
 
 
 def pack_results(pod: Pod, shared: str, archive: str) -> Step:
     """Pack what the analysis reads, on worker 0: everything but checkpoints."""
     study = shlex.quote(f"{shared}/kellen")
-    script = f"tar -C {study} --exclude='checkpoints/*/*/*/checkpoints' -czf {archive} checkpoints"
+    script = (
+        f"tar -C {study} --exclude='checkpoints/*/*/*/checkpoints' -czf {shlex.quote(archive)} checkpoints"
+    )
     return Step("pack the results", _on(pod, "0", script))
 
 

@@ -1,0 +1,104 @@
+"""Every crash that fuzzing found, by itself: a foreign file is read or refused with a word."""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.fuzz.mutation import npy
+from tests.fuzz.targets import PUZZLES, SOLUTION, compact_folder, public_folder
+from trm_scaling.errors import UserError
+from trm_scaling.io.jsonl import read_jsonl, truncate_after
+from trm_scaling.model.interchange import read_tensors
+from trm_scaling.puzzles.opening import open_dataset
+from trm_scaling.puzzles.progress import silent
+from trm_scaling.puzzles.sudoku.sources import open_list
+from trm_scaling.results.outcomes import read_outcomes
+
+
+def written(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+@pytest.mark.parametrize("rating", ["9" * 30, str(2**31), "-1"])
+def test_a_rating_that_no_count_is(tmp_path: Path, rating: str) -> None:
+    file = tmp_path / "p.csv"
+    file.write_text(f"source,question,answer,rating\ns,{PUZZLES[0]},{SOLUTION},{rating}\n")
+    with pytest.raises(UserError, match="line 2: no whole number in the rating column"):
+        open_list(file).scan(silent)
+
+
+def test_a_compressed_list_with_a_damaged_middle(tmp_path: Path) -> None:
+    data = bytearray(gzip.compress("\n".join(PUZZLES * 200).encode(), mtime=0))
+    data[12:20] = b"\xff" * 8
+    (tmp_path / "p.txt.gz").write_bytes(data)
+    with pytest.raises(UserError, match="cannot be read as a puzzle list"):
+        open_list(tmp_path / "p.txt.gz").scan(silent)
+
+
+STRUCTURED = np.zeros(3, [("a", "u1"), ("b", "f4")])
+ARCHIVE = b"PK\x03\x04" + b"\x00" * 40
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("train/all__ratings.npy", npy(STRUCTURED)),
+        ("train/all__ratings.npy", npy(np.full(3, 2**40))),
+        ("train/all__group_indices.npy", npy(STRUCTURED)),
+        ("train/all__group_indices.npy", npy(np.arange(4.0))),
+        ("train/all__group_indices.npy", npy(np.array([0, 5, 2, 3], np.uint64))),
+        ("train/all__inputs.npy", ARCHIVE),
+        ("train/all__inputs.npy", npy(np.zeros(3)).replace(b"(3", b"(9(9(9")),
+        ("train/dataset.json", b"[" * 100_000),
+        *(
+            ("train/dataset.json", public_folder().files["train/dataset.json"].replace(b"6", value))
+            for value in (b'"6"', b"null", b"[6]")
+        ),
+    ],
+)
+def test_a_public_folder_with_another_file(tmp_path: Path, name: str, data: bytes) -> None:
+    folder = written(tmp_path, {**public_folder().files, name: data})
+    with pytest.raises(UserError, match=rf"{Path(name).name}: .*the dataset is damaged"):
+        open_dataset(folder)
+
+
+@pytest.mark.parametrize("change", [{"splits": {}}, {"files": {"../x.npz": "0"}}, {"files": {"/x": "0"}}])
+def test_a_manifest_without_a_split_or_that_names_a_file_elsewhere(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    files = dict(compact_folder().files)
+    files["manifest.json"] = json.dumps({**json.loads(files["manifest.json"]), **change}).encode()
+    with pytest.raises(UserError, match="no manifest of a dataset that this version reads"):
+        open_dataset(written(tmp_path, files))
+
+
+@pytest.mark.parametrize("array", [STRUCTURED, np.ones(2, np.complex64), np.array(["x"])])
+def test_a_state_dict_without_numbers(tmp_path: Path, array: np.ndarray) -> None:
+    np.savez(tmp_path / "w.npz", inner=array)
+    with pytest.raises(UserError, match=r"inner holds .*, not numbers"):
+        read_tensors(tmp_path / "w.npz")
+
+
+def test_outcomes_packed_in_an_unknown_way(tmp_path: Path) -> None:
+    np.savez(tmp_path / "test_outcomes.npz", solved=np.ones((1, 1), bool))
+    data = (tmp_path / "test_outcomes.npz").read_bytes()
+    where = data.rindex(b"PK\x01\x02")
+    (tmp_path / "test_outcomes.npz").write_bytes(data[: where + 10] + b"\x63\x00" + data[where + 12 :])
+    with pytest.raises(UserError, match="cannot be read"):
+        read_outcomes(tmp_path)
+
+
+def test_a_record_whose_step_is_no_number_and_one_nested_too_deep(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    file.write_text('{"step": "two"}\n{"step": 3}\n')
+    assert truncate_after(file, 1) == 1
+    assert read_jsonl(file).records == [{"step": "two"}]
+    file.write_text("[" * 100_000 + "\n" + '{"step": 1}\n')
+    with pytest.raises(UserError, match="line 1 is not a JSON record"):
+        read_jsonl(file)

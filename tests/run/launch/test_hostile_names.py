@@ -1,0 +1,97 @@
+"""Names and overrides, whatever they are, are words of a generated command; a shell runs nothing of them."""
+
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trm_scaling.run.launch import tpu_vm
+from trm_scaling.run.launch.tpu_vm import Launch, Pod, Step
+
+BASH = shutil.which("bash") or "/bin/bash"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+TYPED = ["$(touch pwned)", "`touch pwned`", "; touch pwned #", "' ; touch pwned ; '", '" ; touch pwned ; "']
+TYPED += [
+    "&& touch pwned",
+    "| touch pwned",
+    "> pwned",
+    "a\nb",
+    "\\",
+    "é 実",
+    "-x",
+    "--help",
+    "*",
+    "~",
+    "$HOME",
+]
+texts = st.one_of(
+    st.sampled_from(TYPED),
+    st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00"), min_size=1, max_size=30),
+)
+launches = st.builds(
+    Launch,
+    pod=st.builds(Pod, texts, texts, st.one_of(st.none(), texts)),
+    commit=st.just(COMMIT),
+    shared=texts,
+    experiments=st.tuples(texts, texts),
+    profile=texts,
+    restarts=st.integers(0, 9),
+    session=texts,
+)
+
+
+def every_step(launch: Launch) -> list[Step]:
+    pod = launch.pod
+    return [
+        *tpu_vm.steps(launch, launch.archive),
+        tpu_vm.follow(launch),
+        tpu_vm.stop(pod, launch.session),
+        tpu_vm.end(pod, launch.session),
+        tpu_vm.pack_results(pod, launch.shared, launch.archive),
+        tpu_vm.fetch_results(pod, launch.archive, launch.archive),
+        tpu_vm.health(pod),
+    ]
+
+
+def script_of(step: Step) -> str | None:
+    found = [word for word in step.command if word.startswith("--command=")]
+    return found[0].removeprefix("--command=") if found else None
+
+
+@given(launches)
+def test_what_is_shown_is_what_is_run(launch: Launch) -> None:
+    for step in every_step(launch):
+        assert tuple(shlex.split(str(step))) == step.command
+
+
+@given(launches)
+def test_the_session_is_given_the_words_that_were_typed(launch: Launch) -> None:
+    script = script_of(tpu_vm.start(launch))
+    assert script is not None
+    words = shlex.split(script)
+    assert words[words.index("-s") + 1] == launch.session
+    inner = shlex.split(words[words.index("-s") + 2])
+    told = [*launch.experiments, "--profile", launch.profile, "--study", f"{launch.shared}/kellen"]
+    at = inner.index("kellen/experiments/train_tpu.py") + 1
+    assert inner[at : at + len(told)] == told
+    assert inner[-1] == f"../{launch.session}.log"
+
+
+@settings(max_examples=6)
+@given(launches)
+def test_a_shell_runs_nothing_of_a_name(tmp_path_factory, launch: Launch) -> None:
+    """With stand-ins for every command, in a folder that a redirection would leave a file in."""
+    folder: Path = tmp_path_factory.mktemp("shell")
+    stand_ins = "".join(
+        f"{name}() {{ :; }}\n" for name in ("tmux", "tail", "tar", "sudo", "cp", "mkdir", "hostname", "head")
+    )
+    for step in every_step(launch):
+        script = script_of(step)
+        if script is None or "pip install" in script:
+            continue
+        program = f'{stand_ins}test() {{ :; }}\ntouch() {{ [ "$1" != pwned ] || echo > pwned; }}\n{script}'
+        subprocess.run([BASH, "-c", program], cwd=folder, capture_output=True, timeout=20, env={"PATH": ""})
+        assert list(folder.iterdir()) == [], step.purpose

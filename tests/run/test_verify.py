@@ -1,0 +1,137 @@
+"""`trm verify`: equal for a fresh run, and every planted change caught."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.run.tiny import copy_of, tiny_folder
+from trm_scaling.cli.app import app
+from trm_scaling.errors import UserError
+from trm_scaling.io.run_folder import RunFolder
+from trm_scaling.io.study import Study
+
+STEPS = "4"
+"""Enough for a change to show, and two device calls."""
+
+
+def verified(study: Study, steps: str = STEPS) -> tuple[int, str]:
+    folder = tiny_folder(study).path
+    arguments = ["verify", str(folder), "--study", str(study.path), "--steps", steps]
+    done = CliRunner().invoke(app, arguments)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.stdout
+
+
+@pytest.fixture
+def copied(trained: Study, tmp_path: Path) -> Study:
+    return copy_of(trained, tmp_path / "copy")
+
+
+def edit_lines(folder: RunFolder, change: Callable[[dict[str, Any]], None]) -> None:
+    lines = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+    for line in lines:
+        change(line)
+    folder.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def edit_json(path: Path, change: Callable[[Any], None]) -> None:
+    held = json.loads(path.read_text())
+    change(held)
+    path.write_text(json.dumps(held))
+
+
+def test_a_fresh_run_is_equal_bit_for_bit_over_its_evaluation_too(trained: Study) -> None:
+    before = {path: path.stat().st_mtime_ns for path in trained.data_root.rglob("*")}
+    status, said = verified(trained, "20")
+    assert status == 0, said
+    assert "steps 1 to 20, " in said
+    assert "equal bit for bit" in said
+    assert {path: path.stat().st_mtime_ns for path in trained.data_root.rglob("*")} == before
+
+
+def test_a_changed_number_is_caught(copied: Study) -> None:
+    def plant(line: dict[str, Any]) -> None:
+        if (line["step"], line["kind"]) == (4, "train"):
+            line["train/loss"] *= 1.5
+
+    edit_lines(tiny_folder(copied), plant)
+    status, said = verified(copied)
+    assert status == 1
+    assert "differs: 1 of them are not the same bits" in said
+    assert "train/loss at step 4" in said
+
+
+def test_a_change_in_the_last_digit_is_close_and_named(copied: Study) -> None:
+    def plant(line: dict[str, Any]) -> None:
+        if (line["step"], line["kind"]) == (2, "train"):
+            line["train/cell_loss"] *= 1 + 1e-6
+
+    edit_lines(tiny_folder(copied), plant)
+    status, said = verified(copied)
+    assert status == 0
+    assert "close: 1 of them" in said
+    assert "train/cell_loss at step 2" in said
+    assert "the record names nothing that is otherwise" in said
+
+
+def test_another_seed_under_the_same_record_is_caught(copied: Study) -> None:
+    folder = tiny_folder(copied)
+    folder.config.write_text(folder.config.read_text().replace("\nseed: 0\n", "\nseed: 1\n"))
+    with pytest.raises(UserError, match=r"not the configuration of result\.json.*differ in seed"):
+        verified(copied)
+    edit_json(folder.result, lambda record: record["config"].update(seed=1))
+    arguments = ["verify", str(folder.path), "--study", str(copied.path), "--steps", STEPS]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 1
+    assert "differs" in done.stdout
+
+
+def test_another_path_through_the_code_is_caught(trained: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trm_scaling.losses import trm
+
+    monkeypatch.setattr(trm, "HALT_WEIGHT", 0.25)
+    status, said = verified(trained)
+    assert status == 1
+    assert "train/loss" in said
+
+
+def test_other_versions_devices_and_code_are_said(copied: Study) -> None:
+    folder = tiny_folder(copied)
+
+    def plant(entries: Any) -> None:
+        entries[0]["packages"]["jax"] = "0.1.0"
+        entries[0]["commit"] = "0123456789abcdef"
+
+    edit_json(folder.provenance, plant)
+    edit_json(folder.result, lambda record: record.update(device_kind="TPU v4", device_count=32))
+    status, said = verified(copied)
+    assert status == 0
+    assert "equal bit for bit" in said
+    assert "jax: 0.1.0 then" in said
+    assert "code: commit 0123456789ab then" in said.replace(" with uncommitted changes", "")
+    assert "device: TPU v4 then, cpu now" in said
+    assert "made by 32 devices and verified on 1" in said
+
+
+def test_a_resumed_run_with_other_calls_is_compared_where_its_lines_end(copied: Study) -> None:
+    folder = tiny_folder(copied)
+    folder.config.write_text(folder.config.read_text().replace("steps_per_call: 2\n", "steps_per_call: 5\n"))
+    status, said = verified(copied)
+    assert (status, "equal bit for bit" in said) == (0, True), said
+
+
+def test_data_of_another_fingerprint_is_refused(copied: Study) -> None:
+    edit_json(tiny_folder(copied).result, lambda record: record.update(data_fingerprint="0" * 64))
+    with pytest.raises(UserError, match="put that dataset back to verify"):
+        verified(copied)
+
+
+def test_an_unfinished_run_is_refused(copied: Study) -> None:
+    tiny_folder(copied).result.unlink()
+    with pytest.raises(UserError, match="is not finished"):
+        verified(copied)

@@ -1,0 +1,74 @@
+"""`trm verify`: train the first steps of a finished run again, and hold them against its record."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trm_scaling.cli.options import Profile, RunName, StudyFolder, open_run
+
+if TYPE_CHECKING:
+    from trm_scaling.run.agreement import Agreement
+    from trm_scaling.run.rerun import Recorded, Rerun
+
+HELP = """
+Train the first steps of a finished run again, in a temporary place, and compare every number with its
+record: equal bit for bit, close (within what rounding does), or different (exit status 1). Nothing of
+the run is changed. What was otherwise when it was made (versions, devices, code) is said.
+
+\b
+Examples:
+  trm verify baseline --profile smoke
+  trm verify kellen/checkpoints/smoke/baseline/1a2b3c4d-s0
+  trm verify exp01a --profile laptop --steps 100
+"""
+
+
+def verify(
+    name: RunName,
+    steps: Annotated[int, typer.Option(min=1, help="At least so many steps, to the end of a call.")] = 20,
+    profile: Profile = None,
+    study: StudyFolder = None,
+) -> None:
+    from trm_scaling.cli.progress import shown_progress
+    from trm_scaling.io.provenance import collect_provenance
+    from trm_scaling.run.agreement import agreement
+    from trm_scaling.run.circumstances import differing_circumstances
+    from trm_scaling.run.rerun import recorded_beginning, rerun
+
+    run = open_run(name, profile, study)
+    recorded = recorded_beginning(run.folder, steps)
+    with shown_progress() as progress:
+        again = rerun(recorded, run.study.data_root, progress)
+    config = recorded.config
+    found = agreement(recorded.lines, again.lines, config.arch.forward_dtype, config.global_batch_size)
+    otherwise = differing_circumstances(run.folder, recorded, again, collect_provenance([again.device_kind]))
+    typer.echo(f"{run.folder.path}: steps 1 to {recorded.until}, {found.compared} numbers")
+    typer.echo("\n".join([*verdict(found, otherwise), *_mesh(recorded, again)]))
+    if found.verdict == "differs":
+        raise typer.Exit(1)
+
+
+def verdict(found: "Agreement", otherwise: list[str]) -> list[str]:
+    """What came of comparing, and what may be the reason, in lines."""
+    reasons = [f"  {each}" for each in otherwise]
+    if found.verdict == "equal":
+        return ["equal bit for bit", *(["although this is otherwise:", *reasons] if reasons else [])]
+    share = f"{len(found.differences)} of them are not the same bits"
+    worst = found.worst
+    size = f"{worst.size:.2g} apart, and rounding alone makes up to {worst.allowed:.2g}"
+    if found.verdict == "close":
+        said = [f"close: {share}; the largest difference: {worst}", f"({size})"]
+    else:
+        said = [f"differs: {share}; first of all {found.first_far}; worst {worst} ({size})"]
+    if reasons:
+        return [*said, "this is otherwise:", *reasons]
+    return [*said, "the record names nothing that is otherwise: the machine, the files or the code changed"]
+
+
+def _mesh(recorded: "Recorded", again: "Rerun") -> list[str]:
+    made, here = recorded.record.device_count, again.device_count
+    if made == here:
+        return []
+    return [
+        f"the run was made by {made} devices and verified on {here}: the same function, rounded otherwise"
+    ]
