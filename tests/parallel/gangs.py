@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -12,15 +11,7 @@ from pathlib import Path
 from tests.run.tiny import TRM, environment, run_command
 from trm_scaling.io.jsonl import read_jsonl
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.run.launch.local import virtual_devices
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from trm_scaling.run.launch.local import free_port, virtual_devices
 
 
 @contextmanager

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from tests.parallel.gangs import free_port
 from trm_scaling.errors import UserError
 from trm_scaling.parallel.hosts import ALONE, HostLost, Rendezvous, join, rendezvous
+from trm_scaling.run.launch.local import free_port
 
 LONELY = """
 import sys

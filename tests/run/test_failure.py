@@ -7,7 +7,7 @@ import pytest
 
 from trm_scaling.errors import UserError
 from trm_scaling.parallel.hosts import HostLost
-from trm_scaling.run.failure import KernelKills, failure_class
+from trm_scaling.run.failure import KernelKills, failure_class, is_lost
 from trm_scaling.train.interrupt import Interrupted
 from trm_scaling.train.metrics import NonFiniteLoss
 
@@ -41,6 +41,12 @@ def caused(error: Exception, by: Exception) -> Exception:
 )
 def test_an_error_has_one_class(error: BaseException, expected: str) -> None:
     assert failure_class(error) == expected
+
+
+def test_a_process_that_a_signal_ended_is_lost() -> None:
+    # By itself, and as a shell says it; 130 is Ctrl-C's.
+    assert all(map(is_lost, (68, -9, -6, 134, 137)))
+    assert not any(map(is_lost, (0, 2, 65, 70, 71, 75, 130)))
 
 
 def test_the_name_of_xla_s_error_is_still_its_name() -> None:

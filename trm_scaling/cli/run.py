@@ -89,6 +89,15 @@ def together(hosts: "Hosts") -> "Iterator[Hosts]":
     except typer.Exit as end:
         hosts.leave(end.exit_code, "see what it said")
         raise
+    except Exception as error:
+        # A process boundary: without a word the others would take this process for lost, and the launcher
+        # would start again what fails again.
+        from trm_scaling.run.failure import EXIT_STATUS
+
+        if hosts.count > 1:
+            traceback.print_exc()
+            hosts.leave(EXIT_STATUS["other"], f"{type(error).__name__}: {error}")
+        raise
     hosts.end()
 
 

@@ -53,6 +53,12 @@ def class_of_status(status: int) -> FailureClass:
     return classes.get(status, "other")
 
 
+def is_lost(status: int) -> bool:
+    """Whether a process was lost, or ended because another one was, by its exit status as Python or a shell
+    writes it. JAX's service ends all others by SIGABRT (-6 or 134) when process 0 is killed."""
+    return status == EXIT_STATUS["lost_host"] or status < 0 or (status > 128 and status != 130)
+
+
 def says_out_of_memory(text: str) -> bool:
     """Whether a process that the system aborted said on standard error that memory was short."""
     return _OUT_OF_MEMORY.search(text) is not None
