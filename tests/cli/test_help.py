@@ -16,6 +16,7 @@ VERBS = (
     *("logs", "stop", "eval", "verify", "solve", "export", "sync"),
     *("import-torch", "export-torch", "data sudoku", "data inspect"),
     *("launch local", "launch tpu-vm", "launch slurm"),
+    *("launch follow", "launch stop", "launch fetch", "launch health", "launch worker"),
     *("bench step", "bench eval", "bench data", "bench startup"),
 )
 

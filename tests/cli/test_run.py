@@ -11,8 +11,10 @@ from typer.testing import CliRunner
 
 from tests.run.tiny import ROOT, TINY, make_study
 from trm_scaling.cli.app import app
+from trm_scaling.cli.run import parting
 from trm_scaling.errors import UserError
 from trm_scaling.io.study import Study
+from trm_scaling.parallel.hosts import Hosts
 
 SCRIPTS = ROOT / "kellen" / "experiments"
 
@@ -106,6 +108,25 @@ def test_a_user_s_error_goes_on_up(study: Study, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("trm_scaling.run.single.execute", execute)
     assert isinstance(call(study).exception, UserError)
+
+
+class OneOfTwo(Hosts):
+    """Takes note of what it would tell the other, instead of ending this process."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 1)
+        self.left: list[tuple[int, str]] = []
+
+    def leave(self, status: int, why: str) -> None:
+        self.left.append((status, why))
+
+
+def test_the_other_processes_are_told_of_what_nobody_foresaw(capsys: pytest.CaptureFixture[str]) -> None:
+    hosts = OneOfTwo()
+    with pytest.raises(ZeroDivisionError), parting(hosts):
+        raise ZeroDivisionError("a bug before training")
+    assert hosts.left == [(70, "ZeroDivisionError: a bug before training")]
+    assert "Traceback" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("script", "verb"), [("run_experiment", "run"), ("run_experiment_batch", "batch")])

@@ -3,7 +3,6 @@
 import ctypes
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -15,15 +14,7 @@ import pytest
 from tests.run.tiny import TRM, environment, run_command
 from trm_scaling.io.jsonl import read_jsonl
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.run.launch.local import virtual_devices
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from trm_scaling.run.launch.local import free_port, virtual_devices
 
 
 @contextmanager

@@ -119,7 +119,12 @@ def test_a_launched_gang_starts_again_and_ends_as_one_left_alone(tmp_path: Path)
         os.kill(children(launcher, 4)[2], fault)
     said = launcher.communicate()[0]
     assert launcher.returncode == 0, said
-    assert said.count("a process was lost; starting again") == 2
+    assert said.count("; starting again") == 2
+    assert "process 2 was lost: Killed (signal 9); starting again" in said
+    # Process 0 was given the time to say why each attempt ended.
+    attempts = read_attempts(folder.attempts)
+    assert [attempt.ending for attempt in attempts] == ["lost_host", "lost_host", "finished"]
+    assert all("given no sign of life" in (attempt.message or "") for attempt in attempts[:2])
     assert differences(tiny_folder(alone), folder) == []
 
 

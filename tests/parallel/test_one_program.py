@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.parallel.gangs import free_port
 from tests.parallel.steps import BATCH, STEPS
+from trm_scaling.run.launch.local import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 CLOSE = 1e-4

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from trm_scaling.config.system import SystemConfig
+from trm_scaling.parallel.hosts import LINGER_SECONDS, PARTING_MS, VERDICT_SECONDS, parting_seconds
 from trm_scaling.run.launch import local
 from trm_scaling.run.launch.local import LocalGang, verdict, virtual_devices
 
@@ -19,6 +21,11 @@ with open(tries, "a") as file: file.write("x")
 act = acts[index].split("|")[min(len(open(tries).read()), len(acts[index].split("|"))) - 1]
 if act == "hang": time.sleep(600)
 elif act == "die": os.kill(os.getpid(), signal.SIGKILL)
+elif act == "stop": os.kill(os.getpid(), signal.SIGSTOP)
+elif act == "write":
+    time.sleep(1)
+    open(os.path.join(folder, "record"), "w").write("lost_host")
+    sys.exit(68)
 else: sys.exit(int(act))
 """
 
@@ -28,11 +35,11 @@ def notes() -> list[str]:
     return []
 
 
-def gang(folder: Path, acts: str, notes: list[str]) -> LocalGang:
+def gang(folder: Path, acts: str, notes: list[str], grace: float = 0.3) -> LocalGang:
     """One process for each of `acts`; `first|later` acts differently when started again."""
     command = [sys.executable, "-c", PROGRAM, acts, str(folder)]
     count = acts.count(",") + 1
-    return LocalGang(command, count, {}, lambda index: folder / f"{index}.log", notes.append)
+    return LocalGang(command, count, {}, lambda index: folder / f"{index}.log", notes.append, grace)
 
 
 def tries(folder: Path) -> int:
@@ -48,6 +55,7 @@ def tries(folder: Path) -> int:
         ("hang,die", 2, 68, 3),
         ("68,71,hang", 3, 71, 1),
         ("134|0,68|0", 3, 0, 2),
+        ("137|0,hang|0", 3, 0, 2),
         ("2,2", 3, 2, 1),
         ("75,75", 3, 75, 1),
     ],
@@ -55,13 +63,11 @@ def tries(folder: Path) -> int:
 def test_a_gang_ends_together(
     tmp_path: Path,
     notes: list[str],
-    monkeypatch: pytest.MonkeyPatch,
     acts: str,
     restarts: int,
     status: int,
     started: int,
 ) -> None:
-    monkeypatch.setattr(local, "GRACE_SECONDS", 0.3)
     assert gang(tmp_path, acts, notes).run(restarts) == status
     assert tries(tmp_path) == started
     assert len(notes) == (started if status == 68 else started - 1)
@@ -72,11 +78,24 @@ def test_which_process_was_lost_is_said(tmp_path: Path, notes: list[str]) -> Non
     assert notes == ["process 1 was lost: Killed (signal 9); starting again"]
 
 
+def test_the_writer_of_the_record_is_waited_for(tmp_path: Path, notes: list[str]) -> None:
+    assert gang(tmp_path, "write,die", notes, grace=60).run(0) == 68
+    assert (tmp_path / "record").read_text() == "lost_host"
+
+
+def test_the_others_have_the_time_that_they_need_to_notice() -> None:
+    system = SystemConfig(lost_host_seconds=90)
+    assert parting_seconds(system) > 90 + VERDICT_SECONDS + LINGER_SECONDS + PARTING_MS / 1000
+
+
+def test_one_that_stands_still_is_not_waited_for(tmp_path: Path, notes: list[str]) -> None:
+    assert gang(tmp_path, "68,stop", notes, grace=600).run(0) == 68
+
+
 def test_a_signal_ends_the_gang_and_nothing_is_started_again(
     tmp_path: Path, notes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "GRACE_SECONDS", 5)
-    started = gang(tmp_path, "hang,hang", notes)
+    started = gang(tmp_path, "hang,hang", notes, grace=5)
 
     def interrupt(seconds: float, sleep: object = local.time.sleep) -> None:
         files = [tmp_path / f"tries-{index}" for index in range(2)]

@@ -36,13 +36,14 @@ def local(
     study: StudyFolder = None,
 ) -> None:
     from trm_scaling.io.study import find_study
+    from trm_scaling.parallel.hosts import parting_seconds
     from trm_scaling.run.launch.local import LocalGang, virtual_devices
     from trm_scaling.run.planned import plan_run
 
     found, chosen = find_study(study), chosen_profile(profile, of_workers=True)
     fields = [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
     # Composed here too, so that what is wrong with it is said once.
-    plan_run(found, experiment, chosen, fields)
+    planned = plan_run(found, experiment, chosen, fields)
     command = [sys.executable, "-m", "trm_scaling", "run", experiment, *fields]
     command += ["--profile", chosen, "--study", str(found.path), *(["--no-wandb"] if no_wandb else [])]
 
@@ -52,5 +53,7 @@ def local(
     def note(text: str) -> None:
         typer.echo(text, err=True)
 
-    gang = LocalGang(command, processes, virtual_devices(devices_per_process, os.environ), log, note)
+    devices = virtual_devices(devices_per_process, os.environ)
+    grace = parting_seconds(planned.config.system)
+    gang = LocalGang(command, processes, devices, log, note, grace)
     raise typer.Exit(gang.run(restarts))

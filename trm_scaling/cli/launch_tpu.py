@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_scaling.cli.options import StudyFolder
+from trm_scaling.cli.options import NoWandb, StudyFolder
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
     from trm_scaling.io.study import Study
-    from trm_scaling.run.launch.tpu_vm import Launch, Pod, Step
+    from trm_scaling.run.launch.commit import Sent
+    from trm_scaling.run.launch.tpu_vm import Session, Step
+    from trm_scaling.run.planned import Run
 
 V4_ZONE = "us-central2-b"
 """The one that has v4 pods."""
@@ -21,15 +23,15 @@ Tpu = Annotated[str, typer.Option("--tpu", help="Name of the TPU VM, e.g. stable
 Zone = Annotated[str, typer.Option(help="Its zone.")]
 Project = Annotated[str | None, typer.Option(help="Its project.", show_default="gcloud's own")]
 Shared = Annotated[
-    str, typer.Option(help="Folder that all workers see under this path: a mounted share or bucket.")
+    str, typer.Option(help="Folder that all workers see under this path: a mounted NFS share.")
 ]
-Session = Annotated[str, typer.Option(help="Name of the tmux session on every worker.")]
+SessionName = Annotated[str, typer.Option("--session", help="Name of the tmux session on every worker.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the commands and stop.")]
 
 TPU_HELP = """
 Bring experiments to a TPU pod and start them on all its workers: the code of one commit, an environment
-with the extra [tpu], a tmux session that outlives this connection. Then follow worker 0; Ctrl-C ends the
-following, not the run.
+with the extras [tpu,hub,wandb], a tmux session that outlives this connection. Then follow worker 0, and
+end with the run's exit status; Ctrl-C ends the following, not the run.
 
 \b
 Examples:
@@ -49,57 +51,135 @@ def tpu_vm(
     commit: Annotated[str, typer.Option(help="Code to run.")] = "HEAD",
     profile: Annotated[str, typer.Option(help="Budget: smoke, laptop, h200, paper.")] = "paper",
     restarts: Annotated[int, typer.Option(min=0, help="Times to start again after a lost host.")] = 3,
-    session: Session = "trm",
+    session: SessionName = "trm",
     follow: Annotated[bool, typer.Option(help="Show what worker 0 says.")] = True,
+    no_wandb: NoWandb = False,
     dry_run: DryRun = False,
     study: StudyFolder = None,
 ) -> None:
-    from trm_scaling.run.launch import pod as pods
-    from trm_scaling.run.launch import tpu_vm as text
-    from trm_scaling.run.launch.tpu_vm import Launch, Pod
+    import secrets
 
-    checked_names(experiments, [], profile, study)
-    pod = Pod(tpu, zone, project)
-    launch = Launch(pod, _commit(commit), shared.rstrip("/"), tuple(experiments), profile, restarts, session)
+    from trm_scaling.io.study import find_study
+    from trm_scaling.run.launch import pod as pods
+    from trm_scaling.run.launch import tpu_session, tpu_vm
+    from trm_scaling.run.launch.commit import sent_commit
+
+    there = _session(tpu, zone, project, session)
+    folder = tpu_vm.shared_folder(shared)
+    sent = sent_commit(find_study(study), commit)
+    _check_sent(sent, experiments, profile)
+    launch = tpu_vm.Launch(
+        session=there,
+        repository=str(sent.repository),
+        commit=sent.commit,
+        shared=folder,
+        experiments=tuple(experiments),
+        profile=profile,
+        restarts=restarts,
+        token=secrets.token_hex(4),
+        wandb=not no_wandb,
+    )
+    if sent.warning:
+        typer.echo(f"warning: {sent.warning}", err=True)
     if dry_run:
-        for step in (*text.steps(launch, launch.archive), text.follow(launch)):
-            typer.echo(f"# {step.purpose}\n{step}\n")
-        typer.echo(_afterwards(launch))
+        _show([*tpu_vm.steps(launch, f"/tmp/{launch.archive}"), tpu_session.follow(there)])
+        typer.echo(f"Nothing was started. Once it runs in tmux session {session} of every worker:")
+        typer.echo(tpu_session.afterwards(there, folder))
         return
-    with tempfile.TemporaryDirectory(prefix="trm-launch-") as folder:
-        pods.bring(launch, Path(folder) / launch.archive, _note)
-    typer.echo(_afterwards(launch))
+    with tempfile.TemporaryDirectory(prefix="trm-launch-") as temporary:
+        pods.bring(launch, Path(temporary) / launch.archive, _note)
+    typer.echo(f"It runs in tmux session {session} of every worker.")
+    typer.echo(tpu_session.afterwards(there, folder))
     if follow:
-        _watch(text.follow(launch))
+        _follow(there)
+
+
+HEALTH_HELP = """
+Ask Google Cloud how a TPU pod is: its state, its number of workers, and all that it knows.
+
+\b
+Examples:
+  trm launch health --tpu stable-1
+  trm launch health --tpu stable-1 --zone us-central2-b
+"""
 
 
 def health(tpu: Tpu, zone: Zone = V4_ZONE, project: Project = None, dry_run: DryRun = False) -> None:
     from trm_scaling.run.launch import pod as pods
-    from trm_scaling.run.launch import tpu_vm as text
     from trm_scaling.run.launch.tpu_vm import Pod
+    from trm_scaling.run.launch.tpu_vm import health as asked
 
     pod = Pod(tpu, zone, project)
     if dry_run:
-        typer.echo(text.health(pod))
+        _show([asked(pod)])
         return
-    workers = pods.ready_workers(pod, _note)
-    typer.echo(f"{tpu} is READY with {workers} worker{'' if workers == 1 else 's'}")
-    _watch(text.health(pod))
+    typer.echo(pods.health(pod, _note))
+
+
+FOLLOW_HELP = """
+Show what worker 0 of a TPU pod says, from its last lines on, and end with the exit status of the run when
+that ends. Ctrl-C ends the following, not the run.
+
+\b
+Examples:
+  trm launch follow --tpu stable-1
+  trm launch follow --tpu stable-1 --session trm-2
+"""
+
+
+def follow(
+    tpu: Tpu,
+    zone: Zone = V4_ZONE,
+    project: Project = None,
+    session: SessionName = "trm",
+    dry_run: DryRun = False,
+) -> None:
+    from trm_scaling.run.launch import tpu_session
+
+    there = _session(tpu, zone, project, session)
+    if dry_run:
+        _show([tpu_session.follow(there)])
+        return
+    _follow(there)
+
+
+STOP_HELP = """
+Save and stop what runs on a TPU pod; the command that launched it goes on from there.
+
+\b
+Examples:
+  trm launch stop --tpu stable-1
+  trm launch stop --tpu stable-1 --now
+"""
 
 
 def stop(
     tpu: Tpu,
     zone: Zone = V4_ZONE,
     project: Project = None,
-    session: Session = "trm",
+    session: SessionName = "trm",
     now: Annotated[bool, typer.Option("--now", help="End it at once, saving nothing.")] = False,
     dry_run: DryRun = False,
 ) -> None:
-    from trm_scaling.run.launch import tpu_vm as text
-    from trm_scaling.run.launch.tpu_vm import Pod
+    from trm_scaling.run.launch import pod as pods
+    from trm_scaling.run.launch import tpu_session
 
-    pod = Pod(tpu, zone, project)
-    _each([text.end(pod, session) if now else text.stop(pod, session)], pod, dry_run)
+    there = _session(tpu, zone, project, session)
+    if dry_run:
+        _show([tpu_session.end(there) if now else tpu_session.stop(there)])
+        return
+    typer.echo(pods.stop(there, now, _note))
+
+
+FETCH_HELP = """
+Bring results of a TPU pod into this study, also while runs go on; checkpoints stay there. Runs that have
+a result here, or are trained here, are left alone.
+
+\b
+Examples:
+  trm launch fetch --tpu stable-1 --shared /mnt/trm
+  trm launch fetch --tpu stable-1 --shared /mnt/trm --dry-run
+"""
 
 
 def fetch(
@@ -111,15 +191,24 @@ def fetch(
     study: StudyFolder = None,
 ) -> None:
     from trm_scaling.io.study import find_study
-    from trm_scaling.run.launch import tpu_vm as text
-    from trm_scaling.run.launch.tpu_vm import Pod, Step
+    from trm_scaling.run.launch import pod as pods
+    from trm_scaling.run.launch import tpu_session
+    from trm_scaling.run.launch.fetched import place
+    from trm_scaling.run.launch.tpu_vm import Pod, shared_folder
 
-    found, pod, archive = find_study(study), Pod(tpu, zone, project), "trm-results.tar.gz"
+    found, pod, there = find_study(study), Pod(tpu, zone, project), shared_folder(shared)
+    if dry_run:
+        archive = f"/tmp/{tpu_session.RESULTS}"
+        _show([tpu_session.pack_results(pod, there), tpu_session.fetch_results(pod, archive)])
+        typer.echo(f"Then the runs in {archive} are moved into {found.checkpoints}.")
+        return
     with tempfile.TemporaryDirectory(prefix="trm-fetch-") as folder:
-        here = archive if dry_run else str(Path(folder) / archive)
-        place = Step("place them in the study", ("tar", "-xzf", here, "-C", str(found.path)))
-        packed = text.pack_results(pod, shared.rstrip("/"), archive)
-        _each([packed, text.fetch_results(pod, archive, here), place], pod, dry_run)
+        here = Path(folder) / tpu_session.RESULTS
+        pods.fetch(pod, there, here, _note)
+        placed = place(here, found)
+    for name, reason in placed.kept:
+        typer.echo(f"left alone: {name} {reason}")
+    typer.echo(f"{len(placed.new)} runs brought, {len(placed.kept)} left alone; `trm status` shows them")
 
 
 WORKER_HELP = """
@@ -128,6 +217,7 @@ host was lost. Ends with the first exit status that is not 0.
 
 \b
 Examples:
+  trm launch worker baseline --profile smoke
   trm launch worker exp01a exp01b --profile paper --restarts 3
 """
 
@@ -138,28 +228,27 @@ def worker(
     ],
     profile: Annotated[str, typer.Option(help="Budget: smoke, laptop, h200, paper.")] = "paper",
     restarts: Annotated[int, typer.Option(min=0, help="Times to start again after a lost host.")] = 3,
+    no_wandb: NoWandb = False,
     study: StudyFolder = None,
 ) -> None:
+    from trm_scaling.parallel.hosts import parting_seconds
     from trm_scaling.run.launch.worker import run_all
 
-    found, names, overrides = checked_names(experiments, [], profile, study)
+    found, runs, overrides = _checked(experiments, [], profile, study)
     options = [*overrides, "--profile", profile, "--study", str(found.path)]
-    commands = [[sys.executable, "-m", "trm_scaling", "run", name, *options] for name in names]
-    raise typer.Exit(run_all(commands, restarts, _note))
+    options += ["--no-wandb"] if no_wandb else []
+    commands = [[sys.executable, "-m", "trm_scaling", "run", run.config.name, *options] for run in runs]
+    parting = max(parting_seconds(run.config.system) for run in runs)
+    raise typer.Exit(run_all(commands, restarts, _note, parting=parting))
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the verbs under `trm launch`."""
     app.command("tpu-vm", help=TPU_HELP, short_help="On all workers of a TPU pod.")(tpu_vm)
-    app.command("health", help="Ask Google Cloud how a TPU pod is.", short_help="How a pod is.")(health)
-    app.command("stop", help="Save and stop what runs on a TPU pod.", short_help="Save and stop on a pod.")(
-        stop
-    )
-    app.command(
-        "fetch",
-        help="Bring results of a TPU pod into this study; checkpoints stay.",
-        short_help="Results of a pod into this study.",
-    )(fetch)
+    app.command("health", help=HEALTH_HELP, short_help="How a pod is.")(health)
+    app.command("follow", help=FOLLOW_HELP, short_help="What a pod says, to the run's end.")(follow)
+    app.command("stop", help=STOP_HELP, short_help="Save and stop on a pod.")(stop)
+    app.command("fetch", help=FETCH_HELP, short_help="Results of a pod into this study.")(fetch)
     app.command("worker", help=WORKER_HELP, short_help="What each worker of a pod runs.")(worker)
 
 
@@ -168,6 +257,13 @@ def checked_names(
 ) -> "tuple[Study, list[str], list[str]]":
     """The study, the names of experiments and the overrides, each experiment composed here, so that what is
     wrong is said before a machine elsewhere is touched."""
+    found, runs, overrides = _checked(experiments, patterns, profile, study)
+    return found, [run.config.name for run in runs], overrides
+
+
+def _checked(
+    experiments: list[str], patterns: list[str], profile: str, study: Path | None
+) -> "tuple[Study, list[Run], list[str]]":
     from trm_scaling.experiments.catalogue import load_catalogue
     from trm_scaling.io.study import find_study
     from trm_scaling.run.planned import Planner
@@ -181,56 +277,46 @@ def checked_names(
     if not names:
         raise UserError("nothing to run: name an experiment, e.g. baseline")
     planner = Planner(found, profile, overrides)
-    for name in names:
-        planner.plan(name)
-    return found, names, overrides
+    return found, [planner.plan(name) for name in names], overrides
 
 
-def _commit(name: str) -> str:
-    import subprocess
+def _check_sent(sent: "Sent", experiments: list[str], profile: str) -> None:
+    """Compose the experiments as the commit has them, which is what the workers will do."""
+    from trm_scaling.run.launch.commit import study_of
 
-    asked = subprocess.run(
-        ["git", "rev-parse", "--verify", f"{name}^{{commit}}"], capture_output=True, text=True, check=False
-    )
-    if asked.returncode != 0:
-        raise UserError(
-            f"{name} is no commit of the checkout here: change into the repository, or name one with --commit"
-        )
-    return asked.stdout.strip()
-
-
-def _afterwards(launch: "Launch") -> str:
-    pod, where = launch.pod, f"--tpu {launch.pod.name} --zone {launch.pod.zone}"
-    where += f" --project {pod.project}" if pod.project else ""
-    session = "" if launch.session == "trm" else f" --session {launch.session}"
-    return (
-        f"It runs on in tmux session {launch.session} of every worker.\n"
-        f"  save and stop:   trm launch stop {where}{session}\n"
-        f"  end at once:     trm launch stop {where}{session} --now\n"
-        f"  fetch results:   trm launch fetch {where} --shared {launch.shared}\n"
-        "The pod itself costs until it is deleted: gcloud compute tpus tpu-vm delete "
-        f"{pod.name} --zone={pod.zone}"
-    )
+    with study_of(sent) as study:
+        try:
+            checked_names(experiments, [], profile, study.path)
+        except UserError as error:
+            raise UserError(
+                f"{error} (in commit {sent.commit[:12]}, which is what the pod would run: commit what is "
+                "new, or name another with --commit)"
+            ) from None
 
 
-def _each(steps: "list[Step]", pod: "Pod", dry_run: bool) -> None:
-    from trm_scaling.run.launch.pod import run_step
+def _session(tpu: str, zone: str, project: str | None, name: str) -> "Session":
+    from trm_scaling.run.launch.tpu_vm import Pod, Session
 
+    return Session(Pod(tpu, zone, project), name)
+
+
+def _show(steps: "list[Step]") -> None:
     for step in steps:
-        if dry_run:
-            typer.echo(f"# {step.purpose}\n{step}\n")
-        else:
-            run_step(step, pod, _note)
+        typer.echo(f"# {step.purpose}\n{step}\n")
 
 
-def _watch(step: "Step") -> None:
-    """Show what a command says; Ctrl-C ends it and nothing else."""
-    import subprocess
+def _follow(session: "Session") -> None:
+    """Show what worker 0 says, and end with the run's exit status."""
+    from trm_scaling.run.launch import pod as pods
+    from trm_scaling.run.launch.tpu_session import typed
 
-    try:
-        subprocess.run(step.command, check=False)
-    except KeyboardInterrupt:
-        typer.echo("no longer following; the run goes on", err=True)
+    status = pods.follow(session, lambda line: typer.echo(line, nl=False))
+    if status is None:
+        typer.echo(
+            f"no longer following; the run goes on. Follow again:\n  {typed('follow', session)}", err=True
+        )
+        return
+    raise typer.Exit(status)
 
 
 def _note(text: str) -> None:

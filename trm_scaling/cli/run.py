@@ -96,6 +96,15 @@ def parting(hosts: "Hosts") -> "Iterator[Hosts]":
         why = "stopped at once" if end.__cause__ is None else "".join(format_exception_only(end.__cause__))
         hosts.leave(end.exit_code, why.strip())
         raise
+    except Exception as error:
+        # A process boundary: without a word the others would take this process for lost, and the launcher
+        # would start again what fails again.
+        from trm_scaling.run.failure import EXIT_STATUS
+
+        if hosts.count > 1:
+            traceback.print_exc()
+            hosts.leave(EXIT_STATUS["other"], f"{type(error).__name__}: {error}")
+        raise
     hosts.end()
 
 

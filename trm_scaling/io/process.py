@@ -58,6 +58,12 @@ class ProcessId:
         return f"process {self.pid} on {self.host}"
 
 
+def stands_still(pid: int) -> bool:
+    """Whether the process `pid` of this machine was stopped by a signal and not continued: it lives, does
+    nothing, and answers no request. False when there is none."""
+    return (_state(pid) or ("",))[0].startswith("T")
+
+
 @cache
 def _machine() -> str:
     try:
@@ -70,12 +76,18 @@ def _machine() -> str:
 
 def _started(pid: int) -> str | None:
     """When the process began; None when there is none."""
+    found = _state(pid)
+    return None if found is None else found[1]
+
+
+def _state(pid: int) -> tuple[str, str] | None:
+    """The letter of what the process does now, and when it began; None when there is none."""
     if not Path("/proc/self/stat").exists():
         listed = subprocess.run(
             ["ps", "-o", "state=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
         )
         state, _, began = listed.stdout.strip().partition(" ")
-        return None if not began or state.startswith("Z") else began.strip()
+        return None if not began or state.startswith("Z") else (state, began.strip())
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
@@ -83,4 +95,4 @@ def _started(pid: int) -> str | None:
     # The name stands in parentheses and may hold anything, so count from the last one:
     # state is field 3, the start in clock ticks since the boot field 22 (proc_pid_stat(5)).
     fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else fields[19]
+    return None if fields[0] in "ZX" else (fields[0], fields[19])

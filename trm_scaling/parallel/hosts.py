@@ -37,6 +37,9 @@ LINGER_SECONDS = 5.0
 PARTING_MS = 10_000
 """How long a process that ends early tries to tell the others."""
 
+CROWDED_SECONDS = 10.0
+"""What a crowded machine may add to all that: the beats of its judge come late."""
+
 STOPPED = 75
 """Exit status of a run that was asked to stop and has saved (`train.interrupt`)."""
 
@@ -45,6 +48,13 @@ class HostLost(UserError):
     """A process of the run was lost, is stuck, or never came; the same command goes on from the last save."""
 
     exit_status = 68  # EX_NOHOST of sysexits.h
+
+
+def parting_seconds(system: SystemConfig) -> float:
+    """How long after the loss of one process the others may take to end by themselves: they wait for its
+    silence, come to a verdict, tell each other, and process 0 writes it down and goes last."""
+    silence = system.lost_host_seconds + VERDICT_SECONDS
+    return silence + PARTING_MS / 1000 + LINGER_SECONDS + CROWDED_SECONDS
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trm_scaling.run.launch import tpu_vm
-from trm_scaling.run.launch.tpu_vm import Launch, Pod, Step
+from trm_scaling.errors import UserError
+from trm_scaling.run.launch import tpu_session, tpu_vm
+from trm_scaling.run.launch.tpu_vm import Launch, Pod, Session, Step
 
 BASH = shutil.which("bash") or "/bin/bash"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -31,28 +33,31 @@ texts = st.one_of(
     st.sampled_from(TYPED),
     st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00"), min_size=1, max_size=30),
 )
+pods = st.builds(Pod, texts, texts, st.one_of(st.none(), texts))
 launches = st.builds(
     Launch,
-    pod=st.builds(Pod, texts, texts, st.one_of(st.none(), texts)),
+    session=st.builds(Session, pods, st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,9}", fullmatch=True)),
+    repository=texts,
     commit=st.just(COMMIT),
-    shared=texts,
+    shared=texts.map(lambda text: f"/{text}"),
     experiments=st.tuples(texts, texts),
     profile=texts,
     restarts=st.integers(0, 9),
-    session=texts,
+    token=st.just("5eed"),
+    wandb=st.booleans(),
 )
 
 
 def every_step(launch: Launch) -> list[Step]:
-    pod = launch.pod
+    session = launch.session
     return [
         *tpu_vm.steps(launch, launch.archive),
-        tpu_vm.follow(launch),
-        tpu_vm.stop(pod, launch.session),
-        tpu_vm.end(pod, launch.session),
-        tpu_vm.pack_results(pod, launch.shared, launch.archive),
-        tpu_vm.fetch_results(pod, launch.archive, launch.archive),
-        tpu_vm.health(pod),
+        tpu_session.follow(session),
+        tpu_session.stop(session),
+        tpu_session.end(session),
+        tpu_session.pack_results(launch.pod, launch.shared),
+        tpu_session.fetch_results(launch.pod, launch.archive),
+        tpu_vm.health(launch.pod),
     ]
 
 
@@ -72,12 +77,18 @@ def test_the_session_is_given_the_words_that_were_typed(launch: Launch) -> None:
     script = script_of(tpu_vm.start(launch))
     assert script is not None
     words = shlex.split(script)
-    assert words[words.index("-s") + 1] == launch.session
+    assert words[words.index("-s") + 1] == launch.session.name
     inner = shlex.split(words[words.index("-s") + 2])
     told = [*launch.experiments, "--profile", launch.profile, "--study", f"{launch.shared}/kellen"]
     at = inner.index("kellen/experiments/train_tpu.py") + 1
     assert inner[at : at + len(told)] == told
-    assert inner[-1] == f"../{launch.session}.log"
+    assert inner[-1] == f"../{launch.session.log}"
+
+
+@given(st.one_of(st.sampled_from([*TYPED, "=trm", "trm:1", "a.b", ""]), st.text("$`;' |&<>*~.:=")))
+def test_a_session_has_no_name_that_means_something_else(name: str) -> None:
+    with pytest.raises(UserError, match="is no name of a session"):
+        Session(Pod("stable-1", "us-central2-b"), name)
 
 
 @settings(max_examples=6)
@@ -86,7 +97,11 @@ def test_a_shell_runs_nothing_of_a_name(tmp_path_factory, launch: Launch) -> Non
     """With stand-ins for every command, in a folder that a redirection would leave a file in."""
     folder: Path = tmp_path_factory.mktemp("shell")
     stand_ins = "".join(
-        f"{name}() {{ :; }}\n" for name in ("tmux", "tail", "tar", "sudo", "cp", "mkdir", "hostname", "head")
+        f"{name}() {{ :; }}\n"
+        for name in (
+            *("tmux", "tail", "tar", "sudo", "cp", "mkdir", "hostname", "head"),
+            *("find", "rm", "mv", "cat"),
+        )
     )
     for step in every_step(launch):
         script = script_of(step)

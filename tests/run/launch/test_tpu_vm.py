@@ -1,47 +1,48 @@
 """The commands for a TPU pod, held as text; their scripts, held by a real shell; and no secret in any."""
 
+import os
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from trm_scaling.run.launch import tpu_vm
-from trm_scaling.run.launch.tpu_vm import Launch, Pod, Step
+from tests.run.launch.launches import LAUNCH, script_of, shell
+from tests.run.tiny import ROOT
+from trm_scaling.config.compose import compose
+from trm_scaling.counting.devices import TARGETS
+from trm_scaling.errors import UserError
+from trm_scaling.io.study import Study
+from trm_scaling.run.launch import tpu_session, tpu_vm
+from trm_scaling.run.launch.tpu_vm import Launch, Pod, Session, Step
+from trm_scaling.run.plan.fit import way
 
 GOLDEN = Path(__file__).parent / "golden"
-LAUNCH = Launch(
-    pod=Pod("stable-1", "us-central2-b"),
-    commit="0123456789abcdef0123456789abcdef01234567",
-    shared="/mnt/trm",
-    experiments=("baseline", "exp01a", "lr=3e-4"),
-    profile="paper",
-    restarts=3,
-)
 ELSEWHERE = Launch(
-    Pod("pod 2", "europe-west4-a", "a-project"),
+    Session(Pod("pod 2", "europe-west4-a", "a-project"), "two"),
+    "/code/my trm",
     LAUNCH.commit,
     "/mnt/a share",
     ("baseline",),
     "smoke",
     0,
-    "two",
+    "5eed",
+    wandb=False,
 )
 
 
 def text_of(launch: Launch) -> str:
-    after = [
-        *(
-            tpu_vm.follow(launch),
-            tpu_vm.stop(launch.pod, launch.session),
-            tpu_vm.end(launch.pod, launch.session),
-        ),
-        tpu_vm.pack_results(launch.pod, launch.shared, "trm-results.tar.gz"),
-        tpu_vm.fetch_results(launch.pod, "trm-results.tar.gz", "trm-results.tar.gz"),
-        tpu_vm.health(launch.pod),
+    session, pod = launch.session, launch.pod
+    steps = [
+        *tpu_vm.steps(launch, f"/tmp/{launch.archive}"),
+        *(tpu_session.follow(session), tpu_session.stop(session), tpu_session.end(session)),
+        tpu_session.pack_results(pod, launch.shared),
+        tpu_session.fetch_results(pod, f"/tmp/{tpu_session.RESULTS}"),
+        tpu_vm.health(pod),
     ]
-    steps = [*tpu_vm.steps(launch, launch.archive), *after]
-    return "\n".join(f"# {step.purpose}\n{step}\n" for step in steps)
+    commands = "\n".join(f"# {step.purpose}\n{step}\n" for step in steps)
+    return f"{commands}\n{tpu_session.afterwards(session, launch.shared)}\n"
 
 
 @pytest.mark.parametrize(("name", "launch"), [("tpu_vm.txt", LAUNCH), ("tpu_vm_elsewhere.txt", ELSEWHERE)])
@@ -54,16 +55,29 @@ def test_every_line_is_one_command_and_every_script_is_a_script(launch: Launch) 
     for line in text_of(launch).splitlines():
         words = shlex.split(line, comments=True)
         for script in (word.removeprefix("--command=") for word in words if word.startswith("--command=")):
-            assert subprocess.run(["bash", "-n", "-c", script], check=False).returncode == 0, script
+            for each in ("bash", "sh"):
+                assert subprocess.run([each, "-n", "-c", script], check=False).returncode == 0, script
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a.b", "a:b", "=a", "-d", "$x", "ä"])
+def test_a_session_has_a_name_that_tmux_and_a_shell_take_as_it_is(name: str) -> None:
+    with pytest.raises(UserError, match=r"--session=.*letters, digits"):
+        Session(LAUNCH.pod, name)
+
+
+@pytest.mark.parametrize("given", ["mnt/trm", "~/trm", ".", "/"])
+def test_the_shared_folder_is_a_whole_path(given: str) -> None:
+    with pytest.raises(UserError, match=r"--shared=.*whole path.*/mnt/trm"):
+        tpu_vm.shared_folder(given)
+
+
+def test_a_trailing_slash_is_no_matter() -> None:
+    assert tpu_vm.shared_folder("/mnt/trm/") == "/mnt/trm"
 
 
 def test_the_seeds_describe_command_is_the_health_check() -> None:
     said = "gcloud compute tpus tpu-vm describe stable-1 --zone=us-central2-b"
     assert str(tpu_vm.health(LAUNCH.pod)) == said
-
-
-def script_of(step: Step) -> str:
-    return next(word for word in step.command if word.startswith("--command=")).removeprefix("--command=")
 
 
 def test_the_session_runs_the_seeds_script_and_keeps_what_it_says(tmp_path: Path) -> None:
@@ -87,20 +101,117 @@ def test_the_session_runs_the_seeds_script_and_keeps_what_it_says(tmp_path: Path
         "kellen/experiments/train_tpu.py baseline exp01a lr=3e-4 "
         "--profile paper --study /mnt/trm/kellen --restarts 3\n"
     )
-    assert (tmp_path / "trm.log").read_text() == said
+    begun, *between, ended = (tmp_path / "trm.log").read_text().splitlines(keepends=True)
+    assert begun.startswith("trm-begun 20")
+    assert ("".join(between), ended) == (said, "trm-ended 0\n")
     assert done.stdout.splitlines()[-1].startswith("trm-started ")
 
 
-def test_a_worker_without_the_shared_folder_says_so(tmp_path: Path) -> None:
-    check = [
-        "sh",
-        "-c",
-        script_of(tpu_vm.check_shared(Launch(LAUNCH.pod, LAUNCH.commit, str(tmp_path), (), "", 0))),
-    ]
-    missing = subprocess.run(check, capture_output=True, text=True)
+@pytest.fixture
+def sharing(tmp_path: Path) -> Launch:
+    """A launch whose shared folder is there, and whose code lies unpacked in the home `tmp_path`."""
+    for part in ("configs", "utils", "analysis/data/compiled"):
+        shutil.copytree(ROOT / "kellen" / part, tmp_path / LAUNCH.code / "kellen" / part)
+    (tmp_path / "a share").mkdir()
+    return Launch(
+        LAUNCH.session, "/code/trm", LAUNCH.commit, str(tmp_path / "a share"), (), "paper", 0, "5eed"
+    )
+
+
+def test_the_pod_knows_what_was_compiled_for_it(tmp_path: Path, sharing: Launch) -> None:
+    """As `trm run` asks on a v4-64: by the compiler's answer, not by the estimate."""
+    target = TARGETS["v4-64"]
+    study = Study(Path(sharing.study))
+    run = study.checkpoints / "paper" / "baseline"
+    run.mkdir(parents=True)
+    placed = shell(tpu_vm.place_study(sharing), tmp_path)
+    assert (placed.returncode, placed.stderr) == (0, "")
+    config = compose(study.configs, "exp06_f", "paper", [])
+    chosen, compiled = way(study, config, target)
+    assert compiled is not None, "what the study has compiled are other programs than these"
+    assert chosen.micro_batches == 3
+    assert run.is_dir()
+    shutil.rmtree(study.path / "analysis")
+    assert way(study, config, target)[1] is None
+
+
+def test_a_commit_without_anything_compiled_is_placed_too(tmp_path: Path, sharing: Launch) -> None:
+    shutil.rmtree(tmp_path / sharing.code / "kellen" / "analysis")
+    assert shell(tpu_vm.place_study(sharing), tmp_path).returncode == 0
+    assert Study(Path(sharing.study)).experiments[:2] == ["baseline", "contrib01_baseline"]
+
+
+def test_a_worker_without_the_shared_folder_says_so(tmp_path: Path, sharing: Launch) -> None:
+    check = tpu_vm.check_shared(sharing)
+    missing = shell(check, tmp_path)
     assert (missing.returncode, missing.stderr.split(":")[0]) == (1, "not shared")
-    (tmp_path / f".{LAUNCH.code}").touch()
-    assert subprocess.run(check).returncode == 0
+    shell(tpu_vm.place_study(sharing), tmp_path)
+    seen = shell(check, tmp_path)
+    assert (seen.returncode, seen.stdout.split()[0]) == (0, "trm-shared")
+    # What an earlier launch left proves nothing.
+    (Path(sharing.proof) / "token").write_text("earlier\n")
+    assert shell(check, tmp_path).returncode == 1
+
+
+def test_a_shared_folder_in_which_no_folder_can_be_renamed_is_found_out(
+    tmp_path: Path, sharing: Launch
+) -> None:
+    """As a bucket through gcsfuse."""
+    (tmp_path / "mv").write_text("#!/bin/sh\necho mv: Function not implemented >&2; exit 1\n")
+    (tmp_path / "mv").chmod(0o755)
+    step = tpu_vm.place_study(sharing)
+    command = (*step.command[:-1], f"--command=PATH={tmp_path}:$PATH; {script_of(step)}")
+    placed = shell(Step(step.purpose, command), tmp_path)
+    assert (placed.returncode, placed.stderr) == (1, "mv: Function not implemented\n")
+    assert shell(tpu_vm.check_shared(sharing), tmp_path).returncode == 1
+
+
+def packed(home: Path, shared: Path) -> list[str]:
+    done = shell(tpu_session.pack_results(LAUNCH.pod, str(shared)), home)
+    assert done.returncode == 0, done.stderr
+    listed = subprocess.run(["tar", "-tzf", home / tpu_session.RESULTS], capture_output=True, text=True)
+    return listed.stdout.splitlines()
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A shared folder with a run that goes on, a finished one, and another name of it."""
+    under = tmp_path / "share" / "kellen" / "checkpoints" / "paper"
+    for run in ("baseline/1111-s0", "exp01a/2222-s0"):
+        (under / run / "checkpoints" / "00000010").mkdir(parents=True)
+        for name in ("config.yaml", "metrics.jsonl", "lock", "lease.json", "stop", ".lease.json.tmp"):
+            (under / run / name).touch()
+    (under / "baseline" / "1111-s0" / "result.json").touch()
+    (under / "exp01c").mkdir()
+    (under / "exp01c" / "1111-s0").symlink_to("../baseline/1111-s0")
+    return tmp_path / "share"
+
+
+def test_results_are_packed_records_first_and_nothing_that_belongs_to_the_pod(
+    tmp_path: Path, results: Path
+) -> None:
+    names = [name.removeprefix("checkpoints/paper/") for name in packed(tmp_path, results)]
+    assert names[0] == "baseline/1111-s0/result.json"
+    assert sorted(names[1:]) == [
+        *("baseline/1111-s0/config.yaml", "baseline/1111-s0/metrics.jsonl"),
+        *("exp01a/2222-s0/config.yaml", "exp01a/2222-s0/metrics.jsonl", "exp01c/1111-s0"),
+    ]
+
+
+@pytest.mark.parametrize(("status", "ends"), [(1, 0), (2, 1)])
+def test_a_file_that_grows_while_it_is_packed_is_no_failure(
+    tmp_path: Path, results: Path, monkeypatch: pytest.MonkeyPatch, status: int, ends: int
+) -> None:
+    """GNU tar says so by its exit status 1, and what is worse by 2."""
+    (tmp_path / "tar").write_text(f"#!/bin/sh\ncat >/dev/null; exit {status}\n")
+    (tmp_path / "tar").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert shell(tpu_session.pack_results(LAUNCH.pod, str(results)), tmp_path).returncode == ends
+
+
+def test_a_folder_without_runs_is_named(tmp_path: Path) -> None:
+    done = shell(tpu_session.pack_results(LAUNCH.pod, str(tmp_path / "share")), tmp_path)
+    assert (done.returncode, done.stderr) == (2, f"no runs in {tmp_path}/share/kellen\n")
 
 
 def test_the_pods_state_and_workers_are_read() -> None:

@@ -14,12 +14,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
+from trm_scaling.io.process import stands_still
 from trm_scaling.run.failure import EXIT_STATUS, is_lost
 
 POLL_SECONDS = 0.1
-
-GRACE_SECONDS = 15.0
-"""How long the other processes may take to end by themselves once one has."""
 
 LOST = EXIT_STATUS["lost_host"]
 STOPPED = (EXIT_STATUS["preempted"], 130)
@@ -41,14 +39,17 @@ class LocalGang:
         environment: Mapping[str, str],
         log: Callable[[int], Path],
         note: Callable[[str], None],
+        grace_seconds: float,
     ) -> None:
         """`command` is `trm run ...` without what tells the processes apart; `log` the file of each but
-        the first, which writes where this process does."""
+        the first, which writes where this process does. The others have `grace_seconds` to end by
+        themselves once one has: `parallel.hosts.parting_seconds`, or the record is not written."""
         self._command = list(command)
         self._processes = processes
         self._environment = {**os.environ, **environment}
         self._log = log
         self._note = note
+        self._grace_seconds = grace_seconds
         self._members: list[subprocess.Popen[bytes]] = []
         self._asked = 0
 
@@ -67,7 +68,7 @@ class LocalGang:
     def _once(self) -> list[tuple[int, int]]:
         """Start all and wait. Returns number and exit status of each, in the order in which they ended."""
         with ExitStack() as files:
-            address = f"127.0.0.1:{_free_port()}"
+            address = f"127.0.0.1:{free_port()}"
             for index in range(self._processes):
                 output = None
                 if index:
@@ -89,7 +90,7 @@ class LocalGang:
             try:
                 return self._ends()
             finally:
-                self._kill()
+                self._kill(self._members)
                 self._members.clear()
 
     def _ends(self) -> list[tuple[int, int]]:
@@ -102,13 +103,15 @@ class LocalGang:
                 ends.append((self._members.index(member), member.returncode))
                 if member.returncode != 0 and ending_since is None:
                     ending_since = time.monotonic()
-            if ending_since is not None and time.monotonic() - ending_since > GRACE_SECONDS:
-                self._kill()
+            if ending_since is not None:
+                over = time.monotonic() - ending_since > self._grace_seconds
+                # One that was stopped (SIGSTOP) will not end by itself, however long it is waited for.
+                self._kill([each for each in alive if over or stands_still(each.pid)])
             time.sleep(POLL_SECONDS)
         return ends
 
-    def _kill(self) -> None:
-        for member in self._members:
+    def _kill(self, members: Sequence["subprocess.Popen[bytes]"]) -> None:
+        for member in members:
             if member.poll() is None:
                 member.kill()
                 member.wait()
@@ -141,12 +144,13 @@ def _story(ended: Sequence[tuple[int, int]]) -> str:
     """Which process was lost, where that is known: one that a signal ended, before the others ended."""
     index, status = next((index, status) for index, status in ended if status != 0)
     if status == LOST:
-        return "a process was lost"
+        return "a process was lost or did not come"
     number = -status if status < 0 else status - 128
     return f"process {index} was lost: {signal.strsignal(number)} (signal {number})"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,25 +1,22 @@
-"""Brings a run to a TPU pod: executes the steps of `tpu_vm`, and says what went wrong and what still runs."""
+"""Executes the steps of `tpu_vm` and `tpu_session`, and says what went wrong and what still runs."""
 
 import re
-import shutil
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from trm_scaling.errors import UserError
-from trm_scaling.run.launch import tpu_vm
-from trm_scaling.run.launch.tpu_vm import Launch, Pod, Step
+from trm_scaling.run.launch import tpu_session, tpu_vm
+from trm_scaling.run.launch.tpu_vm import Launch, Pod, Session, Step
 
 Note = Callable[[str], None]
 
-_NOTHING = "Nothing was started."
-
-_ABSENT = {
-    "gcloud": "install the Google Cloud CLI and run `gcloud auth login`, or read the commands with --dry-run",
-    "git": "install it: the code of a commit is packed with it",
-    "tar": "install it: results are unpacked with it",
-}
-"""What to do when there is no such program here."""
+NOTHING_STARTED = "Nothing was started."
+NOTHING_STOPPED = "Nothing was stopped: what may run there runs on, and the pod costs."
+NOTHING_FETCHED = "Nothing was fetched, and what is on the pod stays as it is."
+STILL_RUNS = "What runs there runs on."
+"""What a failure leaves, said at its end."""
 
 _NO_POD = re.compile(r"NOT_FOUND|was not found|could not be found", re.IGNORECASE)
 _NO_ZONE = re.compile(
@@ -32,112 +29,217 @@ _NOT_ALLOWED = re.compile(
 )
 
 
+class Interrupted(UserError):
+    """Ctrl-C, while something was done to a pod."""
+
+    exit_status = 130
+
+
 def bring(launch: Launch, archive: Path, note: Note) -> None:
     """Bring the code to the pod, install it and start the run on every worker.
 
     A pod that runs something under that session's name is left alone. Raises UserError with what was
     found and what to do. When a worker does not start, those that did are ended again; when that fails
-    too, the message says by which command.
+    too, or Ctrl-C comes, the message says by which command.
     """
-    workers = ready_workers(launch.pod, note)
-    _on_all(tpu_vm.check_free(launch), tpu_vm.FREE, workers, note, f"have no tmux session {launch.session}")
-    for step in (tpu_vm.pack(launch, str(archive)), tpu_vm.copy(launch, str(archive))):
-        _must(step, note, launch.pod)
-    _on_all(tpu_vm.install(launch), tpu_vm.INSTALLED, workers, note, "installed")
-    _must(tpu_vm.place_study(launch), note, launch.pod)
-    shared = tpu_vm.check_shared(launch)
-    if _run(shared, note).returncode != 0:
-        raise UserError(
-            f"not every worker of {launch.pod.name} sees {launch.shared}: a checkpoint is written by all of "
-            f"them into one folder, so mount one (a Filestore share, or a bucket) on all. {_NOTHING}"
-        )
-    undo = tpu_vm.end(launch.pod, launch.session)
     try:
-        _on_all(tpu_vm.start(launch), tpu_vm.STARTED, workers, note, "started")
+        workers = _made_ready(launch, archive, note)
     except KeyboardInterrupt:
-        raise UserError(
-            f"interrupted while it started. Some workers may run: end them with\n  {undo}"
-        ) from None
+        raise Interrupted(f"interrupted. {NOTHING_STARTED}") from None
+    some_may_run = f"Some may run: end them with\n  {tpu_session.typed('stop', launch.session, '--now')}"
+    try:
+        _on_all(tpu_vm.start(launch), tpu_vm.STARTED, workers, note, "started", "")
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted while the workers were starting. {some_may_run}") from None
     except UserError as error:
-        if _run(undo, note).returncode == 0:
-            raise UserError(f"{error} Those that had started were ended.") from None
-        raise UserError(f"{error} Some may run: end them with\n  {undo}") from None
+        try:
+            reached, killed = _each(tpu_session.end(launch.session), tpu_session.KILLED, note, "")
+        except (UserError, KeyboardInterrupt):
+            reached, killed = 0, 0
+        if reached == workers:
+            raise UserError(f"{error} The {killed} that had begun were ended.") from None
+        raise UserError(f"{error} {some_may_run}") from None
 
 
-def ready_workers(pod: Pod, note: Note) -> int:
+def _made_ready(launch: Launch, archive: Path, note: Note) -> int:
+    """All steps before the start. Returns the number of workers."""
+    pod, session = launch.pod, launch.session
+    workers = ready_workers(pod, note, NOTHING_STARTED)
+
+    def on_all(step: Step, marker: str, done: str) -> None:
+        _on_all(step, marker, workers, note, done, NOTHING_STARTED)
+
+    on_all(tpu_vm.check_free(session), tpu_vm.FREE, f"have no tmux session {session.name}")
+    for step in (tpu_vm.pack(launch, str(archive)), tpu_vm.copy(launch, str(archive))):
+        _must(step, note, NOTHING_STARTED)
+    on_all(tpu_vm.install(launch), tpu_vm.INSTALLED, "installed")
+    _must(tpu_vm.place_study(launch), note, NOTHING_STARTED)
+    try:
+        on_all(tpu_vm.check_shared(launch), tpu_vm.SHARED, f"read and write {launch.shared}")
+    except UserError as error:
+        raise UserError(
+            f"a checkpoint is written by all workers into one folder, so mount one NFS share (Filestore) "
+            f"on all of them, under one path: {error}"
+        ) from None
+    return workers
+
+
+def ready_workers(pod: Pod, note: Note, closing: str) -> int:
     """The number of the pod's hosts. Raises UserError when there is no gcloud, no such pod, no access to its
-    zone, or the pod is not ready."""
-    if shutil.which("gcloud") is None:
-        raise UserError(f"{_absent('gcloud')}. {_NOTHING}")
-    looked = _run(tpu_vm.describe(pod), note)
+    zone, or the pod is not ready; `closing` says what that leaves."""
+    looked = _run(tpu_vm.describe(pod), note, closing)
     if looked.returncode != 0:
-        raise UserError(f"{_why(looked.stderr, pod)} {_NOTHING}")
+        raise UserError(f"{_why(looked.stderr, pod)} {closing}".rstrip())
     try:
         state, workers = tpu_vm.workers_of(looked.stdout)
     except (ValueError, KeyError) as error:
         raise UserError(
-            f"gcloud described {pod.name} in a way not understood here ({error}). {_NOTHING}"
+            f"gcloud described {pod.name} in a way not understood here ({error}). {closing}".rstrip()
         ) from None
     if state != "READY":
         raise UserError(
             f"{pod.name} is {state}, not READY: wait, or start it "
-            f"(`gcloud compute tpus tpu-vm start {pod.name} --zone={pod.zone}`). {_NOTHING}"
+            f"(`{tpu_session.gcloud_typed('start', pod)}`); one that was preempted is deleted and made anew. "
+            f"{closing}".rstrip()
         )
     return workers
 
 
-def run_step(step: Step, pod: Pod, note: Note) -> None:
-    """One step by itself, of a pod that may be at work. Raises UserError when it fails."""
-    ran = _run(step, note)
-    if ran.returncode != 0:
+def health(pod: Pod, note: Note) -> str:
+    """What gcloud knows of the pod, after a line of our own. Raises UserError as `ready_workers`."""
+    workers = ready_workers(pod, note, "")
+    said = _must(tpu_vm.health(pod), note, "")
+    return f"{pod.name} is READY with {workers} worker{'' if workers == 1 else 's'}\n{said}"
+
+
+def stop(session: Session, now: bool, note: Note) -> str:
+    """Ask the run to save and end, or end it at once. Returns what came of it.
+
+    Raises UserError when a worker could not be reached, or none has such a session.
+    """
+    pod = session.pod
+    workers = ready_workers(pod, note, NOTHING_STOPPED)
+    step = tpu_session.end(session) if now else tpu_session.stop(session)
+    reached, found = _each(step, tpu_session.KILLED if now else tpu_session.ASKED, note, NOTHING_STOPPED)
+    done = "ended" if now else "asked to save and end"
+    if reached < workers:
         raise UserError(
-            f"could not {step.purpose}: {_why(ran.stderr, pod)} What runs on {pod.name} may still do so; "
-            f"this was the command:\n  {step}"
+            f"{reached} of {workers} workers answered; {found} were {done}. What the others run may go on: "
+            "give the same command again."
         )
+    if not found:
+        raise UserError(
+            f"no worker of {pod.name} has a tmux session {session.name}: it has ended already, or has "
+            f"another name (--session). {tpu_session.typed('follow', session)} shows what it said last."
+        )
+    return f"{found} of {workers} workers {done}"
 
 
-def _on_all(step: Step, marker: str, workers: int, note: Note, done: str) -> None:
+def fetch(pod: Pod, shared: str, here: Path, note: Note) -> None:
+    """Bring the results on the pod into the archive `here`. Raises UserError."""
+    ready_workers(pod, note, NOTHING_FETCHED)
+    _must(tpu_session.pack_results(pod, shared), note, NOTHING_FETCHED)
+    _must(tpu_session.fetch_results(pod, str(here)), note, NOTHING_FETCHED)
+
+
+def follow(session: Session, show: Callable[[str], None]) -> int | None:
+    """Hand every line that worker 0 says to `show`, to the run's end. Returns the exit status of the run;
+    None when Ctrl-C ended the following.
+
+    Raises UserError when the lines end before the run does.
+    """
+    step, again = tpu_session.follow(session), tpu_session.typed("follow", session)
+    marks: list[str] = []
+    try:
+        with subprocess.Popen(
+            step.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace"
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                show(line)
+                if line.startswith((tpu_vm.BEGUN, tpu_vm.ENDED)):
+                    marks.append(line)
+    except FileNotFoundError:
+        raise _no_gcloud(STILL_RUNS) from None
+    except KeyboardInterrupt:
+        return None
+    status = tpu_session.status_said(marks)
+    if status is not None:
+        return status
+    if process.returncode != 0:
+        raise UserError(
+            f"worker 0 says no more (gcloud ended with status {process.returncode}). {STILL_RUNS} "
+            f"Follow again:\n  {again}"
+        )
+    raise UserError(
+        f"session {session.name} ended and did not say with which status: it was ended at once, or the "
+        "worker restarted. `trm launch tpu-vm` with the same arguments goes on from the newest checkpoint."
+    )
+
+
+def _on_all(step: Step, marker: str, workers: int, note: Note, done: str, closing: str) -> None:
     """A step that every worker confirms by a line with `marker`."""
-    ran = _run(step, note)
-    confirmed = sum(line.startswith(marker) for line in ran.stdout.splitlines())
+    ran = _run(step, note, closing)
+    confirmed = _confirmed(ran, marker)
     if ran.returncode != 0 or confirmed != workers:
         raise UserError(
             f"{confirmed} of {workers} workers {done}. The others said: {_last(ran.stderr)}. The same "
-            f"command tries again. {'' if marker == tpu_vm.STARTED else _NOTHING}".rstrip()
+            f"command tries again. {closing}".rstrip()
         )
 
 
-def _must(step: Step, note: Note, pod: Pod) -> None:
-    ran = _run(step, note)
+def _each(step: Step, marker: str, note: Note, closing: str) -> tuple[int, int]:
+    """How many workers a step reached, and on how many of them it found a session."""
+    ran = _run(step, note, closing)
+    found = _confirmed(ran, marker)
+    reached = found + _confirmed(ran, tpu_session.NONE)
+    if not reached and ran.returncode != 0:
+        raise UserError(f"could not {step.purpose}: {_last(ran.stderr)}. {closing}".rstrip())
+    return reached, found
+
+
+def _confirmed(ran: "subprocess.CompletedProcess[str]", marker: str) -> int:
+    # A set: gcloud gives a command again when the connection breaks.
+    return len({line for line in ran.stdout.splitlines() if line.startswith(f"{marker} ")})
+
+
+def _must(step: Step, note: Note, closing: str) -> str:
+    """A step that succeeds. Returns what it printed."""
+    ran = _run(step, note, closing)
     if ran.returncode != 0:
-        raise UserError(f"could not {step.purpose}: {_why(ran.stderr, pod)} {_NOTHING}")
+        raise UserError(f"could not {step.purpose}: {_last(ran.stderr)}. {closing}".rstrip())
+    return ran.stdout
 
 
-def _run(step: Step, note: Note) -> subprocess.CompletedProcess[str]:
+def _run(step: Step, note: Note, closing: str) -> "subprocess.CompletedProcess[str]":
     note(step.purpose)
     try:
         return subprocess.run(
             step.command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
         )
     except FileNotFoundError:
-        raise UserError(f"{_absent(step.command[0])}; it was to run\n  {step}") from None
+        if step.command[0] == "gcloud":
+            raise _no_gcloud(closing) from None
+        raise UserError(f"there is no {step.command[0]} on this machine: install it. {closing}") from None
 
 
-def _absent(program: str) -> str:
-    return f"there is no {program} on this machine: {_ABSENT[program]}"
+def _no_gcloud(closing: str) -> UserError:
+    return UserError(
+        "there is no gcloud on this machine: install the Google Cloud CLI and run `gcloud auth login`, "
+        f"or use --dry-run to read the commands. {closing}".rstrip()
+    )
 
 
 def _why(said: str, pod: Pod) -> str:
+    """Why the pod could not be looked at: the one step whose words are gcloud's own."""
     if _NO_ZONE.search(said):
         return (
             f"zone {pod.zone} has no TPU quota for this project, or there is no such zone: {_last(said)}. "
             "The zones of a TRC grant are in its letter; `gcloud compute tpus locations list` shows all."
         )
     if _NO_POD.search(said):
-        return (
-            f"there is no TPU VM {pod.name} in {pod.zone}: "
-            f"`gcloud compute tpus tpu-vm list --zone={pod.zone}` lists those there are."
-        )
+        listing = shlex.join([*tpu_vm.GCLOUD, "list", *tpu_vm.where(pod)])
+        return f"there is no TPU VM {pod.name} in {pod.zone}: `{listing}` lists those there are."
     if _NOT_ALLOWED.search(said):
         return f"gcloud is not allowed to: {_last(said)}. Run `gcloud auth login`, or name another --project."
     return f"{_last(said)}."

@@ -1,24 +1,35 @@
 """The commands that bring a run to a TPU pod, as text. Pure: nothing is executed here, nothing is secret.
 
 A pod's workers are machines of their own. Each gets the code of one commit in a folder of that commit's
-name, an environment beside it, and a tmux session, which outlives the connection that started it.
+name, an environment beside it, and a tmux session, which outlives the connection that started it. What is
+asked of that session later is in `tpu_session`.
 """
 
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from trm_scaling.errors import UserError
 
 GCLOUD = ("gcloud", "compute", "tpus", "tpu-vm")
 
+FREE = "trm-free"
+"""What a worker prints, with its name, when nothing runs there under that session's name;"""
+
 INSTALLED = "trm-installed"
-"""What a worker prints, with its name, when its environment is complete;"""
+"""when its environment is complete;"""
+
+SHARED = "trm-shared"
+"""when it reads and writes what the first worker made in the shared folder;"""
 
 STARTED = "trm-started"
-"""when its session has begun;"""
+"""and when its session has begun."""
 
-FREE = "trm-free"
-"""and when it runs nothing under that session's name."""
+BEGUN, ENDED = "trm-begun", "trm-ended"
+"""Lines of a session's log: when it began, and the exit status with which its run ended."""
 
 
 @dataclass(frozen=True)
@@ -32,20 +43,51 @@ class Pod:
 
 
 @dataclass(frozen=True)
+class Session:
+    """A tmux session, of the same name on every worker of a pod.
+
+    Raises UserError for a name that tmux or a shell would take for something else.
+    """
+
+    pod: Pod
+    name: str = "trm"
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]*", self.name):
+            raise UserError(
+                f"--session={self.name!r} is no name of a session: letters, digits, - and _, as in trm-2"
+            )
+
+    @property
+    def log(self) -> str:
+        """What it says on a worker, in that worker's home."""
+        return f"{self.name}.log"
+
+
+@dataclass(frozen=True)
 class Launch:
     """What is to run on a pod."""
 
-    pod: Pod
+    session: Session
+    repository: str
+    """The folder on this machine whose commit is sent."""
     commit: str
     """Full hash of the code."""
     shared: str
-    """A folder that every worker sees under this path: study, puzzles and checkpoints lie there."""
+    """As `shared_folder` gives it: study, puzzles and checkpoints lie there."""
     experiments: tuple[str, ...]
     """Names and `key=value`, as `trm launch worker` takes them."""
     profile: str
     restarts: int
-    session: str = "trm"
-    """Of tmux, on every worker."""
+    token: str
+    """Letters and digits, new with every launch: what the first worker writes and all read."""
+    wandb: bool = True
+    """Whether the runs are mirrored in Weights & Biases."""
+
+    @property
+    def pod(self) -> Pod:
+        """Where it is to run."""
+        return self.session.pod
 
     @property
     def code(self) -> str:
@@ -58,14 +100,19 @@ class Launch:
         return f"{self.code}.tar.gz"
 
     @property
+    def extras(self) -> str:
+        """What the package is installed with: `hub` is where the puzzles of the profile `paper` are."""
+        return "tpu,hub,wandb" if self.wandb else "tpu,hub"
+
+    @property
     def study(self) -> str:
         """The study's folder."""
         return f"{self.shared}/kellen"
 
     @property
-    def log(self) -> str:
-        """What a worker's session says, in its home."""
-        return f"{self.session}.log"
+    def proof(self) -> str:
+        """A folder that shows whether the shared one is shared."""
+        return f"{self.shared}/.trm-shared-{self.token}"
 
 
 @dataclass(frozen=True)
@@ -80,26 +127,48 @@ class Step:
         return shlex.join(self.command)
 
 
+def shared_folder(given: str) -> str:
+    """The folder that every worker sees under this path. Raises UserError for a relative one, which would be
+    another folder on each."""
+    path = PurePosixPath(given)
+    if not path.is_absolute() or path == PurePosixPath("/"):
+        raise UserError(
+            f"--shared={given} must be the whole path of a folder that all workers mount, as in /mnt/trm"
+        )
+    return str(path)
+
+
 def describe(pod: Pod) -> Step:
     """What gcloud knows of the pod, as JSON."""
-    return Step("look at the pod", (*GCLOUD, "describe", pod.name, *_where(pod), "--format=json"))
+    return Step("look at the pod", (*GCLOUD, "describe", pod.name, *where(pod), "--format=json"))
 
 
 def health(pod: Pod) -> Step:
     """The same for people."""
-    return Step("health of the pod", (*GCLOUD, "describe", pod.name, *_where(pod)))
+    return Step("health of the pod", (*GCLOUD, "describe", pod.name, *where(pod)))
+
+
+def check_free(session: Session) -> Step:
+    """See that no session of that name runs on any worker."""
+    script = (
+        f"if tmux has-session -t '={session.name}' 2>/dev/null; then "
+        f"echo tmux session {session.name} runs already on $(hostname) >&2; exit 1; fi; "
+        f"echo {FREE} $(hostname)"
+    )
+    return Step(f"see that no tmux session {session.name} runs", on(session.pod, "all", script))
 
 
 def pack(launch: Launch, archive: str) -> Step:
-    """Pack the code of the commit, uncommitted changes left out, into the file `archive`."""
-    command = ("git", "archive", "--format=tar.gz", f"--output={archive}", launch.commit)
+    """Pack the code of the commit, uncommitted changes left out, into the file `archive` (a whole path)."""
+    git = ("git", "-C", launch.repository, "archive")
+    command = (*git, "--format=tar.gz", f"--output={archive}", launch.commit)
     return Step(f"pack commit {launch.commit[:12]}", command)
 
 
 def copy(launch: Launch, archive: str) -> Step:
     """Copy the packed code to every worker."""
     there = f"{launch.pod.name}:{launch.archive}"
-    command = (*GCLOUD, "scp", archive, there, *_where(launch.pod), "--worker=all")
+    command = (*GCLOUD, "scp", archive, there, *where(launch.pod), "--worker=all")
     return Step("copy it to all workers", command)
 
 
@@ -113,86 +182,52 @@ def install(launch: Launch) -> Step:
         "sudo apt-get -qq install -y python3.11 python3.11-venv; python=python3.11; fi; "
         'test -x .venv/bin/pip || "$python" -m venv --clear .venv; '
         ".venv/bin/pip install --quiet --disable-pip-version-check "
-        "-c requirements/constraints.txt -e '.[tpu]'; "
+        f"-c requirements/constraints.txt -e '.[{launch.extras}]'; "
         f"echo {INSTALLED} $(hostname)"
     )
-    return Step("install on all workers", _on(launch.pod, "all", script))
+    return Step("install on all workers", on(launch.pod, "all", script))
 
 
 def place_study(launch: Launch) -> Step:
-    """Put the commit's configurations where every worker sees them; runs that are there stay."""
-    study, token = shlex.quote(launch.study), shlex.quote(f"{launch.shared}/.{launch.code}")
+    """Put the commit's configurations, and what a compiler said of them, where every worker sees them; runs
+    that are there stay. Then make a folder under one name and rename it, as a checkpoint is committed."""
+    study, shared = shlex.quote(launch.study), shlex.quote(launch.shared)
+    proof, partial = shlex.quote(launch.proof), shlex.quote(f"{launch.proof}.partial")
+    ours = f"{launch.code}/kellen"
     script = (
-        f"set -eu; mkdir -p {study}; cp -r {launch.code}/kellen/configs {launch.code}/kellen/utils {study}/; "
-        f"touch {token}"
+        f"set -eu; mkdir -p {study}/analysis/data; cp -r {ours}/configs {ours}/utils {study}/; "
+        f"if [ -d {ours}/analysis/data/compiled ]; then "
+        f"cp -r {ours}/analysis/data/compiled {study}/analysis/data/; fi; "
+        f"find {shared} -maxdepth 1 -name '.trm-shared-*' -mmin +60 -exec rm -rf {{}} +; "
+        f"rm -rf {proof} {partial}; mkdir {partial}; echo {launch.token} > {partial}/token; "
+        f"mv {partial} {proof}"
     )
-    return Step("put the study into the shared folder", _on(launch.pod, "0", script))
+    return Step("put the study into the shared folder", on(launch.pod, "0", script))
 
 
 def check_shared(launch: Launch) -> Step:
-    """See on every worker what the first one wrote."""
-    token = shlex.quote(f"{launch.shared}/.{launch.code}")
+    """See on every worker what the first one wrote, and write beside it."""
+    proof = shlex.quote(launch.proof)
     script = (
-        f"test -e {token} || {{ echo not shared: {shlex.quote(launch.shared)} on $(hostname) >&2; exit 1; }}"
+        f'if [ "$(cat {proof}/token 2>/dev/null)" = {launch.token} ] && touch {proof}/$(hostname); then '
+        f"echo {SHARED} $(hostname); "
+        f"else echo not shared: {shlex.quote(launch.shared)} on $(hostname) >&2; exit 1; fi"
     )
-    return Step("see that all workers share it", _on(launch.pod, "all", script))
-
-
-def check_free(launch: Launch) -> Step:
-    """See that no session of that name runs on any worker."""
-    session = shlex.quote(launch.session)
-    script = (
-        f"if tmux has-session -t {session} 2>/dev/null; then "
-        f"echo tmux session {session} runs already on $(hostname) >&2; exit 1; fi; "
-        f"echo {FREE} $(hostname)"
-    )
-    return Step(f"see that no tmux session {launch.session} runs", _on(launch.pod, "all", script))
+    return Step("see that all workers share it", on(launch.pod, "all", script))
 
 
 def start(launch: Launch) -> Step:
     """Start the worker's command in a tmux session of its own on every worker."""
+    name, log = launch.session.name, f"../{launch.session.log}"
     worker = [".venv/bin/python", "kellen/experiments/train_tpu.py", *launch.experiments]
     worker += ["--profile", launch.profile, "--study", launch.study, "--restarts", str(launch.restarts)]
-    # Ctrl-C reaches tee too, and the run still has to say that it saved.
-    in_session = f"cd {launch.code} && {shlex.join(worker)} 2>&1 | tee -ai {shlex.quote(f'../{launch.log}')}"
-    begin = f"tmux new-session -d -s {shlex.quote(launch.session)} {shlex.quote(in_session)}"
+    worker += [] if launch.wandb else ["--no-wandb"]
+    # Ctrl-C reaches the shells and tee too; the run still has to save and say so, with its exit status.
+    said = f"trap : INT; echo {BEGUN} $(date -u +%FT%TZ); {shlex.join(worker)}; echo {ENDED} $?"
+    in_session = f"trap : INT; cd {launch.code} && {{ {said}; }} 2>&1 | tee -ai {log}"
+    begin = f"tmux new-session -d -s {name} {shlex.quote(in_session)}"
     script = f"{begin} && echo {STARTED} $(hostname)"
-    return Step(f"start it in tmux session {launch.session} on all workers", _on(launch.pod, "all", script))
-
-
-def follow(launch: Launch) -> Step:
-    """What worker 0 says, until Ctrl-C or the session's end. The run does not notice."""
-    # tail goes when tmux's session does: the pane's process is what it waits for.
-    pane = f"tmux list-panes -t {shlex.quote(launch.session)} -F '#{{pane_pid}}'"
-    script = f"tail -n 40 -F --pid=$({pane} | head -n 1) -- {shlex.quote(launch.log)}"
-    return Step("follow worker 0", _on(launch.pod, "0", script))
-
-
-def stop(pod: Pod, session: str = "trm") -> Step:
-    """Ask the run to save and end: Ctrl-C in every session."""
-    script = f"tmux send-keys -t {shlex.quote(session)} C-c 2>/dev/null || true"
-    return Step("save and stop on all workers", _on(pod, "all", script))
-
-
-def end(pod: Pod, session: str = "trm") -> Step:
-    """End every session at once, saving nothing."""
-    script = f"tmux kill-session -t {shlex.quote(session)} 2>/dev/null || true"
-    return Step("end it at once on all workers", _on(pod, "all", script))
-
-
-def pack_results(pod: Pod, shared: str, archive: str) -> Step:
-    """Pack what the analysis reads, on worker 0: everything but checkpoints."""
-    study = shlex.quote(f"{shared}/kellen")
-    script = (
-        f"tar -C {study} --exclude='checkpoints/*/*/*/checkpoints' -czf {shlex.quote(archive)} checkpoints"
-    )
-    return Step("pack the results", _on(pod, "0", script))
-
-
-def fetch_results(pod: Pod, archive: str, here: str) -> Step:
-    """Copy the packed results to the file `here`."""
-    command = (*GCLOUD, "scp", f"{pod.name}:{archive}", here, *_where(pod), "--worker=0")
-    return Step("fetch them", command)
+    return Step(f"start it in tmux session {name} on all workers", on(launch.pod, "all", script))
 
 
 def workers_of(described: str) -> tuple[str, int]:
@@ -205,7 +240,7 @@ def steps(launch: Launch, archive: str) -> Sequence[Step]:
     """All of it in order, up to the start."""
     return (
         describe(launch.pod),
-        check_free(launch),
+        check_free(launch.session),
         pack(launch, archive),
         copy(launch, archive),
         install(launch),
@@ -215,9 +250,11 @@ def steps(launch: Launch, archive: str) -> Sequence[Step]:
     )
 
 
-def _on(pod: Pod, worker: str, script: str) -> tuple[str, ...]:
-    return (*GCLOUD, "ssh", pod.name, *_where(pod), f"--worker={worker}", f"--command={script}")
+def on(pod: Pod, worker: str, script: str) -> tuple[str, ...]:
+    """The command that has a shell of that worker (a number, or `all`) run `script`."""
+    return (*GCLOUD, "ssh", pod.name, *where(pod), f"--worker={worker}", f"--command={script}")
 
 
-def _where(pod: Pod) -> tuple[str, ...]:
+def where(pod: Pod) -> tuple[str, ...]:
+    """Flags of gcloud that say which pod is meant, beside its name."""
     return (f"--zone={pod.zone}", *([] if pod.project is None else [f"--project={pod.project}"]))
