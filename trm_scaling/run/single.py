@@ -16,11 +16,12 @@ from trm_scaling.io.lease import stop_requested
 from trm_scaling.io.provenance import collect_provenance
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.parallel.hosts import ALONE, Hosts
-from trm_scaling.results.attempts import FailureClass, begin_attempt, end_attempt
+from trm_scaling.results.attempts import FailureClass, begin_attempt, end_attempt, note_incident
 from trm_scaling.results.record import RunRecord, read_record
 from trm_scaling.run.failure import EXIT_STATUS, OutOfMemory, failure_class
 from trm_scaling.run.fitted import fitted
 from trm_scaling.run.here import this_device
+from trm_scaling.run.incidents import damage_kept
 from trm_scaling.run.planned import Run
 from trm_scaling.run.polite import ended_politely
 from trm_scaling.run.record import assemble
@@ -79,7 +80,7 @@ def _train(run: Run, folder: RunFolder, reporter: "RunReporter", hosts: Hosts, v
 def _recorded(run: Run, folder: RunFolder, attempt: int, reporter: "RunReporter", hosts: Hosts) -> RunRecord:
     """Train to the record; whatever ends it earlier is written down, and goes on up."""
     try:
-        with ended_politely():
+        with ended_politely(), damage_kept(partial(note_incident, folder.attempts, attempt)):
             lead(hosts, folder, run.config)
             record = _to_the_end(run, folder, reporter, hosts)
     except BaseException as error:

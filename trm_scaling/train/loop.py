@@ -23,7 +23,8 @@ from trm_scaling.train.clock import Clock
 from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.feed import Feeder
 from trm_scaling.train.interrupt import StopRequest
-from trm_scaling.train.metrics import Rate, evaluation_metrics, read_metrics
+from trm_scaling.train.lost import warn_of_lost_best
+from trm_scaling.train.metrics import Rate, evaluation_metrics, read_metrics, validation_score
 from trm_scaling.train.state import TrainState, evaluation_params, init_state_on
 
 
@@ -148,8 +149,7 @@ def train(
                 summary = outcomes.summary()
                 tracker.log(step, evaluation_metrics(summary), kind="eval")
                 reporter.evaluated(step, summary)
-                # Solved puzzles decide; among equals the share of right cells, which is below one.
-                save(summary["final"]["solved"] + summary["final"]["cell_rate"])
+                save(validation_score(summary["final"]["solved"], summary["final"]["cell_rate"]))
                 rate.restart(step)
             elif due or stopping:
                 save(None)
@@ -158,9 +158,11 @@ def train(
                 store.wait()
                 raise stop.interruption(step, schedule.total_steps, stopping)
         store.wait()
-        best_step = store.best_step()
-        assert best_step is not None, "the last step is always evaluated"
-        best = state if best_step == step else store.restore(best_step, like=state)[0]
+        best, best_step = state, step
+        if store.best_step() != step:
+            best_step, best = store.restore_best(like=state)
+        if hosts.is_first:
+            warn_of_lost_best(folder.metrics, best_step)
         if asked := hosts.told("end", hosts.any_asked(stop.cause)):
             raise stop.interruption(step, schedule.total_steps, asked)
     return Trained(state, best, best_step, schedule, clock, mesh)
