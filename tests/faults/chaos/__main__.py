@@ -21,6 +21,7 @@ import argparse
 import random
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from tests.faults.chaos import datasets, disks, leases, mirrors, real, results, storage
@@ -33,33 +34,31 @@ from trm_scaling.io.study import Study
 
 
 def parties_of(many: bool, only: str) -> list[Party]:
-    """Trials that share a process, and the kind of what they need."""
+    """Trials by the process that works through them; those whose fault and place contain `only`."""
     alone = [*real.trials(many), *disks.trials(many), *mirrors.trials(many)]
-    together = {
-        "storage": storage.trials(many),
-        "checkpoints": storage.checkpoint_trials(many),
-        "leases": leases.trials(many),
-        "datasets": datasets.trials(many),
-        "results": results.trials(many),
-    }
-    parties = [Party(name, trials) for name, trials in together.items()]
-    parties += [Party(f"run-{number}", [trial]) for number, trial in enumerate(alone)]
+    parties = [
+        Party("storage", storage.trials(many), False),
+        Party("checkpoints", storage.checkpoint_trials(many), False),
+        Party("leases", leases.trials(many), False),
+        Party("datasets", datasets.trials(many), False),
+        Party("results", results.trials(many), True),
+        *(Party(f"run-{number}", [trial], True) for number, trial in enumerate(alone)),
+    ]
     wanted = [
-        Party(party.name, [trial for trial in party.trials if only in f"{trial.fault} {trial.place}"])
+        replace(party, trials=[each for each in party.trials if only in f"{each.fault}, {each.place}"])
         for party in parties
     ]
     return [party for party in wanted if party.trials]
 
 
-def make_reference(folder: Path, trained: Path | None) -> Path:
-    """A study with seeds 0 and 1 of the tiny run finished. `trained`: one that may have them already."""
+def make_reference(folder: Path, trained: Path | None) -> None:
+    """Make `folder` a study with seeds 0 and 1 of the tiny run finished; `trained` may have them already."""
     study = copy_of(Study(trained.resolve() / "kellen"), folder) if trained else make_study(folder)
     for seed in ("seed=0", SEED):
         if not tiny_folder(study, seed).finished:
             ended = start(study, [seed], folder.parent / f"reference-{seed}").wait()
             if ended.status != 0:
                 raise RuntimeError(f"the run that nothing befalls {ended}")
-    return folder
 
 
 def main() -> int:
@@ -86,7 +85,9 @@ def main() -> int:
     planned = sum(len(party.trials) for party in parties)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
-        reference = make_reference(folder / "reference", arguments.reference)
+        reference = folder / "reference"
+        if any(party.on_runs for party in parties):
+            make_reference(reference, arguments.reference)
         outcomes: list[Outcome] = work_through(
             parties, folder, reference, arguments.seed, arguments.jobs, began + 60 * arguments.minutes
         )

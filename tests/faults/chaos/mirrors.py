@@ -81,7 +81,11 @@ def _server(mood: Mood, output: Path) -> Iterator[str]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         # In a process of its own: one with threads must not fork, and the run is forked from this one.
-        process = fork(lambda: server.serve_forever() or 0, output)
+        def serve() -> int:
+            server.serve_forever()
+            return 0
+
+        process = fork(serve, output)
         try:
             yield f"http://127.0.0.1:{server.server_address[1]}"
         finally:

@@ -22,6 +22,8 @@ class Party:
 
     name: str
     trials: Sequence[Trial]
+    on_runs: bool
+    """Whether they need a study with finished runs."""
 
 
 def work_through(
@@ -29,6 +31,7 @@ def work_through(
 ) -> list[Outcome]:
     """Every trial in turn, `jobs` processes at once; none begins after `deadline` (monotonic seconds)."""
     waiting, working = list(parties), dict[int, tuple[Party, Running]]()
+    planned = sum(len(party.trials) for party in parties)
     outcomes: list[Outcome] = []
     while waiting or working:
         while waiting and len(working) < jobs and time.monotonic() < deadline:
@@ -46,6 +49,7 @@ def work_through(
             if outcome.lost:
                 print(f"LOST: {outcome.fault}, {outcome.place}: {outcome.lost}", file=sys.stderr, flush=True)
         shutil.rmtree(folder / party.name, ignore_errors=True)
+        print(f"{len(outcomes)} of {planned} faults tried", file=sys.stderr, flush=True)
     return outcomes
 
 
