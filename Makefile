@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-inp
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv quickstart test lint types e2e slow coverage bench lock clean
+.PHONY: help venv quickstart test lint types e2e slow chaos coverage bench audit lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,8 +38,12 @@ types: $(VENV)/.dev ## mypy
 e2e: $(VENV)/.dev ## tests that run the command line as a user does
 	$(PYTEST) -m "e2e and not slow" || [ $$? -eq 5 ]
 
-slow: $(VENV)/.dev ## tests that take minutes
+slow: $(VENV)/.dev ## tests that take minutes, `make chaos` among them
 	$(PYTEST) -m slow || [ $$? -eq 5 ]
+
+# SEED=3 draws other faults; the table names the seed.
+chaos: $(VENV)/.dev ## hundreds of faults on runs and what they stand on, at most 20 minutes (docs/testing.md)
+	$(BIN)/python -m tests.faults.chaos --seed $(or $(SEED),0)
 
 # Tests that start processes have them followed, so the engine's own share is what is measured.
 coverage: $(VENV)/.dev ## lines of the engine that the default suite and the e2e tests run (at least 90 %)
@@ -50,6 +54,9 @@ coverage: $(VENV)/.dev ## lines of the engine that the default suite and the e2e
 
 bench: $(VENV)/.runtime ## our training step against the plain formulation, on the CPU (docs/performance.md)
 	JAX_PLATFORMS=cpu $(BIN)/python -m benchmarks.step
+
+audit: $(VENV)/.dev ## known vulnerabilities of the locked packages (passes, and says so, without a network)
+	.ci/audit $(BIN)/python
 
 # pip is the last thing that making an environment installs: without it the making was cut short.
 $(BIN)/pip:

@@ -1,4 +1,4 @@
-"""The one exception a user is meant to read."""
+"""The one exception a user is meant to read, and the one warning that a run's record keeps."""
 
 
 class UserError(Exception):
@@ -9,3 +9,10 @@ class UserError(Exception):
     """
 
     exit_status = 2
+
+
+class Damage(UserWarning):
+    """Something on the disk was not as it was written, and was met without the user.
+
+    The message says what was found, where, and what was done. A run keeps it in its record too.
+    """

@@ -116,6 +116,27 @@ def test_a_step_asked_for_by_number_is_never_replaced_by_another(tmp_path: Path,
         assert store.latest_step() == 3
 
 
+def test_the_best_that_is_left_is_restored_and_a_damaged_record_is_not_deleted(tmp_path: Path) -> None:
+    folder = tmp_path / "c"
+    scores = {1: 3.0, 2: 2.0, 3: 1.0}
+    with CheckpointStore(folder, keep=3) as store:
+        for step, score in scores.items():
+            store.save(step, state_of(step), {}, score)
+        store.wait()
+        assert store.restore_best(state_of(0))[0] == 1
+        flip_one_bit(folder / "00000001" / "arrays" / "_METADATA")
+        with pytest.warns(DamagedCheckpoint, match="kept as 00000001.damaged-1"):
+            step, state = store.restore_best(state_of(0))
+        assert step == 2
+        assert is_state_of(2, state)
+        # Nobody can tell any more that it is not the best.
+        flip_one_bit(folder / "00000002" / "checkpoint.json")
+        for later in (4, 5, 6):
+            store.save(later, state_of(later), {}, 1.0)
+        store.wait()
+        assert store.steps() == [2, 3, 4, 5, 6]
+
+
 def test_when_all_are_damaged_it_says_what_to_do(tmp_path: Path, three_steps: Path) -> None:
     folder = tmp_path / "c"
     shutil.copytree(three_steps, folder)

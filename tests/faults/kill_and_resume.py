@@ -2,8 +2,8 @@
 
     python -m tests.faults.kill_and_resume --kills 10 --seed 0
 
-A kill is aimed at a moment: the process is stopped when the moment comes, and killed if it still is
-that moment (else it goes on). So a kill during a save leaves a half-written checkpoint, always.
+A kill is aimed at a moment (`tests.faults.moments`), so a kill during a save leaves a half-written
+checkpoint, always.
 """
 
 import argparse
@@ -19,54 +19,37 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from tests.run.tiny import (
-    EVAL_EVERY,
-    SAVE_ALWAYS,
-    STEPS,
-    TRM,
-    environment,
-    make_study,
-    run_command,
-    tiny_folder,
-    trm,
-)
+from tests.faults.moments import Moment, Stage, command
+from tests.run.tiny import ROOT, SAVE_ALWAYS, environment, make_study, run_command, tiny_folder, trm
 from trm_scaling.checkpoint.folder import finished_steps
 from trm_scaling.io.jsonl import read_jsonl
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.study import Study
 
-Kind = Literal["dataset", "start", "compile", "train", "save", "evaluate", "test", "result"]
-
-LONGEST_DELAY: dict[Kind, float] = {
-    "dataset": 0.2,
+LONGEST_DELAY: dict[Stage, float] = {
     "start": 1.5,
+    "dataset": 0.2,
     "compile": 0.6,
     "train": 0.03,
     "save": 0.01,
     "evaluate": 0.01,
-    "test": 0.01,
-    "result": 0.0,
+    "test": 0.1,
+    "result": 0.02,
 }
-"""Seconds: a kill comes up to this long after its moment began."""
+"""Seconds: a strike comes up to this long after its moment began, or as the moment ends."""
+
+LATEST: dict[Stage, int] = {"train": 4, "save": 3}
+"""Of stages that a process enters again and again, the last time that is struck: ten kills go not too far."""
 
 CIRCUMSTANCES = {
     *("examples_per_s", "mfu", "peak_memory_bytes", "compile_s", "train_s", "eval_s", "checkpoint_s"),
-    *("commit", "uncommitted_changes", "attempts", "failures"),
+    *("commit", "uncommitted_changes", "attempts", "failures", "incidents"),
 }
 """What may differ between two runs of the same result, beside the times in the metrics."""
-
-
-@dataclass(frozen=True)
-class Moment:
-    """When to kill: at the first `kind` after step `after`, `delay` seconds into it."""
-
-    kind: Kind
-    after: int
-    delay: float
 
 
 @dataclass(frozen=True)
@@ -82,83 +65,34 @@ class Kill:
     """Half-written files and folders."""
 
 
-def plan(kills: int, seed: int) -> list[Moment]:
-    """Moments in the order in which a run meets them; a single one is during a save half-way."""
+def plan(kills: int, seed: int) -> list[tuple[Moment, float]]:
+    """Moments in the order in which a run meets them, with delays; a single one is during a save."""
     chance = random.Random(seed)
-    first: list[Kind] = ["dataset", "start"] if kills > 5 else []
-    last: list[Kind] = ["test", "result"] if kills > 5 else []
-    inner = kills - len(first) - len(last)
-    kinds: Iterator[Kind] = cycle(("save", "evaluate", "compile", "train"))
-    middle = [
-        (kind, round(0.8 * STEPS * (i + chance.uniform(0.4, 0.9)) / inner))
-        for i, kind in zip(range(inner), kinds, strict=False)
+    first: list[Stage] = ["start", "dataset"] if kills > 5 else []
+    last: list[Stage] = ["test", "result"] if kills > 5 else []
+    middle: Iterator[Stage] = cycle(("save", "evaluate", "compile", "train"))
+    inner = [stage for stage, _ in zip(middle, range(kills - len(first) - len(last)), strict=False)]
+    return [
+        (Moment(stage, chance.randint(1, LATEST.get(stage, 1))), chance.uniform(0, LONGEST_DELAY[stage]))
+        for stage in (*first, *inner, *last)
     ]
-    moments = [*((kind, 0) for kind in first), *middle, *((kind, 0) for kind in last)]
-    return [Moment(kind, after, chance.uniform(0, LONGEST_DELAY[kind])) for kind, after in moments]
 
 
-def kill_at(moment: Moment, study: Study) -> Kill:
-    """Start the run, and kill it at `moment`. Raises RuntimeError when the run ends before."""
-    folder = tiny_folder(study)
-    saved = max(finished_steps(folder.checkpoints), default=0)
-    output = study.data_root / "output.txt"
-    with output.open("w") as stream:
-        process = subprocess.Popen(
-            [TRM, *run_command(SAVE_ALWAYS)],
-            cwd=study.data_root,
-            env=environment(),
-            stdout=stream,
-            stderr=stream,
-        )
+def kill_at(moment: Moment, delay: float, study: Study) -> Kill:
+    """Start the run, and kill it at `moment`. Raises RuntimeError when it ends in another way."""
     began = time.perf_counter()
-    after = max(moment.after, saved + 1)
-    delay = moment.delay
-    while process.poll() is None:
-        if _is_now(moment.kind, after, study, folder, output):
-            time.sleep(delay)
-            process.send_signal(signal.SIGSTOP)
-            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-            if process.poll() is None and _is_now(moment.kind, after, study, folder, output):
-                process.kill()
-                process.wait()
-                seconds = time.perf_counter() - began
-                steps = finished_steps(folder.checkpoints)
-                return Kill(moment, seconds, max(steps, default=None), leftovers(study))
-            process.send_signal(signal.SIGCONT)
-            delay /= 2
-        time.sleep(0.0005)
-    raise RuntimeError(f"the run ended before {moment}:\n{output.read_text()}")
-
-
-def _is_now(kind: Kind, after: int, study: Study, folder: RunFolder, output: Path) -> bool:
-    match kind:
-        case "start":
-            return True
-        case "dataset":
-            return any(study.data_root.glob("data/.*.lock")) and not folder.metrics.exists()
-        case "compile":
-            return "compiling first" in output.read_text() and _newest(folder)[0] < after
-        case "train":
-            return "compiling first" in output.read_text() and _newest(folder)[0] >= after
-        case "save":
-            return any(int(path.stem) >= after for path in folder.checkpoints.glob("*.partial"))
-        case "evaluate":
-            step, what = _newest(folder)
-            return step >= after and step % EVAL_EVERY == 0 and what == "train"
-        case "test":
-            return "testing on" in output.read_text() and not folder.finished
-        case "result":
-            tested = "testing on" in output.read_text() and folder.test_outcomes.exists()
-            return tested and not folder.finished
-
-
-def _newest(folder: RunFolder) -> tuple[int, str]:
-    """Step and kind of the last whole line of the metrics."""
-    lines = folder.metrics.read_bytes().splitlines() if folder.metrics.exists() else []
-    if not lines:
-        return 0, ""
-    last = json.loads(lines[-1])
-    return last["step"], last["kind"]
+    run = subprocess.run(
+        command(moment, delay, signal.SIGKILL, run_command(SAVE_ALWAYS)),
+        cwd=study.data_root,
+        env={**environment(), "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode != -signal.SIGKILL:
+        raise RuntimeError(f"{moment}: the run ended with {run.returncode}:\n{run.stdout}{run.stderr}")
+    steps = finished_steps(tiny_folder(study).checkpoints)
+    return Kill(moment, time.perf_counter() - began, max(steps, default=None), leftovers(study))
 
 
 def leftovers(study: Study) -> list[str]:
@@ -227,11 +161,11 @@ def main() -> int:
         alone = finish(make_study(Path(temporary) / "alone"))
         study = make_study(Path(temporary) / "killed")
         print(f"{'kill':>4}  {'during':<10}{'seconds':>8}{'saved step':>12}  left half-written")
-        for number, moment in enumerate(plan(arguments.kills, arguments.seed), start=1):
-            kill = kill_at(moment, study)
+        for number, (moment, delay) in enumerate(plan(arguments.kills, arguments.seed), start=1):
+            kill = kill_at(moment, delay, study)
             saved = "none" if kill.saved is None else str(kill.saved)
             rubbish = ", ".join(kill.leftovers) or "nothing"
-            print(f"{number:>4}  {moment.kind:<10}{kill.seconds:>8.2f}{saved:>12}  {rubbish}", flush=True)
+            print(f"{number:>4}  {moment.stage:<10}{kill.seconds:>8.2f}{saved:>12}  {rubbish}", flush=True)
         found = differences(alone, finish(study))
         digest = json.loads(alone.result.read_text())["weights_sha256"]
     print("\n".join(found) if found else f"the same run as without kills: weights {digest[:16]}...")

@@ -2,31 +2,31 @@
 
 import json
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
-from tests.faults.kill_and_resume import Kind, differences, finish, kill_at, plan
+from tests.faults.kill_and_resume import differences, finish, kill_at, plan
+from tests.faults.moments import STAGES
 from tests.run.tiny import copy_of, make_study, tiny_folder
 from trm_scaling.io.study import Study
 
 
 def test_a_run_killed_during_a_save_ends_as_one_left_alone(tmp_path: Path, trained: Study) -> None:
     study = make_study(tmp_path)
-    (moment,) = plan(1, seed=0)
-    kill = kill_at(moment, study)
+    ((moment, delay),) = plan(1, seed=0)
+    kill = kill_at(moment, delay, study)
     assert any(name.endswith(".partial") for name in kill.leftovers), "the kill missed the save"
     assert kill.saved is not None
     assert differences(tiny_folder(trained), finish(study)) == []
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_a_run_killed_ten_times_ends_as_one_left_alone(tmp_path: Path, trained: Study) -> None:
     study = make_study(tmp_path)
     moments = plan(10, seed=0)
-    assert {moment.kind for moment in moments} == set(get_args(Kind))
-    kills = [kill_at(moment, study) for moment in moments]
+    assert {moment.stage for moment, _ in moments} == set(STAGES)
+    kills = [kill_at(moment, delay, study) for moment, delay in moments]
     assert any(name.endswith(".partial") for kill in kills for name in kill.leftovers)
     assert differences(tiny_folder(trained), finish(study)) == []
 

@@ -101,7 +101,8 @@ def test_a_process_that_got_a_dead_one_s_number_is_another(tmp_path: Path) -> No
     assert holder(tmp_path) is None
 
 
-def test_another_machine_holds_while_it_renews(tmp_path: Path) -> None:
+def test_another_machine_holds_while_it_renews(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "WATCH_SECONDS", 0.1)
     from_another_machine(tmp_path, age=lease.EXPIRY_SECONDS - 20)
     assert holder(tmp_path) is not None
     with pytest.raises(RunInUse, match=rf"in use by process {os.getpid()} on elsewhere"), hold(tmp_path):
@@ -112,6 +113,24 @@ def test_another_machine_holds_while_it_renews(tmp_path: Path) -> None:
         taken = read_lease(tmp_path)
         assert taken is not None
         assert taken.owner == ProcessId.this()
+
+
+@pytest.mark.parametrize("age", [lease.EXPIRY_SECONDS + 1e6, -1e6])
+def test_a_clock_that_jumps_takes_a_run_from_nobody_who_renews(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age: float
+) -> None:
+    monkeypatch.setattr(lease, "WATCH_SECONDS", 30.0)
+    from_another_machine(tmp_path, age)
+    renewal = threading.Timer(0.1, os.utime, [tmp_path / lease.LEASE])
+    renewal.start()
+    with pytest.raises(RunInUse, match="on elsewhere"), hold(tmp_path):
+        pass
+    renewal.join()
+    monkeypatch.setattr(lease, "WATCH_SECONDS", 0.1)
+    from_another_machine(tmp_path, age)
+    assert holder(tmp_path) is None
+    with hold(tmp_path):
+        pass
 
 
 def test_age_is_told_by_the_clock_of_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ import pytest
 from trm_scaling.config.data import DataConfig
 from trm_scaling.errors import UserError
 from trm_scaling.puzzles import build
-from trm_scaling.puzzles.build import build_sudoku, dataset_name, ensure_dataset
+from trm_scaling.puzzles.build import RebuiltDataset, build_sudoku, dataset_name, ensure_dataset
+from trm_scaling.puzzles.manifest import DamagedDataset, parse_manifest, sha256_file, write_manifest
 from trm_scaling.puzzles.opening import open_dataset
 
 SMALL = DataConfig(
@@ -103,11 +104,37 @@ def test_a_build_that_dies_leaves_nothing_to_read_and_the_next_one_succeeds(
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".partial")] == []
 
 
+@pytest.mark.parametrize("name", ["train.npz", "manifest.json"])
+def test_a_damaged_one_that_was_built_here_is_kept_aside_and_built_again(tmp_path: Path, name: str) -> None:
+    first = ensure_dataset(SMALL, tmp_path)
+    content = bytearray((first.path / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (first.path / name).write_bytes(content)
+    with pytest.warns(RebuiltDataset, match=rf"{name}.*kept as {first.path.name}\.damaged-1"):
+        again = ensure_dataset(SMALL, tmp_path)
+    assert again.fingerprint == first.fingerprint
+    aside = first.path.with_name(f"{first.path.name}.damaged-1")
+    assert (aside / name).read_bytes() == content
+    assert ensure_dataset(SMALL, tmp_path).fingerprint == first.fingerprint
+
+
+def test_a_changed_value_of_the_manifest_is_damage(copy: Path) -> None:
+    text = (copy / "manifest.json").read_text()
+    # Augmentations are made from the seed: another one would train on other puzzles without a word.
+    (copy / "manifest.json").write_text(text.replace('"seed": 0', '"seed": 8'))
+    with pytest.raises(DamagedDataset, match="not the manifest that was written"):
+        open_dataset(copy)
+    content = json.loads(text)
+    del content["sha256"]
+    (copy / "manifest.json").write_text(json.dumps(content))
+    assert len(open_dataset(copy).train) == 30, "a manifest from before it held its own checksum"
+
+
 def test_a_failed_replacement_keeps_the_dataset_that_was_there(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = open_dataset(copy).fingerprint
-    monkeypatch.setattr(build, "write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(build, "write_manifest", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         build_sudoku(SMALL.model_copy(update={"seed": 9}), copy, replace=True)
     assert open_dataset(copy).fingerprint == before
@@ -171,12 +198,10 @@ def test_a_later_format_version_is_refused(copy: Path) -> None:
 
 
 def test_an_archive_that_needs_pickle_is_not_loaded(copy: Path) -> None:
-    from trm_scaling.puzzles.manifest import sha256_file
-
     np.savez(copy / "val.npz", inputs=np.array([{}], dtype=object), labels=np.zeros(1), ratings=np.zeros(1))
-    manifest = json.loads((copy / "manifest.json").read_text())
-    manifest["files"]["val.npz"] = sha256_file(copy / "val.npz")
-    (copy / "manifest.json").write_text(json.dumps(manifest))
+    manifest = parse_manifest(copy / "manifest.json")
+    files = {**manifest.files, "val.npz": sha256_file(copy / "val.npz")}
+    write_manifest(copy / "manifest.json", manifest.model_copy(update={"files": files}))
     with pytest.raises(UserError, match=r"val\.npz: not the arrays expected"):
         open_dataset(copy)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from trm_scaling.results.attempts import Attempt, begin_attempt, end_attempt, read_attempts
+from trm_scaling.results.attempts import Attempt, begin_attempt, end_attempt, note_incident, read_attempts
 
 
 def test_attempts_are_counted_and_each_has_its_ending(tmp_path: Path) -> None:
@@ -56,3 +56,16 @@ def test_a_torn_last_line_is_not_glued_to_the_next(tmp_path: Path) -> None:
         file.write('{"event": "ended", "att')
     assert begin_attempt(path, 16) == 2
     assert [attempt.number for attempt in read_attempts(path)] == [1, 2]
+
+
+def test_damage_that_was_met_is_kept_with_its_attempt(tmp_path: Path) -> None:
+    path = tmp_path / "attempts.jsonl"
+    end_attempt(path, begin_attempt(path, 16), "preempted", "")
+    second = begin_attempt(path, 16)
+    note_incident(path, second, "checkpoint 3 is damaged")
+    note_incident(path, second, "checkpoint 2 too")
+    end_attempt(path, second, "finished", "")
+    first, last = read_attempts(path)
+    assert first.incidents == ()
+    assert [met.message for met in last.incidents] == ["checkpoint 3 is damaged", "checkpoint 2 too"]
+    assert last.ending == "finished"

@@ -80,7 +80,6 @@ def trm(
         env=environment() | (variables or {}),
         capture_output=True,
         text=True,
-        timeout=150,
     )
 
 

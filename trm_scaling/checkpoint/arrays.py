@@ -17,7 +17,7 @@ import orbax.checkpoint as ocp
 from trm_scaling.io.explain import os_errors_explained
 
 _OS_ERROR = re.compile(r"os_error_code='(\d+)'")
-_MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class ArrayWriter:

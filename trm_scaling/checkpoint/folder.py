@@ -14,13 +14,14 @@ import re
 import shutil
 from pathlib import Path
 
+from trm_scaling.errors import Damage
 from trm_scaling.io.atomic import sync_folder
 
 _FINISHED = re.compile(r"\d{8,}")
 _LEFTOVER = re.compile(r"\d{8,}\.(partial|removed)")
 
 
-class DamagedCheckpoint(UserWarning):
+class DamagedCheckpoint(Damage):
     """A checkpoint was not as it was written, and an earlier one is used."""
 
 

@@ -13,7 +13,13 @@ from trm_scaling.checkpoint import folder as names
 from trm_scaling.checkpoint.arrays import ArrayWriter
 from trm_scaling.checkpoint.leaves import named_leaves, specs_of
 from trm_scaling.checkpoint.reader import ARRAYS_NAME, CheckpointReader
-from trm_scaling.checkpoint.record import CheckpointRecord, hash_files, write_record
+from trm_scaling.checkpoint.record import (
+    BrokenRecordError,
+    CheckpointRecord,
+    hash_files,
+    read_record,
+    write_record,
+)
 from trm_scaling.errors import UserError
 from trm_scaling.io.explain import os_errors_explained
 from trm_scaling.io.plain import plain
@@ -102,6 +108,28 @@ class CheckpointStore(CheckpointReader):
                 if later > step:
                     names.remove(self._folder, later)
 
+    def restore_best(self, like: Any) -> tuple[int, Any]:
+        """The step with the highest score whose files are all as written, and its state, as `restore` does.
+
+        Raises UserError when there is none.
+        """
+        self.wait()
+        record = self._best_usable() if self._hosts.is_first else None
+        chosen = self._hosts.told("checkpoint-best-restored", record and record.step)
+        folder = names.step_folder(self._folder, chosen)
+        return chosen, self._load(folder, record or self._record(folder), like)[0]
+
+    def _best_usable(self) -> CheckpointRecord:
+        while (step := super().best_step()) is not None:
+            found = self._undamaged_record(names.step_folder(self._folder, step))
+            if not isinstance(found, str):
+                return found
+            self._pass_over(step, found)
+        raise UserError(
+            f"No checkpoint in {self._folder} has a score and is undamaged, so there is nothing to test. "
+            "Restore the folder from a copy, or move the run away and train it anew."
+        )
+
     def latest_step(self) -> int | None:
         """As `CheckpointReader.latest_step`, on every process what the first one sees."""
         return self._of_first("latest", super().latest_step)
@@ -133,7 +161,16 @@ class CheckpointStore(CheckpointReader):
 
     def _superfluous(self) -> list[int]:
         best = super().best_step()
-        return [step for step in self.steps()[: -self._keep] if step != best]
+        old = self.steps()[: -self._keep]
+        # One whose record cannot be read may have been the best: it is not ours to delete.
+        return [step for step in old if step != best and self._has_record(step)]
+
+    def _has_record(self, step: int) -> bool:
+        try:
+            read_record(names.step_folder(self._folder, step))
+        except BrokenRecordError:
+            return False
+        return True
 
     def __enter__(self) -> Self:
         return self

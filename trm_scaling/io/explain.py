@@ -19,9 +19,9 @@ def os_errors_explained(path: Path, action: str, needed_bytes: int | None = None
     """Raise `UserError` in place of an `OSError` that the user can mend.
 
     `action` completes "Cannot ...", for example "write"; `needed_bytes` is what it takes.
-    A full disk or quota, a read-only file system, a lack of permission and a file in a folder's
-    place are explained; any other `OSError` passes unchanged, because its traceback says more
-    than we could.
+    A full disk or quota, a limit on the size of files, a read-only file system, a lack of permission and a
+    file in a folder's place are explained; any other `OSError` passes unchanged, because its traceback
+    says more than we could.
     """
     try:
         yield
@@ -31,6 +31,11 @@ def os_errors_explained(path: Path, action: str, needed_bytes: int | None = None
         if error.errno == errno.EROFS:
             remedy = "Choose a folder on a writable disk, or remount this one read-write."
             raise UserError(f"Cannot {action} {path}: its file system is read-only. {remedy}") from error
+        if error.errno == errno.EFBIG:
+            remedy = "Raise the limit (ulimit -f), and run the same command again."
+            raise UserError(
+                f"Cannot {action} {path}: this process may write no file of that size. {remedy}"
+            ) from error
         if error.errno in _FORBIDDEN:
             remedy = f"Give this user access to {_existing_parent(path)}, or choose another folder."
             raise UserError(f"Cannot {action} {path}: permission denied. {remedy}") from error

@@ -5,7 +5,8 @@
     stop         somebody asked the process to save and end
 
 flock alone would do on one machine. On a disk that several share it may reach only one of them, so a
-lease counts there for as long as it is renewed, by the file system's clock. A process that finds its
+lease counts there for as long as it is renewed, by the file system's clock; and whoever would take one over
+first watches whether it is renewed after all, since that clock may have jumped. A process that finds its
 lease in another's hands (it was suspended, say) ends at once and writes nothing more.
 """
 
@@ -35,6 +36,10 @@ BEAT_SECONDS = 2.0
 
 EXPIRY_SECONDS = 60.0
 """A lease from another machine that was not renewed for so long belongs to a dead process."""
+
+WATCH_SECONDS = 3 * BEAT_SECONDS
+"""How long a lease that seems to have run out is watched before it is taken over. A clock that jumps makes
+every lease on the disk old, or newer than now, and the next renewal of a living one sets that right."""
 
 PATIENCE_SECONDS = 0.5
 """How long a lock is waited for: a runner keeps it for a moment while it starts the process that asks."""
@@ -89,7 +94,7 @@ def holder(folder: Path) -> Lease | None:
         return None
     lives = lease.owner.lives
     if lives is None:
-        lives = _seconds_since_beat(folder / LEASE) <= EXPIRY_SECONDS
+        lives = not _has_expired(folder / LEASE)
     return lease if lives else None
 
 
@@ -184,7 +189,7 @@ def _first(folder: Path) -> Iterator[None]:
     try:
         if not _locked(descriptor):
             raise _in_use(folder, read_lease(folder))
-        held = holder(folder)
+        held = holder(folder) or _renewed_after_all(folder)
         if held is not None and held.owner != ProcessId.this():
             raise _in_use(folder, held)
         yield
@@ -219,13 +224,39 @@ def _in_use(folder: Path, lease: Lease | None) -> RunInUse:
     )
 
 
-def _seconds_since_beat(path: Path) -> float:
-    """By the clock of the file system that holds `path`: two machines' own clocks may be minutes apart."""
+def _has_expired(path: Path) -> bool:
+    """Whether a lease from another machine was last renewed too long ago, or at a time that has not come."""
+    return not -EXPIRY_SECONDS <= _seconds_since_beat(path) <= EXPIRY_SECONDS
+
+
+def _renewed_after_all(folder: Path) -> Lease | None:
+    """The lease of another machine that has expired by the clock, if it is renewed while we watch."""
+    lease = read_lease(folder)
+    if lease is None or lease.owner.lives is not None:
+        return None
+    expired = _beat_of(folder / LEASE)
+    watched = time.monotonic()
+    while time.monotonic() - watched < WATCH_SECONDS:
+        time.sleep(WATCH_SECONDS / 60)
+        if _beat_of(folder / LEASE) != expired:
+            return read_lease(folder)
+    return None
+
+
+def _beat_of(path: Path) -> float | None:
+    """When the lease was last renewed, by the clock of its file system; None when it is gone."""
     try:
         # Opened, not looked up: a network file system then asks its server for the time.
         with path.open("rb") as file:
-            beat = os.fstat(file.fileno()).st_mtime
+            return os.fstat(file.fileno()).st_mtime
     except OSError:
+        return None
+
+
+def _seconds_since_beat(path: Path) -> float:
+    """By the clock of the file system that holds `path`: two machines' own clocks may be minutes apart."""
+    beat = _beat_of(path)
+    if beat is None:
         return float("inf")
     try:
         with tempfile.TemporaryFile(dir=path.parent) as probe:

@@ -3,16 +3,25 @@
 import hashlib
 import json
 from pathlib import Path
+from warnings import warn
 
 import numpy as np
 
 from trm_scaling.config.data import DataConfig
-from trm_scaling.errors import UserError
-from trm_scaling.io.atomic import write_json
+from trm_scaling.errors import Damage, UserError
 from trm_scaling.puzzles.compact_layout import write_compact
 from trm_scaling.puzzles.dataset import MANIFEST, Dataset, Split, fingerprint
-from trm_scaling.puzzles.folder import locked, staged
-from trm_scaling.puzzles.manifest import SPLIT_NAMES, Layout, Manifest, SplitManifest, SplitName, histogram
+from trm_scaling.puzzles.folder import locked, set_aside, staged
+from trm_scaling.puzzles.manifest import (
+    SPLIT_NAMES,
+    DamagedDataset,
+    Layout,
+    Manifest,
+    SplitManifest,
+    SplitName,
+    histogram,
+    write_manifest,
+)
 from trm_scaling.puzzles.named import open_named
 from trm_scaling.puzzles.opening import open_dataset
 from trm_scaling.puzzles.progress import Progress, silent
@@ -30,12 +39,17 @@ _OWN_LIST = (
 )
 
 
+class RebuiltDataset(Damage):
+    """A dataset that was built here was not as it was written, and was built again."""
+
+
 def ensure_dataset(config: DataConfig, root: Path, progress: Progress = silent) -> Dataset:
     """Open the dataset a configuration names, building it first if it is described and not there.
 
     Args:
         config: `path` names a folder; without it the dataset is `root/data/<slug>-<hash>`, built by
-            the first process that wants it while others wait, and used by all.
+            the first process that wants it while others wait, and used by all. One that is damaged
+            is set aside and built again, with the warning `RebuiltDataset`; a named one is refused.
         root: what relative paths of the configuration start from.
         progress: told how a build proceeds.
 
@@ -45,18 +59,38 @@ def ensure_dataset(config: DataConfig, root: Path, progress: Progress = silent) 
     if config.path is not None:
         return open_named(config, root)
     folder = root / "data" / dataset_name(config)
-    if not folder.is_dir():
-        with locked(folder):
-            if not folder.is_dir():
-                try:
-                    _build(config, folder, "compact", root, progress)
-                except HubUnavailableError as error:
-                    raise UserError(
-                        f"data.source=hub: {error}. Run it again with generated puzzles:\n"
-                        f"  data.source=generated data.test_size={_PROPOSED_TEST_SIZE}\n"
-                        f"or with {_OWN_LIST}:\n  data.source=puzzles.csv.gz"
-                    ) from error
+    if (whole := _if_whole(folder)) is not None:
+        return whole
+    with locked(folder):
+        # Another process may have built it, or built it again, while this one waited.
+        if (whole := _if_whole(folder, mend=True)) is not None:
+            return whole
+        try:
+            _build(config, folder, "compact", root, progress)
+        except HubUnavailableError as error:
+            raise UserError(
+                f"data.source=hub: {error}. Run it again with generated puzzles:\n"
+                f"  data.source=generated data.test_size={_PROPOSED_TEST_SIZE}\n"
+                f"or with {_OWN_LIST}:\n  data.source=puzzles.csv.gz"
+            ) from error
     return open_dataset(folder)
+
+
+def _if_whole(folder: Path, mend: bool = False) -> Dataset | None:
+    """The dataset in `folder`; None when it is not there, or is damaged. To `mend` is to set that aside."""
+    if not folder.is_dir():
+        return None
+    try:
+        return open_dataset(folder)
+    except DamagedDataset as damage:
+        if mend:
+            aside = set_aside(folder)
+            warn(
+                f"a dataset is damaged and built again: {damage.finding}; it is kept as {aside.name}",
+                RebuiltDataset,
+                stacklevel=2,
+            )
+        return None
 
 
 def dataset_name(config: DataConfig) -> str:
@@ -135,7 +169,7 @@ def _build(config: DataConfig, folder: Path, layout: Layout, base: Path, progres
         else:
             files = write_compact(partial, splits)
         manifest = _manifest(config, shape, layout, puzzles, splits, rated_by, files)
-        write_json(partial / MANIFEST, manifest.model_dump(mode="json"))
+        write_manifest(partial / MANIFEST, manifest)
 
 
 def _gather(

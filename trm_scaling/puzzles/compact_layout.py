@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from trm_scaling.io.foreign import BROKEN_ARRAYS
-from trm_scaling.puzzles.dataset import MANIFEST, Dataset, Split, check_split, damaged
-from trm_scaling.puzzles.manifest import SPLIT_NAMES, Manifest, SplitName, parse_manifest, sha256
+from trm_scaling.puzzles.dataset import MANIFEST, Dataset, Split, check_split
+from trm_scaling.puzzles.manifest import SPLIT_NAMES, Manifest, SplitName, damaged, parse_manifest, sha256
 from trm_scaling.puzzles.sudoku.board import Shape
 
 

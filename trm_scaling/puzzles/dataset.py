@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_scaling.errors import UserError
-from trm_scaling.puzzles.manifest import SPLIT_NAMES, Manifest, SplitName
+from trm_scaling.puzzles.manifest import SPLIT_NAMES, Manifest, SplitName, damaged
 from trm_scaling.puzzles.sudoku.board import BLANK_TOKEN, Shape, Tokens
 
 MANIFEST = "manifest.json"
@@ -100,11 +99,6 @@ def fingerprint(shape: Shape, num_aug: int, splits: dict[SplitName, Split]) -> s
         if split.ratings is not None:
             digest.update(split.ratings.astype("<i4").tobytes())
     return digest.hexdigest()
-
-
-def damaged(path: Path, finding: str) -> UserError:
-    """The error for a dataset folder that is not what it says it is."""
-    return UserError(f"{path}: {finding}; the dataset is damaged, so delete its folder and build it again")
 
 
 def check_split(path: Path, split: Split, shape: Shape) -> None:

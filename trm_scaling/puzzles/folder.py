@@ -55,6 +55,20 @@ def staged(folder: Path) -> Iterator[Path]:
         shutil.rmtree(replaced, ignore_errors=True)
 
 
+def set_aside(folder: Path) -> Path:
+    """Rename a damaged folder, and keep it. Call it while `locked`. Returns its new place.
+
+    Raises UserError when the disk refuses.
+    """
+    number = 1
+    while (aside := folder.with_name(f"{folder.name}.damaged-{number}")).exists():
+        number += 1
+    with os_errors_explained(folder, "set aside"):
+        os.rename(folder, aside)
+        sync_folder(folder.parent)
+    return aside
+
+
 def _sync(path: Path) -> None:
     if path.is_dir():
         sync_folder(path)

@@ -1,8 +1,9 @@
 """What a dataset folder says about itself: `manifest.json`."""
 
 import hashlib
+import json
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from trm_scaling.config.base import Frozen
 from trm_scaling.errors import UserError
+from trm_scaling.io.atomic import write_json
 
 FORMAT_VERSION = 1
 
@@ -19,6 +21,15 @@ Layout = Literal["compact", "public"]
 
 _BANDS = ((0, 0), (1, 4), (5, 19), (20, 49), (50, 99), (100, 199), (200, 499), (500, None))
 """Bounds of the rating histogram, both inclusive."""
+
+
+class DamagedDataset(UserError):
+    """A dataset folder is not as it was written."""
+
+    def __init__(self, finding: str, remedy: str) -> None:
+        super().__init__(f"{finding}; {remedy}")
+        self.finding = finding
+        """Which file, and what is wrong with it."""
 
 
 class SplitManifest(Frozen):
@@ -77,6 +88,9 @@ class Manifest(Frozen):
     files: dict[str, str]
     """sha256 of every other file of the folder."""
 
+    sha256: str | None = None
+    """Of this file's other values; None in a folder from before it was kept."""
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if missing := [name for name in SPLIT_NAMES if name not in self.splits]:
@@ -87,21 +101,43 @@ class Manifest(Frozen):
         return self
 
 
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write `manifest.json`, with a checksum of itself."""
+    content = manifest.model_dump(mode="json", exclude={"sha256"})
+    write_json(path, {**content, "sha256": _digest_of(content)})
+
+
 def parse_manifest(path: Path) -> Manifest:
     """Read `manifest.json`.
 
     Raises:
-        UserError: it is no manifest of ours, or of a version we do not know.
+        DamagedDataset: it is no manifest of ours, of a version we do not know, or not as it was written.
     """
+    data = path.read_bytes()
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the whole file"
-        raise UserError(
-            f"{path} is no manifest of a dataset that this version reads ({field}: {first['msg']}); "
-            "build the dataset again with `trm data sudoku`, or name another folder"
+        raise DamagedDataset(
+            f"{path} is no manifest of a dataset that this version reads ({field}: {first['msg']})",
+            "build the dataset again with `trm data sudoku`, or name another folder",
         ) from error
+    content = json.loads(data)
+    if manifest.sha256 is not None and content.pop("sha256") != _digest_of(content):
+        raise damaged(path, "not the manifest that was written (its sha256 differs from the one it holds)")
+    return manifest
+
+
+def damaged(path: Path, finding: str) -> DamagedDataset:
+    """The error for a dataset folder that is not what it says it is."""
+    return DamagedDataset(
+        f"{path}: {finding}", "the dataset is damaged, so delete its folder and build it again"
+    )
+
+
+def _digest_of(content: dict[str, Any]) -> str:
+    return sha256(json.dumps(content, sort_keys=True).encode())
 
 
 def histogram(ratings: NDArray[np.int32]) -> dict[str, int]:

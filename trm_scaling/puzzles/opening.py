@@ -6,6 +6,7 @@ from trm_scaling.errors import UserError
 from trm_scaling.io.explain import os_errors_explained
 from trm_scaling.puzzles.compact_layout import read_compact
 from trm_scaling.puzzles.dataset import MANIFEST, Dataset
+from trm_scaling.puzzles.manifest import DamagedDataset
 from trm_scaling.puzzles.public_layout import is_public, read_public
 
 
@@ -13,8 +14,8 @@ def open_dataset(path: Path) -> Dataset:
     """Open a dataset folder, ours or the public code's, and check that it is whole.
 
     Raises:
-        UserError: no such folder, no dataset, another format version, a missing or damaged file, or
-            contents that are no Sudoku.
+        DamagedDataset: no dataset, another format version, a missing or damaged file.
+        UserError: no such folder, or contents that are no Sudoku.
     """
     with os_errors_explained(path, "read"):
         if not path.is_dir():
@@ -25,7 +26,7 @@ def open_dataset(path: Path) -> Dataset:
             return read_public(path)
         if (path / MANIFEST).is_file():
             return read_compact(path)
-    raise UserError(
-        f"{path} is no dataset folder: it has neither {MANIFEST} nor the public layout's train/dataset.json; "
-        "build one with `trm data sudoku --output-dir ...`, or name another folder"
+    raise DamagedDataset(
+        f"{path} is no dataset folder: it has neither {MANIFEST} nor the public layout's train/dataset.json",
+        "build one with `trm data sudoku --output-dir ...`, or name another folder",
     )

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from trm_scaling.errors import UserError
 from trm_scaling.io.foreign import BROKEN_ARRAYS
-from trm_scaling.puzzles.dataset import MANIFEST, Dataset, Split, check_split, damaged, fingerprint
+from trm_scaling.puzzles.dataset import MANIFEST, Dataset, Split, check_split, fingerprint
 from trm_scaling.puzzles.manifest import (
     SPLIT_NAMES,
     Manifest,
     SplitManifest,
     SplitName,
+    damaged,
     histogram,
     parse_manifest,
     sha256_file,

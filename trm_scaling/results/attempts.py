@@ -1,7 +1,8 @@
 """`attempts.jsonl`: every attempt at a run, when it began, where, and how it ended.
 
-Two events an attempt, written by the process itself. One that is killed leaves its attempt open; the
-batch runner that started it, or else the next attempt, says what is known of its end.
+Two events an attempt, written by the process itself, and one for each damaged thing that it met. One that
+is killed leaves its attempt open; the batch runner that started it, or else the next attempt, says what is
+known of its end.
 """
 
 import json
@@ -32,6 +33,16 @@ LONGEST_MESSAGE = 2000
 
 
 @dataclass(frozen=True)
+class Incident:
+    """Something damaged that an attempt met and went on without."""
+
+    message: str
+    """What was found, where, and what was done."""
+    time: str
+    """UTC, ISO 8601."""
+
+
+@dataclass(frozen=True)
 class Attempt:
     """One attempt. Times are UTC, ISO 8601."""
 
@@ -45,6 +56,7 @@ class Attempt:
     ending: Ending | None = None
     """None while it goes on, or when it died without a word."""
     message: str | None = None
+    incidents: tuple[Incident, ...] = ()
 
     @property
     def failure(self) -> FailureClass | None:
@@ -64,6 +76,9 @@ def read_attempts(path: Path) -> list[Attempt]:
             number, time = int(record["attempt"]), str(record["time"])
             if record["event"] == "began":
                 attempts[number] = Attempt(number, time, record["host"], int(record["micro_batch_size"]))
+            elif record["event"] == "met":
+                met = (*attempts[number].incidents, Incident(str(record["message"]), time))
+                attempts[number] = replace(attempts[number], incidents=met)
             elif record["ending"] in ENDINGS:
                 end = {"ended": time, "ending": record["ending"], "message": record["message"]}
                 attempts[number] = replace(attempts[number], **end)
@@ -94,6 +109,12 @@ def begin_attempt(path: Path, micro_batch_size: int) -> int:
 def end_attempt(path: Path, number: int, ending: Ending, message: str) -> None:
     """Write how attempt `number` ended. For the process that holds the run."""
     event = {"event": "ended", "attempt": number, "time": _now(), "ending": ending}
+    _append(path, event | {"message": message[:LONGEST_MESSAGE]})
+
+
+def note_incident(path: Path, number: int, message: str) -> None:
+    """Write what damage attempt `number` met. For the process that holds the run."""
+    event = {"event": "met", "attempt": number, "time": _now()}
     _append(path, event | {"message": message[:LONGEST_MESSAGE]})
 
 

@@ -41,6 +41,15 @@ class FailedAttempt(_Record):
     """When; UTC, ISO 8601."""
 
 
+class MetDamage(_Record):
+    """Something that was not as it was written, met and mended on the way to a finished run."""
+
+    message: str
+    """What was found, where, and what was done."""
+    time: str
+    """When; UTC, ISO 8601."""
+
+
 class RunRecord(_Record):
     """Written once, atomically, last. Its presence means that the run is finished."""
 
@@ -109,6 +118,8 @@ class RunRecord(_Record):
     """Starts that it took, this one included; each resumes from the newest checkpoint."""
     failures: list[FailedAttempt]
     """Of the attempts before the last one, those that were not stopped by request."""
+    incidents: list[MetDamage] = []
+    """Damaged checkpoints that were set aside, a dataset that was built again."""
     commit: str | None
     """Source commit; None outside a checkout."""
     uncommitted_changes: bool | None

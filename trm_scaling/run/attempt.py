@@ -15,7 +15,7 @@ from trm_scaling.io.atomic import write_json, write_text
 from trm_scaling.io.lease import stop_requested
 from trm_scaling.io.provenance import Provenance, collect_provenance
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.results.attempts import FailureClass, begin_attempt, end_attempt
+from trm_scaling.results.attempts import FailureClass, begin_attempt, end_attempt, note_incident
 from trm_scaling.results.record import RunRecord
 from trm_scaling.run.planned import Run
 from trm_scaling.run.record import assemble
@@ -43,6 +43,10 @@ class RunAttempt:
     def finished(self) -> None:
         """The attempt ended well."""
         end_attempt(self.folder.attempts, self.number, "finished", "")
+
+    def met(self, damage: str) -> None:
+        """Write down damage that the attempt met and goes on without."""
+        note_incident(self.folder.attempts, self.number, damage)
 
     def failed(self, failure: FailureClass, error: BaseException) -> None:
         """Write down what ended the attempt."""

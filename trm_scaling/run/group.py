@@ -11,6 +11,7 @@ from trm_scaling.errors import UserError
 from trm_scaling.results.record import RunRecord
 from trm_scaling.run.attempt import RunAttempt, attempted, origin
 from trm_scaling.run.failure import EXIT_STATUS, OutOfMemory, failure_class
+from trm_scaling.run.incidents import damage_kept
 from trm_scaling.run.planned import Run
 from trm_scaling.run.polite import ended_politely
 from trm_scaling.run.single import claimed
@@ -45,7 +46,7 @@ def execute_together(runs: Sequence[Run], reporters: Sequence["RunReporter"]) ->
     with ExitStack() as held:
         opened = [_open(held, run) for run in runs]
         try:
-            with ended_politely():
+            with ended_politely(), damage_kept(partial(_met, opened)):
                 _to_the_end(opened, reporters, ended)
         except BaseException as error:
             # A process boundary: whatever ended the runs belongs into their records, then goes on up.
@@ -71,6 +72,13 @@ def _open(held: ExitStack, run: Run) -> _Open:
     if folder.finished:
         raise UserError(f"{folder.path} was finished by another process just now: run the same command again")
     return _Open(own.enter_context(attempted(named, folder)), own.close)
+
+
+def _met(opened: Sequence[_Open], damage: str) -> None:
+    """Write down damage that was met, for every run that goes on; its message names the file."""
+    for each in opened:
+        if not each.attempt.folder.finished:
+            each.attempt.met(damage)
 
 
 def _to_the_end(opened: Sequence[_Open], reporters: Sequence["RunReporter"], ended: dict[int, Ended]) -> None:

@@ -16,7 +16,7 @@ from trm_scaling.io.jsonl import read_jsonl
 from trm_scaling.io.provenance import Provenance
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.results.attempts import read_attempts
-from trm_scaling.results.record import FailedAttempt, RunRecord, TestScores
+from trm_scaling.results.record import FailedAttempt, MetDamage, RunRecord, TestScores
 
 if TYPE_CHECKING:
     from trm_scaling.train.whole import Finished
@@ -68,6 +68,9 @@ def assemble(config: RunConfig, folder: RunFolder, provenance: Provenance, finis
             FailedAttempt(failure=each.failure, message=each.message or "", time=each.ended or each.began)
             for each in attempts
             if each.failure is not None
+        ],
+        incidents=[
+            MetDamage(message=met.message, time=met.time) for each in attempts for met in each.incidents
         ],
         commit=provenance.commit,
         uncommitted_changes=provenance.dirty,

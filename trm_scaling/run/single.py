@@ -9,6 +9,7 @@ from trm_scaling.results.record import RunRecord, read_record
 from trm_scaling.run.attempt import RunAttempt, attempted, origin, refuse_another
 from trm_scaling.run.failure import as_told, failure_class
 from trm_scaling.run.here import this_device
+from trm_scaling.run.incidents import damage_kept
 from trm_scaling.run.plan.fit import way
 from trm_scaling.run.planned import Run
 from trm_scaling.run.polite import ended_politely
@@ -66,7 +67,7 @@ def _recorded(attempt: RunAttempt, reporter: "RunReporter", hosts: Hosts) -> Run
     """Train to the record; whatever ends it earlier is written down, and goes on up."""
     config, folder = attempt.run.config, attempt.folder
     try:
-        with ended_politely():
+        with ended_politely(), damage_kept(attempt.met):
             lead(hosts, folder, config)
             record = _to_the_end(attempt, reporter, hosts)
     except BaseException as error:

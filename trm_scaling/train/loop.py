@@ -25,6 +25,7 @@ from trm_scaling.train.call import CallMetrics, make_train_call
 from trm_scaling.train.clock import Clock, measure_all
 from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.interrupt import StopRequest
+from trm_scaling.train.lost import warn_of_lost_best
 from trm_scaling.train.member import Member, Trainee, resumed
 from trm_scaling.train.metrics import NonFiniteLoss
 from trm_scaling.train.reporter import Reporter
@@ -178,10 +179,12 @@ def train_together(
         trained: list[Trained | None] = [None] * len(members)
         for number, member in living.items():
             member.store.wait()
-            best_step = member.store.best_step()
-            assert best_step is not None, "the last step is always evaluated"
-            own = stacking.part(state, number)
-            best = own if best_step == step else member.store.restore(best_step, like=own)[0]
+            best = own = stacking.part(state, number)
+            best_step = step
+            if member.store.best_step() != step:
+                best_step, best = member.store.restore_best(like=own)
+            if hosts.is_first:
+                warn_of_lost_best(member.run.folder.metrics, best_step)
             trained[number] = Trained(own, best, best_step, schedule, member.clock, mesh)
         if asked := hosts.told("end", hosts.any_asked(stop.cause)):
             raise stop.interruption(step, schedule.total_steps, asked)

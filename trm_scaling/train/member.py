@@ -18,7 +18,14 @@ from trm_scaling.puzzles.dataset import Dataset
 from trm_scaling.tracking.tracker import Tracker
 from trm_scaling.train.clock import Clock
 from trm_scaling.train.feed import Feeder
-from trm_scaling.train.metrics import HostMetrics, NonFiniteLoss, Rate, evaluation_metrics, read_metrics
+from trm_scaling.train.metrics import (
+    HostMetrics,
+    NonFiniteLoss,
+    Rate,
+    evaluation_metrics,
+    read_metrics,
+    validation_score,
+)
 from trm_scaling.train.outcomes import Outcomes
 from trm_scaling.train.reporter import Reporter
 from trm_scaling.train.state import TrainState, init_state_on
@@ -88,9 +95,7 @@ class Member:
         summary = outcomes.summary()
         self._tracker.log(step, evaluation_metrics(summary), kind="eval")
         self.run.reporter.evaluated(step, summary)
-        # Solved puzzles decide; among equals the share of right cells, which is below one.
-        score: float = summary["final"]["solved"] + summary["final"]["cell_rate"]
-        return score
+        return validation_score(summary["final"]["solved"], summary["final"]["cell_rate"])
 
     def save(self, step: int, state: TrainState, score: float | None) -> None:
         """Begin to save `state`. Raises what `CheckpointStore.save` does."""

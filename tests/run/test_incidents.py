@@ -1,0 +1,69 @@
+"""What damage a run meets is shown as a warning, and kept."""
+
+import warnings
+from pathlib import Path
+
+import pytest
+
+from trm_scaling.errors import Damage, UserError
+from trm_scaling.run.compilation import remove_torn_programs
+from trm_scaling.run.incidents import damage_kept
+from trm_scaling.train.lost import LostCheckpoint, warn_of_lost_best
+
+
+def test_damage_is_kept_and_shown_and_other_warnings_are_shown(recwarn: pytest.WarningsRecorder) -> None:
+    kept: list[str] = []
+    warnings.simplefilter("always")
+    with damage_kept(kept.append):
+        warnings.warn("a file is damaged", Damage, stacklevel=1)
+        warnings.warn("the weather is bad", UserWarning, stacklevel=1)
+    warnings.warn("another file is damaged", Damage, stacklevel=1)
+    assert kept == ["a file is damaged"]
+    assert [str(each.message) for each in recwarn] == [
+        "a file is damaged",
+        "the weather is bad",
+        "another file is damaged",
+    ]
+
+
+def test_a_record_that_cannot_be_written_does_not_hide_the_warning(recwarn: pytest.WarningsRecorder) -> None:
+    def full(message: str) -> None:
+        raise UserError("no space left")
+
+    warnings.simplefilter("always")
+    with damage_kept(full):
+        warnings.warn("a file is damaged", Damage, stacklevel=1)
+    assert len(recwarn) == 1
+
+
+def test_torn_programs_of_a_module_are_deleted_and_whole_ones_kept(tmp_path: Path) -> None:
+    from jax._src.compilation_cache import compress_executable
+
+    whole = compress_executable(bytes(1000))
+    contents = {
+        "jit_f-0123-cache": whole,
+        "jit_f-4567-cache": whole[:-3],
+        "jit_f-89ab-cache": b"",
+        "jit_g-0123-cache": b"half of another",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    torn = remove_torn_programs(tmp_path, "jit_f")
+    assert sorted(path.name for path in torn) == ["jit_f-4567-cache", "jit_f-89ab-cache"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["jit_f-0123-cache", "jit_g-0123-cache"]
+
+
+def evaluation(step: int, solved: int, cell_rate: float) -> str:
+    return (
+        f'{{"step": {step}, "time": 1.0, "kind": "eval", "eval/solved": {solved}, '
+        f'"eval/cell_rate": {cell_rate}}}\n'
+    )
+
+
+def test_a_best_checkpoint_that_is_gone_is_told(tmp_path: Path) -> None:
+    metrics = tmp_path / "metrics.jsonl"
+    lines = [evaluation(10, 3, 0.5), evaluation(20, 3, 0.75), evaluation(30, 3, 0.75), evaluation(40, 2, 0.9)]
+    metrics.write_text("".join(lines))
+    warn_of_lost_best(metrics, 20)
+    with pytest.warns(LostCheckpoint, match=r"step 20, the best on validation, is lost; that of step 30"):
+        warn_of_lost_best(metrics, 30)
