@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 Stage = Literal["start", "dataset", "compile", "train", "save", "evaluate", "test", "result"]
-"""start: until the dataset is asked for; save: until the checkpoint is finished, in the background;
-result: from the first file of the result to the last."""
+"""start: until the dataset is asked for. save: while a checkpoint is half-written, until the rename that
+lets it exist. result: from the first file of the result to the last."""
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
@@ -76,7 +76,8 @@ class Do:
 
 def strike_at(moment: Moment, strike: Strike) -> None:
     """Let `strike` happen in this process, which is about to run `trm`."""
-    from trm_scaling.checkpoint.store import CheckpointStore
+    from trm_scaling.checkpoint import folder
+    from trm_scaling.checkpoint.arrays import ArrayWriter
     from trm_scaling.puzzles import build
     from trm_scaling.run import single
     from trm_scaling.train import whole
@@ -85,8 +86,9 @@ def strike_at(moment: Moment, strike: Strike) -> None:
     watch = _Watch(moment, strike)
     _around(build, "_build", before=lambda: watch.enters("dataset"), after=lambda: watch.leaves("dataset"))
     _around(whole, "_shared_dataset", before=lambda: watch.leaves("start"))
-    _around(CheckpointStore, "save", before=lambda: watch.enters("save"))
-    _around(CheckpointStore, "_finish", after=lambda: watch.leaves("save"))
+    # Half-written from the one to the other, whenever the strike comes between them.
+    _around(ArrayWriter, "start", after=lambda: watch.enters("save"))
+    _around(folder, "finish", before=lambda: watch.leaves("save"))
     _around(whole, "score_test_split", before=watch.tests, after=lambda: watch.leaves("test"))
     _around(whole, "write_bytes", before=lambda: watch.enters("result"))
     # The failure of an attempt is written by the same function, and is no result.

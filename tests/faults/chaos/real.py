@@ -122,8 +122,7 @@ def _short_files(ground: Ground) -> str:
     moment = Moment("save", ground.chance.randint(2, 4))
     ended = victim.start(plants.at(moment, plants.short_files)).wait()
     expect(ended.status == 2 and "ulimit -f" in ended.errors, ended)
-    # The save before may still have been under way, and all before that one were not.
-    expect((victim.saved or 0) >= (moment.nth - 2) * EVAL_EVERY, victim.saved)
+    expect(victim.saved == (moment.nth - 1) * EVAL_EVERY, victim.saved)
     after = _after(victim)
     victim.finish()
     victim.check()
