@@ -5,6 +5,7 @@ it, and the processes that a test starts are held to the same rules.
 """
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,10 @@ os.environ |= {
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # As in the verbs that fit: see `cli.options.one_blas_thread`.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# A verb that wants its small search uncompiled says so to its whole process, which here runs other tests too.
+os.environ.setdefault("NUMBA_DISABLE_JIT", "0")
+# A suite that a shell started in the background inherits an ignored Ctrl-C, and its processes after it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # No run of a test has a mirror beside it, but those whose subject it is.
 os.environ.setdefault("WANDB_MODE", "disabled")
 

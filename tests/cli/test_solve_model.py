@@ -38,8 +38,9 @@ def test_a_shipped_model_answers_where_there_is_no_study(
     assert invoke("solve", "4x4").startswith("new puzzle new:")
 
 
-def test_it_says_the_same_with_nothing_compiled(tmp_path: Path) -> None:
+def test_it_says_the_same_with_nothing_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a process of its own the small boards' search is plain Python, from the same numbers."""
+    monkeypatch.delenv("NUMBA_DISABLE_JIT")
     done = trm(tmp_path, ["solve", "6x6", "new:5"], {"NUMBA_CACHE_DIR": str(tmp_path / "numba")})
     assert done.stderr == ""
     assert done.stdout == invoke("solve", "6x6", "new:5")
