@@ -42,6 +42,7 @@ def test_it_says_the_same_with_nothing_compiled(tmp_path: Path, monkeypatch: pyt
     """In a process of its own the small boards' search is plain Python, from the same numbers."""
     monkeypatch.delenv("NUMBA_DISABLE_JIT")
     done = trm(tmp_path, ["solve", "6x6", "new:5"], {"NUMBA_CACHE_DIR": str(tmp_path / "numba")})
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "0")
     assert done.stderr == ""
     assert done.stdout == invoke("solve", "6x6", "new:5")
     assert not (tmp_path / "numba").exists()
