@@ -252,3 +252,9 @@ def test_batches_have_their_throughput_beside_them():
     assert len(places(right, RUN_ID)) == len(table)
     assert "49.2K" in figure.finding
     assert len(plot_batch_size_scaling(table.drop(columns="throughput")).axes) == 1
+
+
+def test_a_table_of_many_columns_from_a_file_is_drawn_without_a_warning(tmp_path: Path):
+    wide = model_sizes().assign(**{f"config.field_{number}": number for number in range(120)})
+    wide.to_csv(tmp_path / "runs.csv", index=False)
+    plot_model_size_scaling(pd.read_csv(tmp_path / "runs.csv"), tmp_path / "sizes.png")

@@ -140,9 +140,18 @@ def test_a_failed_replacement_keeps_the_dataset_that_was_there(
     assert open_dataset(copy).fingerprint == before
 
 
+def test_the_same_wish_again_finds_what_it_built(copy: Path) -> None:
+    written = {file.name: file.stat().st_mtime_ns for file in copy.iterdir()}
+    assert build_sudoku(SMALL, copy).fingerprint == open_dataset(copy).fingerprint
+    assert {file.name: file.stat().st_mtime_ns for file in copy.iterdir()} == written
+
+
 def test_only_datasets_are_replaced_and_only_when_asked(copy: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="already holds a dataset; add --force"):
-        build_sudoku(SMALL, copy)
+    for wish in (SMALL.model_copy(update={"seed": 9}), SMALL.model_copy(update={"test_size": 41})):
+        with pytest.raises(UserError, match="already holds a dataset, and not this one; add --force"):
+            build_sudoku(wish, copy)
+    with pytest.raises(UserError, match="already holds"):
+        build_sudoku(SMALL, copy, layout="public")
     other = build_sudoku(SMALL.model_copy(update={"seed": 9}), copy, replace=True)
     assert open_dataset(copy).fingerprint == other.fingerprint
     precious = tmp_path / "precious"

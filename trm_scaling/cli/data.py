@@ -79,7 +79,7 @@ def sudoku(
 ) -> None:
     began = time.perf_counter()
     from trm_scaling.cli.progress import shown_progress
-    from trm_scaling.puzzles.build import build_sudoku
+    from trm_scaling.puzzles.build import build_sudoku, is_built
     from trm_scaling.puzzles.sudoku.board import parse_box
 
     shape = parse_box(box)
@@ -98,11 +98,13 @@ def sudoku(
         minimal=minimal,
         seed=seed,
     )
+    kept = not force and is_built(output_dir, config, layout.value)
     with shown_progress() as progress:
         dataset = build_sudoku(config, output_dir, layout=layout.value, replace=force, progress=progress)
     typer.echo(_summary(dataset))
     size = sum(file.stat().st_size for file in output_dir.rglob("*") if file.is_file())
-    typer.echo(f"{'wrote':>12}  {output_dir} ({size / 1e6:,.2f} MB) in {time.perf_counter() - began:.1f} s")
+    verb = "kept" if kept else "wrote"
+    typer.echo(f"{verb:>12}  {output_dir} ({size / 1e6:,.2f} MB) in {time.perf_counter() - began:.1f} s")
 
 
 @app.command(help=_INSPECT_EXAMPLES)

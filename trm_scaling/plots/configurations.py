@@ -89,7 +89,8 @@ def shown(
                 f"the table has no column {column!r}; it has {', '.join(map(str, results.columns[:12]))}"
                 f"{', ...' if len(results.columns) > 12 else ''}"
             )
-    table = results.assign(**{column: _numbers(results, column) for column in needed})
+    # Read from a file, a table lies in as many pieces as it has columns; its copy is in one.
+    table = results.copy().assign(**{column: _numbers(results, column) for column in needed})
     kept = table[table[needed].notna().all(axis=1) & counts(table)]
     if kept.empty:
         raise UserError(

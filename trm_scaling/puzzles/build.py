@@ -20,6 +20,7 @@ from trm_scaling.puzzles.manifest import (
     SplitManifest,
     SplitName,
     histogram,
+    parse_manifest,
     write_manifest,
 )
 from trm_scaling.puzzles.named import open_named
@@ -34,6 +35,9 @@ from trm_scaling.puzzles.sudoku.sources import HubUnavailableError, fetch_hub, o
 from trm_scaling.puzzles.sudoku.splits import Puzzles, generate_splits
 
 _PROPOSED_TEST_SIZE = 1000
+_LASTING = ("hub", "generated")
+"""Sources that give the same puzzles whenever they are asked."""
+
 _OWN_LIST = (
     "a list of your own (csv with columns source,question,answer,rating, or one puzzle a line; .gz too)"
 )
@@ -95,12 +99,9 @@ def _if_whole(folder: Path, mend: bool = False) -> Dataset | None:
 
 def dataset_name(config: DataConfig) -> str:
     """A readable folder name, with a hash of every field that describes the content."""
-    fields = config.model_dump(mode="json", exclude={"path"})
-    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8]
-    source = (
-        config.source if config.source in ("hub", "generated") else Path(config.source).name.split(".")[0]
-    )
-    return f"sudoku-{config.side}x{config.side}-{source}-{config.train_size}-aug-{config.num_aug}-{digest}"
+    source = config.source if config.source in _LASTING else Path(config.source).name.split(".")[0]
+    size = f"{config.side}x{config.side}"
+    return f"sudoku-{size}-{source}-{config.train_size}-aug-{config.num_aug}-{_digest(config)[:8]}"
 
 
 def build_sudoku(
@@ -116,7 +117,8 @@ def build_sudoku(
 
     Args:
         config: what to build (`path` is not read).
-        folder: where; it must not exist, unless empty or `replace`.
+        folder: where; it must not exist, unless empty or `replace`. A dataset of the hub's or of
+            generated puzzles that was built there with the same values is opened as it is.
         layout: `compact` augments on the device, `public` stores every augmentation.
         replace: replace a dataset folder. Any other folder with files in it is refused.
         base: what a relative path in `config.source` starts from.
@@ -126,8 +128,12 @@ def build_sudoku(
         UserError: the folder is taken, the source is unreadable or too small, a chosen puzzle is
             invalid, the wish for generated puzzles cannot be met, or the disk refuses.
     """
-    _check_target(folder, replace)
+    if replace or not is_built(folder, config, layout):
+        _check_target(folder, replace)
     with locked(folder):
+        # Another process may have built it while this one waited.
+        if not replace and is_built(folder, config, layout):
+            return open_dataset(folder)
         try:
             _build(config, folder, layout, base, progress)
         except HubUnavailableError as error:
@@ -143,6 +149,26 @@ def build_sudoku(
     return open_dataset(folder)
 
 
+def is_built(folder: Path, config: DataConfig, layout: Layout) -> bool:
+    """Whether `folder` holds what this description would build again, token by token.
+
+    Raises DamagedDataset when its manifest cannot be read.
+    """
+    if (asked := _asked(config)) is None or not (folder / MANIFEST).is_file():
+        return False
+    there = parse_manifest(folder / MANIFEST)
+    return (there.layout, there.asked) == (layout, asked)
+
+
+def _asked(config: DataConfig) -> str | None:
+    return _digest(config) if config.source in _LASTING and config.test_source is None else None
+
+
+def _digest(config: DataConfig) -> str:
+    fields = config.model_dump(mode="json", exclude={"path"})
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
 def _check_target(folder: Path, replace: bool) -> None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
@@ -153,7 +179,8 @@ def _check_target(folder: Path, replace: bool) -> None:
         )
     if not replace:
         raise UserError(
-            f"{folder} already holds a dataset; add --force to replace it, or choose another folder"
+            f"{folder} already holds a dataset, and not this one; "
+            "add --force to replace it, or choose another folder"
         )
 
 
@@ -227,6 +254,7 @@ def _manifest(
             "box_cols": shape.box_cols,
             "num_aug": config.num_aug,
             "wish": str(wish),
+            "asked": _asked(config),
             "splits": {
                 name: SplitManifest(count=len(splits[name]), ratings=histogram(puzzles[name].ratings))
                 for name in SPLIT_NAMES

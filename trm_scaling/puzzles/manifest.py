@@ -73,6 +73,10 @@ class Manifest(Frozen):
     wish: str
     """What was asked of the puzzles."""
 
+    asked: str | None = None
+    """sha256 of the description it was built from, by which the same wish finds it. None for a list of
+    one's own, whose content may have changed since, and in a folder from before it was kept."""
+
     splits: dict[SplitName, SplitManifest]
 
     shared_solution_grids: int | None
