@@ -22,10 +22,13 @@ _KEPT_BACK = ("lock", "lease.json", "stop", "result.json")
 
 def follow(session: Session) -> Step:
     """What worker 0 says, until Ctrl-C or the session's end; the last of it where it has ended already."""
-    # tail goes when the pane's process, which tmux started, does.
+    # tmux now and then leaves the process of a pane that has ended a zombie, which tail's --pid takes for
+    # a living one. So a loop waits for that process, tail for the loop, and the loop for no one in vain.
     script = (
         f"pane=$(tmux list-panes -t '={session.name}:' -F '#{{pane_pid}}' 2>/dev/null | head -n 1); "
-        f'if [ -n "$pane" ]; then tail -n 40 -F --pid="$pane" {session.log}; '
+        'if [ -n "$pane" ]; then '
+        "while kill -0 $$ 2>/dev/null && grep -qs '^State:.[^ZX]' /proc/$pane/status; do sleep 1; done "
+        f">/dev/null 2>&1 </dev/null & tail -n 40 -F --pid=$! {session.log}; "
         f"else tail -n 40 {session.log}; fi"
     )
     return Step("follow worker 0", on(session.pod, "0", script))
