@@ -34,10 +34,10 @@ lint: $(VENV)/.dev ## ruff: rules and layout
 types: $(VENV)/.dev ## mypy
 	$(BIN)/mypy
 
-# pytest answers 5 when a marker selects nothing, which is no failure here.
 e2e: $(VENV)/.dev ## tests that run the command line as a user does
-	$(PYTEST) -m "e2e and not slow" || [ $$? -eq 5 ]
+	$(PYTEST) -n auto --dist loadfile -m "e2e and not slow"
 
+# pytest answers 5 when a marker selects nothing, which is no failure here.
 slow: $(VENV)/.dev ## tests that take minutes, `make chaos` among them
 	$(PYTEST) -m slow || [ $$? -eq 5 ]
 
@@ -46,9 +46,9 @@ chaos: $(VENV)/.dev ## hundreds of faults on runs and what they stand on, at mos
 	$(BIN)/python -m tests.faults.chaos --seed $(or $(SEED),0)
 
 # Tests that start processes have them followed, so the engine's own share is what is measured.
-coverage: $(VENV)/.dev ## lines of the engine that the default suite and the e2e tests run (at least 90 %)
+coverage: $(VENV)/.dev ## lines of the engine that the default suite runs (at least 90 %)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n auto --dist loadfile -m "not slow"
+	$(BIN)/coverage run -m pytest -n auto --dist loadfile -m "not slow and not e2e"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -63,13 +63,21 @@ def test_what_goes_in_is_counted_to_the_byte(config: RunConfig) -> None:
     "config",
     [
         on_6x6(64, {}, {}),
-        on_6x6(48, {**ATTENTION, "num_heads": 8, "L_layers": 1}, {}, optimizer="lion", ema=False),
-        on_6x6(96, {"forward_dtype": "bfloat16"}, {"micro_batch_size": 32}),
-        on_6x6(64, {"L_layers": 1, "hidden_size": 96}, {"unroll": False, "remat": True}),
         # Where the state is nearly all of it.
         on_6x6(2, {"L_layers": 1, "hidden_size": 384, "L_cycles": 1}, {}),
+        pytest.param(
+            on_6x6(48, {**ATTENTION, "num_heads": 8, "L_layers": 1}, {}, optimizer="lion", ema=False),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            on_6x6(96, {"forward_dtype": "bfloat16"}, {"micro_batch_size": 32}), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            on_6x6(64, {"L_layers": 1, "hidden_size": 96}, {"unroll": False, "remat": True}),
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["plain", "attention, lion, no EMA", "bfloat16 in slices", "remat", "state"],
+    ids=["plain", "state", "attention, lion, no EMA", "bfloat16 in slices", "remat"],
 )
 def test_as_the_cpu_compiler_says(config: RunConfig) -> None:
     assert estimated(config, "cpu").total == pytest.approx(compiled_bytes(config), rel=0.15)
@@ -131,6 +139,7 @@ def test_devices_share_the_batch_and_hold_all_parameters() -> None:
         assert getattr(one, whole) == getattr(many, whole)
 
 
+@pytest.mark.slow
 def test_an_unrolled_remat_saves_nothing_on_a_cpu() -> None:
     unrolled, scanned = on_6x6(64, {}, {"remat": True}), on_6x6(64, {}, {"remat": True, "unroll": False})
     assert estimated(unrolled, "cpu") == estimated(on_6x6(64, {}, {}), "cpu")

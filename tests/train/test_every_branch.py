@@ -45,6 +45,8 @@ def branches() -> dict[tuple[Any, ...], str]:
     return found
 
 
+# In `make test`, `test_step` trains a run of every kind; in `make e2e`, a member of every family is trained.
+@pytest.mark.slow
 @pytest.mark.parametrize("name", branches().values())
 def test_one_training_step(name: str) -> None:
     config = compose(KELLEN / "configs", name, "smoke", SMALL)
