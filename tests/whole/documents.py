@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 from tests.run.tiny import ROOT
 
-Need = Literal["network", "account", "tpu", "gpu", "slurm", "person"]
+Need = Literal["network", "account", "tpu", "gpu", "slurm", "person", "hours"]
 """`person`: somebody to end it, since it goes on until Ctrl-C."""
 
 Language = Literal["bash", "python", "diff", "text", "bibtex"]

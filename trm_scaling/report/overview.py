@@ -125,8 +125,8 @@ def frontiers(table: pd.DataFrame) -> Block:
         shown.append(tables.frontier(found, cost))
         on = [point for point in found.points if point.on_frontier]
         standing |= {point.configuration: None for point in on}
-        said = [f"{point.configuration} ({_sure(point.probability)})" for point in on]
-        knee = f"; its knee is {found.knee} ({_sure(found.knee_probability)})" if found.knee else ""
+        said = [f"{point.configuration}{_sure(point.probability)}" for point in on]
+        knee = f"; its knee is {found.knee}{_sure(found.knee_probability)}" if found.knee else ""
         points.append(
             f"Against {words}: {joined(said, most=8)} {'is' if len(on) == 1 else 'are'} on it{knee}."
         )
@@ -142,11 +142,14 @@ def frontiers(table: pd.DataFrame) -> Block:
 
 
 def _sure(probability: float | None) -> str:
-    """How sure the seeds make a place on a frontier; below one half they speak against it."""
+    """How sure the seeds make a place on a frontier, in brackets; below one half they speak against it.
+
+    Nothing where no configuration has two seeds, which the frontier's table says.
+    """
     if probability is None:
-        return "probability not known"
+        return ""
     shown = f"probability {probability:.2f}"
-    return shown if probability >= _EVEN else f"{shown}, by the means alone"
+    return f" ({shown})" if probability >= _EVEN else f" ({shown}, by the means alone)"
 
 
 def _with_more_data(table: pd.DataFrame, names: Sequence[str]) -> list[str]:
