@@ -16,4 +16,4 @@ def test_it_says_what_it_wrote(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     first, second = done.stdout.splitlines()
     assert Path(first).is_file()
-    assert second.startswith("    profile made-up, 1 run; beside it report.md, and ")
+    assert second.startswith("    profile made-up, 1 run; beside it report.md, report.csv and ")

@@ -9,6 +9,7 @@ from tests.results.made_up import PROFILE, bare_study, make_up_run, make_up_stud
 from tests.run.tiny import make_study
 from trm_scaling.errors import UserError
 from trm_scaling.report import write_study_reports
+from trm_scaling.results.csv_file import read_results
 
 
 def test_an_empty_study_gets_a_report_of_what_could_be_run(tmp_path: Path) -> None:
@@ -27,6 +28,9 @@ def test_one_run_makes_a_report(tmp_path: Path) -> None:
     (only,) = write_study_reports(study, ["exp01"], out=tmp_path / "out")
     assert only.runs == 1
     assert "only exp01a has finished" in only.files.html.read_text(encoding="utf-8")
+    (run,) = read_results(only.table).to_dict("records")
+    assert (run["experiment"], run["state"]) == ("exp01a", "finished")
+    assert str(tmp_path) not in only.table.read_text(encoding="utf-8"), "a table to publish names no machine"
     assert {path.parent for path in only.files.figures} <= {
         tmp_path / "out" / "figures",
         tmp_path / "out" / "plots",

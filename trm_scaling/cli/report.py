@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 HELP = """
 Write what the study found as one HTML file that opens offline, and as Markdown: its answers, how sure they
 are, what ran and what is missing, frontiers, which factors matter, and a section for each family of
-experiments with its design, runs, figures, law and caveats. Figures go to kellen/analysis/plots/ as well,
-as PNG, SVG and PDF. Each profile that has runs gets a report of its own.
+experiments with its design, runs, figures, law and caveats. The runs stand beside it as CSV. Figures go to
+kellen/analysis/plots/ as well, as PNG, SVG and PDF. Each profile that has runs gets a report of its own.
 
 \b
 Examples:
@@ -51,4 +51,5 @@ def _said(report: "StudyReport") -> str:
     under = f"profile {report.profile}" if report.profile else "no profile"
     runs = f"{report.runs:,} run{'' if report.runs == 1 else 's'}"
     files = f"{len(report.files.figures)} files of figures"
-    return f"{report.files.html}\n    {under}, {runs}; beside it {report.files.markdown.name}, and {files}"
+    beside = f"{report.files.markdown.name}, {report.table.name} and {files}"
+    return f"{report.files.html}\n    {under}, {runs}; beside it {beside}"

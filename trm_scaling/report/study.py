@@ -9,6 +9,7 @@ from trm_scaling.io.study import Study
 from trm_scaling.report.build import study_page
 from trm_scaling.report.family import slug
 from trm_scaling.report.write import Written, write_page
+from trm_scaling.results.csv_file import write_results
 from trm_scaling.results.scan import profiles_with_runs
 from trm_scaling.results.table import results_table
 
@@ -23,6 +24,8 @@ class StudyReport:
     """None where nothing was run and no profile was asked for."""
     runs: int
     files: Written
+    table: Path
+    """The runs behind it, as CSV; where their folders were means nothing elsewhere and is left out."""
 
 
 def write_study_reports(
@@ -31,9 +34,10 @@ def write_study_reports(
     """Report on the experiments that `patterns` choose (all, by default), under `profile` or under each
     profile that has runs.
 
-    HTML and Markdown go to `out`, by default the study's `analysis/reports/`, and figures as PNG, SVG and
-    PDF to `analysis/plots/` or `out`/plots. Without any run the report says what could be run. Raises
-    UserError for a pattern that matches nothing, an unknown profile, and what cannot be written.
+    HTML, Markdown and the table of runs as CSV go to `out`, by default the study's `analysis/reports/`, and
+    figures as PNG, SVG and PDF to `analysis/plots/` or `out`/plots. Without any run the report says what
+    could be run. Raises UserError for a pattern that matches nothing, an unknown profile, and what cannot be
+    written.
     """
     catalogue = load_catalogue(study.path)
     families = _families(catalogue, patterns)
@@ -51,7 +55,10 @@ def write_study_reports(
         several = len(chosen) > 1
         stem = f"{STEM}-{slug(each)}" if each is not None and several else STEM
         own_plots = plots / slug(each) if each is not None and several else plots
-        found.append(StudyReport(each, len(table), write_page(page, folder, stem, own_plots)))
+        files = write_page(page, folder, stem, own_plots)
+        runs = folder / f"{stem}.csv"
+        write_results(table.drop(columns="folder", errors="ignore"), runs)
+        found.append(StudyReport(each, len(table), files, runs))
     return found
 
 
