@@ -1,10 +1,12 @@
 """What counts as equal, close and different between two records of the same steps."""
 
+from typing import Any
+
 import pytest
 
 from trm_scaling.run.agreement import agreement
 
-LINES = [
+LINES: list[dict[str, Any]] = [
     {
         "step": step,
         "kind": "train",
@@ -59,6 +61,14 @@ def test_half_precision_is_given_more_room() -> None:
     other = changed(2, loss=1.0 + 1e-3)
     assert agreement(LINES, other, "bfloat16", 16).verdict == "close"
     assert agreement(LINES, other, "float32", 16).verdict == "differs"
+
+
+def test_where_the_first_line_is_late_nothing_but_equal_bits_decides() -> None:
+    late = [{**line, "step": line["step"] + 9} for line in LINES]
+    other = [{**line, "train/loss": 2.02 / (line["step"] - 9)} for line in late]
+    assert agreement(late, late, "bfloat16", 16).verdict == "equal"
+    assert agreement(late, other, "bfloat16", 16).verdict == "undecided"
+    assert agreement(late, other, "float32", 16).verdict == "differs"
 
 
 def test_a_missing_line_differs() -> None:

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 HELP = """
 Train the first steps of a finished run again, in a temporary place, and compare every number with its
-record: equal bit for bit, close (within what rounding does), or different (exit status 1). Nothing of
-the run is changed. What was otherwise when it was made (versions, devices, code) is said.
+record: equal bit for bit, close (within what rounding does), different (exit status 1), or undecided (exit
+status 3), where rounding alone makes as much as another experiment does. Nothing of the run is changed.
+What was otherwise when it was made (versions, devices, code) is said.
 
 \b
 Examples:
@@ -21,6 +22,9 @@ Examples:
   trm verify kellen/checkpoints/smoke/baseline/1a2b3c4d-s0
   trm verify exp01a --profile laptop --steps 100
 """
+
+_STATUS = {"differs": 1, "undecided": 3}
+"""Of the verdicts that are no success."""
 
 
 def verify(
@@ -44,8 +48,8 @@ def verify(
     otherwise = differing_circumstances(run.folder, recorded, again, collect_provenance([again.device_kind]))
     typer.echo(f"{run.folder.path}: steps 1 to {recorded.until}, {found.compared} numbers")
     typer.echo("\n".join([*verdict(found, otherwise), *_mesh(recorded, again)]))
-    if found.verdict == "differs":
-        raise typer.Exit(1)
+    if found.verdict in _STATUS:
+        raise typer.Exit(_STATUS[found.verdict])
 
 
 def verdict(found: "Agreement", otherwise: list[str]) -> list[str]:
@@ -58,6 +62,12 @@ def verdict(found: "Agreement", otherwise: list[str]) -> list[str]:
     size = f"{worst.size:.2g} apart, and rounding alone makes up to {worst.allowed:.2g}"
     if found.verdict == "close":
         said = [f"close: {share}; the largest difference: {worst}", f"({size})"]
+    elif found.verdict == "undecided":
+        said = [
+            f"undecided: {share}; the largest difference: {worst} ({size})",
+            "the earliest line stands for so late a step that other experiments differ by no more: "
+            "verify it on the kind of device that made it, where the bits should be equal",
+        ]
     else:
         said = [f"differs: {share}; first of all {found.first_far}; worst {worst} ({size})"]
     if reasons:

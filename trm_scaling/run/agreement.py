@@ -1,4 +1,4 @@
-"""Whether two records of the same training steps agree: bit for bit, closely, or not."""
+"""Whether two records of the same training steps agree: bit for bit, closely, not, or nobody can say."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from trm_scaling.run.rerun import Lines
 
-Verdict = Literal["equal", "close", "differs"]
+Verdict = Literal["equal", "close", "differs", "undecided"]
 
 TIMES = ("time", "time/examples_per_s")
 """What no two runs share."""
@@ -52,13 +52,17 @@ class Agreement:
     compared: int
     """Numbers that were compared."""
     differences: tuple[Difference, ...]
+    strictest: float
+    """What rounding alone makes of the earliest line, relative: 0.1 is as much as other experiments make."""
 
     @property
     def verdict(self) -> Verdict:
         """One word for all of it."""
         if not self.differences:
             return "equal"
-        return "close" if all(each.size <= each.allowed for each in self.differences) else "differs"
+        if any(each.size > each.allowed for each in self.differences):
+            return "differs"
+        return "close" if self.strictest < MOST else "undecided"
 
     @property
     def worst(self) -> Difference:
@@ -77,10 +81,11 @@ def agreement(recorded: Lines, here: Lines, dtype: str, batch_size: int) -> Agre
     `dtype` is the forward precision and `batch_size` the slots of a step: they decide what is close.
     """
     there, now = _by_place(recorded), _by_place(here)
-    compared, differences = 0, []
+    compared, differences, strictest = 0, [], MOST
     for place in sorted(there.keys() | now.keys(), key=lambda place: (place[1], place[0])):
         one, other = there.get(place, {}), now.get(place, {})
         allowed = min(MOST, ROUNDING[dtype] * GROWTH ** place[1])
+        strictest = min(strictest, allowed)
         for metric in sorted({*one, *other} - {"step", "kind", *TIMES}):
             before, after = one.get(metric), other.get(metric)
             compared += len(before) if isinstance(before, list) else 1
@@ -91,7 +96,7 @@ def agreement(recorded: Lines, here: Lines, dtype: str, batch_size: int) -> Agre
                 else:
                     most = allowed + SLOTS / batch_size if _is_counted(metric) else allowed
                 differences.append(Difference(place[1], metric, before, after, size, most))
-    return Agreement(compared, tuple(differences))
+    return Agreement(compared, tuple(differences), strictest)
 
 
 def _by_place(lines: Lines) -> dict[tuple[str, int], dict[str, Any]]:
