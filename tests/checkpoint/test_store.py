@@ -1,9 +1,11 @@
 """Checkpoints: what is restored, what is kept, and what is refused."""
 
+import itertools
 import logging
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,6 +93,18 @@ def test_a_saved_state_may_be_donated_and_overwritten_at_once(tmp_path: Path) ->
             on_device = step(on_device)
         restored, _ = store.restore(1, {"host": on_host, "device": on_device})
     assert_same_bits(restored, expected)
+
+
+def test_a_clock_that_jumps_during_a_save_fails_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, told = time.time, itertools.count()
+    monkeypatch.setattr(time, "time", lambda: real() + (3e7 if next(told) % 2 else 0))
+    with CheckpointStore(tmp_path, keep=2) as store:
+        for step in range(1, 5):
+            store.save(step, small_state(step), {}, score=None)
+    monkeypatch.undo()
+    assert_same_bits(CheckpointReader(tmp_path).restore(None, small_state(0))[0], small_state(4))
 
 
 def test_the_newest_stay_and_the_best_besides(tmp_path: Path) -> None:

@@ -16,6 +16,9 @@ import orbax.checkpoint as ocp
 
 from trm_scaling.io.explain import os_errors_explained
 
+_NEVER = 10 * 365 * 24 * 3600
+"""Seconds. Orbax counts its timeout by the clock on the wall, whose jump would fail a save that goes well;
+and how long a slow file system may take is nothing that it could know."""
 _OS_ERROR = re.compile(r"os_error_code='(\d+)'")
 _MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -26,7 +29,7 @@ class ArrayWriter:
     def __init__(self) -> None:
         _quieten()
         # Made in the background, a folder that cannot be made is noticed only after a timeout.
-        options = ocp.AsyncOptions(create_directories_asynchronously=False)
+        options = ocp.AsyncOptions(create_directories_asynchronously=False, timeout_secs=_NEVER)
         self._checkpointer = ocp.StandardCheckpointer(async_options=options)
         self._folder = Path()
         self._bytes = 0
