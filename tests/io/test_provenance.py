@@ -131,6 +131,106 @@ def test_secrets_in_a_diff_are_masked_and_hashes_are_not() -> None:
     assert masked_text(diff) == masked
 
 
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtZSJ9.c2lnbmF0dXJl"
+PEM = "-----BEGIN RSA PRIVATE KEY-----\n{0}MIIEowIBAAKCAQEA\n{0}-----END RSA PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        (f'{{"api_key": "{HEX_KEY}", "a": 1}}', '{"api_key": "***", "a": 1}'),
+        ("{'password': 'correct horse', 'a': 1}", "{'password': '***', 'a': 1}"),
+        (r'"{\"api_key\": \"short\", \"a\": 1}"', r'"{\"api_key\": \"***\", \"a\": 1}"'),
+        (f'API_KEYS = "{HEX_KEY},{HEX_KEY}"', 'API_KEYS = "***"'),
+        (f"credentials = {HEX_KEY}", "credentials = ***"),
+        ("passwd = correct-horse", "passwd = ***"),
+        ('secret_key = "it\\"s short" # x', 'secret_key = "***" # x'),
+        ('os.environ["HUB_TOKEN"] = "abc"', 'os.environ["HUB_TOKEN"] = "***"'),
+        ('password = b"abc"; x = "y"', 'password = b"***"; x = "y"'),
+        ("password=a,bcdefgh", "password=***"),
+        ("f(token=get_token(),password=correct,horse)", "f(token=get_token(),password=***"),
+        ("password: 1234567890", "password: ***"),
+        (f"https://{HEX_KEY}@host/x", "https://***@host/x"),
+        ("postgres://me:hunter2@host/x", "postgres://***@host/x"),
+        ("Authorization: Bearer abcdefgh.ijkl", "Authorization: Bearer ***"),
+        ("{'Authorization': 'Basic bWU6aHVudGVy'}", "{'Authorization': 'Basic ***'}"),
+        ("curl -H 'bearer abcdefgh.ijklmnop'", "curl -H 'bearer ***'"),
+        (f"sent {JWT}, refused", "sent ***, refused"),
+        ("ya29.a0AfH6SMBx-abcdefghijklmnop_q x", "*** x"),
+        ("a\n" + PEM.format("") + "\nb", "a\n***\nb"),
+        ("+" + PEM.format("+") + "\n+b", "+***\n+b"),
+    ],
+)
+def test_a_secret_in_a_text_is_masked_up_to_its_end(text: str, masked: str) -> None:
+    assert masked_text(text) == masked
+    assert masked_text(masked) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tokens = 16",
+        "vocab_tokens=100000000",
+        '"tokens": 81000000, "lr": 1e-4',
+        "lr=1e-4 arch.hidden_size=512 data.key=value_of_ours",
+        "def f(token: str, secret: str | None = None) -> None:",
+        "tokens: Sequence[str] = ()",
+        "if token == other_token_of_ours:",
+        'token = ""',
+        "tokens = np.empty(shape, dtype=np.uint8)",
+        'def f(tokens: "np.ndarray", token: "hub.Token | None") -> None:',
+        'x = {"embed_tokens": truncated_normal(next(names)), "token": secrets.token_hex(4)}',
+        "ssh://git@host/x and https://host/@scope/x?a=b@c",
+        "the token\nfollowing_words_are_long",
+        'pattern = "-----BEGIN [A-Z ]*PRIVATE KEY-----"',
+        "the bearer of bad news",
+    ],
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert masked_text(text) == text
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "part",
+    [
+        *(
+            "token=",
+            'token="',
+            'token=\\"',
+            "token=,",
+            "token: x[",
+            "token ",
+            "a-",
+            "a.",
+            "eyJ-",
+            "sk-",
+            "ya29.",
+        ),
+        *(
+            "https://a:",
+            "https://",
+            "://a:b",
+            "-----BEGIN PRIVATE KEY-----",
+            "Authorization: ",
+            "bearer ",
+            "\\",
+            " ",
+        ),
+        *("api_", "secret_access_"),
+    ],
+)
+def test_a_megabyte_on_one_line_is_masked_at_once(part: str) -> None:
+    # The time of a pattern that goes back and forth grows with the square, to hours.
+    size = (1 << 20) // len(part)
+    assert len(masked_text(part * size)) <= 2 * len(part) * size
+
+
+def test_a_count_of_tokens_on_the_command_line_stays() -> None:
+    command = ("arch.vocab_tokens=11", "--max-tokens", "16", "hub.token=abc1", "--password", "1234")
+    assert masked_arguments(command) == (*command[:3], "hub.token=***", "--password", "***")
+
+
 def test_importing_the_room_loads_neither_jax_nor_numpy() -> None:
     modules = "atomic, explain, jsonl, plain, provenance, run_folder, secrets, source"
     script = f"import sys; from trm_scaling.io import {modules}; print(*sorted(sys.modules))"

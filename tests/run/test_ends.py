@@ -2,19 +2,24 @@
 
 import json
 import signal
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import typer
 
 from tests.run.test_single import Recorder
 from tests.run.tiny import make_study, tiny_run
-from trm_scaling.errors import UserError
+from trm_scaling.cli.run import classified
+from trm_scaling.errors import Damage, UserError
 from trm_scaling.io.lease import request_stop
-from trm_scaling.results.attempts import read_attempts
+from trm_scaling.io.run_folder import RunFolder
+from trm_scaling.results.attempts import begin_attempt, read_attempts
 from trm_scaling.results.state import standing
-from trm_scaling.run.failure import OutOfMemory
+from trm_scaling.run.batch.ending import end_of, give_up
+from trm_scaling.run.failure import KernelKills, OutOfMemory
 from trm_scaling.run.planned import Run
 from trm_scaling.run.single import execute
 from trm_scaling.train.interrupt import Interrupted
@@ -72,6 +77,47 @@ def test_what_nobody_foresaw_keeps_its_traceback(ends: Ends) -> None:
     assert (failure["failure"], failure["message"]) == ("other", "a bug")
     assert "instead_of_training" in failure["traceback"]
     assert ending(run) == "other"
+
+
+def test_a_secret_in_an_error_is_in_nothing_that_is_left(ends: Ends) -> None:
+    secret = "GET https://me:hunter2@proxy/x?token=hf_" + "a1B2" * 8
+
+    def fail() -> None:
+        warnings.warn(Damage(f"set aside after {secret}"), stacklevel=1)
+        raise RuntimeError(secret)
+
+    run = ends(fail)
+    with pytest.raises(RuntimeError), pytest.warns(Damage):
+        execute(run, Recorder())
+    left = [file.read_text() for file in (run.folder.failure, run.folder.attempts)]
+    for text in left:
+        assert "hunter2" not in text
+        assert "a1B2" not in text
+        assert "GET https://***@proxy/x?token=***" in text
+    incidents = read_attempts(run.folder.attempts)[0].incidents
+    assert [met.message for met in incidents] == ["set aside after GET https://***@proxy/x?token=***"]
+
+
+def test_what_a_worker_said_last_is_masked(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    with folder.lock():
+        begin_attempt(folder.attempts, 8)
+    said = "RuntimeError: GET https://me:hunter2@proxy/x"
+    end = end_of(1, folder, said, KernelKills(), 0)
+    assert end.message == "RuntimeError: GET https://***@proxy/x"
+    assert read_attempts(folder.attempts)[0].message == end.message
+    folder.failure.unlink()
+    give_up(folder, said)
+    assert json.loads(folder.failure.read_text())["message"] == end.message
+
+
+def test_a_traceback_in_a_log_is_masked(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit), classified():
+        raise RuntimeError("GET https://me:hunter2@proxy/x")
+    shown = capsys.readouterr().err
+    assert "Traceback" in shown
+    assert "RuntimeError: GET https://***@proxy/x" in shown
+    assert "hunter2" not in shown
 
 
 def test_sigterm_outside_training_ends_it_as_politely(ends: Ends) -> None:

@@ -18,7 +18,9 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        from trm_scaling.io.secrets import masked_text
+
+        print(masked_text(f"error: {error}"), file=sys.stderr)
         sys.exit(error.exit_status)
 
 

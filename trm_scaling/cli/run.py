@@ -102,7 +102,7 @@ def parting(hosts: "Hosts") -> "Iterator[Hosts]":
         from trm_scaling.run.failure import EXIT_STATUS
 
         if hosts.count > 1:
-            traceback.print_exc()
+            _show_traceback()
             hosts.leave(EXIT_STATUS["other"], f"{type(error).__name__}: {error}")
         raise
     hosts.end()
@@ -215,8 +215,15 @@ def classified() -> "Iterator[None]":
         raise
     except Exception as error:
         # A process boundary: whoever started this process is told the class of what nobody foresaw.
-        traceback.print_exc()
+        _show_traceback()
         raise typer.Exit(EXIT_STATUS["other"]) from error
+
+
+def _show_traceback() -> None:
+    """Of the error at hand, without the secrets in its words: standard error is a batch's log."""
+    from trm_scaling.io.secrets import masked_text
+
+    print(masked_text(traceback.format_exc()), end="", file=sys.stderr, flush=True)
 
 
 def describe(record: "RunRecord") -> str:

@@ -15,6 +15,7 @@ from trm_scaling.io.atomic import write_json, write_text
 from trm_scaling.io.lease import stop_requested
 from trm_scaling.io.provenance import Provenance, collect_provenance
 from trm_scaling.io.run_folder import RunFolder
+from trm_scaling.io.secrets import masked_text
 from trm_scaling.results.attempts import FailureClass, begin_attempt, end_attempt, note_incident
 from trm_scaling.results.record import RunRecord
 from trm_scaling.run.planned import Run
@@ -46,12 +47,12 @@ class RunAttempt:
 
     def met(self, damage: str) -> None:
         """Write down damage that the attempt met and goes on without."""
-        note_incident(self.folder.attempts, self.number, damage)
+        note_incident(self.folder.attempts, self.number, masked_text(damage))
 
     def failed(self, failure: FailureClass, error: BaseException) -> None:
-        """Write down what ended the attempt."""
-        message = str(error) or type(error).__name__
-        text = "".join(traceback.format_exception(error))
+        """Write down what ended the attempt, without the secrets that its words may hold."""
+        message = masked_text(str(error)) or type(error).__name__
+        text = masked_text("".join(traceback.format_exception(error)))
         note = {"failure": failure, "error": type(error).__name__, "message": message, "traceback": text}
         stopped = failure == "preempted" and stop_requested(self.folder.path)
         try:

@@ -1,6 +1,10 @@
 """Results of a pod, laid into a study that has runs of its own."""
 
+import gzip
+import io
 import os
+import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -82,6 +86,108 @@ def test_half_an_archive_changes_nothing(study: Study, archive: Path) -> None:
         place(archive, study)
     assert not study.checkpoints.exists()
     assert not list(study.path.glob(".fetched-*"))
+
+
+Packed = Callable[..., Path]
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Packed:
+    """An archive of members: one with text is a file, with `-> target` a link, with None a folder."""
+
+    def pack(*members: tuple[str, str | None]) -> Path:
+        with tarfile.open(tmp_path / "made.tar.gz", "w:gz") as tar:
+            for name, content in members:
+                member = tarfile.TarInfo(name)
+                member.mtime = 1_700_000_000
+                kind, _, target = (content or "").partition(" -> ")
+                if content is None:
+                    member.type = tarfile.DIRTYPE
+                elif target:
+                    member.type = {"link": tarfile.SYMTYPE, "hard link": tarfile.LNKTYPE}[kind]
+                    member.linkname = target
+                else:
+                    member.size = len(content)
+                tar.addfile(member, io.BytesIO(b"" if target or content is None else content.encode()))
+        return tmp_path / "made.tar.gz"
+
+    return pack
+
+
+WHOLE = (f"checkpoints/paper/baseline/{RUN}/metrics.jsonl", "pod")
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        [("checkpoints", "link -> {home}")],
+        [("checkpoints/paper", "link -> {home}")],
+        [("checkpoints/paper/exp", "link -> {home}")],
+        [(f"checkpoints/paper/exp/{RUN}", "link -> {home}")],
+        [(f"checkpoints/paper/exp/{RUN}", "link -> ../../../{home}")],
+        [(f"checkpoints/paper/exp/{RUN}", "link -> ../../smoke/22222222-s0")],
+        [(f"checkpoints/paper/exp/{RUN}", "link -> ../baseline/22222222-s0")],
+        [(f"checkpoints/paper/exp/{RUN}", f"link -> ../../{RUN}")],
+        [(f"checkpoints/paper/exp/{RUN}", f"link -> ../exp/{RUN}")],
+        [("checkpoints/paper/exp/run", "link -> ../baseline/run")],
+        [(f"checkpoints/paper/exp/{RUN}/metrics.jsonl", "link -> {home}/a/b/c/victim")],
+        [(f"checkpoints/paper/exp/{RUN}/metrics.jsonl", "hard link -> {home}/a/b/c/victim")],
+        [(f"checkpoints/paper/exp/{RUN}/metrics.jsonl", f"hard link -> {WHOLE[0]}")],
+        [
+            (f"checkpoints/paper/exp/{RUN}", f"link -> ../baseline/{RUN}"),
+            (f"checkpoints/paper/exp/{RUN}/metrics.jsonl", "evil"),
+        ],
+        [
+            (f"checkpoints/paper/exp/{RUN}/metrics.jsonl", "evil"),
+            (f"checkpoints/paper/exp/{RUN}", f"link -> ../baseline/{RUN}"),
+        ],
+        [("{home}/a/b/c/victim", "evil")],
+        [("../evil/a/b/c/d", "evil")],
+        [("checkpoints/paper/../../../../evil", "evil")],
+        [("configs/baseline.yaml", "evil")],
+        [("checkpoints/paper/exp/file", "evil")],
+        [(f"checkpoints/paper/exp\x1b[2J/{RUN}/metrics.jsonl", "evil")],
+    ],
+)
+def test_what_leads_out_of_the_study_is_refused_by_name_and_nothing_is_moved(
+    study: Study, packed: Packed, tmp_path: Path, evil: list[tuple[str, str]]
+) -> None:
+    victim = tmp_path / "home" / "a" / "b" / "c" / "victim"
+    victim.parent.mkdir(parents=True)
+    victim.write_text("mine")
+    before = sorted(study.path.rglob("*"))
+    members = [tuple(word.format(home=tmp_path / "home") for word in member) for member in evil]
+    with pytest.raises(UserError, match="only files of") as refused:
+        place(packed(WHOLE, *members), study)
+    assert repr(members[-1][0]) in str(refused.value)
+    assert victim.read_text() == "mine"
+    assert sorted(study.path.rglob("*")) == before
+
+
+def test_files_keep_their_times_and_folders_may_stand_in_the_archive(study: Study, packed: Packed) -> None:
+    folders = (("checkpoints", None), (f"checkpoints/paper/baseline/{RUN}", None))
+    assert place(packed(*folders, WHOLE), study).new == [f"paper/baseline/{RUN}"]
+    assert (study.path / WHOLE[0]).stat().st_mtime == 1_700_000_000
+
+
+def test_names_of_one_run_do_not_lead_in_a_circle(study: Study, packed: Packed) -> None:
+    (study.checkpoints / "paper" / "exp01a").mkdir(parents=True)
+    (study.checkpoints / "paper" / "exp01a" / RUN).symlink_to(f"../exp01b/{RUN}")
+    links = (
+        (f"checkpoints/paper/exp01{a}/{RUN}", f"link -> ../exp01{b}/{RUN}") for a, b in ("ba", "cd", "dc")
+    )
+    place(packed(*links), study)
+    for name in ("exp01a", "exp01b", "exp01c", "exp01d"):
+        assert not (study.checkpoints / "paper" / name / RUN).resolve().is_dir()
+
+
+def test_a_damaged_header_is_not_taken_for_the_end(study: Study, packed: Packed) -> None:
+    whole = bytearray(gzip.decompress(packed(WHOLE, (WHOLE[0] + "2", "pod")).read_bytes()))
+    whole[1024:1031] = b"damaged"
+    (study.path.parent / "made.tar.gz").write_bytes(gzip.compress(whole))
+    with pytest.raises(UserError, match=r"cannot be unpacked.*as they were"):
+        place(study.path.parent / "made.tar.gz", study)
+    assert not study.checkpoints.exists()
 
 
 def test_fetch_brings_them_and_says_what_it_left(

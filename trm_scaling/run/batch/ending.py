@@ -11,6 +11,7 @@ from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
 from trm_scaling.io.lease import RunInUse, settle, stop_requested
 from trm_scaling.io.run_folder import RunFolder
+from trm_scaling.io.secrets import masked_text
 from trm_scaling.results.attempts import RESUMABLE, Ending, end_attempt, read_attempts
 from trm_scaling.results.state import read_failure
 from trm_scaling.run.failure import KernelKills, class_of_status, says_out_of_memory
@@ -111,10 +112,10 @@ def _nobody_there(folder: RunFolder) -> Iterator[bool]:
 
 
 def _write_failure(folder: RunFolder, failure: Ending, message: str) -> None:
-    note = {"failure": failure, "error": None, "message": message, "traceback": None}
+    note = {"failure": failure, "error": None, "message": masked_text(message), "traceback": None}
     write_json(folder.failure, note)
 
 
 def _last(errors: str) -> str:
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    return re.sub(r"^error: ", "", lines[-1]) if lines else ""
+    return masked_text(re.sub(r"^error: ", "", lines[-1])) if lines else ""
