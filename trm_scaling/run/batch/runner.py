@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from trm_scaling.errors import UserError
+from trm_scaling.io.explain import DiskRefused, is_disk_refusal
 from trm_scaling.io.lease import RunInUse
 from trm_scaling.io.study import Study
 from trm_scaling.results.state import Standing, standing
@@ -61,13 +62,15 @@ class BatchRunner:
         self._tally = Tally(len(self._slots))
         self._kills = KernelKills()
         self._has_failed = False
+        self._disk_refused = False
         self._requests = StopRequests()
         self._looked_elsewhere = 0.0
         self._failed_elsewhere: dict[int, float] = {}
 
     def run(self) -> int:
         """To the end. Returns the exit status: 0 when every run is finished, 1 when one failed, 130
-        after Ctrl-C, 75 when the batch or a run was asked to stop (the same command goes on).
+        after Ctrl-C; the same command goes on after 74, when the disk refused a run's files, and after
+        75, when the batch or a run was asked to stop.
 
         Raises UserError when the disk refuses the runner's own files.
         """
@@ -87,7 +90,8 @@ class BatchRunner:
 
     @property
     def _is_stopping(self) -> bool:
-        return bool(self._requests) or (self._has_failed and not self._continue_on_failure)
+        failed = self._has_failed and not self._continue_on_failure
+        return bool(self._requests) or self._disk_refused or failed
 
     def _is_over(self) -> bool:
         phases = {job.phase for job in self.jobs}
@@ -99,6 +103,8 @@ class BatchRunner:
             return 0
         if self._requests:
             return self._requests.exit_status
+        if self._disk_refused:
+            return DiskRefused.exit_status
         return 1 if "failed" in outcomes else 75
 
     def _begin_with(self, job: Job) -> None:
@@ -183,7 +189,8 @@ class BatchRunner:
                 job.phase = "elsewhere"
         except (UserError, OSError) as error:
             for job in group:
-                self._fail(job, f"cannot be started: {error}")
+                end = self._stop_for_the_disk if is_disk_refusal(error) else self._fail
+                end(job, f"cannot be started: {error}")
         else:
             workers: list[Worker] = [lead, *lead.companions]
             for job, worker in zip(group, workers, strict=True):
@@ -214,6 +221,8 @@ class BatchRunner:
                 job.settle("stopped")
             case "preempted" | "lost_host":
                 self._resume(job, end)
+            case "disk":
+                self._stop_for_the_disk(job, end.message)
             case "out_of_memory" if job.together > 1:
                 job.may_join, job.is_retry = False, True
                 self._again(job, f"out of memory with {job.together} runs together; once more by itself")
@@ -251,6 +260,14 @@ class BatchRunner:
     def _fail(self, job: Job, message: str) -> None:
         job.settle("failed", message)
         self._has_failed = True
+
+    def _stop_for_the_disk(self, job: Job, message: str) -> None:
+        """Begin no further run: they all write to the disk that refused this one."""
+        job.settle("interrupted", message)
+        if not self._disk_refused:
+            self._disk_refused = True
+            why = "no further run is begun, since all write to that disk"
+            self._view.note(f"{job.name}: {message} ({why}; the same command goes on)")
 
     def _look_elsewhere(self) -> None:
         if time.monotonic() - self._looked_elsewhere < ELSEWHERE_SECONDS:
