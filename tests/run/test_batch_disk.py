@@ -1,5 +1,9 @@
-"""What a batch does when the disk that all runs share refuses them."""
+"""What a batch does when the disk that all runs share refuses them, or stumbles."""
 
+import errno
+import os
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +12,11 @@ import pytest
 from tests.run.scripted import ROOT
 from tests.run.test_batch import Watcher, attempts, batch, endings, outcomes
 from tests.run.tiny import make_study
+from trm_scaling.io.explain import DiskRefused
+from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.study import Study
 from trm_scaling.results.state import standing
+from trm_scaling.run.batch.register import runners
 
 
 @pytest.fixture(autouse=True)
@@ -63,3 +70,96 @@ def test_a_disk_on_which_no_run_can_be_started_fails_none(
     assert "cannot be started: [Errno 28] No space left on device" in jobs[0].message
     status, jobs = batch(study, {0: "finish", 1: "finish"})
     assert (status, outcomes(jobs)) == (0, ["finished", "finished"])
+
+
+@pytest.fixture
+def hours(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds for which the batch waited for the file system; they pass at once."""
+    waited: list[float] = []
+    monkeypatch.setattr("trm_scaling.run.batch.patience._clock", lambda: sum(waited))
+    monkeypatch.setattr("trm_scaling.run.batch.patience._sleep", waited.append)
+    return waited
+
+
+def stumble(monkeypatch: pytest.MonkeyPatch, stumbles: Callable[[RunFolder], bool], number: int) -> None:
+    """Let the file system answer so when it is asked whether a run is finished, if `stumbles` says so."""
+    answer = RunFolder.finished.fget
+    assert answer is not None
+
+    def finished(folder: RunFolder) -> bool:
+        if stumbles(folder):
+            raise OSError(number, os.strerror(number), str(folder.result))
+        return bool(answer(folder))
+
+    monkeypatch.setattr(RunFolder, "finished", property(finished))
+
+
+@pytest.mark.parametrize(("number", "nth"), [(errno.ESTALE, 1), (errno.ESTALE, 3), (errno.EIO, 4)])
+def test_a_file_system_that_stumbles_for_some_turns_costs_the_batch_nothing(
+    study: Study, monkeypatch: pytest.MonkeyPatch, hours: list[float], number: int, nth: int
+) -> None:
+    asked: list[RunFolder] = []
+
+    def stumbles(folder: RunFolder) -> bool:
+        asked.append(folder)
+        return nth <= len(asked) < nth + 3
+
+    stumble(monkeypatch, stumbles, number)
+    view = Watcher()
+    status, jobs = batch(study, {0: "finish", 1: "finish"}, view=view)
+    assert (status, outcomes(jobs)) == (0, ["finished", "finished"])
+    assert [endings(job) for job in jobs] == [["finished"], ["finished"]]
+    assert len(hours) == 3
+    trouble, over = view.notes
+    assert os.strerror(number) in trouble
+    assert "trying again" in trouble
+    assert over == "the file system answers again"
+
+
+def test_a_file_system_that_never_recovers_ends_the_batch_with_a_word(
+    study: Study, monkeypatch: pytest.MonkeyPatch, hours: list[float]
+) -> None:
+    view = Watcher()
+    with monkeypatch.context() as broken:
+        stumble(broken, lambda folder: True, errno.ESTALE)
+        with pytest.raises(
+            DiskRefused, match=r"nothing but errors for 5 minutes, at last: .*Stale file handle"
+        ):
+            batch(study, {0: "finish"}, view=view)
+    assert 300 <= sum(hours) < 330
+    assert len(view.notes) == 1
+    assert runners(study) == []
+    status, (job,) = batch(study, {0: "finish"})
+    assert (status, job.outcome) == (0, "finished")
+
+
+def test_a_run_that_is_not_started_for_a_stumble_is_started_later(
+    study: Study, monkeypatch: pytest.MonkeyPatch, hours: list[float]
+) -> None:
+    def popen(*arguments: Any, **options: Any) -> Any:
+        if len(hours) < 2:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return started(*arguments, **options)
+
+    started = subprocess.Popen
+    monkeypatch.setattr("trm_scaling.run.batch.worker.subprocess.Popen", popen)
+    status, (job,) = batch(study, {0: "finish"})
+    assert (status, job.outcome, len(hours)) == (0, "finished", 2)
+
+
+def test_what_ended_while_the_file_system_stumbled_is_decided_once_it_answers(
+    study: Study, monkeypatch: pytest.MonkeyPatch, hours: list[float]
+) -> None:
+    """A killed worker: whether it had saved anything cannot be told at first."""
+    steps = RunFolder.saved_steps.fget
+    assert steps is not None
+
+    def saved_steps(folder: RunFolder) -> list[int]:
+        if folder.attempts.exists() and len(hours) < 2:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return list(steps(folder))
+
+    monkeypatch.setattr(RunFolder, "saved_steps", property(saved_steps))
+    status, (job,) = batch(study, {0: "die,finish"})
+    assert (status, job.outcome, len(hours)) == (0, "finished", 2)
+    assert endings(job) == ["preempted", "finished"]

@@ -17,6 +17,7 @@ from trm_scaling.run.batch.board import View
 from trm_scaling.run.batch.ending import End, give_up
 from trm_scaling.run.batch.job import Job
 from trm_scaling.run.batch.logs import link_logs
+from trm_scaling.run.batch.patience import Patience, is_stumble
 from trm_scaling.run.batch.register import registered
 from trm_scaling.run.batch.requests import StopRequests, stop_requests
 from trm_scaling.run.batch.slots import Slot
@@ -53,6 +54,7 @@ class BatchRunner:
         retry_failed: bool = False,
     ) -> None:
         self.jobs = list(jobs)
+        self._unseen = list(jobs)
         self._study = study
         self._slots = list(slots)
         self._command = command
@@ -72,21 +74,33 @@ class BatchRunner:
         after Ctrl-C; the same command goes on after 74, when the disk refused a run's files, and after
         75, when the batch or a run was asked to stop.
 
-        Raises UserError when the disk refuses the runner's own files.
+        Raises UserError when the disk refuses the runner's own files, or gives nothing but errors for
+        minutes.
         """
         with registered(self._study) as stop_file, stop_requests(stop_file) as self._requests:
-            for job in self.jobs:
-                self._begin_with(job)
+            patience = Patience(self._study.path, self._view.note)
             while True:
-                self._heed()
-                self._collect()
-                self._look_elsewhere()
-                self._launch()
-                self._view.show(self._tally.board(self.jobs, self._is_stopping))
+                try:
+                    self._turn()
+                except OSError as error:
+                    patience.bear(error)
+                    continue
+                patience.relieve()
                 if self._is_over():
                     break
                 time.sleep(POLL_SECONDS)
         return self._exit_status()
+
+    def _turn(self) -> None:
+        """One look at everything. Whatever an OSError leaves undone, the next turn does."""
+        while self._unseen:
+            self._begin_with(self._unseen[0])
+            del self._unseen[0]
+        self._heed()
+        self._collect()
+        self._look_elsewhere()
+        self._launch()
+        self._view.show(self._tally.board(self.jobs, self._is_stopping))
 
     @property
     def _is_stopping(self) -> bool:
@@ -137,8 +151,8 @@ class BatchRunner:
         if now.lease is not None and not self._is_stopping and AdoptedWorker.is_orphan(now.lease):
             worker = AdoptedWorker(job.folder, now.lease, self._kills)
             if worker.slot < len(self._slots) and worker.slot not in taken:
-                job.worker, job.phase = worker, "working"
                 job.saved_step = job.folder.saved_step
+                job.worker, job.phase = worker, "working"
                 self._view.note(f"{job.name}: goes on in {now.lease.owner}, whose runner has ended")
 
     def _launch(self) -> None:
@@ -188,6 +202,8 @@ class BatchRunner:
             for job in group:
                 job.phase = "elsewhere"
         except (UserError, OSError) as error:
+            if is_stumble(error):
+                raise
             for job in group:
                 end = self._stop_for_the_disk if is_disk_refusal(error) else self._fail
                 end(job, f"cannot be started: {error}")
@@ -206,8 +222,9 @@ class BatchRunner:
         for job in self.jobs:
             end = job.worker.ended() if job.worker is not None else None
             if end is not None:
-                job.worker = None
                 self._decide(job, end)
+                # Only now: what could not be decided is asked again.
+                job.worker = None
 
     def _decide(self, job: Job, end: End) -> None:
         """What an ended attempt means for its run."""
