@@ -109,6 +109,23 @@ def test_failures_are_named_with_their_last_lines(study: Study, monkeypatch: pyt
     assert (status, errors) == (0, "")
 
 
+def test_a_full_disk_is_told_and_the_same_command_goes_on(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    act(monkeypatch, "disk,finish")
+    command = ("batch", "exp01a", "exp01b", "exp01c", *SMOKE, *WIDTHS, "--continue-on-failure")
+    status, _, errors = call(study, *command)
+    assert status == 74
+    assert errors == (
+        "refused by the disk, which all runs share: exp01a: no space left on the disk\n"
+        "interrupted: exp01a\n"
+        "not run: exp01b, exp01c\n"
+        "the same command goes on where this one ended\n"
+    )
+    act(monkeypatch, "finish")
+    assert call(study, *command)[0] == 0
+
+
 def test_seeds_are_replicates_of_all_names(study: Study) -> None:
     arguments = ("exp01a", "exp01b", *SMOKE, *WIDTHS, "--seed", "3", "--replicates", "2", "--dry-run")
     _, said, _ = call(study, "batch", *arguments)

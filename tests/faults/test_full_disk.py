@@ -70,12 +70,12 @@ def test_a_disk_that_fills_up_costs_nothing_that_was_saved(
     filler = fill(small_disk)
     run.send_signal(signal.SIGCONT)
     _, said = run.communicate()
-    assert run.returncode == 2
+    assert run.returncode == 74
     assert str(folder.path) in one_message(said)
     assert max(finished_steps(folder.checkpoints)) >= saved
 
     again = trm(small_disk, run_command(SAVE_ALWAYS))
-    assert again.returncode == 2
+    assert again.returncode == 74
     assert str(folder.path) in one_message(again.stderr)
 
     filler.unlink()

@@ -100,6 +100,11 @@ def _act(folder: RunFolder, number: int, act: str, argument: str) -> int:
             return _fail(folder, number, "lost_host", "process 1 has given no sign of life for 31 s", 68)
         case "configuration":
             return _fail(folder, number, "configuration", "the dataset is poisoned", 2)
+        case "disk":
+            return _fail(folder, number, "disk", "no space left on the disk", 74)
+        case "disk_so_full_that_it_cannot_say_so":
+            print("error: no space left on the disk", file=sys.stderr)
+            return 74
         case "non_finite":
             return _fail(folder, number, "non_finite", "the loss is nan at step 7", 65)
         case "other":

@@ -371,14 +371,11 @@ def test_the_logs_of_every_name_lead_to_the_run(study: Study) -> None:
     assert first.stdout.read_text().splitlines()[1] == "attempt 1 plays finish"
 
 
-def test_a_disk_that_refuses_is_one_failure(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("trm_scaling.run.batch.worker.subprocess.Popen", refuse)
-    status, (job,) = batch(study, {0: "finish"})
-    assert (status, job.outcome) == (1, "failed")
-    assert "cannot be started: [Errno 28] No space left on device" in job.message
+def test_a_program_that_cannot_be_started_is_one_failure(study: Study) -> None:
+    (job,) = jobs_of(study)
+    runner = BatchRunner(study, [job], [Slot(0)], lambda job: ["/no/such/program"], Watcher())
+    assert (runner.run(), job.outcome) == (1, "failed")
+    assert "cannot be started: [Errno 2] No such file or directory" in job.message
 
 
 def test_a_name_that_makes_no_run_is_refused_alone(study: Study) -> None:

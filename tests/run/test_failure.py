@@ -1,13 +1,16 @@
 """What ended an attempt, by class."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
+from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
+from trm_scaling.io.explain import os_errors_explained
 from trm_scaling.parallel.hosts import HostLost
-from trm_scaling.run.failure import KernelKills, failure_class, is_lost
+from trm_scaling.run.failure import EXIT_STATUS, KernelKills, as_told, failure_class, is_lost
 from trm_scaling.train.interrupt import Interrupted
 from trm_scaling.train.metrics import NonFiniteLoss
 
@@ -21,10 +24,21 @@ def caused(error: Exception, by: Exception) -> Exception:
     return error
 
 
+def explained(code: int) -> UserError:
+    """What becomes of the system's refusal to write a file."""
+    with pytest.raises(UserError) as caught, os_errors_explained(Path("/tmp/file"), "write"):
+        raise OSError(code, os.strerror(code))
+    return caught.value
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
         (UserError("no such dataset"), "configuration"),
+        (explained(errno.EACCES), "configuration"),
+        *[(explained(code), "disk") for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)],
+        (OSError(errno.ENOSPC, "No space left on device"), "disk"),
+        (caused(RuntimeError("in the loop"), OSError(errno.EDQUOT, "Quota exceeded")), "disk"),
         (Interrupted("by SIGTERM"), "preempted"),
         (KeyboardInterrupt(), "preempted"),
         (HostLost("process 3 is silent"), "lost_host"),
@@ -44,6 +58,15 @@ def caused(error: Exception, by: Exception) -> Exception:
 )
 def test_an_error_has_one_class(error: BaseException, expected: str) -> None:
     assert failure_class(error) == expected
+
+
+@pytest.mark.parametrize("error", [explained(errno.ENOSPC), OSError(errno.ENOSPC, "No space left on device")])
+def test_a_full_disk_is_told_by_the_exit_status_of_its_class(error: Exception) -> None:
+    # It may be all that says so: where nothing can be written, there is no failure.json.
+    told = as_told(error, RunConfig())
+    assert isinstance(told, UserError)
+    assert told.exit_status == EXIT_STATUS["disk"]
+    assert "o space left on" in str(told)
 
 
 def test_a_process_that_a_signal_ended_is_lost() -> None:

@@ -160,7 +160,8 @@ def _run(
 
 
 def report(jobs: "Sequence[Job]") -> None:
-    """What came of a batch: every run that is not finished, and the last lines of those that failed."""
+    """What came of a batch: every run that is not finished, with why the disk refused it and the last lines
+    of those that failed."""
     from trm_scaling.cli.watch import SteadyStream
     from trm_scaling.run.batch.logs import last_lines
     from trm_scaling.run.batch.worker import last_errors
@@ -172,6 +173,9 @@ def report(jobs: "Sequence[Job]") -> None:
             for line in last_lines(last_errors(job.folder)):
                 stream.write(f"    {line}\n")
             stream.write(f"    more in {job.folder.stderr}\n")
+    refused = {job.message: job for job in reversed(jobs) if job.outcome == "interrupted" and job.message}
+    for message, job in refused.items():
+        stream.write(f"refused by the disk, which all runs share: {_called(job)}: {message}\n")
     for outcome in ("stopped", "interrupted", None):
         names = [_called(job) for job in jobs if job.outcome == outcome]
         if names:

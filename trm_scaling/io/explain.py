@@ -10,13 +10,28 @@ from pathlib import Path
 from trm_scaling.errors import UserError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_REFUSALS = _FULL | {errno.EROFS, errno.EFBIG}
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 _BLOCKED = frozenset({errno.EEXIST, errno.ENOTDIR, errno.EISDIR})
 
 
+class DiskRefused(UserError):
+    """The disk takes nothing more: it is full, read-only, or a quota or a limit is reached.
+
+    That says nothing against whoever writes: once it is mended, the same command goes on.
+    """
+
+    exit_status = 74  # EX_IOERR of sysexits.h
+
+
+def is_disk_refusal(error: BaseException) -> bool:
+    """Whether `error` is such a refusal, be it explained already or as the system says it."""
+    return isinstance(error, DiskRefused) or (isinstance(error, OSError) and error.errno in _REFUSALS)
+
+
 @contextmanager
 def os_errors_explained(path: Path, action: str, needed_bytes: int | None = None) -> Iterator[None]:
-    """Raise `UserError` in place of an `OSError` that the user can mend.
+    """Raise `UserError` in place of an `OSError` that the user can mend; `DiskRefused` where it is one.
 
     `action` completes "Cannot ...", for example "write"; `needed_bytes` is what it takes.
     A full disk or quota, a limit on the size of files, a read-only file system, a lack of permission and a
@@ -30,10 +45,10 @@ def os_errors_explained(path: Path, action: str, needed_bytes: int | None = None
             raise disk_full(path, action, needed_bytes) from error
         if error.errno == errno.EROFS:
             remedy = "Choose a folder on a writable disk, or remount this one read-write."
-            raise UserError(f"Cannot {action} {path}: its file system is read-only. {remedy}") from error
+            raise DiskRefused(f"Cannot {action} {path}: its file system is read-only. {remedy}") from error
         if error.errno == errno.EFBIG:
             remedy = "Raise the limit (ulimit -f), and run the same command again."
-            raise UserError(
+            raise DiskRefused(
                 f"Cannot {action} {path}: this process may write no file of that size. {remedy}"
             ) from error
         if error.errno in _FORBIDDEN:
@@ -45,11 +60,11 @@ def os_errors_explained(path: Path, action: str, needed_bytes: int | None = None
         raise
 
 
-def disk_full(path: Path, action: str, needed_bytes: int | None = None) -> UserError:
+def disk_full(path: Path, action: str, needed_bytes: int | None = None) -> DiskRefused:
     """The error for a full disk under `path`, with the space left and, if known, wanted."""
     folder = _existing_parent(path)
     wanted = "" if needed_bytes is None else f", {needed_bytes / 1e6:.1f} MB wanted"
-    return UserError(
+    return DiskRefused(
         f"Cannot {action} {path}: no space left on the disk or in the quota "
         f"({shutil.disk_usage(folder).free / 1e6:.1f} MB free in {folder}{wanted}). "
         "Nothing saved before is lost. Free some space and run the same command again."

@@ -10,8 +10,6 @@ first watches whether it is renewed after all, since that clock may have jumped.
 lease in another's hands (it was suspended, say) ends at once and writes nothing more.
 """
 
-import errno
-import fcntl
 import json
 import os
 import secrets
@@ -28,6 +26,7 @@ from pathlib import Path
 
 from trm_scaling.errors import UserError
 from trm_scaling.io.explain import os_errors_explained
+from trm_scaling.io.flock import take
 from trm_scaling.io.notes import read_note
 from trm_scaling.io.process import ProcessId
 
@@ -200,21 +199,13 @@ def _first(folder: Path) -> Iterator[None]:
 
 
 def _locked(descriptor: int) -> bool:
-    """Take the lock; false when another process keeps it."""
+    """Take the lock; false when another process keeps it. Without locks the lease alone must do."""
     patience = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > patience:
-                return False
-            time.sleep(0.02)
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-                raise
-            # A file system without locks: the lease alone must do.
-            return True
+    while not take(descriptor, wait=False):
+        if time.monotonic() > patience:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _in_use(folder: Path, lease: Lease | None) -> RunInUse:

@@ -1,6 +1,5 @@
 """A folder that appears whole or not at all, built by one process at a time."""
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from trm_scaling.io.atomic import sync_folder
 from trm_scaling.io.explain import os_errors_explained
+from trm_scaling.io.flock import take
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def locked(folder: Path) -> Iterator[None]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         file = (folder.parent / f".{folder.name}.lock").open("w")
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        take(file.fileno(), wait=True)
         yield
 
 

@@ -15,9 +15,12 @@ from typing import Any, Literal, get_args
 
 from trm_scaling.io.jsonl import JsonlWriter
 
-FailureClass = Literal["configuration", "out_of_memory", "preempted", "lost_host", "non_finite", "other"]
-"""What ended an attempt early: something the user must mend; memory; a signal, from the system or from
-somebody; one of several processes that was lost or hung; a loss that is not a number; anything else."""
+FailureClass = Literal[
+    "configuration", "out_of_memory", "disk", "preempted", "lost_host", "non_finite", "other"
+]
+"""What ended an attempt early: something the user must mend; memory; a disk that takes nothing more; a
+signal, from the system or from somebody; one of several processes that was lost or hung; a loss that is not
+a number; anything else."""
 
 Ending = Literal["finished", "stopped", FailureClass]
 """`stopped`: by request, and nothing went wrong."""
@@ -25,7 +28,7 @@ Ending = Literal["finished", "stopped", FailureClass]
 ENDINGS: tuple[str, ...] = ("finished", "stopped", *get_args(FailureClass))
 FAILURE_CLASSES: tuple[str, ...] = get_args(FailureClass)
 
-RESUMABLE: tuple[FailureClass, ...] = ("preempted", "lost_host")
+RESUMABLE: tuple[FailureClass, ...] = ("disk", "preempted", "lost_host")
 """What says nothing against the run: the same command goes on."""
 
 LONGEST_MESSAGE = 2000

@@ -186,6 +186,8 @@ def reason(now: Standing) -> str:
             return (failure.failure.replace("_", " ") if failure is not None else "failed") + said
         case "stopped":
             return "stopped by request; the same command resumes it"
+        case "interrupted" if failure is not None and failure.failure == "disk":
+            return "the disk refused it; the same command resumes it" + said
         case "interrupted":
             return "it died or was preempted; the same command resumes it" + said
         case _:

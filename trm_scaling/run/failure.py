@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
+from trm_scaling.io.explain import DiskRefused, is_disk_refusal
 from trm_scaling.parallel.hosts import HostLost
 from trm_scaling.results.attempts import FailureClass
 
@@ -16,6 +17,7 @@ EXIT_STATUS: dict[FailureClass, int] = {
     "lost_host": 68,  # EX_NOHOST: the same command resumes
     "other": 70,  # EX_SOFTWARE
     "out_of_memory": 71,  # EX_OSERR
+    "disk": DiskRefused.exit_status,  # EX_IOERR: the same command resumes
     "preempted": 75,  # EX_TEMPFAIL: the same command resumes
 }
 """What `trm run` ends with, beside 0, and 69 when another process has the run. Numbers and names are
@@ -42,6 +44,8 @@ def failure_class(error: BaseException) -> FailureClass:
         return "preempted"
     if any(map(_is_out_of_memory, _causes(error))):
         return "out_of_memory"
+    if any(map(is_disk_refusal, _causes(error))):
+        return "disk"
     if _is_from_xla(error) and _OUT_OF_REACH.search(str(error)):
         return "lost_host"
     if not isinstance(error, UserError):
@@ -55,13 +59,16 @@ def failure_class(error: BaseException) -> FailureClass:
 
 def as_told(error: BaseException, config: RunConfig) -> BaseException:
     """What the user is told of `error`, which ended a run of `config`: itself, with the exit status of its
-    class; what to do when memory was short or a process out of reach; or itself, when nobody foresaw it."""
+    class; what to do when memory was short, a disk full or a process out of reach; or itself, when nobody
+    foresaw it."""
     failure = failure_class(error)
     if isinstance(error, UserError):
         error.exit_status = EXIT_STATUS[failure]
         return error
     if failure == "out_of_memory":
         return OutOfMemory(_memory_advice(config, error))
+    if failure == "disk":
+        return DiskRefused(f"{_first_line(error)}; mend it, and the same command goes on from the last save")
     if failure == "lost_host":
         return HostLost(f"{_first_line(error)}; the same command goes on from the last save")
     return error

@@ -7,7 +7,6 @@ The owner is the name that has the run already; else `baseline`, when the run is
 the name that asks first.
 """
 
-import fcntl
 import os
 import secrets
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trm_scaling.io.explain import os_errors_explained
+from trm_scaling.io.flock import take
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.study import Study
 
@@ -84,5 +84,5 @@ def _claiming(folder: Path) -> Iterator[None]:
     """One process at a time, waiting for the one before; the system drops the lock with its holder."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".claims.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        take(file.fileno(), wait=True)
         yield

@@ -9,7 +9,6 @@ follows a run until its standard input ends. The trainer holds the other end of 
 with the run, and with the trainer in whatever way that dies.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -23,6 +22,7 @@ from threading import Event, Thread
 
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
+from trm_scaling.io.flock import take
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.tracking.rows import Rows
 from trm_scaling.tracking.tail import Tail
@@ -143,12 +143,8 @@ def _alone(folder: RunFolder, wait: bool) -> Iterator[None]:
     path = folder.path / "wandb" / "mirror.lock"
     path.parent.mkdir(exist_ok=True)
     with open(path, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise InUse(
-                f"{folder.path} is being copied to W&B by another process; wait until it ends"
-            ) from None
+        if not take(file.fileno(), wait=wait):
+            raise InUse(f"{folder.path} is being copied to W&B by another process; wait until it ends")
         yield
 
 

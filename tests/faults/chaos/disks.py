@@ -65,7 +65,7 @@ def _full(stage: Stage, ground: Ground) -> str:
         victim = make_victim(ground, disk, with_data=stage != "dataset")
         nth = ground.chance.randint(2, 4) if stage in ("train", "evaluate", "save") else 1
         ended = victim.start(plants.at(Moment(stage, nth), partial(plants.fill, disk))).wait()
-        expect(ended.status == 2 and ended.errors.count("error: ") == 1, ended)
+        expect(ended.status == 74 and ended.errors.count("error: ") == 1, ended)
         expect("no space left on the disk" in ended.errors, ended)
         saved = victim.saved
         expect(stage != "test" or saved is not None, "what was saved is gone")
@@ -79,7 +79,7 @@ def _full(stage: Stage, ground: Ground) -> str:
 def _planted(stage: Stage, ground: Ground) -> str:
     victim = make_victim(ground)
     ended = victim.start(plants.at(Moment(stage), plants.full_disk_for_python)).wait()
-    expect(ended.status == 2 and "no space left on the disk" in ended.errors, ended)
+    expect(ended.status == 74 and "no space left on the disk" in ended.errors, ended)
     after = "begun anew" if victim.saved is None else "resumed from a checkpoint"
     victim.finish()
     victim.check()
@@ -103,7 +103,7 @@ def _read_only(place: str, ground: Ground) -> str:
         if place == "finished run":
             expect(ended.status == 0 and "finished already" in ended.said, ended)
         else:
-            expect(ended.status == 2 and ended.errors.count("error: ") == 1, ended)
+            expect(ended.status == 74 and ended.errors.count("error: ") == 1, ended)
             expect("its file system is read-only" in ended.errors, ended)
         victim.finish()
         victim.check()

@@ -121,7 +121,7 @@ def _short_files(ground: Ground) -> str:
     victim = make_victim(ground)
     moment = Moment("save", ground.chance.randint(2, 4))
     ended = victim.start(plants.at(moment, plants.short_files)).wait()
-    expect(ended.status == 2 and "ulimit -f" in ended.errors, ended)
+    expect(ended.status == 74 and "ulimit -f" in ended.errors, ended)
     expect(victim.saved == (moment.nth - 1) * EVAL_EVERY, victim.saved)
     after = _after(victim)
     victim.finish()

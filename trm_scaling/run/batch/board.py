@@ -25,7 +25,7 @@ class Row:
     folder: RunFolder
     progress: Progress = field(default_factory=Progress)
     message: str = ""
-    """Why it failed, where it did."""
+    """Why it failed, or that the disk refused it."""
 
 
 @dataclass(frozen=True)

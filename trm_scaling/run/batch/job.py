@@ -32,7 +32,7 @@ class Job:
     outcome: Outcome | None = None
     """Once settled; None then too for a run that the batch did not come to."""
     message: str = ""
-    """Why it failed."""
+    """Why it failed, or that the disk refused it."""
     worker: Worker | None = None
     may_join: bool = False
     """Whether it may be trained as one program with other seeds of the same experiment."""

@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,8 +47,10 @@ def registered(study: Study) -> Iterator[Path]:
     try:
         yield stop
     finally:
-        file.unlink(missing_ok=True)
-        stop.unlink(missing_ok=True)
+        # A disk that refuses this too must not hide what ended the batch; the next one forgets the dead.
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
+            stop.unlink(missing_ok=True)
 
 
 def runners(study: Study) -> list[Runner]:

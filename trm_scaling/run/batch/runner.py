@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from trm_scaling.errors import UserError
+from trm_scaling.io.explain import DiskRefused, is_disk_refusal
 from trm_scaling.io.lease import RunInUse
 from trm_scaling.io.study import Study
 from trm_scaling.results.state import Standing, standing
@@ -16,6 +17,7 @@ from trm_scaling.run.batch.board import View
 from trm_scaling.run.batch.ending import End, give_up
 from trm_scaling.run.batch.job import Job
 from trm_scaling.run.batch.logs import link_logs
+from trm_scaling.run.batch.patience import Patience, is_stumble
 from trm_scaling.run.batch.register import registered
 from trm_scaling.run.batch.requests import StopRequests, stop_requests
 from trm_scaling.run.batch.slots import Slot
@@ -52,6 +54,7 @@ class BatchRunner:
         retry_failed: bool = False,
     ) -> None:
         self.jobs = list(jobs)
+        self._unseen = list(jobs)
         self._study = study
         self._slots = list(slots)
         self._command = command
@@ -61,33 +64,48 @@ class BatchRunner:
         self._tally = Tally(len(self._slots))
         self._kills = KernelKills()
         self._has_failed = False
+        self._disk_refused = False
         self._requests = StopRequests()
         self._looked_elsewhere = 0.0
         self._failed_elsewhere: dict[int, float] = {}
 
     def run(self) -> int:
         """To the end. Returns the exit status: 0 when every run is finished, 1 when one failed, 130
-        after Ctrl-C, 75 when the batch or a run was asked to stop (the same command goes on).
+        after Ctrl-C; the same command goes on after 74, when the disk refused a run's files, and after
+        75, when the batch or a run was asked to stop.
 
-        Raises UserError when the disk refuses the runner's own files.
+        Raises UserError when the disk refuses the runner's own files, or gives nothing but errors for
+        minutes.
         """
         with registered(self._study) as stop_file, stop_requests(stop_file) as self._requests:
-            for job in self.jobs:
-                self._begin_with(job)
+            patience = Patience(self._study.path, self._view.note)
             while True:
-                self._heed()
-                self._collect()
-                self._look_elsewhere()
-                self._launch()
-                self._view.show(self._tally.board(self.jobs, self._is_stopping))
+                try:
+                    self._turn()
+                except OSError as error:
+                    patience.bear(error)
+                    continue
+                patience.relieve()
                 if self._is_over():
                     break
                 time.sleep(POLL_SECONDS)
         return self._exit_status()
 
+    def _turn(self) -> None:
+        """One look at everything. Whatever an OSError leaves undone, the next turn does."""
+        while self._unseen:
+            self._begin_with(self._unseen[0])
+            del self._unseen[0]
+        self._heed()
+        self._collect()
+        self._look_elsewhere()
+        self._launch()
+        self._view.show(self._tally.board(self.jobs, self._is_stopping))
+
     @property
     def _is_stopping(self) -> bool:
-        return bool(self._requests) or (self._has_failed and not self._continue_on_failure)
+        failed = self._has_failed and not self._continue_on_failure
+        return bool(self._requests) or self._disk_refused or failed
 
     def _is_over(self) -> bool:
         phases = {job.phase for job in self.jobs}
@@ -99,6 +117,8 @@ class BatchRunner:
             return 0
         if self._requests:
             return self._requests.exit_status
+        if self._disk_refused:
+            return DiskRefused.exit_status
         return 1 if "failed" in outcomes else 75
 
     def _begin_with(self, job: Job) -> None:
@@ -131,8 +151,8 @@ class BatchRunner:
         if now.lease is not None and not self._is_stopping and AdoptedWorker.is_orphan(now.lease):
             worker = AdoptedWorker(job.folder, now.lease, self._kills)
             if worker.slot < len(self._slots) and worker.slot not in taken:
-                job.worker, job.phase = worker, "working"
                 job.saved_step = job.folder.saved_step
+                job.worker, job.phase = worker, "working"
                 self._view.note(f"{job.name}: goes on in {now.lease.owner}, whose runner has ended")
 
     def _launch(self) -> None:
@@ -182,8 +202,11 @@ class BatchRunner:
             for job in group:
                 job.phase = "elsewhere"
         except (UserError, OSError) as error:
+            if is_stumble(error):
+                raise
             for job in group:
-                self._fail(job, f"cannot be started: {error}")
+                end = self._stop_for_the_disk if is_disk_refusal(error) else self._fail
+                end(job, f"cannot be started: {error}")
         else:
             workers: list[Worker] = [lead, *lead.companions]
             for job, worker in zip(group, workers, strict=True):
@@ -199,8 +222,9 @@ class BatchRunner:
         for job in self.jobs:
             end = job.worker.ended() if job.worker is not None else None
             if end is not None:
-                job.worker = None
                 self._decide(job, end)
+                # Only now: what could not be decided is asked again.
+                job.worker = None
 
     def _decide(self, job: Job, end: End) -> None:
         """What an ended attempt means for its run."""
@@ -214,6 +238,8 @@ class BatchRunner:
                 job.settle("stopped")
             case "preempted" | "lost_host":
                 self._resume(job, end)
+            case "disk":
+                self._stop_for_the_disk(job, end.message)
             case "out_of_memory" if job.together > 1:
                 job.may_join, job.is_retry = False, True
                 self._again(job, f"out of memory with {job.together} runs together; once more by itself")
@@ -251,6 +277,14 @@ class BatchRunner:
     def _fail(self, job: Job, message: str) -> None:
         job.settle("failed", message)
         self._has_failed = True
+
+    def _stop_for_the_disk(self, job: Job, message: str) -> None:
+        """Begin no further run: they all write to the disk that refused this one."""
+        job.settle("interrupted", message)
+        if not self._disk_refused:
+            self._disk_refused = True
+            why = "no further run is begun, since all write to that disk"
+            self._view.note(f"{job.name}: {message} ({why}; the same command goes on)")
 
     def _look_elsewhere(self) -> None:
         if time.monotonic() - self._looked_elsewhere < ELSEWHERE_SECONDS:
