@@ -7,7 +7,15 @@ import numpy as np
 
 from trm_scaling.io.foreign import BROKEN_ARRAYS
 from trm_scaling.puzzles.dataset import MANIFEST, Dataset, Split, check_split
-from trm_scaling.puzzles.manifest import SPLIT_NAMES, Manifest, SplitName, damaged, parse_manifest, sha256
+from trm_scaling.puzzles.manifest import (
+    SPLIT_NAMES,
+    Manifest,
+    SplitName,
+    damaged,
+    parse_manifest,
+    sha256,
+    unreadable_is_damage,
+)
 from trm_scaling.puzzles.sudoku.board import Shape
 
 
@@ -48,9 +56,10 @@ def read_compact(path: Path) -> Dataset:
 def _verified_bytes(path: Path, name: str, manifest: Manifest) -> bytes:
     """The contents of a file of the folder, once they have the checksum of the manifest."""
     file = path / name
-    if not file.is_file():
-        raise damaged(file, "missing")
-    data = file.read_bytes()
+    with unreadable_is_damage(file):
+        if not file.is_file():
+            raise damaged(file, "missing")
+        data = file.read_bytes()
     if sha256(data) != manifest.files.get(name):
         raise damaged(file, f"not the {name} that was written (its sha256 differs from the manifest's)")
     return data
