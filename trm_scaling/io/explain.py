@@ -53,7 +53,7 @@ def unreadable(error: OSError) -> str | None:
     A bad block, or a checksum of the file system that does not hold: to whoever can do without the file
     it is damage, as a flipped bit is.
     """
-    if error.errno not in _LOST:
+    if error.errno is None or error.errno not in _LOST:
         return None
     return f"cannot be read: {os.strerror(error.errno)}"
 
