@@ -18,6 +18,9 @@ from trm_scaling.puzzles.manifest import (
 )
 from trm_scaling.puzzles.sudoku.board import Shape
 
+_HEADERS_BYTES = 2**16
+"""More than the `.npy` headers of a split's arrays take."""
+
 
 def write_compact(folder: Path, splits: dict[SplitName, Split]) -> dict[str, str]:
     """Write one `.npz` per split into `folder`; returns the sha256 of each file by name."""
@@ -42,6 +45,14 @@ def read_compact(path: Path) -> Dataset:
         data = _verified_bytes(path, f"{name}.npz", manifest)
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                unpacked = sum(member.file_size for member in arrays.zip.infolist())
+                most = _HEADERS_BYTES + manifest.splits[name].count * (2 * shape.cells + 1) * 8
+                if unpacked > most:
+                    raise damaged(
+                        path / f"{name}.npz",
+                        f"unpacks to {unpacked:,} bytes, more than {manifest.splits[name].count:,} puzzles "
+                        f"take ({most:,} at most)",
+                    )
                 splits[name] = Split(arrays["inputs"], arrays["labels"], arrays.get("ratings"))
         except BROKEN_ARRAYS as error:
             raise damaged(path / f"{name}.npz", f"not the arrays expected ({error})") from error
