@@ -55,7 +55,13 @@ def flip_one_bit(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("damage", [truncate, empty, flip_one_bit, os.remove])
+def lose_a_block(path: Path) -> None:
+    """It opens, and reading it fails with EIO."""
+    path.unlink()
+    path.symlink_to("/proc/self/mem")
+
+
+@pytest.mark.parametrize("damage", [truncate, empty, flip_one_bit, os.remove, lose_a_block])
 def test_damage_to_any_file_falls_back_to_the_step_before(
     tmp_path: Path, three_steps: Path, damage: object
 ) -> None:
@@ -72,6 +78,8 @@ def test_damage_to_any_file_falls_back_to_the_step_before(
         ):
             state, metadata = store.restore(None, state_of(0))
         assert len(caught) == 1
+        if damage is lose_a_block and sys.platform == "linux":
+            assert "cannot be read: Input/output error" in str(caught[0].message)
         assert metadata == {"step": 2}
         assert is_state_of(2, state)
         assert store.steps() == [1, 2]

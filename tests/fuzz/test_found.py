@@ -1,7 +1,11 @@
 """Every crash that fuzzing found, by itself: a foreign file is read or refused with a word."""
 
 import gzip
+import io
 import json
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +15,7 @@ from tests.fuzz.mutation import npy
 from tests.fuzz.targets import PUZZLES, SOLUTION, compact_folder, public_folder
 from trm_scaling.errors import UserError
 from trm_scaling.io.jsonl import read_jsonl, truncate_after
+from trm_scaling.model import interchange
 from trm_scaling.model.interchange import read_tensors
 from trm_scaling.puzzles.opening import open_dataset
 from trm_scaling.puzzles.progress import silent
@@ -102,3 +107,50 @@ def test_a_record_whose_step_is_no_number_and_one_nested_too_deep(tmp_path: Path
     file.write_text("[" * 100_000 + "\n" + '{"step": 1}\n')
     with pytest.raises(UserError, match="line 1 is not a JSON record"):
         read_jsonl(file)
+
+
+MUCH = 2**24
+"""Bytes that some ten thousand unpack to."""
+
+
+@contextmanager
+def in_little_memory() -> Iterator[None]:
+    """What is read in the block never holds a quarter of `MUCH` at once."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < MUCH // 4
+    finally:
+        tracemalloc.stop()
+
+
+def deflated_zeros() -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, inputs=np.zeros(MUCH, np.uint8))
+    assert len(buffer.getvalue()) < MUCH // 500
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("line", [b"0" * MUCH, b'"\n",' * (MUCH // 4)], ids=["one line", "quoted lines"])
+@pytest.mark.parametrize("before", [b"", b"question\n" + PUZZLES[0].encode() + b"\n"])
+def test_a_small_list_with_a_line_without_end(tmp_path: Path, before: bytes, line: bytes) -> None:
+    file = tmp_path / "p.csv.gz"
+    file.write_bytes(gzip.compress(before + line))
+    with in_little_memory(), pytest.raises(UserError, match=r"p.csv.gz, line \d+: more than 65,536 char"):
+        open_list(file).scan(silent)
+
+
+def test_a_small_state_dict_that_unpacks_to_a_lot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "w.npz").write_bytes(deflated_zeros())
+    monkeypatch.setattr(interchange, "_MOST_BYTES", MUCH - 1)
+    with in_little_memory(), pytest.raises(UserError, match=r"w\.npz unpacks to 16,777,\d+ bytes"):
+        read_tensors(tmp_path / "w.npz")
+
+
+def test_a_small_dataset_that_unpacks_to_a_lot(tmp_path: Path) -> None:
+    target = compact_folder()
+    files = {**target.files, "train.npz": deflated_zeros()}
+    target.sealed(files)
+    folder = written(tmp_path, files)
+    with in_little_memory(), pytest.raises(UserError, match=r"more than 3 puzzles take .*dataset is damaged"):
+        open_dataset(folder)

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,16 @@ def test_a_damaged_one_that_was_built_here_is_kept_aside_and_built_again(tmp_pat
     aside = first.path.with_name(f"{first.path.name}.damaged-1")
     assert (aside / name).read_bytes() == content
     assert ensure_dataset(SMALL, tmp_path).fingerprint == first.fingerprint
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the file that cannot be read is Linux's")
+@pytest.mark.parametrize("name", ["train.npz", "manifest.json"])
+def test_one_on_a_bad_block_is_damaged_too(tmp_path: Path, name: str) -> None:
+    first = ensure_dataset(SMALL, tmp_path)
+    (first.path / name).unlink()
+    (first.path / name).symlink_to("/proc/self/mem")  # opens, and reading it fails with EIO
+    with pytest.warns(RebuiltDataset, match=rf"{name}: cannot be read: Input/output error; it is kept"):
+        assert ensure_dataset(SMALL, tmp_path).fingerprint == first.fingerprint
 
 
 def test_a_changed_value_of_the_manifest_is_damage(copy: Path) -> None:

@@ -13,7 +13,7 @@ from trm_scaling.io.study import Study
 from trm_scaling.results.columns import columns
 from trm_scaling.results.csv_file import read_results, write_results
 from trm_scaling.results.table import check_replicates, family_rows, results_table
-from trm_scaling.results.wandb_export import parse_wandb_export
+from trm_scaling.results.wandb_export import files, parse, parse_wandb_export
 
 NOT_EXPORTED = {
     *("folder", "reason", "started", "finished"),
@@ -327,3 +327,30 @@ def test_no_supervision_steps_make_no_cost_of_halting(tmp_path: Path) -> None:
         "Name,inference_flops,test/best/halting_rule_mean_steps,halt_max_steps\na,5,2,0\n"
     )
     assert parse_wandb_export(tmp_path / "t.csv")["halting_inference_flops"].isna().all()
+
+
+def test_rows_of_one_name_in_one_file_are_not_compared_with_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[str] = []
+    is_one, name_of = parse._may_be_one, files.RawRun.name.fget
+    assert name_of is not None
+
+    def may_be_one(a: files.RawRun, b: files.RawRun) -> bool:
+        compared.append("rows")
+        return is_one(a, b)
+
+    def name(run: files.RawRun) -> str:
+        compared.append("name")
+        return str(name_of(run))
+
+    monkeypatch.setattr(parse, "_may_be_one", may_be_one)
+    monkeypatch.setattr(files.RawRun, "name", property(name))
+    (tmp_path / "runs.csv").write_text("Name,lr\n" + "".join(f"a,{n}\n" for n in range(200)))
+    assert len(parse_wandb_export(tmp_path / "runs.csv")) == 200
+    header = ",".join(f'"{run} - {metric}"' for run in "ab" * 100 for metric in ("err", "acc"))
+    (tmp_path / "chart.csv").write_text(f'"Step",{header}\n1,{",".join(["0.5"] * 400)}\n')
+    table = parse_wandb_export(tmp_path / "chart.csv")
+    assert (len(table), table["err"].count(), table["acc"].count()) == (200, 200, 200)
+    assert compared.count("rows") == 0
+    assert compared.count("name") < 10 * 400

@@ -8,7 +8,7 @@ import pytest
 from trm_scaling.errors import Damage, UserError
 from trm_scaling.run.compilation import remove_torn_programs
 from trm_scaling.run.incidents import damage_kept
-from trm_scaling.train.lost import LostCheckpoint, warn_of_lost_best
+from trm_scaling.train.lost import LostCheckpoint, LostMetrics, warn_of_lost_best, warn_of_lost_metrics
 
 
 def test_damage_is_kept_and_shown_and_other_warnings_are_shown(recwarn: pytest.WarningsRecorder) -> None:
@@ -67,3 +67,20 @@ def test_a_best_checkpoint_that_is_gone_is_told(tmp_path: Path) -> None:
     warn_of_lost_best(metrics, 20)
     with pytest.warns(LostCheckpoint, match=r"step 20, the best on validation, is lost; that of step 30"):
         warn_of_lost_best(metrics, 30)
+
+
+def training(*steps: int) -> str:
+    return "".join(f'{{"step": {step}, "time": 1.0, "kind": "train"}}\n' for step in steps)
+
+
+def test_training_lines_that_do_not_reach_the_checkpoint_are_told(tmp_path: Path) -> None:
+    metrics = tmp_path / "metrics.jsonl"
+    warn_of_lost_metrics(metrics, 0)
+    metrics.write_text(training(10, 17) + evaluation(17, 3, 0.5))
+    warn_of_lost_metrics(metrics, 17)
+    metrics.write_text(training(10, 20) + evaluation(40, 3, 0.5))
+    with pytest.warns(LostMetrics, match=r"end at step 20, and the checkpoint is of step 40"):
+        warn_of_lost_metrics(metrics, 40)
+    metrics.unlink()
+    with pytest.warns(LostMetrics, match="end at step 0"):
+        warn_of_lost_metrics(metrics, 40)

@@ -1,6 +1,7 @@
 """One run in this process: resumed, refused, diverged."""
 
 import json
+import os
 import shutil
 import signal
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 
 from tests.faults.kill_and_resume import differences
 from tests.run.tiny import copy_of, tiny_folder, tiny_run
+from trm_scaling.checkpoint import folder as folder_names
 from trm_scaling.checkpoint.folder import finished_steps
 from trm_scaling.errors import UserError
 from trm_scaling.io.jsonl import read_jsonl
@@ -18,6 +20,7 @@ from trm_scaling.io.study import Study
 from trm_scaling.run.planned import find_run
 from trm_scaling.run.single import execute
 from trm_scaling.train.interrupt import Interrupted
+from trm_scaling.train.lost import LostMetrics
 from trm_scaling.train.metrics import NonFiniteLoss
 
 
@@ -96,6 +99,42 @@ def test_how_a_run_is_executed_may_change_when_it_resumes(untrained: Study) -> N
     assert [line["step"] for line in record.learning_curve] == [10, 20, 30, 40, 50, 60]
     best = record.best_step
     assert finished_steps(tiny_folder(untrained).checkpoints) == sorted({best, 60})
+
+
+def test_metrics_that_were_lost_before_a_resume_are_an_incident_of_the_record(untrained: Study) -> None:
+    with pytest.raises(Interrupted):
+        execute(tiny_run(untrained), signalled(signal.SIGTERM, 30))
+    metrics = tiny_folder(untrained).metrics
+    lines = metrics.read_text().splitlines(keepends=True)
+    metrics.write_text("".join(line for line in lines if json.loads(line)["step"] <= 20))
+    with pytest.warns(LostMetrics, match="training lines end at step 20"):
+        record = execute(tiny_run(untrained), Recorder())
+    (met,) = record.incidents
+    assert "hole in its learning curve" in met.message
+
+
+def test_the_metrics_are_on_the_disk_before_the_checkpoint_exists(
+    untrained: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics, synced = tiny_folder(untrained).metrics, [0]
+    at_commit: list[tuple[int, int]] = []
+    sync, commit = os.fsync, folder_names.finish
+
+    def synced_to(descriptor: int) -> None:
+        sync(descriptor)
+        if metrics.exists() and os.path.samestat(os.fstat(descriptor), metrics.stat()):
+            synced.append(read_jsonl(metrics).records[-1]["step"])
+
+    def committed(root: Path, step: int) -> None:
+        at_commit.append((step, synced[-1]))
+        commit(root, step)
+
+    monkeypatch.setattr(os, "fsync", synced_to)
+    monkeypatch.setattr(folder_names, "finish", committed)
+    with pytest.raises(Interrupted):
+        execute(tiny_run(untrained), signalled(signal.SIGTERM, 14))
+    assert len(at_commit) >= 2
+    assert all(step <= on_disk for step, on_disk in at_commit)
 
 
 def test_a_finished_run_is_read_and_not_trained(trained: Study) -> None:

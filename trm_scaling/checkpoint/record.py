@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trm_scaling.io.atomic import write_json
+from trm_scaling.io.explain import unreadable
 
 RECORD_NAME = "checkpoint.json"
 _FORMAT = 1
@@ -39,7 +40,7 @@ class CheckpointRecord:
 
 
 class BrokenRecordError(Exception):
-    """A record that is missing, or not what was written."""
+    """A record that is missing, cannot be read, or is not what was written."""
 
 
 def write_record(folder: Path, record: CheckpointRecord) -> None:
@@ -54,6 +55,10 @@ def read_record(folder: Path) -> CheckpointRecord:
         content = json.loads((folder / RECORD_NAME).read_bytes())
     except FileNotFoundError as error:
         raise BrokenRecordError(f"{RECORD_NAME} is missing") from error
+    except OSError as error:
+        if (lost := unreadable(error)) is None:
+            raise
+        raise BrokenRecordError(f"{RECORD_NAME} {lost}") from error
     except ValueError as error:
         raise BrokenRecordError(f"{RECORD_NAME} is not JSON") from error
     if not isinstance(content, dict) or content.pop("sha256", None) != _digest_of(content):
@@ -76,11 +81,21 @@ def hash_files(folder: Path) -> dict[str, str]:
 def find_damage(folder: Path, record: CheckpointRecord) -> str | None:
     """The first file that is not as it was written, in words; None if all are."""
     for name, expected in record.files.items():
-        path = folder / name
-        if not path.is_file():
-            return f"{name} is missing"
-        if _digest(path) != expected:
-            return f"{name} ({path.stat().st_size} bytes) differs from what was written"
+        try:
+            damage = _damage_to(folder / name, expected)
+        except OSError as error:
+            if (damage := unreadable(error)) is None:
+                raise
+        if damage is not None:
+            return f"{name} {damage}"
+    return None
+
+
+def _damage_to(path: Path, expected: str) -> str | None:
+    if not path.is_file():
+        return "is missing"
+    if _digest(path) != expected:
+        return f"({path.stat().st_size} bytes) differs from what was written"
     return None
 
 

@@ -13,6 +13,8 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _REFUSALS = _FULL | {errno.EROFS, errno.EFBIG}
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 _BLOCKED = frozenset({errno.EEXIST, errno.ENOTDIR, errno.EISDIR})
+# Python has EUCLEAN (a file system in need of repair) on Linux alone.
+_LOST = frozenset({errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO)})
 
 
 class DiskRefused(UserError):
@@ -58,6 +60,17 @@ def os_errors_explained(path: Path, action: str, needed_bytes: int | None = None
             remedy = "Something else has that name: move it away, or choose another folder."
             raise UserError(f"Cannot {action} {path}: {os.strerror(error.errno)}. {remedy}") from error
         raise
+
+
+def unreadable(error: OSError) -> str | None:
+    """That the disk no longer gives what a file held, in words; None when `error` says something else.
+
+    A bad block, or a checksum of the file system that does not hold: to whoever can do without the file
+    it is damage, as a flipped bit is.
+    """
+    if error.errno is None or error.errno not in _LOST:
+        return None
+    return f"cannot be read: {os.strerror(error.errno)}"
 
 
 def disk_full(path: Path, action: str, needed_bytes: int | None = None) -> DiskRefused:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trm_scaling.errors import UserError
-from trm_scaling.io.atomic import write_bytes
+from trm_scaling.io.atomic import sync_folder, write_bytes
 from trm_scaling.io.explain import os_errors_explained
 from trm_scaling.io.plain import plain, without_nonfinite
 
@@ -50,6 +50,15 @@ class JsonlWriter:
             # takes a part of one.
             while remaining:
                 remaining = remaining[os.write(self._descriptor, remaining) :]
+
+    def sync(self) -> None:
+        """Return when every record is on the disk, the file's name too: a power cut then takes none.
+
+        Raises `UserError` as `append` does.
+        """
+        with os_errors_explained(self._path, "append to"):
+            os.fsync(self._descriptor)
+            sync_folder(self._path.parent)
 
     def close(self) -> None:
         """Close the file. Records are already in it."""

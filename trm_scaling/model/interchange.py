@@ -18,6 +18,11 @@ from trm_scaling.errors import UserError
 from trm_scaling.model.forward import PUZZLE_EMB
 from trm_scaling.model.layers import Params
 
+_MOST_BYTES = 2**33
+"""Of an `.npz`, unpacked: two thousand million float32 values, where a TRM has 7 million and a table of a
+million puzzle embeddings of width 512 half a thousand million. Zeros deflate a thousandfold, so that a
+file of some megabytes may ask for more memory than there is."""
+
 Path3 = tuple[str | int, ...]
 
 
@@ -109,6 +114,12 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
                     raise ValueError("it is no archive")
                 # Opened here, since numpy leaves a file open that it fails to read.
                 with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                    unpacked = sum(member.file_size for member in archive.zip.infolist())
+                    if unpacked > _MOST_BYTES:
+                        raise UserError(
+                            f"{path} unpacks to {unpacked:,} bytes, and no more than {_MOST_BYTES:,} "
+                            "are read; name the file of a TRM, or save it as .safetensors"
+                        )
                     return {name: _real(archive[name], name) for name in archive.files}
             case ".safetensors":
                 from safetensors.flax import load_file

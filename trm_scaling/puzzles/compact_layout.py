@@ -7,8 +7,19 @@ import numpy as np
 
 from trm_scaling.io.foreign import BROKEN_ARRAYS
 from trm_scaling.puzzles.dataset import MANIFEST, Dataset, Split, check_split
-from trm_scaling.puzzles.manifest import SPLIT_NAMES, Manifest, SplitName, damaged, parse_manifest, sha256
+from trm_scaling.puzzles.manifest import (
+    SPLIT_NAMES,
+    Manifest,
+    SplitName,
+    damaged,
+    parse_manifest,
+    sha256,
+    unreadable_is_damage,
+)
 from trm_scaling.puzzles.sudoku.board import Shape
+
+_HEADERS_BYTES = 2**16
+"""More than the `.npy` headers of a split's arrays take."""
 
 
 def write_compact(folder: Path, splits: dict[SplitName, Split]) -> dict[str, str]:
@@ -34,6 +45,14 @@ def read_compact(path: Path) -> Dataset:
         data = _verified_bytes(path, f"{name}.npz", manifest)
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                unpacked = sum(member.file_size for member in arrays.zip.infolist())
+                most = _HEADERS_BYTES + manifest.splits[name].count * (2 * shape.cells + 1) * 8
+                if unpacked > most:
+                    raise damaged(
+                        path / f"{name}.npz",
+                        f"unpacks to {unpacked:,} bytes, more than {manifest.splits[name].count:,} puzzles "
+                        f"take ({most:,} at most)",
+                    )
                 splits[name] = Split(arrays["inputs"], arrays["labels"], arrays.get("ratings"))
         except BROKEN_ARRAYS as error:
             raise damaged(path / f"{name}.npz", f"not the arrays expected ({error})") from error
@@ -48,9 +67,10 @@ def read_compact(path: Path) -> Dataset:
 def _verified_bytes(path: Path, name: str, manifest: Manifest) -> bytes:
     """The contents of a file of the folder, once they have the checksum of the manifest."""
     file = path / name
-    if not file.is_file():
-        raise damaged(file, "missing")
-    data = file.read_bytes()
+    with unreadable_is_damage(file):
+        if not file.is_file():
+            raise damaged(file, "missing")
+        data = file.read_bytes()
     if sha256(data) != manifest.files.get(name):
         raise damaged(file, f"not the {name} that was written (its sha256 differs from the manifest's)")
     return data

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -12,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from trm_scaling.config.base import Frozen
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
+from trm_scaling.io.explain import unreadable
 
 FORMAT_VERSION = 1
 
@@ -115,9 +118,11 @@ def parse_manifest(path: Path) -> Manifest:
     """Read `manifest.json`.
 
     Raises:
-        DamagedDataset: it is no manifest of ours, of a version we do not know, or not as it was written.
+        DamagedDataset: it is no manifest of ours, of a version we do not know, not as it was written, or
+            cannot be read from the disk.
     """
-    data = path.read_bytes()
+    with unreadable_is_damage(path):
+        data = path.read_bytes()
     try:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
@@ -138,6 +143,17 @@ def damaged(path: Path, finding: str) -> DamagedDataset:
     return DamagedDataset(
         f"{path}: {finding}", "the dataset is damaged, so delete its folder and build it again"
     )
+
+
+@contextmanager
+def unreadable_is_damage(path: Path) -> Iterator[None]:
+    """Raise `damaged` in place of the `OSError` of a disk that no longer gives the file at `path`."""
+    try:
+        yield
+    except OSError as error:
+        if (lost := unreadable(error)) is None:
+            raise
+        raise damaged(path, lost) from error
 
 
 def _digest_of(content: dict[str, Any]) -> str:

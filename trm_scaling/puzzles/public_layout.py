@@ -27,6 +27,7 @@ from trm_scaling.puzzles.manifest import (
     histogram,
     parse_manifest,
     sha256_file,
+    unreadable_is_damage,
 )
 from trm_scaling.puzzles.progress import Progress
 from trm_scaling.puzzles.sudoku.board import PAD_TOKEN, Shape, Tokens, units_of
@@ -135,9 +136,11 @@ def read_public(path: Path) -> Dataset:
     manifest = parse_manifest(path / MANIFEST) if (path / MANIFEST).is_file() else None
     if manifest is not None:
         for name, checksum in manifest.files.items():
-            if not (path / name).is_file():
-                raise damaged(path / name, "missing")
-            if sha256_file(path / name) != checksum:
+            with unreadable_is_damage(path / name):
+                if not (path / name).is_file():
+                    raise damaged(path / name, "missing")
+                found = sha256_file(path / name)
+            if found != checksum:
                 raise damaged(
                     path / name, "not the file that was written (its sha256 differs from the manifest's)"
                 )
@@ -159,7 +162,8 @@ def read_public(path: Path) -> Dataset:
 
 def _read_metadata(path: Path) -> dict[str, Any]:
     try:
-        metadata = json.loads(path.read_text())
+        with unreadable_is_damage(path):
+            metadata = json.loads(path.read_text())
     except (ValueError, RecursionError) as error:
         raise damaged(path, f"no JSON ({error})") from error
     missing = [key for key in _METADATA_KEYS if not isinstance(metadata, dict) or key not in metadata]

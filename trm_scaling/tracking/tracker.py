@@ -35,6 +35,11 @@ class Tracker:
         if self._lines is not None:
             self._lines.append({"step": step, "time": round(self._clock(), 3), "kind": kind, **metrics})
 
+    def sync(self) -> None:
+        """Let what was logged survive a power cut. Raises `UserError` when the disk is full."""
+        if self._lines is not None:
+            self._lines.sync()
+
     def close(self) -> None:
         """Close the file. Every record is already in it."""
         if self._lines is not None:

@@ -18,6 +18,7 @@ from trm_scaling.puzzles.dataset import Dataset
 from trm_scaling.tracking.tracker import Tracker
 from trm_scaling.train.clock import Clock
 from trm_scaling.train.feed import Feeder
+from trm_scaling.train.lost import warn_of_lost_metrics
 from trm_scaling.train.metrics import (
     HostMetrics,
     NonFiniteLoss,
@@ -78,6 +79,7 @@ class Member:
             reporter.note(f"resuming after step {step}")
         if self._hosts.is_first:
             truncate_after(folder.metrics, step)
+            warn_of_lost_metrics(folder.metrics, step)
         self._tracker = Tracker(folder.metrics if self._hosts.is_first else None, self.clock.total)
         reporter.started(step, total)
 
@@ -98,7 +100,10 @@ class Member:
         return validation_score(summary["final"]["solved"], summary["final"]["cell_rate"])
 
     def save(self, step: int, state: TrainState, score: float | None) -> None:
-        """Begin to save `state`. Raises what `CheckpointStore.save` does."""
+        """Begin to save `state`. Raises what `CheckpointStore.save` and `Tracker.sync` do."""
+        assert self._tracker is not None
+        # A checkpoint that outlived the metrics before it would be gone on from, with a hole in the curve.
+        self._tracker.sync()
         self.store.save(step, state, {**self.run.about, "clock": self.clock.spent()}, score)
 
     def _restored(self, step: int | None) -> TrainState:

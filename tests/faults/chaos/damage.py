@@ -30,6 +30,13 @@ def delete(path: Path, chance: random.Random) -> None:
     path.unlink()
 
 
+def lose_a_block(path: Path, chance: random.Random) -> None:
+    """Keep a file that opens and cannot be read, as one on a bad block: the system says EIO at once."""
+    path.unlink()
+    # On Linux nothing is mapped at address 0; elsewhere the link leads nowhere, and the file is missing.
+    path.symlink_to("/proc/self/mem")
+
+
 def tear_last_line(path: Path, chance: random.Random) -> None:
     """Keep a part of the last line, and never its newline."""
     content = path.read_bytes()
@@ -42,6 +49,7 @@ DAMAGES: dict[str, Damage] = {
     "bit flipped": flip_a_bit,
     "emptied": empty,
     "deleted": delete,
+    "unreadable": lose_a_block,
 }
 
 

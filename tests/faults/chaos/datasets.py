@@ -74,7 +74,12 @@ def _damaged_named(damage: str, ground: Ground) -> str:
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """By path; of a file that cannot be read, where its link leads."""
+    return {
+        str(path.relative_to(folder)): bytes(path.readlink()) if path.is_symlink() else path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def _killed_building(ground: Ground) -> str:

@@ -8,9 +8,11 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,8 @@ HUB_REPOSITORY = "sapientinc/sudoku-extreme"
 _PUBLIC_COLUMNS = ["source", "question", "answer", "rating"]
 _PROGRESS_LINES = 100_000
 _SOLVE_BLOCK = 500
+_LONGEST_RECORD = 65_536
+"""Characters: a board of 100 by 100, its answer and a long name of its source take a third of that."""
 _LARGEST_RATING = 2**31 - 1
 _BROKEN = (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error, csv.Error)
 
@@ -122,14 +126,56 @@ class PuzzleList:
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
         """Line number and columns of every puzzle; blank lines and # comments are skipped."""
-        with _open_text(self.path) as file:
-            reader = csv.reader(file)
-            try:
-                for row in reader:
-                    if row and not row[0].startswith("#") and not (self.has_header and reader.line_num == 1):
-                        yield reader.line_num, row
-            except _BROKEN as error:
-                raise _unreadable(self.path, error) from error
+        for line, row in _records(self.path):
+            if not (self.has_header and line == 1):
+                yield line, row
+
+
+class _Lines:
+    """The lines of a list, none of them read further than a puzzle can be long.
+
+    A small `.gz` may unpack to a line that fills the memory.
+    """
+
+    def __init__(self, path: Path, file: io.TextIOWrapper) -> None:
+        self._path = path
+        self._file = file
+        self._number = 0
+        self._left = _LONGEST_RECORD
+
+    def next_record(self) -> None:
+        """What is read from here on is another record: a quoted column may go on over several lines."""
+        self._left = _LONGEST_RECORD
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        line = self._file.readline(self._left + 1)
+        if not line:
+            raise StopIteration
+        self._number += 1
+        self._left -= len(line)
+        if self._left < 0:
+            raise UserError(
+                f"{self._path}, line {self._number}: more than {_LONGEST_RECORD:,} characters, which no "
+                f"puzzle has ({line[:40]!r}...); put each puzzle on a line of its own, or name another list"
+            )
+        return line
+
+
+def _records(path: Path) -> Generator[tuple[int, list[str]], None, None]:
+    """Line number and columns of every record; blank lines and # comments are skipped."""
+    with _open_text(path) as file:
+        lines = _Lines(path, file)
+        reader = csv.reader(lines)
+        try:
+            for row in reader:
+                if row and not row[0].startswith("#"):
+                    yield reader.line_num, row
+                lines.next_record()
+        except _BROKEN as error:
+            raise _unreadable(path, error) from error
 
 
 def _file_ratings(
@@ -159,11 +205,8 @@ def open_list(path: Path) -> PuzzleList:
         raise UserError(
             f"no puzzle list at {path}; name a csv or text file (.gz too), or take source generated or hub"
         )
-    with _open_text(path) as file:
-        try:
-            first = next((row for row in csv.reader(file) if row and not row[0].startswith("#")), None)
-        except _BROKEN as error:
-            raise _unreadable(path, error) from error
+    with closing(_records(path)) as records:
+        _, first = next(records, (0, None))
     if first is None:
         raise UserError(f"{path} holds no puzzle: it is empty")
     names = [name.strip().lower() for name in first]

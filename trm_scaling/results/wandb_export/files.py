@@ -6,6 +6,7 @@ API          name, summary, config: a row a run, dictionaries in cells, as `to_c
 """
 
 import json
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,15 +98,19 @@ def _is_chart(header: Sequence[str]) -> bool:
 def _chart(sheet: Sheet, path: Path) -> list[RawRun]:
     columns = [cells_of([row[index] or None for row in sheet.rows]) for index in range(len(sheet.header))]
     runs: list[RawRun] = []
+    # Two runs of one name are two columns of one header, each a run of its own: that of the nth column of
+    # a header is the nth run of the name.
+    of_name: dict[str, list[RawRun]] = defaultdict(list)
+    seen: Counter[str] = Counter()
     for header, column in zip(sheet.header[1:], columns[1:], strict=True):
         if header.endswith(_ENVELOPE):
             continue
         name, _, metric = header.rpartition(SEPARATOR)
-        # Two runs of one name are two columns of one header: each is a run of its own.
-        run = next((each for each in runs if each.name == name and metric not in each.curves), None)
-        if run is None:
-            run = RawRun({NAME: name}, path, "chart")
-            runs.append(run)
+        if seen[header] == len(of_name[name]):
+            of_name[name].append(RawRun({NAME: name}, path, "chart"))
+            runs.append(of_name[name][-1])
+        run = of_name[name][seen[header]]
+        seen[header] += 1
         points = [
             (float(x), float(y))
             for x, y in zip(columns[0], column, strict=True)

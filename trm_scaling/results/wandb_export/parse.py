@@ -82,25 +82,41 @@ def _files(source: Path) -> list[Path]:
 def _joined(runs: Sequence[RawRun]) -> list[RawRun]:
     """The runs of all files, each once: a run that several files hold has the values of all."""
     kept: list[RawRun] = []
-    by_name: dict[str, list[RawRun]] = defaultdict(list)
+    # By name, then by the file that last said something of a run: rows of one file are never one run, and
+    # a file of thousands of rows of one name would otherwise be compared with itself, row by row. Runs by
+    # their place in `kept`, as dictionaries so that one moves to another file at once.
+    by_file: dict[str, dict[Path, dict[int, RawRun]]] = defaultdict(lambda: defaultdict(dict))
     # Charts last: they say little of which run they are of.
     for run in sorted(runs, key=lambda run: run.kind == "chart"):
-        candidates = [each for each in by_name[run.name] if _may_be_one(each, run)]
+        files = by_file[run.name]
+        candidates = [
+            (place, each)
+            for file, known in files.items()
+            if file != run.file
+            for place, each in known.items()
+            if _may_be_one(each, run)
+        ]
         if len(candidates) == 1:
-            candidates[0].values = run.values | candidates[0].values
-            candidates[0].curves |= run.curves
-            candidates[0].file = run.file
+            place, one = candidates[0]
+            del files[one.file][place]
+            one.values = run.values | one.values
+            one.curves |= run.curves
+            one.file = run.file
+            files[one.file][place] = one
         else:
-            by_name[run.name].append(run)
+            files[run.file][len(kept)] = run
             kept.append(run)
     return kept
 
 
 def _may_be_one(a: RawRun, b: RawRun) -> bool:
-    """Whether rows of two files are of one run: nothing speaks against it, and something for it."""
+    """Whether rows of two files are of one run: nothing speaks against it, and something for it.
+
+    Of rows of one file it says nothing: those are never one run.
+    """
     shared = a.values.keys() & b.values.keys()
     agree = all(str(a.values[key]) == str(b.values[key]) for key in _SAME if key in shared)
-    if a.file == b.file or not agree:
+    if not agree:
         return False
     if a.kind == "chart" and b.kind == "chart":
         return not a.curves.keys() & b.curves.keys()
