@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from benchmarks.plain import plain_state, plain_step
 from benchmarks.step import case_config, ways
@@ -45,6 +46,7 @@ def test_a_case_is_the_published_recursion_in_float32() -> None:
     assert (config.micro_batches, config.system.steps_per_call) == (2, 1)
 
 
+@pytest.mark.slow
 def test_both_ways_take_steps() -> None:
     config = config_of(system={"steps_per_call": 1})
     for way in ways(config):

@@ -42,6 +42,7 @@ def test_a_table_has_a_line_for_each_figure(study: Study, what: str, lines: tupl
         assert line.startswith(f"  {name} ")
 
 
+@pytest.mark.slow
 def test_json_says_what_was_measured_and_of_what(study: Study) -> None:
     found: dict[str, Any] = json.loads(bench(study, "step", "global_batch_size=8", "--json"))
     assert (found["bench"], found["experiment"], found["profile"]) == ("step", "baseline", "smoke")

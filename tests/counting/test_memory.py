@@ -64,7 +64,9 @@ def test_what_goes_in_is_counted_to_the_byte(config: RunConfig) -> None:
     [
         on_6x6(64, {}, {}),
         # Where the state is nearly all of it.
-        on_6x6(2, {"L_layers": 1, "hidden_size": 384, "L_cycles": 1}, {}),
+        pytest.param(
+            on_6x6(2, {"L_layers": 1, "hidden_size": 384, "L_cycles": 1}, {}), marks=pytest.mark.slow
+        ),
         pytest.param(
             on_6x6(48, {**ATTENTION, "num_heads": 8, "L_layers": 1}, {}, optimizer="lion", ema=False),
             marks=pytest.mark.slow,

@@ -144,6 +144,8 @@ def test_an_impossible_entry_is_refused_by_name(configs: Path) -> None:
         Family("k", "T", "G.", ("x",), {"lr": [1, 2]})
 
 
+# `tests/whole/test_contributing.py` goes that way too, by the page.
+@pytest.mark.slow
 def test_the_seeds_way_to_a_new_experiment(tmp_path: Path) -> None:
     study = tmp_path / "kellen"
     shutil.copytree(KELLEN / "configs", study / "configs")

@@ -88,7 +88,14 @@ def test_interchange_round_trips_exactly(golden):
         np.testing.assert_array_equal(again[name], array, err_msg=name)
 
 
-@pytest.mark.parametrize("change", [{"unroll": False}, {"remat": True}, {"unroll": False, "remat": True}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"unroll": False, "remat": True},
+        pytest.param({"unroll": False}, marks=pytest.mark.slow),
+        pytest.param({"remat": True}, marks=pytest.mark.slow),
+    ],
+)
 def test_unrolling_and_rematerialisation_do_not_change_the_function(change):
     golden = Golden.load("trm_mlp_t")
     params, buffers = golden.weights()

@@ -18,7 +18,7 @@ from trm_scaling.model.forward import forward
 from trm_scaling.model.interchange import public_names
 from trm_scaling.train.step import batch_gradients
 
-FEW = settings(max_examples=6, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])
 MANY = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 CROSS_ENTROPY = {
     "stablemax_cross_entropy": stablemax_cross_entropy,

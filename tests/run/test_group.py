@@ -79,6 +79,7 @@ def test_each_run_has_its_own_record(trained: Study, group: Study) -> None:
     assert lines(folders[1], "train")[2]["train/loss"] != together[2]["train/loss"]
 
 
+@pytest.mark.slow
 def test_runs_that_were_stopped_go_on_from_a_step_that_all_have(
     trained: Study, group: Study, tmp_path: Path
 ) -> None:

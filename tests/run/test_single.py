@@ -86,6 +86,7 @@ def test_a_run_that_was_asked_to_stop_resumes_to_the_same_bytes(trained: Study, 
     assert differences(tiny_folder(trained), tiny_folder(untrained)) == []
 
 
+@pytest.mark.slow
 def test_how_a_run_is_executed_may_change_when_it_resumes(untrained: Study) -> None:
     with pytest.raises(Interrupted):
         execute(tiny_run(untrained), signalled(signal.SIGTERM, 14))

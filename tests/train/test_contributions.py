@@ -33,9 +33,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return make_study(tmp_path_factory.mktemp("curriculum"))
 
 
-def test_a_curriculum_is_one_program_a_stage_and_costs_what_it_spends(
-    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def depths_compiled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """(L_cycles, H_cycles) of each program that is made from now on, as it is made."""
     compiled: list[tuple[int, int]] = []
     make = loop.make_train_call
 
@@ -44,6 +43,13 @@ def test_a_curriculum_is_one_program_a_stage_and_costs_what_it_spends(
         return make(config, seed, mesh, runs)
 
     monkeypatch.setattr(loop, "make_train_call", counted)
+    return compiled
+
+
+def test_a_curriculum_is_one_program_a_stage_and_costs_what_it_spends(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = depths_compiled(monkeypatch)
     run = tiny_run(study, *CURRICULUM)
     schedule = Schedule.of(run.config, 32)
     assert [(stage.start, *stage.depth) for stage in schedule.stages] == [(0, 1, 1), (15, 2, 2), (30, 3, 3)]
@@ -62,8 +68,15 @@ def test_a_curriculum_is_one_program_a_stage_and_costs_what_it_spends(
     assert record.training_flops == spent
     assert spent < 60 * 16 * flops_per_puzzle_step(arch, 6, 16)
 
-    # Stopped in the second stage, it resumes there, to the same bytes.
-    other = make_study(tmp_path)
+
+@pytest.mark.slow
+def test_a_curriculum_that_is_stopped_resumes_in_its_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = depths_compiled(monkeypatch)
+    run = tiny_run(make_study(tmp_path / "whole"), *CURRICULUM)
+    execute(run, Recorder())
+    other = make_study(tmp_path / "stopped")
     with pytest.raises(Interrupted):
         execute(tiny_run(other, *CURRICULUM), signalled(signal.SIGTERM, 20))
     compiled.clear()

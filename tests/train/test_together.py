@@ -58,7 +58,10 @@ def leaves(tree: Any) -> list[tuple[str, np.ndarray]]:
     return [(jax.tree_util.keystr(at), np.asarray(leaf)) for at, leaf in jax.tree.leaves_with_path(tree)]
 
 
-@pytest.mark.parametrize("configs", [SEEDS, NUMBERS], ids=["seeds", "numbers"])
+@pytest.mark.parametrize(
+    "configs",
+    [pytest.param(SEEDS, id="seeds"), pytest.param(NUMBERS, id="numbers", marks=pytest.mark.slow)],
+)
 def test_each_run_is_what_it_is_alone(configs: list[RunConfig]) -> None:
     together = compute(configs)
     for config, (state, metrics) in zip(configs, together, strict=True):
