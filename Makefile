@@ -24,7 +24,10 @@ quickstart: $(VENV)/.runtime ## train the smoke-sized baseline on 4x4 Sudoku, th
 	$(BIN)/trm run baseline --profile smoke
 	$(BIN)/trm solve baseline --profile smoke
 
+# Compiling takes most of the suite's time, and this much of it less without the code generator's optimisations
+# (docs/LOG.md). What XLA does to a program before that is not changed, and `make e2e` runs programs as users do.
 test: lint types ## lint, types and the default suite
+	XLA_FLAGS="$(XLA_FLAGS) --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true" \
 	$(PYTEST) -n auto --dist loadfile -m "not slow and not e2e"
 
 lint: $(VENV)/.dev ## ruff: rules and layout

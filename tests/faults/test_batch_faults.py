@@ -183,6 +183,7 @@ def test_a_batch_outlives_its_terminal(study: Study) -> None:
     assert [endings(folder) for folder in seeds_of(study)[:2]] == [["finished"]] * 2
 
 
+@pytest.mark.slow
 def test_short_memory_is_met_with_half_of_it(study: Study) -> None:
     """A worker that works through more than 8 puzzles at once has no memory, in this test."""
     patch = study.data_root / "patch"
@@ -209,6 +210,8 @@ def test_short_memory_is_met_with_half_of_it(study: Study) -> None:
     assert record.config["global_batch_size"] == 16
 
 
+# In `make e2e`, `tests/whole/test_seed_commands.py` runs another pattern twice.
+@pytest.mark.slow
 def test_the_seed_s_command_runs_a_pattern_once(study: Study, tmp_path: Path) -> None:
     """With links for the names that are another's configuration, and the logs that `tail -f` follows."""
     root = Path(__file__).resolve().parents[2]

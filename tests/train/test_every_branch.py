@@ -94,6 +94,7 @@ OF_SEVERAL_PROCESSES = {f"system.{name}_seconds" for name in ("lost_host", "stal
 """What a run by itself has no use for; `tests/parallel` reads them."""
 
 
+@pytest.mark.slow
 def test_every_field_of_the_schema_is_read_by_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = make_study(tmp_path)
     quick = ("schedule=matched", "reference_train_size=32", "epochs=4", "eval_interval=2")

@@ -101,8 +101,12 @@ def test_training_lowers_the_loss() -> None:
         {"arch": {"forward_dtype": "bfloat16"}, "ema": False},
         {"arch": {"forward_dtype": "float16"}, "ema_puzzle_emb": True},
         {"arch": {"mlp_t": False, "pos_encodings": "rope"}, "optimizer": "lion"},
-        {"arch": {"loss": "softmax_cross_entropy"}, "optimizer": "adamw"},
-        {"arch": {"puzzle_emb_ndim": 0}, "optimizer": "adam", "weight_decay": 0},
+        pytest.param(
+            {"arch": {"loss": "softmax_cross_entropy"}, "optimizer": "adamw"}, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            {"arch": {"puzzle_emb_ndim": 0}, "optimizer": "adam", "weight_decay": 0}, marks=pytest.mark.slow
+        ),
         {"system": {"micro_batch_size": 2, "remat": True, "unroll": False}},
     ],
     ids=lambda changes: "-".join(str(value) for value in changes.values()),
