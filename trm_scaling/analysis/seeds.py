@@ -75,13 +75,14 @@ def pooled_variance(runs: AccuracyRuns) -> PooledVariance | None:
     return PooledVariance(float(((logits - means[codes]) ** 2).sum() / freedom), freedom)
 
 
-def summarise_seeds(runs: AccuracyRuns) -> tuple[SeedSummary, ...]:
+def summarise_seeds(runs: AccuracyRuns, elsewhere: PooledVariance | None = None) -> tuple[SeedSummary, ...]:
     """Every configuration, in the order of `runs.configurations.names`.
 
     A configuration with one run, or whose runs agree to the last puzzle, borrows the seed variance of the
-    others; where there is none to borrow, its counts alone give the interval. `basis` says which.
+    others, or that of `elsewhere`, of other runs at the same budget, where they have none; where there is
+    none to borrow, its counts alone give the interval. `basis` says which.
     """
-    pooled, logits = pooled_variance(runs), run_logits(runs)
+    pooled, logits = pooled_variance(runs) or elsewhere, run_logits(runs)
     found = []
     for name, rows in zip(runs.configurations.names, runs.configurations.members, strict=True):
         values = runs.accuracy[rows]

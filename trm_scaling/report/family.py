@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from trm_scaling.analysis.answers import Answer, Certainty, Question, answer
+from trm_scaling.analysis.answers import Answer, Certainty, Question, answer, seed_variance
+from trm_scaling.analysis.seeds import PooledVariance
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import Family
 from trm_scaling.report.coverage import Coverage, coverage
@@ -56,23 +57,23 @@ def study_family(family: Family, table: pd.DataFrame, seeds: tuple[int, ...]) ->
     try:
         if {"state", "profile", "seed"} <= set(runs.table):
             check_replicates(runs.table)
-        found, doubts = _answer(runs.table, question_of(family, runs.table), curves)
+        found, doubts = _answer(runs.table, question_of(family, runs.table), curves, seed_variance(table))
     except UserError as error:
         return Studied(family, runs, reached, None, str(error), curves, halts)
     return Studied(family, runs, reached, found, "", curves, halts, doubts)
 
 
 def _answer(
-    runs: pd.DataFrame, question: Question, curves: pd.DataFrame | None
+    runs: pd.DataFrame, question: Question, curves: pd.DataFrame | None, elsewhere: PooledVariance | None
 ) -> tuple[Answer, tuple[str, ...]]:
     """The answer, without the learning curves where it is they that cannot be analysed."""
     try:
-        return answer(runs, question, curves), ()
+        return answer(runs, question, curves, elsewhere), ()
     except UserError as error:
         if curves is None:
             raise
         # Where the runs are at fault, this raises as well, and says so.
-        found = answer(runs, question)
+        found = answer(runs, question, elsewhere=elsewhere)
         return found, (f"The answer does without the learning curves: {error}.",)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from trm_scaling.analysis.answers import Question, answer
+from trm_scaling.analysis.answers import Question, answer, seed_variance
 from trm_scaling.errors import UserError
 
 PUZZLES = 10_000
@@ -244,3 +244,28 @@ def test_an_evaluation_without_a_number_is_passed_over() -> None:
     found = answer(batches(*BY_BATCH.values()), BATCH, holed)
     assert found.critical_batch is not None
     assert found.critical_batch.critical_batch == pytest.approx(8000, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("runs", "question"),
+    [
+        (table({"exp09a": 0.86, "exp09b": 0.83}, seeds=1), CHOICE),
+        (table(CURVE, "params", WIDTHS, seeds=1), SIZES),
+        (table(BY_BATCH, "global_batch_size", BATCHES, seeds=1), BATCH),
+    ],
+)
+def test_a_family_without_replicates_borrows_the_seed_variance_of_the_study(
+    runs: pd.DataFrame, question: Question
+) -> None:
+    elsewhere = seed_variance(table({"exp02a_01": 0.8, "exp02a_02": 0.85}, seeds=3))
+    assert elsewhere is not None
+    assert {each.basis for each in answer(runs, question).seeds} == {"puzzles alone"}
+    for each in answer(runs, question, elsewhere=elsewhere).seeds:
+        assert each.basis == "pooled seed variance"
+        assert each.interval is not None
+        assert f"{elsewhere.freedom} degrees of freedom" in each.interval.method
+
+
+def test_runs_of_one_seed_each_have_no_seed_variance() -> None:
+    assert seed_variance(table(CURVE, "params", WIDTHS, seeds=1)) is None
+    assert seed_variance(pd.concat([table(CURVE, seeds=2), table(CURVE, seeds=1)])) is None, "a seed twice"

@@ -7,15 +7,22 @@ from trm_scaling.analysis.answers.batch import largest_batch
 from trm_scaling.analysis.answers.choice import best_choice
 from trm_scaling.analysis.answers.scaling import where_it_stops_paying
 from trm_scaling.analysis.answers.usable import Usable, usable
+from trm_scaling.analysis.seeds import PooledVariance
 
 _TOO_FEW = 2
 
 
-def answer(table: pd.DataFrame, question: Question, curves: pd.DataFrame | None = None) -> Answer:
+def answer(
+    table: pd.DataFrame,
+    question: Question,
+    curves: pd.DataFrame | None = None,
+    elsewhere: PooledVariance | None = None,
+) -> Answer:
     """What the runs in `table`, a row a run, say to `question`.
 
     `curves` are their learning curves (`results.curves.learning_curves`), which the critical batch size
-    needs. Raises UserError as `usable` does.
+    needs. `elsewhere` is the seed variance of other runs at the same budget, which a configuration with one
+    run borrows where `table` has none. Raises UserError as `usable` does.
     """
     runs = usable(table)
     ran = runs.table["experiment"].nunique()
@@ -23,11 +30,11 @@ def answer(table: pd.DataFrame, question: Question, curves: pd.DataFrame | None 
         return _too_few(runs, question, ran)
     match question.asks:
         case "scaling":
-            found = where_it_stops_paying(runs, question)
+            found = where_it_stops_paying(runs, question, elsewhere)
         case "batch":
-            found = largest_batch(runs, question, curves)
+            found = largest_batch(runs, question, curves, elsewhere)
         case "tradeoff" | "choice":
-            found = best_choice(runs, question)
+            found = best_choice(runs, question, elsewhere)
     return found
 
 

@@ -14,7 +14,7 @@ from trm_scaling.analysis.answers.wording import accuracy, count, probability
 from trm_scaling.analysis.critical_batch import CriticalBatch, critical_batch_size
 from trm_scaling.analysis.frontier import pareto_frontier
 from trm_scaling.analysis.learning_curve import LearningCurve, steps_to
-from trm_scaling.analysis.seeds import SeedSummary
+from trm_scaling.analysis.seeds import PooledVariance, SeedSummary
 from trm_scaling.errors import UserError
 
 _SMALLEST = "It is the smallest batch that was tried: a smaller one may learn more still."
@@ -22,10 +22,12 @@ TARGET = 0.8
 """The critical batch size is read where every batch has reached this share of the least best accuracy."""
 
 
-def largest_batch(runs: Usable, question: Question, curves: pd.DataFrame | None) -> Answer:
+def largest_batch(
+    runs: Usable, question: Question, curves: pd.DataFrame | None, elsewhere: PooledVariance | None
+) -> Answer:
     """The largest batch within two points of the best at equal puzzle-steps, and the critical batch size."""
     accuracies = runs.runs(question.axis)
-    seeds, found = in_order(accuracies), enough(accuracies, "most")
+    seeds, found = in_order(accuracies, elsewhere), enough(accuracies, "most")
     verdict, why = certainty(found.probability), f"{found.configuration} is the largest that is as good"
     if found.at_end and verdict == "answered":
         verdict = "tentative"

@@ -13,7 +13,7 @@ from trm_scaling.analysis.answers.wording import accuracy, listed, points, proba
 from trm_scaling.analysis.comparison import Comparison, compare, correct_family
 from trm_scaling.analysis.frontier import Frontier, pareto_frontier
 from trm_scaling.analysis.interval import Interval
-from trm_scaling.analysis.seeds import SeedSummary, summarise_seeds
+from trm_scaling.analysis.seeds import PooledVariance, SeedSummary, summarise_seeds
 
 _MEASURES = {
     "training_flops": "training FLOPs",
@@ -28,7 +28,7 @@ _WORTH_SAYING = 0.05
 """A measure whose logarithm differs by less between two configurations is not mentioned."""
 
 
-def best_choice(runs: Usable, question: Question) -> Answer:
+def best_choice(runs: Usable, question: Question, elsewhere: PooledVariance | None) -> Answer:
     """The configuration with the highest mean, whether its lead is real, and what else it changes.
 
     `answered` is a best that is better than each of the others by a test corrected for their number, or
@@ -37,7 +37,7 @@ def best_choice(runs: Usable, question: Question) -> Answer:
     """
     table = runs.table.assign(_unit=1.0)
     accuracies = Usable(table, ()).runs("_unit")
-    by_name = {each.configuration: each for each in summarise_seeds(accuracies)}
+    by_name = {each.configuration: each for each in summarise_seeds(accuracies, elsewhere)}
     order = _order(table, question)
     seeds = tuple(by_name[name] for name in order)
     best = max(seeds, key=lambda each: each.mean)

@@ -11,7 +11,7 @@ from trm_scaling.analysis.fits.accuracy import fit_accuracy
 from trm_scaling.analysis.fits.record import Fit
 from trm_scaling.analysis.frontier import Frontier, pareto_frontier
 from trm_scaling.analysis.runs import AccuracyRuns
-from trm_scaling.analysis.seeds import SeedSummary, summarise_seeds
+from trm_scaling.analysis.seeds import PooledVariance, SeedSummary, summarise_seeds
 from trm_scaling.errors import UserError
 
 _SPENT = {"halt_max_steps": "inference_flops", "L_cycles": "training_flops", "H_cycles": "training_flops"}
@@ -25,10 +25,10 @@ def spent(axis: str) -> str:
     return _SPENT.get(axis, axis)
 
 
-def where_it_stops_paying(runs: Usable, question: Question) -> Answer:
+def where_it_stops_paying(runs: Usable, question: Question, elsewhere: PooledVariance | None) -> Answer:
     """The least of the axis that does as well as any, the law, and the frontier."""
     accuracies = runs.runs(question.axis)
-    seeds = in_order(accuracies)
+    seeds = in_order(accuracies, elsewhere)
     found = enough(accuracies)
     verdict, why = _verdict(found)
     fit, unfitted = _law(accuracies)
@@ -46,10 +46,10 @@ def where_it_stops_paying(runs: Usable, question: Question) -> Answer:
     )
 
 
-def in_order(runs: AccuracyRuns) -> tuple[SeedSummary, ...]:
+def in_order(runs: AccuracyRuns, elsewhere: PooledVariance | None) -> tuple[SeedSummary, ...]:
     """Every configuration, by its x."""
     x = dict(zip(runs.configurations.names, runs.collapsed().x, strict=True))
-    return tuple(sorted(summarise_seeds(runs), key=lambda each: x[each.configuration]))
+    return tuple(sorted(summarise_seeds(runs, elsewhere), key=lambda each: x[each.configuration]))
 
 
 def _sentence(question: Question, runs: AccuracyRuns, seeds: tuple[SeedSummary, ...], found: Enough) -> str:

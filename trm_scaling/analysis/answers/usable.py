@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from trm_scaling.analysis.runs import AccuracyRuns
+from trm_scaling.analysis.seeds import PooledVariance, pooled_variance
 from trm_scaling.errors import UserError
 
 ACCURACY = "test_accuracy"
@@ -62,6 +63,17 @@ def usable(table: pd.DataFrame) -> Usable:
             "different budgets: choose one (--profile)"
         )
     return Usable(found, excluded)
+
+
+def seed_variance(table: pd.DataFrame) -> PooledVariance | None:
+    """The seed variance over all configurations of `table`, a row a run of one profile.
+
+    None where none was run with two seeds, and where one has a seed twice, which its own analysis refuses.
+    """
+    try:
+        return pooled_variance(Usable(usable(table).table.assign(_unit=1.0), ()).runs("_unit"))
+    except UserError:
+        return None
 
 
 def counts(table: pd.DataFrame) -> "pd.Series[bool]":
