@@ -102,6 +102,7 @@ def test_a_law_of_the_loss(study: Study) -> None:
     assert [each["name"] for each in both["fit"]["parameters"]][-1] == "phi"
 
 
+@pytest.mark.slow
 def test_a_law_of_the_loss_pools_the_families_that_vary_its_inputs(study: Study, tmp_path: Path) -> None:
     found = fitted(study, "--law", "loss")
     assert found["families"] == [
@@ -140,6 +141,7 @@ def test_the_example_of_the_help_has_no_input_that_no_family_varies() -> None:
     assert "--law loss --predict N=5e7,r=21\n" in HELP
 
 
+@pytest.mark.slow
 def test_accuracy_through_the_loss(study: Study) -> None:
     text = said(study, "--pattern", "exp01", "--law", "two_step", "--predict", "5e7")
     assert "L = E + A N^-alpha" in text

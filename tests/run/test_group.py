@@ -101,6 +101,8 @@ def test_runs_that_were_stopped_go_on_from_a_step_that_all_have(
         assert differences(whole.folder, run.folder) == []
 
 
+# In `make e2e`, one poisoned of four does.
+@pytest.mark.slow
 def test_a_run_that_diverges_fails_alone(trained: Study, tmp_path: Path) -> None:
     study = emptied(trained, tmp_path / "copy")
     save = "system.checkpoint_seconds=0.001"
