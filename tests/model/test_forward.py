@@ -99,7 +99,14 @@ def test_the_blocks_are_applied_in_turn() -> None:
     np.testing.assert_allclose(apply_network(arch, [one, two], z, None), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("options", [{"unroll": False}, {"remat": True}, {"unroll": False, "remat": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"unroll": False, "remat": True},
+        pytest.param({"unroll": False}, marks=pytest.mark.slow),
+        pytest.param({"remat": True}, marks=pytest.mark.slow),
+    ],
+)
 def test_how_it_is_executed_is_not_what_it_computes(options: dict[str, bool]) -> None:
     arch = arch_of()
     params = params_of(arch)

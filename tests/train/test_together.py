@@ -81,6 +81,7 @@ def test_each_run_is_what_it_is_alone(configs: list[RunConfig]) -> None:
     assert (first != second).any()
 
 
+@pytest.mark.slow
 def test_each_run_has_its_own_stream_of_puzzles(tmp_path: Path) -> None:
     tiny = config_of(system={"steps_per_call": 5})
     data = {**tiny.data.model_dump(), "train_size": 20, "val_size": 4, "test_size": 4, "givens": 8}
