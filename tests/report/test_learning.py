@@ -97,7 +97,7 @@ def test_broken_curves_do_not_lose_the_answer(reported: Reported, monkeypatch: p
     broken = pd.concat([curve("exp01a", 0, [0.4]).assign(puzzle_steps=10)] * 2)
     monkeypatch.setattr(family_section, "learning_curves", lambda runs: broken)
     batches = replace(family_of(reported, "exp01"), asks="batch", axis="hidden_size")
-    studied = study_family(batches, reported.table, (0, 1, 2))
+    studied = study_family(batches, reported.table, (0, 1, 2), None)
     assert studied.answer is not None
     caveats = block_of(section(studied, PROFILE).blocks, "Caveats and exclusions").points
     assert any(each.startswith("The answer does without the learning curves") for each in caveats)

@@ -39,16 +39,11 @@ class Watcher:
         self.notes.append(text)
 
 
-@pytest.fixture(autouse=True)
-def from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where `python -m tests.run.scripted` is found; and less patience than a batch of days has."""
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr("trm_scaling.run.batch.runner.POLL_SECONDS", 0.05)
-    monkeypatch.setattr("trm_scaling.run.batch.runner.ELSEWHERE_SECONDS", 0.2)
+pytestmark = pytest.mark.usefixtures("hurried_batches")
 
 
 @pytest.fixture
-def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hurried_batches: None) -> Study:
     """An empty study, with a counter of the kernel's kills beside it."""
     made = make_study(tmp_path)
     counter = made.path / KERNEL_KILLS

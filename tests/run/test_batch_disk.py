@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests.run.scripted import ROOT
 from tests.run.test_batch import Watcher, attempts, batch, endings, outcomes
 from tests.run.tiny import make_study
 from trm_scaling.io.explain import DiskRefused
@@ -18,13 +17,7 @@ from trm_scaling.io.study import Study
 from trm_scaling.results.state import standing
 from trm_scaling.run.batch.register import runners
 
-
-@pytest.fixture(autouse=True)
-def from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr("trm_scaling.run.batch.runner.POLL_SECONDS", 0.05)
-    monkeypatch.setattr("trm_scaling.run.batch.runner.ELSEWHERE_SECONDS", 0.2)
-    monkeypatch.setattr("trm_scaling.run.failure._counters", list)
+pytestmark = pytest.mark.usefixtures("hurried_batches")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.run.scripted import ROOT, command_of
+from tests.run.scripted import command_of
 from tests.run.test_batch import Watcher, attempts, endings, outcomes
 from tests.run.tiny import TINY, make_study
 from trm_scaling.cli.batch import worker_command
@@ -15,13 +15,7 @@ from trm_scaling.run.batch.job import Job, plan_jobs
 from trm_scaling.run.batch.runner import BatchRunner
 from trm_scaling.run.batch.slots import Slot
 
-
-@pytest.fixture(autouse=True)
-def from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr("trm_scaling.run.batch.runner.POLL_SECONDS", 0.05)
-    monkeypatch.setattr("trm_scaling.run.batch.runner.ELSEWHERE_SECONDS", 0.2)
-    monkeypatch.setattr("trm_scaling.run.failure._counters", list)
+pytestmark = pytest.mark.usefixtures("hurried_batches")
 
 
 @pytest.fixture

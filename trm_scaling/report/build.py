@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from trm_scaling import __version__
+from trm_scaling.analysis.answers import seed_variance
 from trm_scaling.experiments import Family
 from trm_scaling.report.checklist import checklist
 from trm_scaling.report.coverage import study_seeds
@@ -33,9 +34,9 @@ def study_page(
     `others` are profiles whose runs are not in it, `patterns` what chose the families.
     """
     table = table.reset_index(drop=True)
-    seeds = study_seeds(table)
-    studied = [study_family(family, table, seeds) for family in families]
     counted = each_once(table)
+    seeds, variance = study_seeds(table), seed_variance(counted)
+    studied = [study_family(family, table, seeds, variance) for family in families]
     under = f"profile {profile}" if profile else "profile not recorded"
     scope = f", {joined(list(patterns))} alone" if patterns else ""
     return Page(
@@ -62,7 +63,7 @@ def experiment_page(table: pd.DataFrame, family: Family) -> Page:
     studied: list[tuple[str | None, Studied]] = []
     for profile in profiles:
         own = table[table["profile"] == profile] if profile is not None and len(profiles) > 1 else table
-        studied.append((profile, study_family(family, own, study_seeds(own))))
+        studied.append((profile, study_family(family, own, study_seeds(own), seed_variance(own))))
     sections: list[Section] = []
     for profile, each in studied:
         anchor = slug(f"{family.key} {profile}") if len(profiles) > 1 else slug(family.key)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from trm_scaling.analysis.answers import Answer, Certainty, Question, answer, seed_variance
+from trm_scaling.analysis.answers import Answer, Certainty, Question, answer
 from trm_scaling.analysis.seeds import PooledVariance
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import Family
@@ -44,8 +44,11 @@ class Studied:
     """What could not be used of the records, each with the reason."""
 
 
-def study_family(family: Family, table: pd.DataFrame, seeds: tuple[int, ...]) -> Studied:
-    """Ask the analysis about `family`; `table` holds runs of one profile."""
+def study_family(
+    family: Family, table: pd.DataFrame, seeds: tuple[int, ...], elsewhere: PooledVariance | None
+) -> Studied:
+    """Ask the analysis about `family`; `table` holds runs of one profile, and `elsewhere` is the seed
+    variance of all of them."""
     runs = runs_of_family(table, family)
     reached = coverage(family, runs.table, seeds)
     if runs.table.empty:
@@ -57,7 +60,7 @@ def study_family(family: Family, table: pd.DataFrame, seeds: tuple[int, ...]) ->
     try:
         if {"state", "profile", "seed"} <= set(runs.table):
             check_replicates(runs.table)
-        found, doubts = _answer(runs.table, question_of(family, runs.table), curves, seed_variance(table))
+        found, doubts = _answer(runs.table, question_of(family, runs.table), curves, elsewhere)
     except UserError as error:
         return Studied(family, runs, reached, None, str(error), curves, halts)
     return Studied(family, runs, reached, found, "", curves, halts, doubts)

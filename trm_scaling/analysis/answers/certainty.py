@@ -28,9 +28,7 @@ def hedged(word: Certainty, sentence: str) -> str:
 def reason(probability: float | None, what: str) -> str:
     """Why an answer is called what `certainty` calls it."""
     if probability is None:
-        return (
-            "No configuration was run with two seeds, so nothing is known of the differences between seeds."
-        )
+        return "None of these was run with two seeds, so their order may be that of seeds alone."
     return f"{what} in {100 * probability:.0f} % of the draws of what the true means may be."
 
 

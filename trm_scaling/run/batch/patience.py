@@ -13,9 +13,9 @@ RETRY_SECONDS = 5.0
 PATIENCE_SECONDS = 300.0
 """Of nothing but errors, after which the batch gives up."""
 
-_STUMBLES = frozenset(
-    {errno.ESTALE, errno.EIO, errno.EREMOTEIO, errno.ETIMEDOUT, errno.ENOTCONN, errno.ESHUTDOWN}
-)
+# Python has EREMOTEIO on Linux alone.
+_REMOTE = getattr(errno, "EREMOTEIO", errno.EIO)
+_STUMBLES = frozenset({errno.ESTALE, errno.EIO, _REMOTE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ESHUTDOWN})
 """A handle that the server forgot, an evicted client, a server that is away: no fault of a run's."""
 
 _clock = time.monotonic
