@@ -13,7 +13,7 @@ _UNREADABLE = re.compile(r"Error reading persistent compilation cache entry for 
 
 
 def cache_folder() -> Path:
-    """The folder of compiled programs: `$JAX_COMPILATION_CACHE_DIR`, or below `$XDG_CACHE_HOME` or `~/.cache`."""
+    """Of compiled programs: `$JAX_COMPILATION_CACHE_DIR`, else below `$XDG_CACHE_HOME` or `~/.cache`."""
     if named := os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trm-scaling" / "jax"
