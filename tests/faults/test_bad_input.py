@@ -9,11 +9,11 @@ import pytest
 
 from tests.run.tiny import TINY, copy_of, make_study, tiny_folder, tiny_run
 from trm_scaling.cli import main
-from trm_scaling.cli.boards import choose_puzzle
 from trm_scaling.config import DataConfig
 from trm_scaling.errors import UserError
 from trm_scaling.io.study import Study
 from trm_scaling.puzzles.build import dataset_name
+from trm_scaling.puzzles.choose import choose_puzzle
 
 Refused = Callable[..., str]
 RUN = ("run", "baseline", "--profile", "smoke")
