@@ -20,6 +20,15 @@ def cache_folder() -> Path:
 
 
 def configure_jax() -> None:
+    """For a process of ours: keep compiled programs, and refuse to promote dtypes or ranks silently."""
+    import jax
+
+    keep_programs()
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def keep_programs() -> None:
     """Keep compiled programs on disk, so that a resume and the next run of the same shape start at once.
 
     JAX does not write the cache in one step, so a process that is killed may leave half a program there: such
@@ -30,8 +39,6 @@ def configure_jax() -> None:
     folder = cache_folder()
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-    jax.config.update("jax_numpy_dtype_promotion", "strict")
-    jax.config.update("jax_numpy_rank_promotion", "raise")
     if not hasattr(warnings.showwarning, "mends_cache"):
         warnings.showwarning = _mending(folder, warnings.showwarning)
 
