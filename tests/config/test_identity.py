@@ -13,17 +13,18 @@ from pydantic import create_model
 
 from trm_scaling.config import ArchConfig, DataConfig, RunConfig, SystemConfig
 from trm_scaling.config.compose import compose, dump, load
+from trm_scaling.config.fields import Host, Program, schema_fields
 from trm_scaling.config.identity import (
     HASHED,
     LATER_DEFAULTS,
     OPERATIONAL,
-    SCHEDULED,
+    STEPS,
     differing_fields,
     identity,
     science,
 )
 from trm_scaling.config.schedule import Schedule
-from trm_scaling.config.strict import field_names
+from trm_scaling.config.validate import field_names
 from trm_scaling.results.columns import configured_columns
 
 KELLEN = Path(__file__).parents[2] / "kellen"
@@ -106,7 +107,7 @@ NEEDS: dict[str, dict[str, Any]] = {
 }
 """What must be changed along, in both configurations of the comparison."""
 
-LEAVES = [key for key in field_names() if key not in ("arch", "data", "system", "curriculum")]
+LEAVES = list(schema_fields(RunConfig))
 
 
 def changed(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
@@ -121,8 +122,7 @@ def changed(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
 
 
 def test_the_table_above_knows_every_field() -> None:
-    operational = {key for key in LEAVES if key == "name" or key.startswith("system.")}
-    assert set(OTHER) == set(LEAVES) - operational - {"seed"}
+    assert set(OTHER) == set(LEAVES) - OPERATIONAL - {"seed"}
 
 
 @pytest.mark.parametrize(("name", "profile"), PINNED)
@@ -156,14 +156,14 @@ def with_fields(group: str, **fields: Any) -> type[RunConfig]:
 
 @pytest.mark.parametrize("group", ["", "arch", "data", "curriculum"])
 def test_a_new_field_at_its_default_makes_no_other_run(group: str) -> None:
-    schema = with_fields(group, later=(float, 0.25), also=(tuple[str, ...], ("a", "b")))
+    schema = with_fields(group, later=(Host[float], 0.25), also=(Host[tuple[str, ...]], ("a", "b")))
     assert identity(schema()) == identity(RunConfig())
     assert differing_fields(schema(), RunConfig()) == []
 
 
 @pytest.mark.parametrize("group", ["", "arch", "data"])
 def test_a_new_field_of_another_value_makes_another_run(group: str) -> None:
-    schema = with_fields(group, later=(float, 0.25))
+    schema = with_fields(group, later=(Host[float], 0.25))
     other = schema.model_validate({group: {"later": 0.5}} if group else {"later": 0.5})
     assert identity(other) != identity(RunConfig())
     assert differing_fields(other, RunConfig()) == [f"{group}.later".lstrip(".")]
@@ -173,8 +173,8 @@ def test_a_later_default_that_changes_leaves_both_values_the_runs_they_were(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("trm_scaling.config.identity.LATER_DEFAULTS", {"arch.later": "old"})
-    before = with_fields("arch", later=(Literal["old", "new"], "old"))
-    after = with_fields("arch", later=(Literal["old", "new"], "new"))
+    before = with_fields("arch", later=(Program[Literal["old", "new"]], "old"))
+    after = with_fields("arch", later=(Program[Literal["old", "new"]], "new"))
     assert identity(before()) == identity(RunConfig())
     assert identity(after()) == identity(before.model_validate({"arch": {"later": "new"}}))
     assert identity(after()) != identity(before())
@@ -195,7 +195,7 @@ def test_a_new_number_of_the_schedule_enters_only_when_it_is_not_at_its_default(
 
 def test_every_field_of_science_is_frozen_with_its_default_or_always_hashed() -> None:
     steps = {f"steps.{field.name}" for field in dataclasses.fields(Schedule)}
-    fields = {key for key in LEAVES if key.split(".")[0] not in OPERATIONAL | SCHEDULED} | steps
+    fields = set(LEAVES) - OPERATIONAL - STEPS | steps
     assert fields == HASHED | set(LATER_DEFAULTS), "write a new field's default into LATER_DEFAULTS"
     assert not HASHED & set(LATER_DEFAULTS)
 

@@ -10,24 +10,18 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic_core import PydanticUndefined, to_jsonable_python
+from pydantic_core import to_jsonable_python
 
+from trm_scaling.config.fields import Mark, flattened, marked, nested, schema_fields
 from trm_scaling.config.run import RunConfig
 from trm_scaling.config.schedule import Schedule
 
-OPERATIONAL = frozenset({"name", "system"})
-"""Top-level fields that say how or under which name a run is executed, not what it computes."""
-
-SCHEDULED = frozenset(
-    {
-        *("schedule", "reference_train_size", "reference_batch_size", "curriculum"),
-        *("epochs", "eval_interval", "lr_warmup_steps"),
-    }
-)
-"""Fields whose meaning is a number of steps: two ways of saying the same schedule are the same run."""
+OPERATIONAL, STEPS = marked(RunConfig, Mark.OPERATIONAL), marked(RunConfig, Mark.STEPS)
+"""Not hashed: what says how a run is executed; and numbers of steps, which are hashed as the schedule that
+they make, so that two ways of saying the same schedule are the same run."""
 
 HASHED = frozenset(
     {
@@ -61,13 +55,11 @@ def science(config: RunConfig) -> dict[str, Any]:
     schedule = Schedule.of(config, config.data.train_size)
     stages = [[stage.start, *stage.depth] for stage in schedule.stages]
     steps = {**dataclasses.asdict(schedule), "stages": stages}
-    usual = {field.name: field.default for field in dataclasses.fields(schedule)}
-    return {
-        **_entering(config, config.model_dump(exclude={*OPERATIONAL, *SCHEDULED}, mode="json")),
-        "steps": {
-            name: value for name, value in steps.items() if _enters(f"steps.{name}", value, usual[name])
-        },
-    }
+    usual = {f"steps.{field.name}": field.default for field in dataclasses.fields(schedule)}
+    fields = flattened({**config.model_dump(mode="json"), "steps": steps})
+    fields = {name: value for name, value in fields.items() if name not in OPERATIONAL | STEPS}
+    defaults = usual | _defaults(type(config))
+    return nested({name: value for name, value in fields.items() if enters(name, value, defaults[name])})
 
 
 def identity(config: RunConfig) -> str:
@@ -82,42 +74,20 @@ def identity(config: RunConfig) -> str:
 
 def differing_fields(one: RunConfig, other: RunConfig) -> list[str]:
     """The fields of science, dotted and sorted, in which the two are not the same run."""
-    here, there = _flat(science(one)), _flat(science(other))
-    missing = object()
-    return sorted(name for name in here | there if here.get(name, missing) != there.get(name, missing))
+    here, there = flattened(science(one)), flattened(science(other))
+    absent = object()
+    return sorted(name for name in here | there if here.get(name, absent) != there.get(name, absent))
 
 
-def _entering(model: BaseModel, values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The part of `values`, which are those of `model`, that a hash is made of."""
-    entering: dict[str, Any] = {}
-    for name, value in values.items():
-        inner = getattr(model, name)
-        if isinstance(inner, BaseModel):
-            if part := _entering(inner, value, f"{prefix}{name}."):
-                entering[name] = part
-        else:
-            default = type(model).model_fields[name].get_default(call_default_factory=True)
-            if _enters(f"{prefix}{name}", value, default):
-                entering[name] = value
-    return entering
-
-
-def _enters(field: str, value: Any, default: Any) -> bool:
+def enters(field: str, value: Any, default: Any) -> bool:
     """Whether `field` is hashed. `default` is the schema's, which holds where the table has none."""
-    if field in HASHED:
-        return True
-    if field in LATER_DEFAULTS:
-        return bool(value != LATER_DEFAULTS[field])
-    if default is PydanticUndefined or default is dataclasses.MISSING:
-        return True
-    return bool(value != to_jsonable_python(default))
+    return field in HASHED or bool(value != LATER_DEFAULTS.get(field, default))
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
+@cache
+def _defaults(schema: type[RunConfig]) -> dict[str, Any]:
+    """The schema's default of every field, as JSON has it."""
+    return {
+        name: to_jsonable_python(field.info.get_default(call_default_factory=True), fallback=repr)
+        for name, field in schema_fields(schema).items()
+    }
