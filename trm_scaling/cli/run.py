@@ -173,6 +173,8 @@ def _train(planned: "Run", experiment: str, hosts: "Hosts") -> None:
         with live_reporter() as reporter:
             among = f", {hosts.count} processes" if hosts.count > 1 else ""
             reporter.note(_announcement(planned, experiment, among))
+            for line in _of_precision(planned):
+                reporter.note(line)
             record = execute(planned, reporter, hosts)
     typer.echo(describe(record))
 
@@ -187,6 +189,8 @@ def _train_together(runs: "list[Run]", experiment: str) -> None:
     with classified(), live_reporters([f"seed {run.config.seed}" for run in runs]) as reporters:
         for run, reporter in zip(runs, reporters, strict=True):
             reporter.note(_announcement(run, experiment, f", one of {len(runs)} together"))
+        for line in _of_precision(runs[0]):
+            reporters[0].note(line)
         ended = execute_together(runs, reporters)
     for run, each in zip(runs, ended, strict=True):
         if not isinstance(each, UserError):
@@ -199,6 +203,17 @@ def _train_together(runs: "list[Run]", experiment: str) -> None:
 def _announcement(planned: "Run", experiment: str, among: str) -> str:
     seed = f", seed {planned.config.seed}" if planned.config.seed else ""
     return f"{experiment} under {planned.config.profile}{seed}{among}: {_from_here(planned.folder.path)}"
+
+
+def _of_precision(planned: "Run") -> list[str]:
+    """What is to be said of the run's precision: nothing, unless half precision is slow here."""
+    from trm_scaling.io.machine import fast_precision
+
+    fast, dtype = fast_precision(), planned.config.arch.forward_dtype
+    if fast.dtype != "float32":
+        return []
+    advice = "" if dtype == "float32" else "; arch.forward_dtype=float32 is the faster run"
+    return [f"precision {dtype}: {fast.reason}{advice}"]
 
 
 @contextmanager

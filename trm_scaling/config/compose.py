@@ -18,8 +18,12 @@ from trm_scaling.config.run import RunConfig
 from trm_scaling.config.validate import check_key, validate
 from trm_scaling.config.yaml_file import check_choice, read_yaml
 from trm_scaling.errors import UserError
+from trm_scaling.io.machine import fast_precision
 
 BASELINE = "baseline"
+
+AUTO = "auto"
+"""A value of `arch.forward_dtype` in YAML and overrides that no configuration holds."""
 
 STUDIES, VALUES = "studies", "values"
 """Keys of an experiment's and of a profile's YAML that are about the study and not of the schema."""
@@ -34,7 +38,18 @@ def compose(configs: Path, name: str, profile: str, overrides: Sequence[str] = (
     where = f"{name} under profile {profile}"
     changes = [as_override(each.field, each.here) for each in mapped_values(configs, name, profile)]
     composed = _composed(configs, BASELINE, [f"profile={profile}", *changes, *checked(overrides)], where)
-    return validate(_of_schema(composed) | {"name": name}, where)
+    return validate(with_precision(_of_schema(composed)) | {"name": name}, where)
+
+
+def with_precision(values: dict[str, Any]) -> dict[str, Any]:
+    """`values` with a precision in place of `auto`: the one that is fast on this machine.
+
+    Done before anything else reads the configuration, so that identity and record hold the precision.
+    """
+    arch = values.get("arch")
+    if not isinstance(arch, dict) or arch.get("forward_dtype") != AUTO:
+        return values
+    return values | {"arch": arch | {"forward_dtype": fast_precision().dtype}}
 
 
 def mapped_values(configs: Path, name: str, profile: str) -> list[MappedValue]:
