@@ -39,6 +39,7 @@ OTHER: dict[str, Any] = {
     "puzzle_emb_weight_decay": 0.0,
     "ema": False,
     "ema_rate": 0.99,
+    "ema_rates": [0.99],
     "ema_puzzle_emb": True,
     "arch.L_layers": 1,
     "arch.L_cycles": 1,
@@ -132,7 +133,13 @@ def test_an_identity_is_64_hexadecimal_digits_whichever_way_the_numbers_were_wri
 @pytest.mark.parametrize(
     "changes",
     [
-        {"schedule": "as_written", "reference_batch_size": 7, "lr_warmup_steps": 2000 * 512},
+        {
+            "schedule": "as_written",
+            "reference_batch_size": 7,
+            "lr_warmup_steps": 2000 * 512,
+            "ema_rate": 0.999 ** (12 / 6144),
+        },
+        {"ema_rate": 0.999**0.5, "reference_batch_size": 3072, "lr_warmup_steps": 4000},
         {"epochs": 25_000, "eval_interval": 2_500, "reference_train_size": 2_000},
         {"curriculum.stages": 9},
         {"curriculum.until_epoch": 10_000, "curriculum.L_cycles": 6, "curriculum.H_cycles": 3},
@@ -206,3 +213,13 @@ def test_a_written_configuration_names_every_field(tmp_path: Path) -> None:
         return [f"{prefix}{key}" for key in values] + [key for part in nested for key in part]
 
     assert sorted(keys(yaml.safe_load(dump(BASE)))) == sorted(field_names())
+
+
+def test_the_average_is_part_of_a_runs_identity_by_what_a_step_keeps() -> None:
+    """Runs at the reference batch, and runs without an average, are what they were before it was matched."""
+    at_reference = RunConfig(data=DataConfig(source="generated"))
+    assert science(at_reference)["ema_rate"] == 0.999
+    assert science(changed(at_reference, {"global_batch_size": 12_288}))["ema_rate"] == 0.999**2
+    none = {"ema": False, "global_batch_size": 12_288}
+    assert science(changed(at_reference, none))["ema_rate"] == 0.999
+    assert "ema_rates" not in science(at_reference)

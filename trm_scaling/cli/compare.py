@@ -188,10 +188,10 @@ def _solved(a: Side, b: Side, common: Sequence[int]) -> "tuple[np.ndarray, np.nd
     for side in (a, b):
         order = sorted(zip(side.runs["seed"], side.runs["folder"], strict=True), key=_shared_first(common))
         outcomes = [read_outcomes(Path(folder)) for _, folder in order]
-        answered |= {(each.data_fingerprint, len(each.solved)) for each in outcomes}
+        answered |= {(each.test_fingerprint, len(each.solved)) for each in outcomes}
         sides.append(outcomes)
     if len(answered) > 1:
-        raise UserError(f"{a.name} and {b.name} were tested on different data sets")
+        raise UserError(f"{a.name} and {b.name} were tested on different puzzles")
     solved_a, solved_b = (np.stack([each.solved_at_last for each in side]) for side in sides)
     return solved_a, solved_b
 

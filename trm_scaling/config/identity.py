@@ -26,6 +26,13 @@ def science(config: RunConfig) -> dict[str, Any]:
     Raises UserError when the configuration makes less than one step.
     """
     fields = config.model_dump(exclude={*OPERATIONAL, *SCHEDULED}, mode="json")
+    if config.ema:
+        # Two ways of saying what a step keeps are the same run, too.
+        fields["ema_rate"] = config.per_step(config.ema_rate)
+    fields["ema_rates"] = [config.per_step(rate) for rate in config.ema_rates]
+    if not fields["ema_rates"]:
+        # Younger than the identities of the published runs, so it is left out where it says nothing.
+        del fields["ema_rates"]
     schedule = Schedule.of(config, config.data.train_size)
     stages = [[stage.start, *stage.depth] for stage in schedule.stages]
     return {**fields, "steps": {**asdict(schedule), "stages": stages}}

@@ -15,3 +15,20 @@ def memory_bytes() -> int | None:
     if "SC_PHYS_PAGES" not in os.sysconf_names:
         return None
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def others_cpu_seconds() -> float | None:
+    """Core-seconds that this machine's cores were busy with other processes, since it was started.
+
+    Only differences mean something: some children of this process count among the others until they
+    end. None where the system does not say (it has no `/proc/stat`).
+    """
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            ticks = [int(each) for each in file.readline().split()[1:9]]
+    except (OSError, ValueError):
+        return None
+    user, nice, system, _, _, irq, softirq, steal = ticks
+    busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    own = os.times()
+    return busy - own.user - own.system - own.children_user - own.children_system

@@ -24,6 +24,9 @@ class Hyper:
     puzzle_emb_lr: Float[Array, ""]
     puzzle_emb_weight_decay: Float[Array, ""]
     ema_rate: Float[Array, ""]
+    """What one step keeps (`RunConfig.per_step`)."""
+    ema_rates: tuple[Float[Array, ""], ...]
+    """The same of the further averages."""
     halt_exploration_prob: Float[Array, ""]
     halt_exploration_prob_end: Float[Array, ""]
     """Equal to the one before where exploration is not annealed."""
@@ -44,9 +47,10 @@ class Hyper:
             "weight_decay": config.weight_decay,
             "puzzle_emb_lr": config.puzzle_emb_lr,
             "puzzle_emb_weight_decay": config.puzzle_emb_weight_decay,
-            "ema_rate": config.ema_rate,
+            "ema_rate": config.per_step(config.ema_rate),
             "halt_exploration_prob": arch.halt_exploration_prob,
             "halt_exploration_prob_end": arch.halt_exploration_prob if end is None else end,
             "total_steps": schedule.total_steps,
         }
-        return cls(**{name: jnp.float32(scalar) for name, scalar in scalars.items()})
+        rates = tuple(jnp.float32(config.per_step(rate)) for rate in config.ema_rates)
+        return cls(**{name: jnp.float32(scalar) for name, scalar in scalars.items()}, ema_rates=rates)

@@ -35,6 +35,7 @@ def program_fields(config: RunConfig) -> dict[str, Any]:
         "micro_batches": config.micro_batches,
         "optimizer": config.optimizer,
         "ema": config.ema,
+        **({"further_averages": len(config.ema_rates)} if config.ema_rates else {}),
         "ema_puzzle_emb": config.ema_puzzle_emb,
         "remat": system.remat,
         "unroll": system.unroll,
