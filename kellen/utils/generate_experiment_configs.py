@@ -224,11 +224,11 @@ BESIDE = [
     Family(
         key="public",
         title="The published recipe",
-        goal="Find whether published accuracy is reached, and which batch reaches it in as many puzzle-steps.",
+        goal="Find whether published accuracy is reached, and up to which batch it is.",
         expects=(
-            "public peaks near 12,000 of its 65,104 steps and declines (published: 87.4 %). The baseline takes "
-            "an eighth of its updates at the same learning rate; rates by the square root of the batch make "
-            "up for that up to a few thousand puzzles."
+            "public peaks near 12,000 of its 65,104 steps and declines (published: 87.4 %). The baseline "
+            "takes an eighth of its updates at the same learning rate; rates by the square root of the batch "
+            "make up for that up to a few thousand puzzles."
         ),
         names=("public", *(f"public_{batch}" for batch in BATCHES)),
         asks="batch",

@@ -1,4 +1,4 @@
-"""The study's own catalogue: 67 experiments, under every profile what they are said to be."""
+"""The study's own catalogue: 67 experiments and those beside them, under every profile what they are."""
 
 from collections import defaultdict
 from functools import cache
@@ -40,8 +40,10 @@ def composed(profile: str) -> dict[str, RunConfig]:
 
 
 def test_there_are_the_baseline_and_67_experiments_in_14_families() -> None:
-    assert len(CATALOGUE.names) == len(set(CATALOGUE.names)) == 68
-    assert CATALOGUE.names[0] == "baseline"
+    beside = ("public", *(f"public_{batch}" for batch in (1536, 3072, 6144, 12288, 24576, 49152)))
+    assert len(CATALOGUE.names) == len(set(CATALOGUE.names)) == 68 + len(beside)
+    assert CATALOGUE.names[: 1 + len(beside)] == ("baseline", *beside)
+    assert [family.key for family in CATALOGUE.beside] == ["public"]
     assert [family.key for family in CATALOGUE.families] == [
         *("exp01", "exp02a", "exp02b", "exp03", "exp04a", "exp04b", "exp05", "exp06", "exp07", "exp08"),
         *("exp09", "exp10", "contrib01", "contrib02"),

@@ -10,6 +10,7 @@ from trm_scaling.analysis.comparison import (
     PairedComparison,
     compare,
     compare_paired,
+    compare_pairs,
     correct_family,
 )
 from trm_scaling.analysis.critical_batch import CriticalBatch, critical_batch_size
@@ -21,10 +22,11 @@ from trm_scaling.analysis.fits.loss_law import LossLaw
 from trm_scaling.analysis.fits.record import Fit, Prediction, Rival, Verdict
 from trm_scaling.analysis.fits.two_step import TwoStep, fit_two_step
 from trm_scaling.analysis.frontier import Frontier, knee, non_dominated, pareto_frontier
-from trm_scaling.analysis.halting import HaltingSummary, summarise_halting
+from trm_scaling.analysis.halting import HaltingSummary, saving, summarise_halting
 from trm_scaling.analysis.importance import Importance, factor_importance
 from trm_scaling.analysis.interval import Interval
 from trm_scaling.analysis.learning_curve import CurveSummary, LearningCurve, steps_to, summarise_curve
+from trm_scaling.analysis.pairing import Pairing, compare_runs, pairing_of, unaveraged
 from trm_scaling.analysis.runs import AccuracyRuns, LossRuns
 from trm_scaling.analysis.scaling_law import ScalingLaw, compute_scaling_law
 from trm_scaling.analysis.seeds import SeedSummary, summarise_seeds, t_interval, wilson
@@ -44,6 +46,7 @@ __all__ = [
     "LossLaw",
     "LossRuns",
     "PairedComparison",
+    "Pairing",
     "Prediction",
     "Rival",
     "ScalingLaw",
@@ -53,6 +56,8 @@ __all__ = [
     "accuracy_at",
     "compare",
     "compare_paired",
+    "compare_pairs",
+    "compare_runs",
     "compute_scaling_law",
     "correct_family",
     "critical_batch_size",
@@ -63,7 +68,9 @@ __all__ = [
     "holm",
     "knee",
     "non_dominated",
+    "pairing_of",
     "pareto_frontier",
+    "saving",
     "seeds_needed",
     "seeds_to_detect",
     "smallest_p",
@@ -72,5 +79,6 @@ __all__ = [
     "summarise_halting",
     "summarise_seeds",
     "t_interval",
+    "unaveraged",
     "wilson",
 ]

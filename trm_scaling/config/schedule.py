@@ -84,7 +84,7 @@ class Schedule:
 
 
 def said_of_matching(config: RunConfig) -> str | None:
-    """What schedule=matched makes of the written warm-up and average, in words; None where it changes nothing.
+    """What schedule=matched makes of the written warm-up and average, in words; None if it changes nothing.
 
     Whoever types another batch may mean the written numbers, as the public code does.
     """
