@@ -13,7 +13,7 @@ from tests.run.test_single import Recorder, signalled
 from tests.run.tiny import TINY, make_study, tiny_folder, tiny_run
 from trm_scaling.cli.batch import worker_command
 from trm_scaling.cli.run import trajectories
-from trm_scaling.config.alike import are_one_trajectory
+from trm_scaling.config.traced_fields import are_one_trajectory
 from trm_scaling.errors import UserError
 from trm_scaling.io.jsonl import read_jsonl
 from trm_scaling.io.study import Study

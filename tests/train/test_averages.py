@@ -10,7 +10,7 @@ import pytest
 
 from tests.train.tiny import config_of, feed_of, hyper_of, state_of
 from trm_scaling.config import RunConfig
-from trm_scaling.optim import Hyper
+from trm_scaling.optim import TracedHparams
 from trm_scaling.train.call import make_train_call
 from trm_scaling.train.state import TrainState, state_digest, trajectory_digest
 
@@ -60,7 +60,7 @@ def test_an_overflow_leaves_every_average_as_it_was() -> None:
     config = config_of(ema_rate=0.9, ema_rates=[0.5], arch={"forward_dtype": "float16"})
     state = state_of(config)
     broken = jax.tree.map(lambda leaf: leaf + jnp.inf, state.params)
-    hyper: Hyper = hyper_of(config)
+    hyper: TracedHparams = hyper_of(config)
     after = make_train_call(config, 0)(
         replace(jax.tree.map(jnp.copy, state), params=broken), hyper, feed_of(1), jnp.int32(1)
     )[0]

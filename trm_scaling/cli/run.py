@@ -161,7 +161,7 @@ def trajectories(runs: "list[Run]") -> "list[list[Run]]":
 
     Raises UserError when they differ in more than the average.
     """
-    from trm_scaling.config.alike import are_one_trajectory
+    from trm_scaling.config.traced_fields import are_one_trajectory
     from trm_scaling.run.grouping import groups_of
 
     if not are_one_trajectory([run.config for run in runs]):

@@ -21,6 +21,7 @@ from trm_scaling.puzzles.dataset import Split
 from trm_scaling.puzzles.progress import Progress, silent
 from trm_scaling.train.outcomes import Outcomes
 from trm_scaling.train.step import cross_entropy_of
+from trm_scaling.train.weights import refuse_nonfinite
 
 Params = dict[str, Any]
 
@@ -97,7 +98,11 @@ class Evaluator:
         limit: int | None = None,
         progress: Progress = silent,
     ) -> Outcomes:
-        """Outcomes on the first `limit` puzzles of `split`, on all of them by default."""
+        """Outcomes on the first `limit` puzzles of `split`, on all of them by default.
+
+        Raises UserError for weights that are not finite.
+        """
+        refuse_nonfinite({"params": params, "buffers": buffers}, "the weights to evaluate")
         inputs, labels = split.inputs[:limit], split.labels[:limit]
         total = len(inputs)
         devices = self._mesh.size

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from trm_scaling.config import RunConfig
-from trm_scaling.config.alike import are_one_trajectory, refuse_unlike
+from trm_scaling.config.traced_fields import are_one_trajectory, refuse_other_programs
 from trm_scaling.errors import UserError
-from trm_scaling.optim import Hyper
+from trm_scaling.optim import TracedHparams
 from trm_scaling.train.state import TrainState, trajectory_digest
 
 Tree = TypeVar("Tree")
@@ -37,7 +37,7 @@ class Stacking:
         """The states of all runs as one."""
         return self.join(states)
 
-    def join_hyper(self, hypers: Sequence[Hyper]) -> Hyper:
+    def join_hyper(self, hypers: Sequence[TracedHparams]) -> TracedHparams:
         """The numbers of all runs as one."""
         return self.join(hypers)
 
@@ -76,7 +76,7 @@ class OneTrajectory(Stacking):
             )
         return replace(first, ema=None, emas=tuple(each.ema for each in states if each.ema is not None))
 
-    def join_hyper(self, hypers: Sequence[Hyper]) -> Hyper:
+    def join_hyper(self, hypers: Sequence[TracedHparams]) -> TracedHparams:
         return replace(hypers[0], ema_rates=tuple(hypers[run].ema_rate for run in self._place))
 
     def part(self, state: TrainState, run: int) -> TrainState:
@@ -91,7 +91,7 @@ def stacking_of(configs: Sequence[RunConfig]) -> Stacking:
     """How runs of `configs` are one program. Raises UserError when no program can train them all."""
     if are_one_trajectory(configs):
         return OneTrajectory(configs)
-    refuse_unlike(configs)
+    refuse_other_programs(configs)
     return Stacking(len(configs))
 
 

@@ -17,7 +17,7 @@ from trm_scaling.losses.trm import CrossEntropy
 from trm_scaling.model import Carry, begin, forward, halt
 from trm_scaling.model.forward import PUZZLE_EMB
 from trm_scaling.optim import (
-    Hyper,
+    TracedHparams,
     exploration_probability,
     learning_rate_factor,
     update_ema,
@@ -69,7 +69,7 @@ def cross_entropy_of(config: RunConfig) -> CrossEntropy:
 
 
 def train_step(
-    config: RunConfig, state: TrainState, hyper: Hyper, batch: Batch, mesh: Mesh | None = None
+    config: RunConfig, state: TrainState, hyper: TracedHparams, batch: Batch, mesh: Mesh | None = None
 ) -> tuple[TrainState, Metrics]:
     """Fill halted slots, one supervision step with its gradient, update, decide who halts.
 

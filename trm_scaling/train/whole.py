@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from trm_scaling.config import RunConfig
-from trm_scaling.config.alike import are_one_trajectory
+from trm_scaling.config.traced_fields import are_one_trajectory
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_bytes
 from trm_scaling.io.run_folder import RunFolder

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from trm_scaling.config import RunConfig
-from trm_scaling.config.alike import are_one_trajectory
 from trm_scaling.config.identity import identity
+from trm_scaling.config.traced_fields import are_one_trajectory
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.study import Study
