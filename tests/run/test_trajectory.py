@@ -17,8 +17,10 @@ from trm_scaling.config.traced_fields import are_one_trajectory
 from trm_scaling.errors import UserError
 from trm_scaling.io.jsonl import read_jsonl
 from trm_scaling.io.study import Study
+from trm_scaling.results.curves import scores_by_average
 from trm_scaling.results.outcomes import read_outcomes
 from trm_scaling.results.record import RunRecord, read_record
+from trm_scaling.results.table import results_table
 from trm_scaling.run.batch.job import plan_jobs
 from trm_scaling.run.group import execute_together
 from trm_scaling.run.grouping import groups_of
@@ -106,6 +108,29 @@ def test_an_arm_whose_group_was_stopped_goes_on_alone_to_the_same_end(
     assert groups_of(rest) == [rest]
     execute_together(rest, [Recorder() for _ in rest])
     assert read_record(runs[3].folder.result).weights_sha256 == shared[1][3].weights_sha256
+
+
+def test_one_run_keeps_and_records_what_its_arms_would(
+    trained: Study, shared: tuple[Study, list[RunRecord]], tmp_path: Path
+) -> None:
+    study = emptied(trained, tmp_path / "copy")
+    one = execute(tiny_run(study, "ema_rates=[0.5,0.99]"), Recorder())
+    _, arms_of_it = shared
+    assert one.trajectory_sha256 == arms_of_it[0].trajectory_sha256
+    assert one.test == arms_of_it[2].test
+    assert {(each.at, each.ema_rate) for each in one.averages} == {
+        (at, rate) for at in ("best", "last") for rate in (0.5, 0.99)
+    }
+    for rate, arm in ((0.5, arms_of_it[1]), (0.99, arms_of_it[3])):
+        (last,) = (each for each in one.averages if (each.at, each.ema_rate) == ("last", rate))
+        (alone,) = (each for each in arm.test if each.at == "last" and each.averaged)
+        assert last.summary == alone.summary
+        curve = [line[f"eval/ema_{rate:g}/solved"] for line in one.learning_curve]
+        assert curve == [line["eval/solved"] for line in arm.learning_curve]
+    table = scores_by_average(results_table(study))
+    assert len(table) == 8
+    assert table["ema_rate"].isna().sum() == 2
+    assert set(table["ema_rate"].dropna()) == {0.5, 0.9, 0.99}
 
 
 def test_only_the_average_may_differ(tmp_path: Path) -> None:
