@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from trm_scaling.analysis.fits.sensitivity import with_sizes
 from trm_scaling.analysis.runs import AccuracyRuns
 from trm_scaling.analysis.seeds import PooledVariance, pooled_variance
 from trm_scaling.errors import UserError
@@ -24,8 +25,8 @@ class Usable:
     excluded: tuple[str, ...]
     """`exp01b, seed 3: failed: non-finite loss`."""
 
-    def runs(self, x: str) -> AccuracyRuns:
-        """Accuracy against the column `x`, of the runs that have a positive value there.
+    def runs(self, x: str, y: str = ACCURACY) -> AccuracyRuns:
+        """Accuracy `y` against the column `x`, of the runs that have a positive value there.
 
         A time counts only where the machine did nothing else. Raises UserError where there is no such run,
         or where a configuration has one seed twice.
@@ -38,7 +39,7 @@ class Usable:
                 + (f" that counts; {left_out}" if left_out else "")
             )
         known = table[at > 0]
-        counted = all(name in known and known[name].notna().all() for name in _COUNTS)
+        counted = y == ACCURACY and all(name in known and known[name].notna().all() for name in _COUNTS)
         return AccuracyRuns.of(
             known,
             x,
@@ -46,7 +47,7 @@ class Usable:
             seed="seed" if "seed" in known and known["seed"].notna().all() else None,
             solved="test_solved",
             total="test_total",
-            accuracy=None if counted else ACCURACY,
+            accuracy=None if counted else y,
         )
 
 
@@ -68,7 +69,7 @@ def usable(table: pd.DataFrame) -> Usable:
             f"the runs come from {len(profiles)} profiles, {', '.join(map(str, profiles))}, which are "
             "different budgets: choose one (--profile)"
         )
-    return Usable(found, excluded)
+    return Usable(with_sizes(found), excluded)
 
 
 def seed_variance(table: pd.DataFrame) -> PooledVariance | None:

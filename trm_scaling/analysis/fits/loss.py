@@ -25,7 +25,7 @@ from trm_scaling.analysis.fits.loss_search import (
     search_loss,
     simulated,
 )
-from trm_scaling.analysis.fits.record import Fit, Parameter, Prediction, plausible, union
+from trm_scaling.analysis.fits.record import Fit, Parameter, Prediction, exponent, plausible, union
 from trm_scaling.analysis.fits.replicates import ALPHA, explain, lack_of_fit, lack_of_fit_of_clusters
 from trm_scaling.analysis.fits.resampling import ENOUGH_CONFIGURATIONS, resample_clusters
 from trm_scaling.analysis.interval import TAILS, Interval
@@ -124,6 +124,16 @@ def fit_loss(
         predictions=_predictions(predict, asked, fitted, draws, also, refit_loss(fitted, runs), resampling),
         verdict=verdict(fitted, parameters, rivals, extrapolated, misfit, runs),
     )
+
+
+def loss_exponent(
+    runs: LossRuns, law: Law, *, delta: float = HUBER_DELTA, replicates: int = 100, seed: int = 0
+) -> Parameter | None:
+    """The exponent of size (or of data, where the law has no other) with its interval, and nothing else."""
+    _refuse(runs, law, delta)
+    fitted, observed, _ = _fit_replicates(runs, law, None, delta)
+    resampling = _Resampling(observed, replicates, seed)
+    return exponent(_parameters(fitted, resampling.draws(fitted), resampling.method))
 
 
 def law_for(runs: LossRuns) -> LossLaw:

@@ -132,8 +132,7 @@ class Fit:
     @property
     def exponent(self) -> Parameter | None:
         """Of size, or of the one x; None where the law has none."""
-        known = {parameter.name: parameter for parameter in self.parameters}
-        return next((known[name] for name in ("c", "alpha", "beta") if name in known), None)
+        return exponent(self.parameters)
 
     def parameter(self, name: str) -> Parameter:
         """The parameter called `name`. Raises KeyError when the law has none."""
@@ -146,6 +145,12 @@ class Fit:
     def values(self) -> dict[str, float]:
         """The parameters' values by name."""
         return {parameter.name: parameter.value for parameter in self.parameters}
+
+
+def exponent(parameters: Iterable[Parameter]) -> Parameter | None:
+    """Of size, or of the one x; None where there is none."""
+    known = {parameter.name: parameter for parameter in parameters}
+    return next((known[name] for name in ("c", "alpha", "beta") if name in known), None)
 
 
 DISAGREE = 2.0
