@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from trm_scaling.cli.options import StudyFolder
+from trm_scaling.cli.options import PAPER, ClusterProfile, StudyFolder
 
 if TYPE_CHECKING:
     from trm_scaling.counting.devices import Target
@@ -49,9 +49,7 @@ def plan(
     pattern: Annotated[
         list[str] | None, typer.Option(help="Names that contain it, or match it as a glob. Repeatable.")
     ] = None,
-    profile: Annotated[
-        str, typer.Option(help="Budget: smoke, laptop, h200, paper.", envvar="TRM_PROFILE")
-    ] = "paper",
+    profile: ClusterProfile = PAPER,
     jobs: Annotated[int, typer.Option(min=1, help="Targets at once, for the time in parallel.")] = 4,
     prioritized: Annotated[
         bool, typer.Option("--prioritized", help="Only the study's recommended subset.")

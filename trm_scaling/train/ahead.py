@@ -14,12 +14,12 @@ from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.counting.collectives import Collective, collectives
 from trm_scaling.counting.devices import Chip
 from trm_scaling.counting.kernels import Bound, KindCount, bound, by_kind, kernels
-from trm_scaling.optim import Hyper
+from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.sharding import WHOLE, on_mesh
 from trm_scaling.train.call import Feed, feed_specs, make_train_call
 from trm_scaling.train.state import TrainState, init_state, state_specs
 
-Arguments = tuple[TrainState, Hyper, Feed, jax.ShapeDtypeStruct]
+Arguments = tuple[TrainState, TracedHparams, Feed, jax.ShapeDtypeStruct]
 
 # Of HLO temporaries alone, or of the whole program, depending on the pass that gives up.
 _REFUSED = re.compile(
@@ -67,7 +67,7 @@ def call_arguments(config: RunConfig) -> Arguments:
     vocab, cells = config.data.vocab_size, config.data.seq_len
     steps, batch = config.system.steps_per_call, config.global_batch_size
     state = jax.eval_shape(lambda: init_state(config, vocab, cells, 1))
-    hyper = jax.eval_shape(lambda: Hyper.of(config, Schedule.of(config, config.data.train_size)))
+    hyper = jax.eval_shape(lambda: TracedHparams.of(config, Schedule.of(config, config.data.train_size)))
     puzzles = jax.ShapeDtypeStruct((steps, batch, cells), jnp.uint8)
     numbers = jax.ShapeDtypeStruct((steps, batch), jnp.int32)
     feed = Feed(puzzles, puzzles, numbers, numbers, numbers)  # type: ignore[arg-type]
