@@ -5,17 +5,23 @@ traffic. `mix_and_normalise` keeps everything between a block's input and its no
 `gated_product` everything between the input and the hidden layer. Each rounds where the plain version in
 `model.layers` does, which is its oracle. No GPU has run them: `system.gate_kernel` is off by default.
 
-Shapes: B batch, L positions, D width, F hidden, N = B*D columns or R = L*B rows.
+On a CPU they are interpreted, which is for tests. On a TPU the plain version is taken: XLA puts gates into
+products there by itself. Shapes: B batch, L positions, D width, F hidden, N = B*D columns or R = L*B rows.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 from jaxtyping import Array, Float
+
+from trm_scaling.config import ArchConfig
+from trm_scaling.model import layers
+from trm_scaling.model.layers import Params, Rotation, State
 
 MOST_POSITIONS = 128
 """All positions of a tile stay in registers; more of them do not fit."""
@@ -28,6 +34,28 @@ _COLUMNS, _HIDDEN = 64, 64
 
 _TILE_ROWS, _TILE_HIDDEN, _TILE_WIDTH = 128, 128, 64
 """Of a tile of `gated_product`, and the part of D it adds up at once."""
+
+
+def still_block(platform: str | None) -> Callable[[ArchConfig, Params, State, Rotation | None], State]:
+    """`layers.block` for a pass without a gradient, by these kernels where a program for `platform` (None:
+    JAX's default) has them.
+    """
+    if (platform or jax.default_backend()) == "tpu":
+        return layers.block
+    return partial(_block, interpret=(platform or jax.default_backend()) == "cpu")
+
+
+def _block(
+    arch: ArchConfig, params: Params, x: State, rotation: Rotation | None, *, interpret: bool
+) -> State:
+    eps, mlp = arch.rms_norm_eps, params["mlp"]
+    if arch.mlp_t and x.shape[0] <= MOST_POSITIONS:
+        mix = params["mix"]
+        x = mix_and_normalise(mix["gate"], mix["up"], mix["down"], x, eps, interpret=interpret)
+    else:
+        x = layers.mixed(arch, params, x, rotation)
+    hidden = gated_product(x.reshape(-1, x.shape[-1]), mlp["gate"], mlp["up"], interpret=interpret)
+    return layers.rms_norm(x + (hidden @ mlp["down"]).reshape(x.shape), axis=-1, eps=eps)
 
 
 def mix_and_normalise(
@@ -73,15 +101,13 @@ def gated_product(
     )(x, gate, up)
 
 
-class _Sizes(tuple[int, int, int]):
-    """Rows, what is worked on at once of the summed axis, and columns of a tile: powers of two."""
+class _Sizes(NamedTuple):
+    """Of a tile, powers of two."""
 
-    def __new__(cls, rows: int, part: int, columns: int) -> "_Sizes":
-        return super().__new__(cls, (rows, part, columns))
-
-    rows = property(lambda self: self[0])
-    part = property(lambda self: self[1])
-    columns = property(lambda self: self[2])
+    rows: int
+    part: int
+    """What is worked on at once of the axis that a product sums over."""
+    columns: int
 
 
 def _padded(size: int) -> int:
