@@ -193,6 +193,7 @@ def _gradients_of_share(
             carry.inputs,
             carry.puzzle_ids,
             unroll=config.system.unroll,
+            gate_kernels=config.system.gate_kernel,
             remat=config.system.remat,
             platform=platform,
         )
