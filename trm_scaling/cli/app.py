@@ -13,6 +13,7 @@ from trm_scaling.cli import (
     evaluate,
     export,
     fit,
+    init,
     interchange,
     launch,
     launch_slurm,
@@ -52,6 +53,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command("init", help=init.HELP, short_help="A folder with the study in it.")(init.init)
 app.command("plan", help=plan.HELP, short_help="What the experiments would take, and cost.")(plan.plan)
 app.command("run", help=run.HELP, short_help="Train an experiment to its record; again resumes.")(run.run)
 app.command("batch", help=batch.HELP, short_help="Run many experiments; again resumes.")(batch.batch)
