@@ -43,7 +43,7 @@ def plot_pareto_frontier(
     `frontier` and `seeds` are records that were made before. Raises UserError when the table lacks
     `test_accuracy` or `cost`, or no run has both.
     """
-    table = shown(frame_of(results), axis=cost, seeds=seeds)
+    table = shown(frame_of(results), axis=cost, seeds=seeds, with_overrides=True)
     frontier = frontier or pareto_frontier(table.runs(cost))
     x = quantity_of(cost)
     with drawing(f"Accuracy against {_lowered(x.name)}", path, theme, height=3.4) as figure:
