@@ -16,7 +16,7 @@ from scipy.stats import t as t_distribution
 
 ALPHA = 0.05
 POWER = 0.8
-Word = Literal["significant", "no difference shown", "out of reach"]
+Word = Literal["significant", "no difference shown", "too few seeds"]
 _MOST_SEEDS = 10_000
 
 
@@ -77,7 +77,7 @@ class Claim:
 def claim_each(p_values: Sequence[float], runs: Sequence[tuple[int, int]]) -> tuple[Claim, ...]:
     """What may be said of each comparison in a family, given its p-value for itself alone and its runs.
 
-    A comparison is out of reach where Holm's rule leaves it above 0.05 even if every p-value of the
+    A comparison has too few seeds where Holm's rule leaves it above 0.05 even if every p-value of the
     family is the smallest that its own design can give.
     """
     count = len(p_values)
@@ -86,10 +86,10 @@ def claim_each(p_values: Sequence[float], runs: Sequence[tuple[int, int]]) -> tu
     claims = []
     for p, least, (a, b) in zip(holm(p_values), reachable, runs, strict=True):
         word: Word = (
-            "out of reach" if least > ALPHA else "significant" if p <= ALPHA else "no difference shown"
+            "too few seeds" if least > ALPHA else "significant" if p <= ALPHA else "no difference shown"
         )
         match word:
-            case "out of reach":
+            case "too few seeds":
                 sentence = (
                     f"{a} against {b} runs{family} cannot give p below {least:.2g}, so this design cannot "
                     f"show a difference at {ALPHA}; {seeds_needed(count)} seeds each could."

@@ -159,7 +159,7 @@ def family_rows(table: pd.DataFrame, family: Family) -> pd.DataFrame:
     kept = [name is not None for name in own]
     rows = _where(table, kept)
     names = [name for name in own if name is not None]
-    rows["experiment"] = pd.Series(map(_called, names, rows["overrides"]), dtype="str")
+    rows["experiment"] = pd.Series(map(called, names, rows["overrides"]), dtype="str")
     rows["family"] = pd.Series([family.key] * len(names), dtype="str")
     order = {name: index for index, name in enumerate(family.names)}
     by_family = sorted(range(len(rows)), key=lambda row: order[names[row]])

@@ -144,5 +144,5 @@ def _factor(interval: Interval | None) -> str:
 
 
 def _out_of_reach(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
-    out = [each for each in comparisons if each.claim.word == "out of reach"]
+    out = [each for each in comparisons if each.claim.word == "too few seeds"]
     return (out[0].claim.sentence,) if out else ()
