@@ -49,7 +49,7 @@ def plot_pareto_frontier(
     alone, left_out = timed_alone(frame_of(results), cost)
     if left_out and alone.empty:
         raise UserError(f"no run counts: {left_out}")
-    table = shown(alone, axis=cost, seeds=seeds)
+    table = shown(alone, axis=cost, seeds=seeds, with_overrides=True)
     frontier = frontier or pareto_frontier(table.runs(cost), left_out=left_out)
     x = quantity_of(cost)
     with drawing(f"Accuracy against {_lowered(x.name)}", path, theme, height=3.4) as figure:

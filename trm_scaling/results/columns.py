@@ -50,7 +50,7 @@ _WHICH: tuple[_Described, ...] = (
     ("profile", "text", "", "Budget that the values were mapped to; runs of two are not compared",
      "result.json: profile"),
     ("seed", "count", "", "Seed of initialisation, sampling and exploration", "result.json: seed"),
-    ("state", "text", "", "finished, running, stopped, interrupted, failed, new; damaged: its "
+    ("state", "text", "", "finished, running, stopped, interrupted, failed, new, imported; damaged: its "
      "result.json cannot be read; duplicate: another folder holds a run of its configuration and seed",
      "the run folder"),
     ("reason", "text", "", "Why it is not finished", "failure.json, lease.json, result.json"),

@@ -123,11 +123,11 @@ def configured(values: Mapping[str, Any]) -> Row:
 
 
 def checked(row: Row) -> Row:
-    """The cells of `row` that are there (NaN is not). Raises DamagedRecord for one of another kind."""
+    """The finite cells of `row` that are there. Raises DamagedRecord for one of another kind."""
     known = columns()
     kept: Row = {}
     for name, value in row.items():
-        if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
             continue
         if not is_of(value, known[name].kind):
             raise DamagedRecord(f"{name} should be a {known[name].kind}, and is {value!r:.80}")
@@ -194,6 +194,8 @@ def reason(now: Standing) -> str:
             return "the disk refused it; the same command resumes it" + said
         case "interrupted":
             return "it died or was preempted; the same command resumes it" + said
+        case "imported":
+            return "weights that were trained elsewhere: `trm eval` measures them"
         case _:
             return "it was not begun"
 

@@ -72,6 +72,7 @@ def origin() -> tuple[Provenance, dict[str, Any]]:
         "commit": found.commit,
         "uncommitted_changes": found.dirty,
         "uncommitted_diff": found.diff,
+        "untracked_files": dict(found.untracked or {}),
     }
     return found, source
 
