@@ -1,12 +1,12 @@
 """What experiments a study has: their names in order, what each is for, and patterns over them."""
 
 import difflib
-import importlib.util
 from collections.abc import Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from trm_scaling.config.compose import BASELINE, compose
@@ -110,12 +110,11 @@ def load_catalogue(study: Path) -> Catalogue:
 def _families(table: Path) -> Sequence[Family]:
     if not table.is_file():
         return ()
-    spec = importlib.util.spec_from_file_location("study_table", table)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    # Not imported: an import writes __pycache__ beside the file, and reading a study must not write into it.
+    module = ModuleType("study_table")
+    module.__file__ = str(table)
     try:
-        spec.loader.exec_module(module)
+        exec(compile(table.read_bytes(), table, "exec"), module.__dict__)
         families: Sequence[Family] = module.FAMILIES
     except Exception as error:  # the study's own code: whatever it does wrong is said to its writer
         raise UserError(f"{table} cannot be read: {type(error).__name__}: {error}") from error
