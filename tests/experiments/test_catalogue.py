@@ -15,7 +15,6 @@ from trm_scaling.config.compose import compose, mapped_values
 from trm_scaling.config.identity import identity
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import Catalogue, Family, load_catalogue
-from trm_scaling.experiments.sources import Sources
 
 KELLEN = Path(__file__).resolve().parents[2] / "kellen"
 CONFIGS = KELLEN / "configs"
@@ -171,13 +170,6 @@ def test_small_profiles_need_no_network_and_fix_steps(profile: str) -> None:
         assert config.profile == profile
 
 
-def test_plain_reading_and_composing_agree_on_the_baseline() -> None:
-    for profile in PROFILES:
-        sources, config = Sources(CONFIGS, profile), compose(CONFIGS, "baseline", profile)
-        for field in {field for family in CATALOGUE.families for field in family.values}:
-            assert sources.value(field) == value(config, field), f"{field} under {profile}"
-
-
 @pytest.mark.parametrize(
     ("patterns", "names"),
     [
@@ -227,7 +219,6 @@ def test_a_file_without_an_entry_is_listed_last(tmp_path: Path) -> None:
     catalogue = Catalogue(tmp_path, [family])
     assert catalogue.names == ("baseline", "b", "a", "own")
     assert catalogue.family_of("own") is None
-    assert catalogue.alias_of("own", "paper") is None
 
 
 def test_a_broken_table_is_said_to_be_broken(tmp_path: Path) -> None:

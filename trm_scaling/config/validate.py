@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -36,11 +37,16 @@ def field_names(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterato
             yield from field_names(group, f"{prefix}{name}.")
 
 
+@cache
+def _known() -> dict[str, None]:
+    return dict.fromkeys(field_names())
+
+
 def check_key(key: str, where: str) -> None:
     """Raises UserError when the schema has no `key`, with the nearest name if one is near."""
-    known = list(field_names())
-    if key in known:
+    if key in _known():
         return
+    known = list(_known())
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     leaf = difflib.get_close_matches(
         key.split(".")[-1], {k.split(".")[-1]: k for k in known}, n=1, cutoff=0.6

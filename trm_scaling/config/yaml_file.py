@@ -1,4 +1,4 @@
-"""Reading one YAML file plainly, without Hydra's composition, but with the numbers that Hydra reads."""
+"""Reading one YAML file, with the numbers that people write."""
 
 import difflib
 import re
@@ -14,11 +14,11 @@ from trm_scaling.errors import UserError
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Loader(_Base):
-    """YAML 1.1 calls 1e-4 a string; Hydra, and whoever writes it, a number."""
+class ValueLoader(_Base):
+    """YAML 1.1 calls 1e-4 a string; whoever writes it, a number."""
 
 
-_Loader.add_implicit_resolver(
+ValueLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
 
@@ -26,7 +26,7 @@ _Loader.add_implicit_resolver(
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping that the file holds. Raises UserError when it is unreadable, broken or no mapping."""
     try:
-        values = yaml.load(path.read_bytes(), Loader=_Loader)
+        values = yaml.load(path.read_bytes(), Loader=ValueLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path} is not readable YAML: {error}") from None
     if not isinstance(values, dict):

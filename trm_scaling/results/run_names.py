@@ -21,7 +21,8 @@ class RunNames:
     """The names of runs by their folders alone, for those who show runs one by one."""
 
     def __init__(self, study: Study, catalogue: Catalogue | None = None) -> None:
-        self._plain = PlainExperiments(study.configs, catalogue or load_catalogue(study.path))
+        self._catalogue = catalogue or load_catalogue(study.path)
+        self._plain = PlainExperiments(study.configs)
         self._overrides: dict[tuple[str, str, str], str] = {}
 
     def __call__(self, run: FoundRun) -> tuple[str, ...]:
@@ -31,7 +32,7 @@ class RunNames:
 
     def overrides(self, run: FoundRun) -> str:
         """What the run changes of the experiment it lies under, as text; empty where that is not known."""
-        if run.folder.imported.is_file() or run.identity8 in self._plain.names_by_identity8(run.profile):
+        if run.folder.imported.is_file() or self._catalogue.names_of(run.identity8, run.profile):
             return ""
         key = (run.profile, run.names[0], run.identity8)
         if key not in self._overrides:
@@ -57,8 +58,6 @@ def called(name: str, overrides: str) -> str:
 def said_of(changed: Mapping[str, Any]) -> str:
     """`lr=0.001 optimizer=adamw`, as one would type it."""
     return " ".join(
-        f"{field}={value}"
-        if isinstance(value, str) and _WORD.fullmatch(value)
-        else as_override(field, value).removeprefix("++")
+        f"{field}={value}" if isinstance(value, str) and _WORD.fullmatch(value) else as_override(field, value)
         for field, value in changed.items()
     )

@@ -1,7 +1,6 @@
 """The runs of a study as one table: a row a run, finished or not, each once whatever its names.
 
-Reads records and names and composes nothing, unless a run lies under an experiment that was written or
-edited by hand. The columns are documented in `columns.py`, and `trm results --columns` prints them.
+The columns are documented in `columns.py`, and `trm results --columns` prints them.
 """
 
 import operator as op
@@ -15,13 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trm_scaling.config.fields import flattened
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import Catalogue, Family, load_catalogue
 from trm_scaling.io.study import Study
 from trm_scaling.results.cells import cell_of, written
 from trm_scaling.results.device_time import mark_shared, spans_of
 from trm_scaling.results.frame import frame_of
-from trm_scaling.results.plain import PlainExperiments, differences, flattened
+from trm_scaling.results.plain import PlainExperiments, differences
 from trm_scaling.results.row import Row, run_row
 from trm_scaling.results.run_names import called, said_of
 from trm_scaling.results.scan import FoundRun, scan_runs
@@ -49,7 +49,7 @@ def results_table(
     catalogue = catalogue or load_catalogue(study.path)
     runs = scan_runs(study, None if profile is None else [profile])
     _check(patterns, catalogue, runs)
-    namer = _Namer(PlainExperiments(study.configs, catalogue), catalogue, patterns)
+    namer = _Namer(PlainExperiments(study.configs), catalogue, patterns)
     rows = _once([row for run in runs if (row := namer.row(run)) is not None])
     namer.tell_apart(rows)
     # Whatever ran beside a run counts, of every profile and whether it was asked for or not.
@@ -185,9 +185,9 @@ class _Namer:
         aliases = self._by_identity(run.profile, run.identity8)
         if not self._asked((*aliases, *run.names)):
             return None
-        row, values = run_row(run)
+        row, values, known = run_row(run)
         imported = row["state"] == "imported"
-        names, overrides = (run.names, "") if imported else self._names(run, row["identity"], values)
+        names, overrides = (run.names, "") if imported else self._names(run, row["identity"], values, known)
         asked = [name for name in names if self._asked((name,))]
         row["names"] = SEPARATOR.join(names)
         row["overrides"] = overrides
@@ -218,12 +218,21 @@ class _Namer:
                 self._call(row, row["name"])
 
     def _names(
-        self, run: FoundRun, identity: str, values: Mapping[str, Any] | None
+        self,
+        run: FoundRun,
+        identity: str,
+        values: Mapping[str, Any] | None,
+        recorded: Mapping[str, Any] | None,
     ) -> tuple[tuple[str, ...], str]:
-        """All names of the run's configuration, and its overrides as text."""
+        """All names of the run's configuration, and its overrides as text.
+
+        A configuration that the study has no longer, or never had, is what its record calls it.
+        """
         known = self._by_identity(run.profile, identity)
         if known:
             return known, ""
+        if recorded is not None and recorded["names"]:
+            return tuple(recorded["names"]), said_of(recorded["overrides"] or {})
         if values is None:
             return run.names, f"identity={identity[:8]}"
         key = (run.profile, run.names[0], identity)
@@ -236,7 +245,7 @@ class _Namer:
 
     def _by_identity(self, profile: str, identity: str) -> tuple[str, ...]:
         # A folder's name holds eight digits, which is all that is known of a run that broke off early.
-        return self._plain.names_by_identity8(profile).get(identity[:8], ())
+        return self._catalogue.names_of(identity[:8], profile)
 
     def _asked(self, names: Iterable[str]) -> bool:
         return not self._patterns or any(_matches(name, self._patterns) for name in names)

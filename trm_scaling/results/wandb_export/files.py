@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from trm_scaling.config.fields import flattened
 from trm_scaling.errors import UserError
 from trm_scaling.results.cells import cells_of
 from trm_scaling.results.csv_file import Sheet, read_sheet, refuse_repeats
-from trm_scaling.results.plain import flattened
 from trm_scaling.results.wandb_export.literals import literal_of
 
 NAME = "Name"
