@@ -57,3 +57,19 @@ def _has_accelerator() -> bool:
     if platforms:
         return platforms.split(",")[0] != "cpu"
     return any(next(Path("/dev").glob(kind), None) for kind in ("nvidia[0-9]*", "accel*", "vfio/[0-9]*"))
+
+
+def others_cpu_seconds(stat: Path = Path("/proc/stat")) -> float | None:
+    """Core-seconds that this machine's cores were busy with other processes, since it was started.
+
+    Only differences mean something: some children of this process count among the others until they
+    end. None where the system does not say: it has no `stat`.
+    """
+    try:
+        with stat.open(encoding="ascii") as file:
+            user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
+    except (OSError, ValueError):
+        return None
+    busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    own = os.times()
+    return busy - own.user - own.system - own.children_user - own.children_system
