@@ -65,7 +65,7 @@ def _explain(parameter: Any) -> None:
 
 def _field_named(name: str) -> str | None:
     """The field of the configuration that an option was meant for: `lr`, `learning-rate`, `hidden_size`."""
-    from trm_scaling.config.strict import ALSO_CALLED, field_names
+    from trm_scaling.config.validate import ALSO_CALLED, field_names
 
     name = name.replace("-", "_")
     name = ALSO_CALLED.get(name.lower(), name)

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trm_scaling.config import RunConfig
-from trm_scaling.config.strict import validate
+from trm_scaling.config.validate import validate
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_bytes
 

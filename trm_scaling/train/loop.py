@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from trm_scaling.config import RunConfig, Schedule, Stage
-from trm_scaling.config.alike import refuse_unlike
+from trm_scaling.config.traced_fields import refuse_other_programs
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.parallel.hosts import ALONE, Hosts
@@ -78,7 +78,7 @@ def train_together(
     divide over the devices, and several runs that no one program can train.
     """
     config = runs[0].config
-    refuse_unlike([run.config for run in runs])
+    refuse_other_programs([run.config for run in runs])
     mesh = make_mesh(config)
     if len(runs) > 1 and mesh.size > 1:
         raise UserError(

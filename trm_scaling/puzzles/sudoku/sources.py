@@ -161,15 +161,11 @@ def fetch_hub() -> tuple[PuzzleList, PuzzleList]:
     """The public training and test lists, from the hub's local cache or the network.
 
     Raises:
-        HubUnavailableError: the extra is missing, or the hub is out of reach.
+        HubUnavailableError: the hub is out of reach.
     """
-    try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError
-    except ImportError:
-        raise HubUnavailableError(
-            "the package huggingface_hub is not installed (pip install '.[hub]')"
-        ) from None
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
+
     try:
         paths = [
             Path(hf_hub_download(HUB_REPOSITORY, f"{name}.csv", repo_type="dataset"))
