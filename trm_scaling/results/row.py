@@ -48,6 +48,10 @@ _MEASURES = {
 _KNOWN = ("names", "family", "overrides")
 
 
+_LATER = ("other_load", "test_fingerprint", "trajectory_sha256")
+"""Keys that older records of this version lack, named as their columns."""
+
+
 class DamagedRecord(ValueError):
     """A `result.json` that is none; the message says what is wrong with it."""
 
@@ -110,7 +114,7 @@ def measured(record: Mapping[str, Any]) -> Row:
     """The measured cells of a record. Raises DamagedRecord, naming the column, for what is not there."""
     try:
         row = {column: record[key] for column, key in _MEASURES.items()}
-        row |= _tested(record) | _validated(record)
+        row |= {column: record.get(column) for column in _LATER} | _tested(record) | _validated(record)
         row |= _spent(row)
         row["halting_inference_flops"] = (
             row["inference_flops"] * row["halting_mean_steps"] / record["config"]["arch"]["halt_max_steps"]
@@ -132,11 +136,11 @@ def configured(values: Mapping[str, Any]) -> Row:
 
 
 def checked(row: Row) -> Row:
-    """The cells of `row` that are there (NaN is not). Raises DamagedRecord for one of another kind."""
+    """The finite cells of `row` that are there. Raises DamagedRecord for one of another kind."""
     known = columns()
     kept: Row = {}
     for name, value in row.items():
-        if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
             continue
         if not is_of(value, known[name].kind):
             raise DamagedRecord(f"{name} should be a {known[name].kind}, and is {value!r:.80}")
@@ -150,7 +154,7 @@ def _tested(record: Mapping[str, Any]) -> Row:
     headline, last = scores["best", ema], scores["last", ema]
     final, rule = headline["final"], headline["halting_rule"]
     low, high = final["interval_95"]
-    unaveraged = scores.get(("best", False)) if ema else None
+    unaveraged = scores.get(("best", False))
     return {
         "test_solved": final["solved"],
         "test_total": final["puzzles"],
@@ -203,6 +207,8 @@ def reason(now: Standing) -> str:
             return "the disk refused it; the same command resumes it" + said
         case "interrupted":
             return "it died or was preempted; the same command resumes it" + said
+        case "imported":
+            return "weights that were trained elsewhere: `trm eval` measures them"
         case _:
             return "it was not begun"
 

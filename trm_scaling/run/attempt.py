@@ -73,6 +73,7 @@ def origin() -> tuple[Provenance, dict[str, Any]]:
         "commit": found.commit,
         "uncommitted_changes": found.dirty,
         "uncommitted_diff": found.diff,
+        "untracked_files": dict(found.untracked or {}),
     }
     return found, source
 
