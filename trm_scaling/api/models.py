@@ -70,7 +70,7 @@ class Run:
         return Model(self.config, weights, str(self.folder), self.folder.resolve().parents[4])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Solution:
     """What a model answers to one puzzle after each of N supervision steps."""
 
@@ -116,7 +116,7 @@ class Solution:
         side = self.chosen.shape.side
         return tokens_to_digits(tokens).reshape(*tokens.shape[:-1], side, side)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         from trm_scaling.puzzles.sudoku.board import render, tokens_to_digits
 
         after = self.solved_after
