@@ -66,6 +66,9 @@ class Sizes:
     seeds: int
     seeds_batch: int
     precisions: tuple[str, ...]
+    vectors: tuple[str, ...]
+    unroll: bool
+    """Whether the golden steps are unrolled; scanned they compile sooner."""
     solve: tuple[str, ...]
 
     @classmethod
@@ -80,11 +83,11 @@ class Sizes:
                 "eval_puzzles=16",
             )
             padded = (("positions 20", "arch.puzzle_emb_len=4"),)
-            return cls(tuple(TOY), (4, 8), 8, padded, (8, 16), 2, 4, ("float32",), short)
+            return cls(tuple(TOY), (4, 8), 8, padded, (8, 16), 2, 4, ("float32",), NAMES[:1], False, short)
         padded = (("positions 104", "arch.puzzle_emb_len=23"), ("positions 128", "arch.puzzle_emb_len=47"))
         batches = (256, 512, 768, 1024, 1536, 2048, 3072)
         precisions = ("float32", "bfloat16", "float16")
-        return cls((), batches, 768, padded, (128, 256, 512), 4, 256, precisions, ())
+        return cls((), batches, 768, padded, (128, 256, 512), 4, 256, precisions, NAMES, True, ())
 
 
 def config_of(*overrides: str) -> RunConfig:
@@ -95,20 +98,20 @@ def config_of(*overrides: str) -> RunConfig:
 def parity(sizes: Sizes, _: Callable[[], float]) -> Rows:
     """Golden vectors, in all precisions, with and without the kernels of passes without a gradient."""
     for precision in sizes.precisions:
-        for name in NAMES:
+        for name in sizes.vectors:
             for kernels in (False, True):
                 yield {
                     "vectors": name,
                     "precision": precision,
                     "gate_kernel": kernels,
-                    **_off(name, precision, kernels),
+                    **_off(name, precision, kernels, sizes.unroll),
                 }
 
 
-def _off(name: str, precision: str, kernels: bool) -> dict[str, Any]:
+def _off(name: str, precision: str, kernels: bool, unroll: bool) -> dict[str, Any]:
     golden = Golden.load(name)
     arch = golden.config.arch.model_copy(update={"forward_dtype": precision})
-    system = golden.config.system.model_copy(update={"gate_kernel": kernels})
+    system = golden.config.system.model_copy(update={"gate_kernel": kernels, "unroll": unroll})
     config = golden.config.model_copy(update={"arch": arch, "system": system})
     params, buffers = golden.weights()
     carry = begin(golden.carry_before(0), buffers, *golden.batch(0))
