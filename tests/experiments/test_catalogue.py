@@ -1,4 +1,4 @@
-"""The study's own catalogue: 67 experiments, under every profile what they are said to be."""
+"""The study's own catalogue: 67 experiments and those beside them, under every profile what they are."""
 
 import shutil
 import sys
@@ -10,17 +10,22 @@ from typing import Any
 
 import pytest
 
-from trm_scaling.config import RunConfig
+from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.config.compose import compose, mapped_values
 from trm_scaling.config.identity import identity
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import Catalogue, Family, load_catalogue
-from trm_scaling.experiments.sources import Sources
 
 KELLEN = Path(__file__).resolve().parents[2] / "kellen"
 CONFIGS = KELLEN / "configs"
 PROFILES = ("paper", "h200", "laptop", "smoke")
 CATALOGUE = load_catalogue(KELLEN)
+
+SEED = {
+    **{"exp01": 6, "exp02a": 6, "exp02b": 5, "exp03": 5, "exp04a": 6, "exp04b": 5, "exp05": 6, "exp06": 6},
+    **{"exp07": 3, "exp08": 5, "exp09": 5, "exp10": 5, "contrib01": 2, "contrib02": 2},
+}
+"""The families that the study was published with, and how many experiments each has."""
 
 SAME_AS_BASELINE = {
     *("exp01c", "exp02a_03", "exp02b_03", "exp03b", "exp04a_1000", "exp04b_1000", "exp05_d", "exp06_c"),
@@ -41,14 +46,13 @@ def composed(profile: str) -> dict[str, RunConfig]:
     return {name: compose(CONFIGS, name, profile) for name in CATALOGUE.names}
 
 
-def test_there_are_the_baseline_and_67_experiments_in_14_families() -> None:
-    assert len(CATALOGUE.names) == len(set(CATALOGUE.names)) == 68
+def test_the_14_families_of_the_seed_have_their_67_experiments() -> None:
+    # A family of a contributor's own may stand beside them: only the seed's are counted.
+    assert len(CATALOGUE.names) == len(set(CATALOGUE.names))
     assert CATALOGUE.names[0] == "baseline"
-    assert [family.key for family in CATALOGUE.families] == [
-        *("exp01", "exp02a", "exp02b", "exp03", "exp04a", "exp04b", "exp05", "exp06", "exp07", "exp08"),
-        *("exp09", "exp10", "contrib01", "contrib02"),
-    ]
-    assert [len(family.names) for family in CATALOGUE.families] == [6, 6, 5, 5, 6, 5, 6, 6, 3, 5, 5, 5, 2, 2]
+    counts = {family.key: len(family.names) for family in CATALOGUE.families}
+    assert {key: counts[key] for key in SEED} == SEED
+    assert sum(SEED.values()) == 67
 
 
 def test_reading_a_catalogue_writes_nothing_into_the_study(
@@ -61,10 +65,20 @@ def test_reading_a_catalogue_writes_nothing_into_the_study(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_the_files_are_those_of_the_seed() -> None:
+def test_the_files_are_those_of_the_catalogue() -> None:
     architectures = {file.stem for file in (CONFIGS / "arch_config").glob("*.yaml")}
-    assert len(architectures) == 34
+    changed = [family for family in CATALOGUE.families if family.has_arch]
+    assert len(architectures) == 1 + sum(len(family.names) for family in changed)
+    assert sum(SEED[family.key] for family in changed if family.key in SEED) == 33, "34 with the baseline's"
     assert {file.stem for file in (CONFIGS / "experiments").glob("*.yaml")} == set(CATALOGUE.names[1:])
+
+
+def _rated(lr: float) -> dict[str, float]:
+    return {"lr": lr, "puzzle_emb_lr": lr}
+
+
+def _decayed(decay: float) -> dict[str, float]:
+    return {"weight_decay": decay, "puzzle_emb_weight_decay": decay}
 
 
 # A sample of the published table, by hand; the rest follows from the same entries.
@@ -79,8 +93,13 @@ def test_the_files_are_those_of_the_seed() -> None:
         ("exp04a_5000", {"data.train_size": 5000, "data.num_aug": 1000}),
         ("exp04b_0010", {"data.train_size": 1000, "data.num_aug": 10}),
         ("exp05_f", {"arch.halt_max_steps": 32}),
-        ("exp06_a", {"global_batch_size": 1536, "lr": 5e-5, "puzzle_emb_lr": 5e-5}),
-        ("exp06_f", {"global_batch_size": 49152, "lr": 0.000282842712, "puzzle_emb_lr": 0.000282842712}),
+        ("exp06_a", {"global_batch_size": 1536, **_rated(5e-5), **_decayed(0.5)}),
+        ("exp06_f", {"global_batch_size": 49152, **_rated(0.000282842712), **_decayed(2.82842712)}),
+        (
+            "public_6144",
+            {"reference_batch_size": 768, "eval_interval": 500, **_rated(0.000282842712)}
+            | _decayed(2.82842712),
+        ),
         ("exp07c", {"arch.forward_dtype": "float16"}),
         ("exp08a", {"ema": False}),
         ("exp08e", {"ema": True, "ema_rate": 0.9995}),
@@ -114,7 +133,8 @@ def test_all_compose_and_what_a_family_studies_still_differs(profile: str) -> No
         said[CATALOGUE.alias_of(name, profile) or name].add(name)
     assert sorted(map(sorted, groups.values())) == sorted(map(sorted, said.values()))
     small = profile in ("laptop", "smoke")
-    aliases = said["baseline"] - {"baseline"}
+    published = {name for family in CATALOGUE.families if family.key in SEED for name in family.names}
+    aliases = said["baseline"] & published
     # Half of the baseline's L_cycles leaves no five pairs of one product, so exp03 keeps the paper's.
     assert said["exp02a_06"] == ({"exp02a_06", "exp03b"} if small else {"exp02a_06"})
     # Other profiles run the baseline in float32, and so share it with exp07a.
@@ -150,13 +170,6 @@ def test_small_profiles_need_no_network_and_fix_steps(profile: str) -> None:
         assert config.profile == profile
 
 
-def test_plain_reading_and_composing_agree_on_the_baseline() -> None:
-    for profile in PROFILES:
-        sources, config = Sources(CONFIGS, profile), compose(CONFIGS, "baseline", profile)
-        for field in {field for family in CATALOGUE.families for field in family.values}:
-            assert sources.value(field) == value(config, field), f"{field} under {profile}"
-
-
 @pytest.mark.parametrize(
     ("patterns", "names"),
     [
@@ -164,7 +177,7 @@ def test_plain_reading_and_composing_agree_on_the_baseline() -> None:
         (["exp05_?"], [f"exp05_{letter}" for letter in "abcdef"]),
         (["*_baseline", "exp01a"], ["exp01a", "contrib01_baseline", "contrib02_baseline"]),
         (["adaptive", "contrib02"], ["contrib02_baseline", "contrib02_adaptive"]),
-        (["^exp"[1:]], list(CATALOGUE.names[1:64])),
+        (["^exp"[1:]], list(CATALOGUE.names[8:71])),
         (["baseline"], ["baseline", "contrib01_baseline", "contrib02_baseline"]),
     ],
 )
@@ -206,7 +219,6 @@ def test_a_file_without_an_entry_is_listed_last(tmp_path: Path) -> None:
     catalogue = Catalogue(tmp_path, [family])
     assert catalogue.names == ("baseline", "b", "a", "own")
     assert catalogue.family_of("own") is None
-    assert catalogue.alias_of("own", "paper") is None
 
 
 def test_a_broken_table_is_said_to_be_broken(tmp_path: Path) -> None:
@@ -218,3 +230,25 @@ def test_a_broken_table_is_said_to_be_broken(tmp_path: Path) -> None:
     table.write_text("pass\n")
     with pytest.raises(UserError, match="FAMILIES"):
         load_catalogue(tmp_path)
+
+
+def test_public_is_the_published_recipe_and_its_batches_learn_and_forget_as_much() -> None:
+    config = compose(CONFIGS, "public", "paper")
+    schedule = Schedule.of(config, config.data.train_size)
+    assert (config.global_batch_size, config.lr, config.schedule) == (768, 1e-4, "as_written")
+    assert (schedule.total_steps, schedule.warmup_steps) == (65_104, 2_000)
+    # The published peak lies near 12,000 steps, and is not to fall between two evaluations.
+    assert schedule.eval_every < 700
+    for name in ("public", *(name for name in CATALOGUE.names if name.startswith(("public_", "exp06")))):
+        each = compose(CONFIGS, name, "paper")
+        batch, reference = each.global_batch_size, 6144 if name.startswith("exp06") else 768
+        assert each.lr * each.weight_decay == pytest.approx(1e-4 * batch / reference), name
+        assert each.per_step(each.ema_rate) == pytest.approx(0.999 ** (batch / reference)), name
+        assert Schedule.of(each, 1000).warmup_steps * batch == pytest.approx(2000 * reference, rel=0.02), name
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_whole_numbers_that_are_none_keep_their_fractions_under_a_profile(profile: str) -> None:
+    """A decay of 8.0 that was written as 8 would be rounded as a whole number is."""
+    usual = compose(CONFIGS, "baseline", profile).weight_decay
+    assert compose(CONFIGS, "public_49152", profile).weight_decay == pytest.approx(8 * usual)

@@ -113,8 +113,14 @@ def forward(
         z_H, z_L = cycle(partial(network, split) if differentiated else still_pass, x, states)
 
         heads = cast({name: params[name] for name in ("lm_head", "q_head")}, dtype)
-        logits = jnp.swapaxes(z_H[arch.prefix_len :] @ heads["lm_head"], 0, 1)
-        q_logits = widened(z_H[0] @ heads["q_head"]["weight"] + heads["q_head"]["bias"][None])
+        times: Callable[[Array, Array], Array] = jnp.matmul
+        if on_cpu:
+            heads, times = (
+                params | {"q_head": params["q_head"] | {"bias": heads["q_head"]["bias"]}},
+                cpu.times,
+            )
+        logits = jnp.swapaxes(times(z_H[arch.prefix_len :], heads["lm_head"]), 0, 1)
+        q_logits = widened(times(z_H[0], heads["q_head"]["weight"]) + heads["q_head"]["bias"][None])
         return Output(z_H, z_L, logits, q_logits[:, 0], q_logits[:, 1])
 
 

@@ -160,7 +160,7 @@ def _caption(comparisons: Sequence[Comparison]) -> list[str]:
     said = ["Bars: 95 % intervals over seeds (Welch); filled where significant (rank test, Holm)."]
     if alone := sum(each.interval is None for each in comparisons):
         said.append(f"{alone} without an interval: a side has one run.")
-    if any(each.claim.word == "out of reach" for each in comparisons):
+    if any(each.claim.word == "too few seeds" for each in comparisons):
         said.append("Out of reach: with so few seeds no result could have been significant.")
     return said
 

@@ -10,6 +10,7 @@ import pandas as pd
 from trm_scaling.analysis import AccuracyRuns, SeedSummary, summarise_seeds
 from trm_scaling.analysis.answers import counts
 from trm_scaling.errors import UserError
+from trm_scaling.plots.rows import overrides_of
 
 ACCURACY = "test_accuracy"
 _COUNTS = ("test_solved", "test_total")
@@ -73,8 +74,12 @@ def shown(
     axis: str | None,
     seeds: Sequence[SeedSummary] | None = None,
     label: Callable[[pd.Series], str] | None = None,
+    with_overrides: bool = False,
 ) -> Shown:
     """The rows of `results` with an accuracy and, where it names a column, a value of `axis`.
+
+    Runs with overrides are other experiments, and left out beside those that are as written, unless
+    `with_overrides`: a law through them would be of two quantities.
 
     `seeds` are summaries that were made before; those that are missing are made. `label` writes a
     configuration's label from its first row.
@@ -91,6 +96,10 @@ def shown(
             )
     # Read from a file, a table lies in as many pieces as it has columns; its copy is in one.
     table = results.copy().assign(**{column: _numbers(results, column) for column in needed})
+    changed = overrides_of(table) != ""
+    if with_overrides or changed.all():
+        changed[:] = False
+    others, table = table[changed], table[~changed]
     kept = table[table[needed].notna().all(axis=1) & counts(table)]
     if kept.empty:
         raise UserError(
@@ -113,7 +122,17 @@ def shown(
         found.append(Configuration(name, text, x, rows[ACCURACY].to_numpy(float), known[name], rows))
     if axis and axis != "experiment":
         found.sort(key=lambda each: each.x)
-    return Shown(tuple(found), kept, tuple(_left_out(table.drop(index=kept.index), needed)))
+    return Shown(tuple(found), kept, (*_left_out(table.drop(index=kept.index), needed), *_said_of(others)))
+
+
+def _said_of(others: pd.DataFrame) -> list[str]:
+    if others.empty:
+        return []
+    one = len(others) == 1
+    return [
+        f"{len(others)} run{'s' * (not one)} with overrides {'is' if one else 'are'} left out, being "
+        f"{'another experiment' if one else 'other experiments'}."
+    ]
 
 
 def _numbers(table: pd.DataFrame, column: str) -> pd.Series:

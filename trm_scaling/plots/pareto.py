@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from trm_scaling.analysis import Frontier, Interval, SeedSummary, pareto_frontier
 from trm_scaling.analysis.frontier import FrontierPoint
+from trm_scaling.errors import UserError
 from trm_scaling.plots import marks
 from trm_scaling.plots.configurations import Shown, shown
 from trm_scaling.plots.drawing import drawing, panels
@@ -20,6 +21,7 @@ from trm_scaling.plots.rows import frame_of
 from trm_scaling.plots.style import Theme, ThemeName
 from trm_scaling.plots.ticks import set_axis
 from trm_scaling.plots.typeset import short
+from trm_scaling.results.device_time import timed_alone
 
 Cost = Literal["params", "training_flops", "device_hours", "cost_usd", "inference_flops"]
 """Columns that accuracy may be bought with."""
@@ -40,11 +42,15 @@ def plot_pareto_frontier(
     """All configurations of `results`, the frontier of their means, and its knee.
 
     Marks are the fuller, the likelier a configuration is to be on the frontier of the true accuracies.
-    `frontier` and `seeds` are records that were made before. Raises UserError when the table lacks
-    `test_accuracy` or `cost`, or no run has both.
+    Runs that were timed while something else ran are left out of a cost that is a time. `frontier` and
+    `seeds` are records that were made before. Raises UserError when the table lacks `test_accuracy` or
+    `cost`, or no run has both.
     """
-    table = shown(frame_of(results), axis=cost, seeds=seeds)
-    frontier = frontier or pareto_frontier(table.runs(cost))
+    alone, left_out = timed_alone(frame_of(results), cost)
+    if left_out and alone.empty:
+        raise UserError(f"no run counts: {left_out}")
+    table = shown(alone, axis=cost, seeds=seeds, with_overrides=True)
+    frontier = frontier or pareto_frontier(table.runs(cost), left_out=left_out)
     x = quantity_of(cost)
     with drawing(f"Accuracy against {_lowered(x.name)}", path, theme, height=3.4) as figure:
         (axes,) = panels(figure, 1)
@@ -60,6 +66,8 @@ def plot_pareto_frontier(
         name_places(figure, axes, named, crowd)
         figure.finding = _finding(frontier, on)
         figure.caption += [*table.caption(runs_drawn=False), _legend(frontier)]
+        if left_out:
+            figure.caption.append(f"{left_out[:1].upper()}{left_out[1:]}.")
         figure.description += [_in_words(point, x) for point in on]
     return figure
 

@@ -26,12 +26,20 @@ def frame_of(results: object) -> pd.DataFrame:
 def rows_of_family(results: object, *keys: str) -> pd.DataFrame:
     """The rows whose experiment, or another of its `names`, begins with one of `keys`, under that name.
 
-    All rows where none does: the experiments are then somebody's own.
+    A run with overrides is another experiment: it keeps them in its name. All rows where none begins so: the
+    experiments are then somebody's own.
     """
     table = frame_of(results)
     if "experiment" not in table:
         return table
-    own = [_first_of(str(row.experiment), str(row.names), keys) for row in _names(table).itertuples()]
+    own = [
+        name and _with_overrides(name, overrides)
+        for name, overrides in zip(
+            (_first_of(str(row.experiment), str(row.names), keys) for row in _names(table).itertuples()),
+            overrides_of(table),
+            strict=True,
+        )
+    ]
     if not any(own):
         return table
     names = [name for name in own if name is not None]
@@ -40,6 +48,17 @@ def rows_of_family(results: object, *keys: str) -> pd.DataFrame:
         return kept
     renamed = kept.assign(experiment=names)
     return renamed.sort_values("experiment", key=lambda each: each.map(_order), kind="stable")
+
+
+def overrides_of(table: pd.DataFrame) -> pd.Series:
+    """What each run changes of its experiment, as text; empty where it changes nothing."""
+    if "overrides" not in table:
+        return pd.Series("", index=table.index)
+    return table["overrides"].fillna("").astype(str)
+
+
+def _with_overrides(name: str, overrides: str) -> str:
+    return f"{name}[{overrides}]" if overrides and "[" not in name else name
 
 
 def _order(name: str) -> tuple[bool, str]:

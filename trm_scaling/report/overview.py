@@ -20,6 +20,7 @@ from trm_scaling.report.family import Studied, slug
 from trm_scaling.report.page import MISSING, Block, Cell, Column, Table, Tile
 from trm_scaling.report.quantities import amount, hours, joined, money, number, percent
 from trm_scaling.report.runs import every_run, state_tone
+from trm_scaling.results.device_time import timed_alone
 
 COSTS: tuple[Cost, ...] = ("params", "training_flops", "inference_flops", "device_hours", "cost_usd")
 """What accuracy may be bought with."""
@@ -117,7 +118,8 @@ def frontiers(table: pd.DataFrame) -> Block:
     for cost in COSTS:
         words = quantity_of(cost).name.lower()
         try:
-            found = pareto_frontier(usable(table).runs(cost))
+            left_out = timed_alone(usable(table).table, cost)[1]
+            found = pareto_frontier(usable(table).runs(cost), left_out=left_out)
             figures.append(frontier_figure(table, found, cost, f"frontier-{slug(cost)}"))
         except UserError as error:
             points.append(f"Against {words}: not drawn, since {error}.")
@@ -129,6 +131,7 @@ def frontiers(table: pd.DataFrame) -> Block:
         knee = f"; its knee is {found.knee}{_sure(found.knee_probability)}" if found.knee else ""
         points.append(
             f"Against {words}: {joined(said, most=8)} {'is' if len(on) == 1 else 'are'} on it{knee}."
+            + (f" {left_out[:1].upper()}{left_out[1:]}." if left_out else "")
         )
     if more := _with_more_data(table, list(standing)):
         points.append(

@@ -135,7 +135,7 @@ def comparisons(found: Sequence[Comparison]) -> Table:
         Column("verdict"),
         Column("seeds to detect", numeric=True, about="each side, to find such a difference in 4 of 5 cases"),
     )
-    note = found[0].claim.sentence if {each.claim.word for each in found} == {"out of reach"} else ""
+    note = found[0].claim.sentence if {each.claim.word for each in found} == {"too few seeds"} else ""
     return Table("Comparisons", columns, rows, note=note)
 
 
@@ -143,7 +143,7 @@ def _claim_tone(word: str) -> Tone:
     match word:
         case "significant":
             return "good"
-        case "out of reach":
+        case "too few seeds":
             return "quiet"
         case _:
             return "middling"

@@ -15,6 +15,7 @@ from trm_scaling.config import RunConfig
 from trm_scaling.losses import Losses, softmax_cross_entropy, stablemax_cross_entropy, trm_losses
 from trm_scaling.losses.trm import CrossEntropy
 from trm_scaling.model import Carry, begin, forward, halt
+from trm_scaling.model.act import wants_to_halt
 from trm_scaling.model.forward import PUZZLE_EMB
 from trm_scaling.optim import (
     TracedHparams,
@@ -90,9 +91,10 @@ def train_step(
         seen = _rows_seen(rows.shape[0], carry.puzzle_ids, mesh)
         params[PUZZLE_EMB] = update_puzzle_emb(rows, grads[PUZZLE_EMB], seen, hyper, lr_factor)
 
-    ema = state.ema
+    ema, averaged = state.ema, averaged_part(config, params)
     if ema is not None:
-        ema = update_ema(ema, averaged_part(config, params), hyper.ema_rate)
+        ema = update_ema(ema, averaged, hyper.ema_rate)
+    further = zip(state.emas, hyper.ema_rates, strict=True)
 
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), EXPLORE)
     steps = carry.steps + 1
@@ -104,6 +106,7 @@ def train_step(
         step=step,
         params=params,
         ema=ema,
+        emas=tuple(update_ema(each, averaged, rate) for each, rate in further),
         optimizer=optimizer,
         carry=dataclasses.replace(carry, z_H=answer.z_H, z_L=answer.z_L, steps=steps, halted=halted),
     )
@@ -245,7 +248,7 @@ def _skip_overflow(old: TrainState, new: TrainState, finite: Array) -> TrainStat
             lambda after, before: jnp.where(finite, after, before), getattr(new, name), getattr(old, name)
         )
 
-    kept = {name: keep(name) for name in ("params", "optimizer", "ema")}
+    kept = {name: keep(name) for name in ("params", "optimizer", "ema", "emas")}
     # A slot whose own states overflowed can only begin anew.
     states = jnp.isfinite(new.carry.z_H) & jnp.isfinite(new.carry.z_L)
     halted = new.carry.halted | ~jnp.all(states, axis=(0, 2))
@@ -274,7 +277,7 @@ def _metrics(
         "train/finished_rate": jnp.mean(finished.astype(jnp.float32)),
         "train/finished_cell_rate": over_finished(losses.accuracy),
         "train/finished_exact_rate": over_finished(losses.solved),
-        "train/finished_halt_right_rate": over_finished((answer.q_halt >= 0) == losses.solved),
+        "train/finished_halt_right_rate": over_finished(wants_to_halt(answer.q_halt) == losses.solved),
         "train/finished_steps": over_finished(steps),
         "train/finished_steps_histogram": jnp.sum(after & finished[None, :], axis=1).astype(jnp.float32),
         "train/grad_norm": jnp.sqrt(jnp.sum(jnp.stack(squares))),
