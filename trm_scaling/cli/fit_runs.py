@@ -271,7 +271,7 @@ def _with_errors(table: "pd.DataFrame") -> "pd.DataFrame":
     """With the share of wrong cells for each column of right ones; none where no cell is wrong."""
     errors = {
         name.removesuffix(_CELLS) + "_cell_error": (1 - table[name]).where(table[name] < 1)
-        for name in table
+        for name in map(str, table)
         if name.endswith(_CELLS)
     }
     return table.assign(**errors)
