@@ -82,12 +82,17 @@ def test_a_cached_epoch_cannot_be_spoilt_by_its_user(puzzles: int) -> None:
 
 
 def test_a_step_looks_at_the_groups_it_draws_and_not_at_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    split = Split(*[np.zeros((9, 4), np.uint8)] * 2, ratings=None)
+    tokens = np.zeros((9, 4), np.uint8)
+    split = Split(tokens, tokens, ratings=None)
     starts = np.array([0, 2, 5, 9])
     dataset = Dataset(Path(), None, split, split, split, starts)  # type: ignore[arg-type]
-    calls = []
-    diff = np.diff
-    monkeypatch.setattr(np, "diff", lambda *given: calls.append(1) or diff(*given))
+    calls, diff = [], np.diff
+
+    def counted(array: np.ndarray) -> np.ndarray:
+        calls.append(len(array))
+        return diff(array)
+
+    monkeypatch.setattr(np, "diff", counted)
     for step in range(20):
         row, aug = train_rows(dataset, 0, step, 6)
         group = batch_indices(0, step, 6, 3, 2**31 - 2)[0]
