@@ -1,6 +1,10 @@
 """The GPU's kernels against the plain version, interpreted."""
 
+import importlib.util
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +17,27 @@ from trm_scaling.model.forward import forward
 from trm_scaling.model.interchange import to_public
 from trm_scaling.model.layers import gated, mix_positions, rms_norm
 from trm_scaling.train.step import batch_gradients
+
+HAS_CUDA = any(importlib.util.find_spec(f"jax_cuda{version}_plugin") is not None for version in (12, 13))
+
+FOR_AN_H200 = """
+import jax
+from trm_scaling.parallel.topology import described_devices
+there = jax.sharding.SingleDeviceSharding(described_devices("h200")[0])
+import jax.numpy as jnp
+from trm_scaling.counting.kernels import kernels
+from trm_scaling.model.gate_kernel import gated_product, mix_and_normalise
+def array(*sizes):
+    return jax.ShapeDtypeStruct(sizes, jnp.bfloat16, sharding=there)
+def mixed(gate, up, down, x):
+    return mix_and_normalise(gate, up, down, x, 1e-5)
+for call, given in (
+    (mixed, (array(97, 512), array(97, 512), array(512, 97), array(97, 8, 512))),
+    (gated_product, (array(776, 512), array(512, 1536), array(512, 1536))),
+):
+    text = jax.jit(call).lower(*given).compile().as_text()
+    print([(each.kind, each.bytes) for each in kernels(text)])
+"""
 
 TOLERANCE = {"float32": 2e-6, "bfloat16": 2e-2}
 """Of a value's largest magnitude: both round the same values, after sums in another order."""
@@ -86,3 +111,22 @@ def test_a_tpu_takes_the_plain_version() -> None:
 
     assert gate_kernel.still_block("tpu") is layers.block
     assert gate_kernel.still_block("gpu") is not layers.block
+
+
+@pytest.mark.skipif(not HAS_CUDA, reason="takes the extra [gpu]")
+def test_both_compile_for_an_h200_to_one_kernel_each() -> None:
+    # In a process of its own: it sets variables that JAX reads once.
+    done = subprocess.run(
+        [sys.executable, "-c", FOR_AN_H200],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).resolve().parents[2],
+        env={"JAX_PLATFORMS": "cpu", "PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == 0, done.stderr
+    state, weights = 2 * 97 * 8 * 512, 2 * 3 * 97 * 512
+    hidden, wide = 2 * 776 * 1536, 2 * 2 * 512 * 1536
+    assert done.stdout.splitlines() == [
+        str([("products", 2 * state + weights)]),
+        str([("products", 2 * 776 * 512 + wide + hidden)]),
+    ]
