@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-inp
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv quickstart test lint types e2e slow chaos coverage bench audit lock clean
+.PHONY: help venv quickstart test core lint types e2e slow chaos coverage bench audit lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,9 +26,16 @@ quickstart: $(VENV)/.runtime ## train the smoke-sized baseline on 4x4 Sudoku, th
 
 # Compiling takes most of the suite's time, and this much of it less without the code generator's optimisations
 # (docs/LOG.md). What XLA does to a program before that is not changed, and `make e2e` runs programs as users do.
+FAST_COMPILE := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
 test: lint types ## lint, types and the default suite
-	XLA_FLAGS="$(XLA_FLAGS) --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true" \
+	XLA_FLAGS="$(XLA_FLAGS) $(FAST_COMPILE)" \
 	$(PYTEST) -n auto --dist loadfile -m "not slow and not e2e"
+
+# On another Python: make core PYTHON=python3.13 VENV=.cache/python3.13
+CORE := $(addprefix tests/,checkpoint config golden losses model optim oracle train)
+core: $(VENV)/.dev ## the tests of the core alone: configuration, model, training, checkpoints
+	XLA_FLAGS="$(XLA_FLAGS) $(FAST_COMPILE)" \
+	$(PYTEST) -n auto --dist loadfile -m "not slow and not e2e" $(CORE)
 
 lint: $(VENV)/.dev ## ruff: rules and layout
 	$(BIN)/ruff check .

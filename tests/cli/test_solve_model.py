@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from tests.run.tiny import tiny_folder, trm
 from trm_scaling.cli.app import app
-from trm_scaling.cli.boards import choose_puzzle
 from trm_scaling.config import DataConfig
 from trm_scaling.errors import UserError
 from trm_scaling.io.study import Study
+from trm_scaling.puzzles.choose import choose_puzzle
 from trm_scaling.results.record import read_record
 from trm_scaling.shipped.model_file import read_model
 

@@ -1,17 +1,42 @@
 """Which runs are the same run, and what a run folder's `config.yaml` brings back."""
 
+import csv
+import dataclasses
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import create_model
 
 from trm_scaling.config import ArchConfig, DataConfig, RunConfig, SystemConfig
-from trm_scaling.config.compose import dump, load
-from trm_scaling.config.identity import identity, science
-from trm_scaling.config.strict import field_names
+from trm_scaling.config.compose import compose, dump, load
+from trm_scaling.config.fields import Host, Program, schema_fields
+from trm_scaling.config.identity import (
+    HASHED,
+    LATER_DEFAULTS,
+    OPERATIONAL,
+    STEPS,
+    differing_fields,
+    identity,
+    science,
+)
+from trm_scaling.config.schedule import Schedule
+from trm_scaling.config.validate import field_names
+from trm_scaling.results.columns import configured_columns
+
+KELLEN = Path(__file__).parents[2] / "kellen"
+
+PINNED = {
+    ("baseline", "paper"): "16098b21bab530723e498ab56ea1dba2b6aa2f0386f814edf54d325ed1e61f49",
+    ("baseline", "laptop"): "05e62cea39a8567198fefed995bf427aeb536b0f314f4f03d35fdecb06194dbc",
+    ("contrib01_curriculum", "paper"): "f1efba8152bffbdce9ec9fa842f9c9b1bebaafec22af4ecfab5da64d285ec33e",
+    ("exp05_f", "laptop"): "5726f55b6e72351f77e2cfaabca7a121f9450ac7120b09118ccfbe93338b7517",
+    ("exp09e", "smoke"): "058f93dfba4f9e18a2d908aa407a32388d453297163b4e0d7bcf562204a8aabe",
+}
+"""Never change one of these: finished runs lie under it."""
 
 # For every field of the schema a value that differs from the one of BASE and goes with the others.
 BASE = RunConfig(data=DataConfig(source="generated"), global_batch_size=12)
@@ -82,7 +107,7 @@ NEEDS: dict[str, dict[str, Any]] = {
 }
 """What must be changed along, in both configurations of the comparison."""
 
-LEAVES = [key for key in field_names() if key not in ("arch", "data", "system", "curriculum")]
+LEAVES = list(schema_fields(RunConfig))
 
 
 def changed(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
@@ -97,8 +122,82 @@ def changed(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
 
 
 def test_the_table_above_knows_every_field() -> None:
-    operational = {key for key in LEAVES if key == "name" or key.startswith("system.")}
-    assert set(OTHER) == set(LEAVES) - operational - {"seed"}
+    assert set(OTHER) == set(LEAVES) - OPERATIONAL - {"seed"}
+
+
+@pytest.mark.parametrize(("name", "profile"), PINNED)
+def test_an_identity_stays_what_it_was(name: str, profile: str) -> None:
+    assert identity(compose(KELLEN / "configs", name, profile)) == PINNED[name, profile]
+
+
+def test_the_published_runs_keep_the_identities_that_they_have() -> None:
+    with (KELLEN / "analysis" / "laptop" / "report.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["identity"] for row in rows}) > 40
+    for row in rows:
+        config = RunConfig(profile=row["profile"], seed=int(row["seed"]))
+        values = {
+            field: written if (written := row.get(column.name)) != "" else None
+            for field, column in configured_columns().items()
+            if column.name in row
+        }
+        assert identity(changed(config, values)) == row["identity"], row["experiment"]
+
+
+def with_fields(group: str, **fields: Any) -> type[RunConfig]:
+    """The schema with more fields in `arch`, `data`, ... or, without a group, in the configuration."""
+    if not group:
+        return create_model("RunConfig", __base__=RunConfig, **fields)
+    inner: Any = RunConfig.model_fields[group].annotation
+    grown = create_model(inner.__name__, __base__=inner, **fields)
+    nested: Any = {group: (grown, grown())}
+    return create_model("RunConfig", __base__=RunConfig, **nested)
+
+
+@pytest.mark.parametrize("group", ["", "arch", "data", "curriculum"])
+def test_a_new_field_at_its_default_makes_no_other_run(group: str) -> None:
+    schema = with_fields(group, later=(Host[float], 0.25), also=(Host[tuple[str, ...]], ("a", "b")))
+    assert identity(schema()) == identity(RunConfig())
+    assert differing_fields(schema(), RunConfig()) == []
+
+
+@pytest.mark.parametrize("group", ["", "arch", "data"])
+def test_a_new_field_of_another_value_makes_another_run(group: str) -> None:
+    schema = with_fields(group, later=(Host[float], 0.25))
+    other = schema.model_validate({group: {"later": 0.5}} if group else {"later": 0.5})
+    assert identity(other) != identity(RunConfig())
+    assert differing_fields(other, RunConfig()) == [f"{group}.later".lstrip(".")]
+
+
+def test_a_later_default_that_changes_leaves_both_values_the_runs_they_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trm_scaling.config.identity.LATER_DEFAULTS", {"arch.later": "old"})
+    before = with_fields("arch", later=(Program[Literal["old", "new"]], "old"))
+    after = with_fields("arch", later=(Program[Literal["old", "new"]], "new"))
+    assert identity(before()) == identity(RunConfig())
+    assert identity(after()) == identity(before.model_validate({"arch": {"later": "new"}}))
+    assert identity(after()) != identity(before())
+
+
+def test_a_new_number_of_the_schedule_enters_only_when_it_is_not_at_its_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    grown = dataclasses.make_dataclass(
+        "Schedule", [("cooldown_steps", int, 0)], bases=(Schedule,), frozen=True
+    )
+    monkeypatch.setattr("trm_scaling.config.identity.Schedule", grown)
+    assert identity(RunConfig()) == PINNED["baseline", "paper"]
+    usual = Schedule.of
+    monkeypatch.setattr(grown, "of", lambda *given: grown(**vars(usual(*given)), cooldown_steps=5))
+    assert identity(RunConfig()) != PINNED["baseline", "paper"]
+
+
+def test_every_field_of_science_is_frozen_with_its_default_or_always_hashed() -> None:
+    steps = {f"steps.{field.name}" for field in dataclasses.fields(Schedule)}
+    fields = set(LEAVES) - OPERATIONAL - STEPS | steps
+    assert fields == HASHED | set(LATER_DEFAULTS), "write a new field's default into LATER_DEFAULTS"
+    assert not HASHED & set(LATER_DEFAULTS)
 
 
 @pytest.mark.parametrize("key", OTHER)

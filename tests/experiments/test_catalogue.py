@@ -1,5 +1,7 @@
 """The study's own catalogue: 67 experiments, under every profile what they are said to be."""
 
+import shutil
+import sys
 from collections import defaultdict
 from functools import cache
 from itertools import chain
@@ -47,6 +49,16 @@ def test_there_are_the_baseline_and_67_experiments_in_14_families() -> None:
         *("exp09", "exp10", "contrib01", "contrib02"),
     ]
     assert [len(family.names) for family in CATALOGUE.families] == [6, 6, 5, 5, 6, 5, 6, 6, 3, 5, 5, 5, 2, 2]
+
+
+def test_reading_a_catalogue_writes_nothing_into_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    shutil.copytree(KELLEN / "utils", tmp_path / "utils", ignore=shutil.ignore_patterns("__pycache__"))
+    before = sorted(tmp_path.rglob("*"))
+    assert len(load_catalogue(tmp_path).families) == len(CATALOGUE.families)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_the_files_are_those_of_the_seed() -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from tests.run.tiny import TINY, copy_of, make_study, tiny_folder, tiny_run
 from trm_scaling.cli import main
-from trm_scaling.cli.boards import choose_puzzle
 from trm_scaling.config import DataConfig
 from trm_scaling.errors import UserError
 from trm_scaling.io.study import Study
 from trm_scaling.puzzles.build import dataset_name
+from trm_scaling.puzzles.choose import choose_puzzle
 
 Refused = Callable[..., str]
 RUN = ("run", "baseline", "--profile", "smoke")
@@ -178,12 +178,7 @@ def test_a_dataset_that_was_damaged_or_is_of_other_boards_is_refused(
 def test_a_missing_extra_names_its_installation(
     refused: Refused, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     monkeypatch.setitem(sys.modules, "torch", None)
-    boards = ("data.box_rows=3", "data.box_cols=3", "data.test_size=null")
-    message = refused(*RUN, *TINY, "data.source=hub", *boards)
-    assert "pip install '.[hub]'" in message
-    assert "data.source=generated data.test_size=1000" in message
     (study.data_root / "weights.pt").write_bytes(b"PK")
     message = refused("import-torch", "weights.pt", "--profile", "smoke")
     assert "pip install '.[torch]'" in message

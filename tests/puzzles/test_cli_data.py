@@ -8,10 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 from trm_scaling.cli.data import app
+from trm_scaling.config.compose import compose
 from trm_scaling.errors import UserError
 from trm_scaling.puzzles.opening import open_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
+SEED = ["--subsample-size", "1000", "--num-aug", "1000"]
 SMALL = [
     "--source",
     "generated",
@@ -36,6 +38,17 @@ def test_a_build_prints_the_regime_and_inspect_prints_boards(tmp_path: Path) -> 
     assert shown.exit_code == 0, shown.output
     assert "train 1, rating 0" in shown.stdout
     assert shown.stdout.count("----+----") == 2 * 3 * 2
+
+
+def test_the_seed_s_command_builds_what_the_baseline_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(
+        "trm_scaling.puzzles.build.build_sudoku", lambda config, *_, **__: asked.append(config)
+    )
+    CliRunner().invoke(app, ["sudoku", "--output-dir", str(tmp_path), *SEED])
+    assert asked == [compose(ROOT / "kellen" / "configs", "baseline", "paper").data]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Puzzles from lists: what is read, what is chosen, and what a bad line says."""
 
 import gzip
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -153,9 +152,9 @@ GOOD = csv_lines()
         (f"me,{to_text(MADE.puzzles[0])},{to_text(MADE.solutions[1])},0", r"line 2: answer \d at row \d"),
         (
             f"me,{to_text(MADE.puzzles[0])},{to_text(MADE.solutions[0])},hard",
-            "line 2: no whole number in the rating",
+            "line 2: the rating column holds 'hard'",
         ),
-        ("me", "line 2: no whole number in the rating"),
+        ("me", "line 2: the rating column holds nothing"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
@@ -169,7 +168,7 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
     ("name", "content", "message"),
     [
         ("a.csv", b"", "holds no puzzle"),
-        ("a.csv", b"a,b,c\n1,2,3\n", "does not tell the columns"),
+        ("a.csv", b"a,b,c\n1,2,3\n", "none of its first 2 lines holds a 6x6 board.*Line 2 is '1,2,3'"),
         ("a.csv", b"\xff\xfe\x00", "cannot be read as a puzzle list"),
         ("a.csv.gz", b"not gzip", "cannot be read as a puzzle list"),
         ("a.csv.gz", gzip.compress("\n".join(GOOD).encode())[:-20], "cannot be read as a puzzle list"),
@@ -189,12 +188,35 @@ def test_a_missing_list_and_one_that_is_too_short_say_so(tmp_path: Path) -> None
         build_sudoku(config(file, train_size=61), tmp_path / "out")
 
 
+def out_of_reach(*_: object, **__: object) -> str:
+    raise OSError("no route to host")
+
+
+def test_the_command_s_folder_is_the_run_s_whatever_its_name(tmp_path: Path) -> None:
+    described = DataConfig(
+        source="generated", box_rows=2, box_cols=2, train_size=8, num_aug=4, val_size=2, test_size=2
+    )
+    mine = build_sudoku(described, tmp_path / "data" / "mine")
+    build_sudoku(described.model_copy(update={"seed": 1}), tmp_path / "data" / "another", layout="public")
+    found = ensure_dataset(described, tmp_path)
+    assert found.path == tmp_path / "data" / "mine"
+    assert found.fingerprint == mine.fingerprint
+    # A folder that is damaged is left as it is, and a dataset of the run's own is built beside it.
+    (mine.path / "train.npz").write_bytes(b"")
+    own = ensure_dataset(described, tmp_path)
+    assert own.path != mine.path
+    assert own.fingerprint == mine.fingerprint
+    assert (mine.path / "train.npz").read_bytes() == b""
+    (mine.path / "manifest.json").write_text("{")
+    assert ensure_dataset(described, tmp_path).path == own.path
+
+
 def test_without_the_hub_the_message_names_the_other_two_commands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # importing it fails from here on
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", out_of_reach)
     hub = DataConfig(train_size=77, num_aug=8)
-    with pytest.raises(UserError, match="huggingface_hub is not installed") as caught:
+    with pytest.raises(UserError, match="no route to host") as caught:
         build_sudoku(hub, tmp_path / "out")
     command = f"--output-dir {tmp_path / 'out'} --subsample-size 77 --num-aug 8 --source"
     assert f"{command} generated --test-size 1000" in str(caught.value)

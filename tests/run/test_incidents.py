@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from trm_scaling.errors import Damage, UserError
-from trm_scaling.run.compilation import remove_torn_programs
+from trm_scaling.run.compilation import cache_folder, remove_torn_programs
 from trm_scaling.run.incidents import damage_kept
 from trm_scaling.train.lost import LostCheckpoint, LostMetrics, warn_of_lost_best, warn_of_lost_metrics
 
@@ -34,6 +34,17 @@ def test_a_record_that_cannot_be_written_does_not_hide_the_warning(recwarn: pyte
     with damage_kept(full):
         warnings.warn("a file is damaged", Damage, stacklevel=1)
     assert len(recwarn) == 1
+
+
+def test_the_cache_is_where_the_user_keeps_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert cache_folder() == Path("/home/ann/.cache/trm-scaling/jax")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/scratch/ann")
+    assert cache_folder() == Path("/scratch/ann/trm-scaling/jax")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/jax")
+    assert cache_folder() == Path("/jax")
 
 
 def test_torn_programs_of_a_module_are_deleted_and_whole_ones_kept(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Which runs a law is fitted to, and which are left out, with the reason."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -10,6 +11,7 @@ from trm_scaling.cli.quantities import amount
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from trm_scaling.analysis import AccuracyRuns, LossRuns
@@ -25,6 +27,8 @@ _SCHEDULE = frozenset({"schedule", "epochs", "eval_interval", "reference_train_s
 _COUNTS = {"test_accuracy": ("test_solved", "test_total"), "val_accuracy": ("val_solved", "val_total")}
 PASSES = "passes"
 """Column of the passes through the network that one supervision step makes."""
+_CELLS = "_cell_accuracy"
+"""End of the columns that `_cell_error` is made of."""
 INPUTS = {"N": "params", "D": "puzzle_steps", "r": PASSES}
 """Symbol in a law of the loss -> column."""
 
@@ -41,6 +45,39 @@ class Asked:
     excluded: tuple[str, ...]
     families: tuple[str, ...] = ()
     """Which families' runs were pooled and which not, with the reason; empty where that was asked for."""
+
+    def split(self, selections: Sequence[str]) -> "tuple[Asked, Asked | None]":
+        """The runs to fit, and those that `selections` hold out; None without selections.
+
+        A selection is a name or glob of experiments, or `COLUMN>VALUE` (also <, >=, <=, =).
+        Raises UserError for one that holds out nothing, or all.
+        """
+        import numpy as np
+
+        if not selections:
+            return self, None
+        held = [_selected(self.table, selection) for selection in selections]
+        for selection, rows in zip(selections, held, strict=True):
+            if not rows.any():
+                raise UserError(f"--hold-out {selection} holds out none of {len(self.table)} runs")
+        mask = np.logical_or.reduce(held)
+        if mask.all():
+            raise UserError(f"--hold-out leaves none of {len(self.table)} runs to fit")
+        return replace(self, table=self.table[~mask]), replace(self, table=self.table[mask], excluded=())
+
+    def evaluations(self) -> "Asked":
+        """A row an evaluation on validation, in place of a row a run. Raises UserError without any."""
+        from trm_scaling.results.curves import learning_curves
+
+        curves = learning_curves(self.table)
+        if curves.empty:
+            raise UserError(
+                "no evaluations of these runs are on this machine: their run folders are needed "
+                "(a table with a row an evaluation can be given with --csv)"
+            )
+        keys = ["experiment", "identity", "profile", "seed"]
+        rest = self.table.drop(columns=[name for name in curves if name in self.table and name not in keys])
+        return replace(self, table=_with_errors(curves.merge(rest, on=keys, how="inner")))
 
     def usable(self, *columns: str) -> "Asked":
         """Those with a number in each of `columns`; the others join `excluded`."""
@@ -140,6 +177,7 @@ def asked_runs(
 
     Raises UserError when there are none, or when they are of several profiles.
     """
+    from trm_scaling.analysis import with_sizes
     from trm_scaling.experiments import load_catalogue
     from trm_scaling.results.families import runs_of_family
     from trm_scaling.results.table import one_profile, results_table
@@ -156,7 +194,8 @@ def asked_runs(
             f"{where} has no runs of {', '.join(patterns) or 'any experiment'}: there is nothing to fit"
         )
     table = one_profile(table, profile)
-    table = table.assign(**{PASSES: table["H_cycles"] * (table["L_cycles"] + 1)})
+    table = table.copy().assign(**{PASSES: table["H_cycles"] * (table["L_cycles"] + 1)})
+    table = _with_errors(with_sizes(table))
     said = ", ".join(patterns) or "all runs"
     name = table["profile"].iloc[0]
     title = said if name != name else f"{said}, profile {name}"
@@ -212,6 +251,34 @@ def _pooled(catalogue: "Catalogue", table: "pd.DataFrame", title: str) -> Asked:
     changed = [a and not b for a, b in zip(known, plain, strict=True)]
     excluded = tuple(dict.fromkeys(f"{name}: run with overrides" for name in table["experiment"][changed]))
     return Asked(title, None, table[kept].reset_index(drop=True), excluded, tuple(said))
+
+
+def _with_errors(table: "pd.DataFrame") -> "pd.DataFrame":
+    """With the share of wrong cells for each column of right ones; none where no cell is wrong."""
+    errors = {
+        name.removesuffix(_CELLS) + "_cell_error": (1 - table[name]).where(table[name] < 1)
+        for name in table
+        if name.endswith(_CELLS)
+    }
+    return table.assign(**errors)
+
+
+def _selected(table: "pd.DataFrame", selection: str) -> "np.ndarray":
+    """(n,) bool. Raises UserError for a column or a number that is none."""
+    import numpy as np
+
+    parts = re.fullmatch(r"\s*(\w+)\s*(>=|<=|=|>|<)\s*(.+)", selection)
+    if parts is None:
+        return np.array([fnmatchcase(str(name), selection) for name in table["experiment"]])
+    column, comparison, text = parts.groups()
+    if column not in table:
+        raise UserError(f"--hold-out {selection}: the table has no column {column!r}")
+    try:
+        value = float(text)
+    except ValueError:
+        raise UserError(f"--hold-out {selection}: {text!r} is not a number; example: params>2e5") from None
+    how = {">=": np.greater_equal, "<=": np.less_equal, "=": np.isclose, ">": np.greater, "<": np.less}
+    return np.asarray(how[comparison](table[column].to_numpy(float), value))
 
 
 def _is_of_inputs(family: "Family") -> bool:

@@ -20,6 +20,11 @@ Profile = Annotated[
         show_default="paper on an accelerator, laptop on a CPU",
     ),
 ]
+ClusterProfile = Annotated[
+    str, typer.Option(help="Budget: smoke, laptop, h200, paper.", envvar="TRM_PROFILE")
+]
+"""Of verbs whose runs are elsewhere, on accelerators: `paper` unless it is said otherwise."""
+PAPER = "paper"
 StudyFolder = Annotated[
     Path | None,
     typer.Option(

@@ -12,7 +12,7 @@ from trm_scaling.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-    from trm_scaling.cli.boards import Chosen
+    from trm_scaling.puzzles.choose import Chosen
     from trm_scaling.train.think import Thoughts
 
     Captioned = tuple[str, np.ndarray]
@@ -41,11 +41,10 @@ def save_picture(path: Path, chosen: "Chosen", thoughts: "Thoughts") -> None:
     from trm_scaling.io.atomic import write_bytes, write_text
 
     check_name(path)
-    boards = _boards(chosen, thoughts)
     if path.suffix == ".gif":
-        write_bytes(path, gif(chosen, boards))
+        write_bytes(path, gif(chosen, _boards(chosen, thoughts)))
     else:
-        write_text(path, _svg(chosen, boards))
+        write_text(path, svg(chosen, thoughts))
 
 
 def _boards(chosen: "Chosen", thoughts: "Thoughts") -> "list[Captioned]":
@@ -59,7 +58,9 @@ def _boards(chosen: "Chosen", thoughts: "Thoughts") -> "list[Captioned]":
     return boards
 
 
-def _svg(chosen: "Chosen", boards: "list[Captioned]") -> str:
+def svg(chosen: "Chosen", thoughts: "Thoughts") -> str:
+    """The boards side by side, up to the first that stays solved."""
+    boards = _boards(chosen, thoughts)
     size = CELL * chosen.shape.side
     step = max(size, 120) + GAP
     width, height = GAP + step * len(boards), size + CAPTION + GAP

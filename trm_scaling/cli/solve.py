@@ -9,8 +9,8 @@ import typer
 from trm_scaling.cli.options import Profile, StudyFolder
 
 if TYPE_CHECKING:
-    from trm_scaling.cli.boards import Chosen
     from trm_scaling.config import RunConfig
+    from trm_scaling.puzzles.choose import Chosen
     from trm_scaling.train.weights import Weights
 
 HELP = """
@@ -82,8 +82,8 @@ def solve(
 def _of_run(
     name: str, puzzle: str | None, profile: str | None, study: Path | None
 ) -> "tuple[RunConfig, Chosen, Weights]":
-    from trm_scaling.cli.boards import choose_puzzle
     from trm_scaling.cli.options import open_run
+    from trm_scaling.puzzles.choose import choose_puzzle
     from trm_scaling.train.weights import load_weights
 
     run = open_run(name, profile, study)
@@ -93,8 +93,8 @@ def _of_run(
 
 
 def _of_file(file: Path, puzzle: str | None) -> "tuple[RunConfig, Chosen, Weights]":
-    from trm_scaling.cli.boards import choose_puzzle
     from trm_scaling.cli.options import uncompiled_search
+    from trm_scaling.puzzles.choose import choose_puzzle
     from trm_scaling.run.compilation import configure_jax
     from trm_scaling.shipped.model_file import read_model
 

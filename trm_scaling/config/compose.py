@@ -15,7 +15,7 @@ import yaml
 from trm_scaling.config.overrides import as_override, checked
 from trm_scaling.config.profile import MappedValue, Rules
 from trm_scaling.config.run import RunConfig
-from trm_scaling.config.strict import check_key, validate
+from trm_scaling.config.validate import check_key, validate
 from trm_scaling.config.yaml_file import check_choice, read_yaml
 from trm_scaling.errors import UserError
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from trm_scaling.config.strict import check_key
+from trm_scaling.config.validate import check_key
 from trm_scaling.errors import UserError
 
 

@@ -4,11 +4,11 @@ Reads names and plain YAML and composes nothing, so that listing is instant.
 """
 
 import difflib
-import importlib.util
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from trm_scaling.errors import UserError
@@ -115,12 +115,11 @@ def load_catalogue(study: Path) -> Catalogue:
 def _families(table: Path) -> Sequence[Family]:
     if not table.is_file():
         return ()
-    spec = importlib.util.spec_from_file_location("study_table", table)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    # Not imported: an import writes __pycache__ beside the file, and reading a study must not write into it.
+    module = ModuleType("study_table")
+    module.__file__ = str(table)
     try:
-        spec.loader.exec_module(module)
+        exec(compile(table.read_bytes(), table, "exec"), module.__dict__)
         families: Sequence[Family] = module.FAMILIES
     except Exception as error:  # the study's own code: whatever it does wrong is said to its writer
         raise UserError(f"{table} cannot be read: {type(error).__name__}: {error}") from error

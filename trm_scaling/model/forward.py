@@ -11,13 +11,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt8
 
 from trm_scaling.config import ArchConfig
+from trm_scaling.model import cpu, layers
 from trm_scaling.model.layers import (
     Params,
     Rotation,
     State,
-    block,
     rotation_table,
-    split_gates,
     wide_dtype,
     widened,
 )
@@ -53,12 +52,14 @@ def forward(
     *,
     unroll: bool = True,
     remat: bool = False,
+    platform: str | None = None,
 ) -> Output:
     """One supervision step from the states `z_H`, `z_L`: T(n+1) passes, the last n+1 with gradients.
 
     `params` are float32 and cast to the forward precision wherever they are used, so that the
     gradients of all uses (n + 1 passes, thousands of looked-up rows) are added in float32. XLA
-    merges the casts. `unroll` and `remat` change time and memory, not the function.
+    merges the casts. `unroll` and `remat` change time and memory, not the function. `platform` is what
+    the program is compiled for (None: JAX's default): a CPU multiplies bfloat16 by another formulation.
     """
     # Accelerators would otherwise multiply float32 in TF32 or bfloat16 passes.
     with jax.default_matmul_precision("highest" if arch.forward_dtype == "float32" else None):
@@ -70,19 +71,22 @@ def forward(
             else None
         )
 
-        def network(layers: list[Params], z: State) -> State:
-            return apply_network(arch, cast(layers, dtype), z, rotation)
+        on_cpu = cpu.applies(dtype, platform)
+        block = cpu.block if on_cpu else layers.block
+
+        def network(weights: list[Params], z: State) -> State:
+            return apply_network(arch, weights if on_cpu else cast(weights, dtype), z, rotation, block)
 
         if remat:
             network = jax.checkpoint(network)
 
-        split = [split_gates(layer) for layer in params["layers"]]
+        split = [(cpu.prepare if on_cpu else layers.split_gates)(layer) for layer in params["layers"]]
 
-        def cycle(layers: list[Params], states: tuple[State, State]) -> tuple[State, State]:
+        def cycle(weights: list[Params], states: tuple[State, State]) -> tuple[State, State]:
             z_H, z_L = states
             injected = z_H + x
-            z_L = _repeat(lambda z: network(layers, z + injected), z_L, arch.L_cycles, unroll)
-            return network(layers, z_H + z_L), z_L
+            z_L = _repeat(lambda z: network(weights, z + injected), z_L, arch.L_cycles, unroll)
+            return network(weights, z_H + z_L), z_L
 
         # Nothing of the first cycles is differentiated, so nothing of them need be kept.
         still = jax.lax.stop_gradient(split)
@@ -122,9 +126,15 @@ def embed(
     return arch.hidden_size**0.5 * x
 
 
-def apply_network(arch: ArchConfig, layers: list[Params], z: State, rotation: Rotation | None) -> State:
+def apply_network(
+    arch: ArchConfig,
+    weights: list[Params],
+    z: State,
+    rotation: Rotation | None,
+    block: Callable[[ArchConfig, Params, State, Rotation | None], State] = layers.block,
+) -> State:
     """One pass of the network: every block in turn."""
-    for layer in layers:
+    for layer in weights:
         z = block(arch, layer, z, rotation)
     return z
 

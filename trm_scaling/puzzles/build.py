@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from warnings import warn
 
@@ -51,9 +53,11 @@ def ensure_dataset(config: DataConfig, root: Path, progress: Progress = silent) 
     """Open the dataset a configuration names, building it first if it is described and not there.
 
     Args:
-        config: `path` names a folder; without it the dataset is `root/data/<slug>-<hash>`, built by
-            the first process that wants it while others wait, and used by all. One that is damaged
-            is set aside and built again, with the warning `RebuiltDataset`; a named one is refused.
+        config: `path` names a folder. Without it, the dataset is any folder of `root/data` that was built
+            from the same description (`trm data sudoku` with these values makes one); else
+            `root/data/<slug>-<hash>`, built by the first process that wants it while others wait. One that
+            is damaged there is set aside and built again, with the warning `RebuiltDataset`; a named one is
+            refused.
         root: what relative paths of the configuration start from.
         progress: told how a build proceeds.
 
@@ -63,8 +67,9 @@ def ensure_dataset(config: DataConfig, root: Path, progress: Progress = silent) 
     if config.path is not None:
         return open_named(config, root)
     folder = root / "data" / dataset_name(config)
-    if (whole := _if_whole(folder)) is not None:
-        return whole
+    for built in (folder, *_others_built(folder, config)):
+        if (whole := _if_whole(built)) is not None:
+            return whole
     with locked(folder):
         # Another process may have built it, or built it again, while this one waited.
         if (whole := _if_whole(folder, mend=True)) is not None:
@@ -78,6 +83,15 @@ def ensure_dataset(config: DataConfig, root: Path, progress: Progress = silent) 
                 f"or with {_OWN_LIST}:\n  data.source=puzzles.csv.gz"
             ) from error
     return open_dataset(folder)
+
+
+def _others_built(folder: Path, config: DataConfig) -> Iterator[Path]:
+    """The folders beside `folder`, under names that a user chose, that hold what `config` describes."""
+    for manifest in sorted(folder.parent.glob(f"*/{MANIFEST}")):
+        # A folder that cannot be read is its own user's concern: this run builds another.
+        with suppress(DamagedDataset):
+            if manifest.parent != folder and is_built(manifest.parent, config, "compact"):
+                yield manifest.parent
 
 
 def _if_whole(folder: Path, mend: bool = False) -> Dataset | None:
@@ -217,8 +231,8 @@ def _gather(
     if config.source == "hub":
         source, test_source = fetch_hub()
         return select_splits(source, test_source, config, progress), "source"
-    source = open_list(base / config.source)
-    other = None if config.test_source is None else open_list(base / config.test_source)
+    source = open_list(base / config.source, shape)
+    other = None if config.test_source is None else open_list(base / config.test_source, shape)
     rated_by = "trm" if source.rating is None else "source"
     return select_splits(source, other, config, progress), rated_by
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from trm_scaling.config import RunConfig
 from trm_scaling.config.compose import BASELINE, compose
 from trm_scaling.config.identity import OPERATIONAL, identity
-from trm_scaling.config.strict import validate
+from trm_scaling.config.validate import validate
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import Catalogue
 from trm_scaling.experiments.sources import Sources

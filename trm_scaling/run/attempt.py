@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trm_scaling.config import RunConfig
 from trm_scaling.config.compose import dump, load
-from trm_scaling.config.identity import science
+from trm_scaling.config.identity import differing_fields
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import load_catalogue
 from trm_scaling.io.atomic import write_json, write_text
@@ -94,11 +94,8 @@ def attempted(run: Run, folder: RunFolder) -> Iterator[RunAttempt]:
 
 def refuse_another(folder: RunFolder, config: RunConfig) -> None:
     """Raise UserError when `folder` holds a run of another configuration, edited or misplaced."""
-    if folder.config.exists():
-        found, wanted = science(load(folder.config)), science(config)
-        if found != wanted:
-            differing = sorted(key for key in wanted if found.get(key) != wanted[key])
-            raise UserError(
-                f"{folder.path} holds a run of another configuration (it differs in {', '.join(differing)}); "
-                "move the folder away, or run with the configuration it holds"
-            )
+    if folder.config.exists() and (differing := differing_fields(load(folder.config), config)):
+        raise UserError(
+            f"{folder.path} holds a run of another configuration (it differs in {', '.join(differing)}); "
+            "move the folder away, or run with the configuration it holds"
+        )

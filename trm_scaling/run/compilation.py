@@ -12,24 +12,35 @@ _UNREADABLE = re.compile(r"Error reading persistent compilation cache entry for 
 """JAX's warning before it compiles anew. It never replaces the entry: the next process would warn again."""
 
 
+def cache_folder() -> Path:
+    """Of compiled programs: `$JAX_COMPILATION_CACHE_DIR`, else below `$XDG_CACHE_HOME` or `~/.cache`."""
+    if named := os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trm-scaling" / "jax"
+
+
 def configure_jax() -> None:
+    """For a process of ours: keep compiled programs, and refuse to promote dtypes or ranks silently."""
+    import jax
+
+    keep_programs()
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def keep_programs() -> None:
     """Keep compiled programs on disk, so that a resume and the next run of the same shape start at once.
 
-    The cache is `$JAX_COMPILATION_CACHE_DIR` or `~/.cache/trm-scaling/jax`. JAX does not write it in one
-    step, so a process that is killed may leave half a program there: such an entry is deleted when it is met,
-    and the program compiled and kept anew.
+    JAX does not write the cache in one step, so a process that is killed may leave half a program there: such
+    an entry is deleted when it is met, and the program compiled and kept anew.
     """
     import jax
 
-    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(
-        Path.home() / ".cache" / "trm-scaling" / "jax"
-    )
-    jax.config.update("jax_compilation_cache_dir", folder)
+    folder = cache_folder()
+    jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-    jax.config.update("jax_numpy_dtype_promotion", "strict")
-    jax.config.update("jax_numpy_rank_promotion", "raise")
     if not hasattr(warnings.showwarning, "mends_cache"):
-        warnings.showwarning = _mending(Path(folder), warnings.showwarning)
+        warnings.showwarning = _mending(folder, warnings.showwarning)
 
 
 def _mending(folder: Path, show: Callable[..., None]) -> Callable[..., None]:

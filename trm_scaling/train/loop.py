@@ -5,8 +5,8 @@ It trains one run, or several as one program: what is a run's own is its `Member
 """
 
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from trm_scaling.config import RunConfig, Schedule, Stage
-from trm_scaling.config.alike import refuse_unlike
+from trm_scaling.config.traced_fields import refuse_other_programs
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.parallel.hosts import ALONE, Hosts
@@ -31,6 +31,7 @@ from trm_scaling.train.metrics import NonFiniteLoss
 from trm_scaling.train.reporter import Reporter
 from trm_scaling.train.stacking import Stacking
 from trm_scaling.train.state import TrainState, evaluation_params
+from trm_scaling.train.weights import refuse_nonfinite, weights_of
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def train_together(
     divide over the devices, and several runs that no one program can train.
     """
     config = runs[0].config
-    refuse_unlike([run.config for run in runs])
+    refuse_other_programs([run.config for run in runs])
     mesh = make_mesh(config)
     if len(runs) > 1 and mesh.size > 1:
         raise UserError(
@@ -102,6 +103,20 @@ def train_together(
         pending: tuple[int, int, CallMetrics] | None = None
         saved_at = time.monotonic()
 
+        @contextmanager
+        def dropping(number: int, member: Member) -> Iterator[None]:
+            """Let a run whose numbers are not finite end, and the others go on."""
+            try:
+                yield
+            except NonFiniteLoss as error:
+                if len(living) == 1:
+                    raise
+                # Its part of the program goes on computing, and nobody looks at it any more.
+                del living[number]
+                # Its folder may be another process's in a moment.
+                member.store.wait()
+                member.run.failed(error)
+
         def settle() -> None:
             nonlocal pending
             if pending is not None:
@@ -109,16 +124,8 @@ def train_together(
                 pending = None
                 of_runs = stacking.on_host(metrics)
                 for number, member in tuple(living.items()):
-                    try:
+                    with dropping(number, member):
                         member.settled(first, last, of_runs[number])
-                    except NonFiniteLoss as error:
-                        if len(living) == 1:
-                            raise
-                        # Its part of the program goes on computing, and nobody looks at it any more.
-                        del living[number]
-                        # Its folder may be another process's in a moment.
-                        member.store.wait()
-                        member.run.failed(error)
                 hosts.progress.made()
 
         def measure(purpose: str) -> AbstractContextManager[None]:
@@ -159,6 +166,11 @@ def train_together(
                     settle()
             if at_evaluation or due or stopping:
                 hosts.progress.starts()
+                for number, member in tuple(living.items()):
+                    # The last update may have broken what its loss and gradient did not show.
+                    with dropping(number, member):
+                        weights = weights_of(stacking.part(state, number))
+                        refuse_nonfinite(weights, f"after step {step}", NonFiniteLoss)
                 for number, member in living.items():
                     own, score = stacking.part(state, number), None
                     if at_evaluation:

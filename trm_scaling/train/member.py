@@ -12,7 +12,7 @@ from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.errors import UserError
 from trm_scaling.io.jsonl import truncate_after
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.optim import Hyper
+from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.hosts import Hosts
 from trm_scaling.puzzles.dataset import Dataset
 from trm_scaling.tracking.tracker import Tracker
@@ -51,7 +51,7 @@ class Member:
     def __init__(self, run: Trainee, dataset: Dataset, mesh: Mesh, hosts: Hosts) -> None:
         config = run.config
         self.run = run
-        self.hyper = Hyper.of(config, Schedule.of(config, dataset.num_puzzles))
+        self.hyper = TracedHparams.of(config, Schedule.of(config, dataset.num_puzzles))
         self.feeder = Feeder(config, dataset, mesh)
         self.clock = Clock()
         self.rate = Rate(config.global_batch_size)

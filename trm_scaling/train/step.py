@@ -17,7 +17,7 @@ from trm_scaling.losses.trm import CrossEntropy
 from trm_scaling.model import Carry, begin, forward, halt
 from trm_scaling.model.forward import PUZZLE_EMB
 from trm_scaling.optim import (
-    Hyper,
+    TracedHparams,
     exploration_probability,
     learning_rate_factor,
     update_ema,
@@ -25,7 +25,7 @@ from trm_scaling.optim import (
     update_puzzle_emb,
 )
 from trm_scaling.optim.loss_scale import all_finite
-from trm_scaling.parallel.mesh import MODEL
+from trm_scaling.parallel.mesh import MODEL, platform_of
 from trm_scaling.parallel.sharding import (
     WHOLE,
     batch_spec,
@@ -69,7 +69,7 @@ def cross_entropy_of(config: RunConfig) -> CrossEntropy:
 
 
 def train_step(
-    config: RunConfig, state: TrainState, hyper: Hyper, batch: Batch, mesh: Mesh | None = None
+    config: RunConfig, state: TrainState, hyper: TracedHparams, batch: Batch, mesh: Mesh | None = None
 ) -> tuple[TrainState, Metrics]:
     """Fill halted slots, one supervision step with its gradient, update, decide who halts.
 
@@ -143,14 +143,15 @@ def batch_gradients(
     sum of their gradients, once. `scale` multiplies the loss before differentiation (float16) and
     is divided out again.
     """
+    platform = platform_of(mesh)
     if mesh is None or mesh.size == 1:
-        grads, answer = _gradients_of_share(config, 1, params, carry, scale)
+        grads, answer = _gradients_of_share(config, 1, platform, params, carry, scale)
     else:
         specs = parameter_specs(params, mesh.shape[MODEL])
 
         def of_device(params: Params, carry: Carry, scale: Array) -> tuple[Params, Answer]:
             whole = gather_parameters(params, specs)
-            grads, answer = _gradients_of_share(config, mesh.size, whole, carry, scale)
+            grads, answer = _gradients_of_share(config, mesh.size, platform, whole, carry, scale)
             return sum_gradients(grads, specs), answer
 
         grads, answer = jax.shard_map(
@@ -172,7 +173,12 @@ def _answer_specs() -> Any:
 
 
 def _gradients_of_share(
-    config: RunConfig, devices: int, params: Params, carry: Carry, scale: Float[Array, ""]
+    config: RunConfig,
+    devices: int,
+    platform: str | None,
+    params: Params,
+    carry: Carry,
+    scale: Float[Array, ""],
 ) -> tuple[Params, Answer]:
     """Gradients (times `scale`) and answers of the slots of one of `devices`, in slices."""
 
@@ -186,6 +192,7 @@ def _gradients_of_share(
             carry.puzzle_ids,
             unroll=config.system.unroll,
             remat=config.system.remat,
+            platform=platform,
         )
         losses = trm_losses(out.logits, out.q_halt, carry.labels, cross_entropy_of(config))
         states = jax.lax.stop_gradient((out.z_H, out.z_L))

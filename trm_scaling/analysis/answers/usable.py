@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from trm_scaling.analysis.fits.sensitivity import with_sizes
 from trm_scaling.analysis.runs import AccuracyRuns
 from trm_scaling.analysis.seeds import PooledVariance, pooled_variance
 from trm_scaling.errors import UserError
@@ -23,8 +24,8 @@ class Usable:
     excluded: tuple[str, ...]
     """`exp01b, seed 3: failed: non-finite loss`."""
 
-    def runs(self, x: str) -> AccuracyRuns:
-        """Accuracy against the column `x`, of the runs that have a positive value there.
+    def runs(self, x: str, y: str = ACCURACY) -> AccuracyRuns:
+        """Accuracy `y` against the column `x`, of the runs that have a positive value there.
 
         Raises UserError where there is none, or where a configuration has one seed twice.
         """
@@ -32,7 +33,7 @@ class Usable:
         if at is None or not (at > 0).any():
             raise UserError(f"none of the {len(self.table)} runs has a value of {x} above 0")
         known = self.table[at > 0]
-        counted = all(name in known and known[name].notna().all() for name in _COUNTS)
+        counted = y == ACCURACY and all(name in known and known[name].notna().all() for name in _COUNTS)
         return AccuracyRuns.of(
             known,
             x,
@@ -40,7 +41,7 @@ class Usable:
             seed="seed" if "seed" in known and known["seed"].notna().all() else None,
             solved="test_solved",
             total="test_total",
-            accuracy=None if counted else ACCURACY,
+            accuracy=None if counted else y,
         )
 
 
@@ -62,7 +63,7 @@ def usable(table: pd.DataFrame) -> Usable:
             f"the runs come from {len(profiles)} profiles, {', '.join(map(str, profiles))}, which are "
             "different budgets: choose one (--profile)"
         )
-    return Usable(found, excluded)
+    return Usable(with_sizes(found), excluded)
 
 
 def seed_variance(table: pd.DataFrame) -> PooledVariance | None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from trm_scaling.config import RunConfig
-from trm_scaling.config.strict import check_key, field_names, validate
+from trm_scaling.config.validate import check_key, field_names, validate
 from trm_scaling.errors import UserError
 
 KEYS = list(field_names())

@@ -8,12 +8,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from trm_scaling.config import RunConfig, Schedule
+from trm_scaling.config.fields import value_of
+from trm_scaling.config.traced_fields import TRACED_FIELDS
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Hyper:
-    """Float32 scalars, named as in the configuration; one may differ between runs of one program."""
+class TracedHparams:
+    """Float32 scalars, named as in the configuration; one may differ between runs of one program.
+
+    They are the fields marked `Traced`, with the warm-up as the schedule has it, and the schedule's length.
+    """
 
     lr: Float[Array, ""]
     lr_min_ratio: Float[Array, ""]
@@ -33,20 +38,10 @@ class Hyper:
     @classmethod
     def of(cls, config: RunConfig, schedule: Schedule) -> Self:
         """The scalars of `config`, whose steps `schedule` says."""
-        arch = config.arch
-        end = arch.halt_exploration_prob_end
-        scalars = {
-            "lr": config.lr,
-            "lr_min_ratio": config.lr_min_ratio,
-            "warmup_steps": schedule.warmup_steps,
-            "beta1": config.beta1,
-            "beta2": config.beta2,
-            "weight_decay": config.weight_decay,
-            "puzzle_emb_lr": config.puzzle_emb_lr,
-            "puzzle_emb_weight_decay": config.puzzle_emb_weight_decay,
-            "ema_rate": config.ema_rate,
-            "halt_exploration_prob": arch.halt_exploration_prob,
-            "halt_exploration_prob_end": arch.halt_exploration_prob if end is None else end,
-            "total_steps": schedule.total_steps,
-        }
+        # A field that is marked `Traced` and has no place above is refused here by its name.
+        scalars = {field.rpartition(".")[2]: value_of(config, field) for field in TRACED_FIELDS}
+        del scalars["lr_warmup_steps"]
+        scalars |= {"warmup_steps": schedule.warmup_steps, "total_steps": schedule.total_steps}
+        if scalars["halt_exploration_prob_end"] is None:
+            scalars["halt_exploration_prob_end"] = scalars["halt_exploration_prob"]
         return cls(**{name: jnp.float32(scalar) for name, scalar in scalars.items()})

@@ -6,16 +6,17 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from trm_scaling.config.fields import groups_of
 from trm_scaling.config.run import RunConfig
 from trm_scaling.errors import UserError
 
 
 def field_names(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[str]:
-    """Every key of the schema, dotted: `lr`, `arch`, `arch.L_cycles`, ..."""
+    """Every key of the schema, dotted, groups included: `lr`, `arch`, `arch.L_cycles`, ..."""
     for name, field in model.model_fields.items():
         yield prefix + name
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from field_names(field.annotation, f"{prefix}{name}.")
+        for group in groups_of(field.annotation):
+            yield from field_names(group, f"{prefix}{name}.")
 
 
 def check_key(key: str, where: str) -> None:

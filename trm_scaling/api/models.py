@@ -1,0 +1,252 @@
+"""Trained networks: a run of a study or a model file, what it answers, and how well.
+
+Shapes: M puzzles, N supervision steps, C cells of a board, S its side (C = S x S).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from trm_scaling.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float, UInt8
+
+    from trm_scaling.config import RunConfig
+    from trm_scaling.puzzles.choose import Chosen
+    from trm_scaling.puzzles.dataset import Split
+    from trm_scaling.results.record import RunRecord
+    from trm_scaling.train.outcomes import Outcomes
+    from trm_scaling.train.think import Thoughts
+    from trm_scaling.train.weights import Weights
+
+Puzzles = Literal["test", "val"] | Sequence[str]
+"""A split of a run's dataset, or puzzles as `trm solve` takes them: written out, `new:N`, `test:N`."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network: what `evaluate` and `solve` answer with."""
+
+    config: "RunConfig"
+    """Every field of the run that trained it."""
+    weights: "Weights"
+    """Parameters, their moving average (None where there is none), and the fixed initial states."""
+    source: str
+    """The folder or file it was read from."""
+    data_root: Path | None = None
+    """The folder that holds `data/` with the puzzles it was trained and tested on; None for a model file."""
+
+    def puzzle(self, text: str | None = None) -> "Chosen":
+        """The puzzle that `text` writes out or names; None takes a hard one. Raises UserError as `solve`."""
+        from trm_scaling.puzzles.choose import choose_puzzle
+
+        return choose_puzzle(text, self.config.data, self.data_root)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a study."""
+
+    folder: Path
+    """`checkpoints/<profile>/<name>/<identity>-s<seed>/`: everything that is kept of the run."""
+    config: "RunConfig"
+    """Every field of its configuration."""
+    record: "RunRecord | None"
+    """What came of it; None while it is not finished."""
+
+    def model(self, at: Literal["best", "last"] = "best") -> Model:
+        """Its weights: best on validation, or the newest. Raises UserError when it has no checkpoint yet."""
+        from trm_scaling.io.run_folder import RunFolder
+        from trm_scaling.run.compilation import keep_programs
+        from trm_scaling.train.weights import load_weights
+
+        keep_programs()
+        weights, _ = load_weights(RunFolder(self.folder), self.config, at)
+        # STUDY/checkpoints/profile/name/run, and the study lies beside data/.
+        return Model(self.config, weights, str(self.folder), self.folder.resolve().parents[4])
+
+
+@dataclass(frozen=True, repr=False)
+class Solution:
+    """What a model answers to one puzzle after each of N supervision steps."""
+
+    chosen: "Chosen"
+    thoughts: "Thoughts"
+
+    @property
+    def puzzle(self) -> "UInt8[np.ndarray, 'S S']":
+        """The digits that are given; 0 is a blank."""
+        return self._digits(self.chosen.inputs)
+
+    @property
+    def answer(self) -> "UInt8[np.ndarray, 'S S']":
+        """The only solution, by search."""
+        return self._digits(self.chosen.labels)
+
+    @property
+    def boards(self) -> "UInt8[np.ndarray, 'N S S']":
+        """The model's digits after each supervision step; 0 where it answers no digit."""
+        return self._digits(self.thoughts.predictions)
+
+    @property
+    def halt_probability(self) -> "Float[np.ndarray, ' N']":
+        """After each step, the model's own probability (0 to 1) that its answer is right."""
+        return self.thoughts.halt_probability
+
+    @cached_property
+    def solved(self) -> bool:
+        """Whether the last board is the solution."""
+        return bool((self.thoughts.predictions[-1] == self.chosen.labels).all())
+
+    @property
+    def solved_after(self) -> int | None:
+        """The first supervision step from which the board stays solved, from 1; None if it never does."""
+        right = (self.thoughts.predictions == self.chosen.labels).all(axis=1)
+        if not right[-1]:
+            return None
+        return len(right) - int(right[::-1].cumprod().sum()) + 1
+
+    def _digits(self, tokens: "np.ndarray") -> "np.ndarray":
+        from trm_scaling.puzzles.sudoku.board import tokens_to_digits
+
+        side = self.chosen.shape.side
+        return tokens_to_digits(tokens).reshape(*tokens.shape[:-1], side, side)
+
+    def __repr__(self) -> str:
+        from trm_scaling.puzzles.sudoku.board import render, tokens_to_digits
+
+        after = self.solved_after
+        end = f"solved after step {after}" if after else "not solved"
+        board = render(tokens_to_digits(self.thoughts.predictions[-1]), self.chosen.shape)
+        return f"{self.chosen.title}: {end} of {len(self.thoughts.predictions)}\n{board}"
+
+    def _repr_svg_(self) -> str:
+        """What a notebook shows: the boards side by side."""
+        from trm_scaling.cli.picture import svg
+
+        return svg(self.chosen, self.thoughts)
+
+
+def load_run(name: str | Path, *, profile: str | None = None, study: str | Path | None = None) -> Run:
+    """A run by its experiment's name (the newest under `profile`, without overrides if there is one), or by
+    its folder.
+
+    `profile`: default `$TRM_PROFILE`, else `paper` on an accelerator and `laptop` on a CPU. `study`: the
+    folder `kellen/`; default `$TRM_STUDY`, else the nearest one from here upward.
+
+    Raises UserError when there is no such run.
+    """
+    from trm_scaling.config.compose import load
+    from trm_scaling.io.run_folder import RunFolder
+    from trm_scaling.io.study import find_study
+    from trm_scaling.results.record import read_record
+    from trm_scaling.run.device import default_profile, own_backend
+    from trm_scaling.run.planned import find_run
+
+    folder = RunFolder(Path(name))
+    if not folder.config.is_file():
+        found = find_study(None if study is None else Path(study))
+        folder = find_run(found, str(name), profile or default_profile(own_backend))
+    record = read_record(folder.result) if folder.finished else None
+    return Run(folder.path, load(folder.config), record)
+
+
+def load_model(name: str | Path, *, profile: str | None = None, study: str | Path | None = None) -> Model:
+    """`4x4` or `6x6`, which come with the package; a file that `trm export` wrote; or a run as in `load_run`.
+
+    Raises UserError when there is no such model, file or run.
+    """
+    from trm_scaling.shipped.shelf import model_path
+
+    file = model_path(str(name))
+    if file is None:
+        return load_run(name, profile=profile, study=study).model()
+    from trm_scaling.run.compilation import keep_programs
+    from trm_scaling.shipped.model_file import read_model
+    from trm_scaling.train.weights import weights_from_public
+
+    keep_programs()
+    model = read_model(file)
+    return Model(model.config, weights_from_public(model.config, model.tensors, str(file)), str(file))
+
+
+def evaluate(
+    model: Model | Run | str | Path,
+    puzzles: Puzzles = "test",
+    *,
+    steps: int | None = None,
+    averaged: bool | None = None,
+    limit: int | None = None,
+) -> "Outcomes":
+    """What `model` solves of `puzzles`, puzzle by puzzle, after each supervision step.
+
+    `steps`: supervision steps N; default the configuration's `halt_max_steps`. `averaged`: answer with the
+    moving average of the weights; default where there is one. `limit`: only the first puzzles of a split.
+
+    Returns Outcomes: `solved` (M, N) bool, `cells_right` (M, N), `cells` (M,), `q_halt` (M, N) logits, `loss`
+    (M, N) in nats, `ratings` (M,); `.summary()` has counts, rates and 95 % intervals.
+
+    Raises UserError as `load_model`, for a split of a model file (it has no dataset), and for a puzzle that
+    is malformed or has no single solution.
+    """
+    from trm_scaling.train.evaluate import Evaluator
+
+    model = _model(model)
+    average = model.weights.ema is not None if averaged is None else averaged
+    split = _split(model, puzzles)
+    return Evaluator(model.config, steps)(
+        model.weights.answering(average), model.weights.buffers, split, limit
+    )
+
+
+def solve(
+    model: Model | Run | str | Path, puzzle: str | None = None, *, steps: int | None = None
+) -> Solution:
+    """What `model` answers to one puzzle after each of `steps` supervision steps (default `halt_max_steps`).
+
+    `puzzle`: its cells in rows, `.` or `0` for a blank; `new:N`, a generated one; `test:N`, one that a run
+    held out. Default: a hard held-out one of a run, a new one for a model file.
+
+    Raises UserError as `load_model`, and for a puzzle that is malformed or has no single solution.
+    """
+    from trm_scaling.train.think import think
+
+    model = _model(model)
+    chosen = model.puzzle(puzzle)
+    return Solution(
+        chosen, think(model.config, model.weights, chosen.inputs, steps or model.config.arch.halt_max_steps)
+    )
+
+
+def _model(given: Model | Run | str | Path) -> Model:
+    match given:
+        case Model():
+            return given
+        case Run():
+            return given.model()
+        case _:
+            return load_model(given)
+
+
+def _split(model: Model, puzzles: Puzzles) -> "Split":
+    import numpy as np
+
+    from trm_scaling.puzzles.build import ensure_dataset
+    from trm_scaling.puzzles.dataset import Split
+
+    if not isinstance(puzzles, str):
+        chosen = [model.puzzle(text) for text in puzzles]
+        return Split(
+            np.stack([each.inputs for each in chosen]), np.stack([each.labels for each in chosen]), None
+        )
+    if model.data_root is None:
+        raise UserError(
+            f"{model.source} is a model file and has no {puzzles} puzzles: give a list of puzzles, as in "
+            'evaluate(model, ["new:0", "new:1"])'
+        )
+    dataset = ensure_dataset(model.config.data, model.data_root)
+    return dataset.test if puzzles == "test" else dataset.val
