@@ -169,7 +169,7 @@ def test_a_name_that_does_not_compose_is_passed_over_when_told_to_go_on(study: S
 def test_the_list_is_the_catalogue_with_states(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     _, said, _ = call(study, "batch", "--list")
     listed = [line.split() for line in said.splitlines() if line.startswith("  ")]
-    assert len(listed) == 68
+    assert len(listed) == 75
     assert {words[1] for words in listed} == {"new"}
     assert "Model size: " in said
     call(study, "batch", "exp01a", "exp01c", *SMOKE, *WIDTHS)
@@ -183,8 +183,8 @@ def test_the_list_is_the_catalogue_with_states(study: Study, monkeypatch: pytest
     for name in ("baseline", "exp01c", "exp02a_03"):
         assert lines[name].split()[1] == "finished"
     assert lines["exp01c"].endswith("= baseline")
-    assert said.splitlines()[-1].startswith("smoke: 54 configurations: 51 new, 2 finished, 1 failed")
-    assert call(study, "batch", "--list", "--profile", "laptop")[1].count(" new ") == 68
+    assert said.splitlines()[-1].startswith("smoke: 60 configurations: 57 new, 2 finished, 1 failed")
+    assert call(study, "batch", "--list", "--profile", "laptop")[1].count(" new ") == 75
     _, said, _ = call(study, "batch", "--list", "--pattern", "exp01")
     assert [line.split()[0] for line in said.splitlines() if line.startswith("  ")] == [
         f"exp01{letter}" for letter in "abcdef"

@@ -76,7 +76,7 @@ def test_other_puzzles_are_not_paired(study: Study, tmp_path: Path) -> None:
             arrays = dict(file)
         np.savez(outcomes, allow_pickle=False, **(arrays | {"data_fingerprint": np.array("other")}))
     (one,) = compared(own, "exp08b", "exp08a")["comparisons"]
-    assert "different data sets" in one["unpaired"]
+    assert "different puzzles" in one["unpaired"]
 
 
 def test_a_family_is_corrected(study: Study) -> None:

@@ -112,11 +112,9 @@ def test_every_mark_is_explained(preview: Preview) -> None:
 
 
 def test_how_often_is_tested(preview: Preview) -> None:
-    assert "    test: four times, with the best and the last weights, averaged and not;" in page_of(preview)
+    assert "    test: 4 times, with the best and the last weights, averaged and not;" in page_of(preview)
     bare = preview.config.model_copy(update={"ema": False})
-    assert "    test: two times, with the best and the last weights;" in page_of(
-        replace(preview, config=bare)
-    )
+    assert "    test: 2 times, with the best and the last weights;" in page_of(replace(preview, config=bare))
 
 
 def test_a_price_is_marked_and_a_missing_one_is_said(preview: Preview) -> None:

@@ -1,4 +1,4 @@
-"""The study's own catalogue: 67 experiments, under every profile what they are said to be."""
+"""The study's own catalogue: 67 experiments and those beside them, under every profile what they are."""
 
 import shutil
 import sys
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from trm_scaling.config import RunConfig
+from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.config.compose import compose, mapped_values
 from trm_scaling.config.identity import identity
 from trm_scaling.errors import UserError
@@ -42,8 +42,10 @@ def composed(profile: str) -> dict[str, RunConfig]:
 
 
 def test_there_are_the_baseline_and_67_experiments_in_14_families() -> None:
-    assert len(CATALOGUE.names) == len(set(CATALOGUE.names)) == 68
-    assert CATALOGUE.names[0] == "baseline"
+    beside = ("public", *(f"public_{batch}" for batch in (1536, 3072, 6144, 12288, 24576, 49152)))
+    assert len(CATALOGUE.names) == len(set(CATALOGUE.names)) == 68 + len(beside)
+    assert CATALOGUE.names[: 1 + len(beside)] == ("baseline", *beside)
+    assert [family.key for family in CATALOGUE.beside] == ["public"]
     assert [family.key for family in CATALOGUE.families] == [
         *("exp01", "exp02a", "exp02b", "exp03", "exp04a", "exp04b", "exp05", "exp06", "exp07", "exp08"),
         *("exp09", "exp10", "contrib01", "contrib02"),
@@ -67,6 +69,14 @@ def test_the_files_are_those_of_the_seed() -> None:
     assert {file.stem for file in (CONFIGS / "experiments").glob("*.yaml")} == set(CATALOGUE.names[1:])
 
 
+def _rated(lr: float) -> dict[str, float]:
+    return {"lr": lr, "puzzle_emb_lr": lr}
+
+
+def _decayed(decay: float) -> dict[str, float]:
+    return {"weight_decay": decay, "puzzle_emb_weight_decay": decay}
+
+
 # A sample of the published table, by hand; the rest follows from the same entries.
 @pytest.mark.parametrize(
     ("name", "fields"),
@@ -79,8 +89,13 @@ def test_the_files_are_those_of_the_seed() -> None:
         ("exp04a_5000", {"data.train_size": 5000, "data.num_aug": 1000}),
         ("exp04b_0010", {"data.train_size": 1000, "data.num_aug": 10}),
         ("exp05_f", {"arch.halt_max_steps": 32}),
-        ("exp06_a", {"global_batch_size": 1536, "lr": 5e-5, "puzzle_emb_lr": 5e-5}),
-        ("exp06_f", {"global_batch_size": 49152, "lr": 0.000282842712, "puzzle_emb_lr": 0.000282842712}),
+        ("exp06_a", {"global_batch_size": 1536, **_rated(5e-5), **_decayed(0.5)}),
+        ("exp06_f", {"global_batch_size": 49152, **_rated(0.000282842712), **_decayed(2.82842712)}),
+        (
+            "public_6144",
+            {"reference_batch_size": 768, "eval_interval": 500, **_rated(0.000282842712)}
+            | _decayed(2.82842712),
+        ),
         ("exp07c", {"arch.forward_dtype": "float16"}),
         ("exp08a", {"ema": False}),
         ("exp08e", {"ema": True, "ema_rate": 0.9995}),
@@ -164,7 +179,7 @@ def test_plain_reading_and_composing_agree_on_the_baseline() -> None:
         (["exp05_?"], [f"exp05_{letter}" for letter in "abcdef"]),
         (["*_baseline", "exp01a"], ["exp01a", "contrib01_baseline", "contrib02_baseline"]),
         (["adaptive", "contrib02"], ["contrib02_baseline", "contrib02_adaptive"]),
-        (["^exp"[1:]], list(CATALOGUE.names[1:64])),
+        (["^exp"[1:]], list(CATALOGUE.names[8:71])),
         (["baseline"], ["baseline", "contrib01_baseline", "contrib02_baseline"]),
     ],
 )
@@ -218,3 +233,25 @@ def test_a_broken_table_is_said_to_be_broken(tmp_path: Path) -> None:
     table.write_text("pass\n")
     with pytest.raises(UserError, match="FAMILIES"):
         load_catalogue(tmp_path)
+
+
+def test_public_is_the_published_recipe_and_its_batches_learn_and_forget_as_much() -> None:
+    config = compose(CONFIGS, "public", "paper")
+    schedule = Schedule.of(config, config.data.train_size)
+    assert (config.global_batch_size, config.lr, config.schedule) == (768, 1e-4, "as_written")
+    assert (schedule.total_steps, schedule.warmup_steps) == (65_104, 2_000)
+    # The published peak lies near 12,000 steps, and is not to fall between two evaluations.
+    assert schedule.eval_every < 700
+    for name in ("public", *(name for name in CATALOGUE.names if name.startswith(("public_", "exp06")))):
+        each = compose(CONFIGS, name, "paper")
+        batch, reference = each.global_batch_size, 6144 if name.startswith("exp06") else 768
+        assert each.lr * each.weight_decay == pytest.approx(1e-4 * batch / reference), name
+        assert each.per_step(each.ema_rate) == pytest.approx(0.999 ** (batch / reference)), name
+        assert Schedule.of(each, 1000).warmup_steps * batch == pytest.approx(2000 * reference, rel=0.02), name
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_whole_numbers_that_are_none_keep_their_fractions_under_a_profile(profile: str) -> None:
+    """A decay of 8.0 that was written as 8 would be rounded as a whole number is."""
+    usual = compose(CONFIGS, "baseline", profile).weight_decay
+    assert compose(CONFIGS, "public_49152", profile).weight_decay == pytest.approx(8 * usual)

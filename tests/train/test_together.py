@@ -125,7 +125,7 @@ def test_what_a_program_is_given_is_what_its_runs_may_differ_in() -> None:
     refuse_other_programs([config_of(), other])
     before, after = hyper_of(config_of()), hyper_of(other)
     same = {name for name in TracedHparams.__annotations__ if getattr(before, name) == getattr(after, name)}
-    assert same == {"total_steps"}, (
+    assert same == {"total_steps", "ema_rates"}, (
         "a number that reaches the program, and is not among those that may differ"
     )
 

@@ -10,6 +10,7 @@ from trm_scaling.analysis.comparison import (
     PairedComparison,
     compare,
     compare_paired,
+    compare_pairs,
     correct_family,
 )
 from trm_scaling.analysis.critical_batch import CriticalBatch, critical_batch_size
@@ -32,10 +33,11 @@ from trm_scaling.analysis.fits.sensitivity import (
 )
 from trm_scaling.analysis.fits.two_step import TwoStep, fit_two_step
 from trm_scaling.analysis.frontier import Frontier, knee, non_dominated, pareto_frontier
-from trm_scaling.analysis.halting import HaltingSummary, summarise_halting
+from trm_scaling.analysis.halting import HaltingSummary, saving, summarise_halting
 from trm_scaling.analysis.importance import Importance, factor_importance
 from trm_scaling.analysis.interval import Interval
 from trm_scaling.analysis.learning_curve import CurveSummary, LearningCurve, steps_to, summarise_curve
+from trm_scaling.analysis.pairing import Pairing, compare_runs, pairing_of, unaveraged
 from trm_scaling.analysis.runs import AccuracyRuns, LossRuns
 from trm_scaling.analysis.scaling_law import ScalingLaw, compute_scaling_law
 from trm_scaling.analysis.seeds import SeedSummary, summarise_seeds, t_interval, wilson
@@ -60,6 +62,7 @@ __all__ = [
     "LossRuns",
     "OnsetLaw",
     "PairedComparison",
+    "Pairing",
     "Prediction",
     "Rival",
     "ScalingLaw",
@@ -70,6 +73,8 @@ __all__ = [
     "accuracy_exponent",
     "compare",
     "compare_paired",
+    "compare_pairs",
+    "compare_runs",
     "compute_scaling_law",
     "correct_family",
     "critical_batch_size",
@@ -84,7 +89,9 @@ __all__ = [
     "loss_exponent",
     "non_dominated",
     "other_choices",
+    "pairing_of",
     "pareto_frontier",
+    "saving",
     "seeds_needed",
     "seeds_to_detect",
     "smallest_p",
@@ -94,6 +101,7 @@ __all__ = [
     "summarise_halting",
     "summarise_seeds",
     "t_interval",
+    "unaveraged",
     "wilson",
     "with_choices",
     "with_held_out",

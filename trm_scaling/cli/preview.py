@@ -80,6 +80,9 @@ def _facts(preview: "Preview") -> Iterator[str]:
     yield _fact(
         "training", f"{amount(preview.steps, 'step')} of {amount(preview.batch, 'puzzle')}{cut}; {warmup}"
     )
+    if config.ema:
+        further = "".join(f", {config.per_step(rate):.6g}" for rate in config.ema_rates)
+        yield _fact("average", f"a step keeps {config.per_step(config.ema_rate):.6g}{further}")
     if len(preview.stages) > 1:
         for number, stage in enumerate(preview.stages):
             yield _fact(
@@ -168,6 +171,7 @@ def _memory(target: "TargetPreview") -> str:
 
 def _notes(preview: "Preview") -> Iterator[str]:
     """What to do where memory is short, and what the marked numbers rest on."""
+    from trm_scaling.config.schedule import said_of_matching
     from trm_scaling.counting.devices import PRICES_OF
 
     for target in preview.targets:
@@ -180,8 +184,15 @@ def _notes(preview: "Preview") -> Iterator[str]:
             yield f"  * {target.target}: assumed, {target.estimate.source}"
         else:
             yield f"    {target.target}: measured, {target.estimate.source}; the rest by FLOPs"
+    if (matching := said_of_matching(preview.config)) is not None:
+        yield f"  ! {matching}"
     yield "  * memory: estimated to a quarter, without compiling; time leaves compiling out"
-    times, averaged = ("four", ", averaged and not") if preview.config.ema else ("two", "")
+    further = len(preview.config.ema_rates)
+    times, averaged = (
+        (4 + 2 * further, ", by each average and by none" if further else ", averaged and not")
+        if preview.config.ema
+        else (2, "")
+    )
     yield f"    test: {times} times, with the best and the last weights{averaged}; half if they are the same"
     yield f"  * cost: by prices estimated on {PRICES_OF}"
 

@@ -49,6 +49,14 @@ def run(
     seed: Seed = None,
     replicates: Annotated[int, typer.Option(min=1, help="Seeds to run it with.")] = 1,
     together: Together = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            metavar="NAME",
+            help="Another experiment, which differs in the moving average alone: both are trained once.",
+        ),
+    ] = None,
     no_wandb: NoWandb = False,
     study: StudyFolder = None,
     dry_run: Annotated[
@@ -71,15 +79,27 @@ def run(
     at = rendezvous(coordinator, num_processes, process_id)
     with parting(ALONE if dry_run else join(at, join_timeout)) as hosts:
         fields = [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
-        planned = plan_run(find_study(study), experiment, chosen_profile(profile), fields)
+        found, chosen = find_study(study), chosen_profile(profile)
+        planned = plan_run(found, experiment, chosen, fields)
         if dry_run:
             preview(planned, as_json)
             return
+        others = [plan_run(found, name, chosen, fields) for name in beside or []]
         if no_wandb:
             os.environ["WANDB_MODE"] = "disabled"
         first = planned.config.seed
         runs = [planned.with_seed(each) for each in range(first, first + replicates)]
-        _train_all(grouped(runs, together, hosts), experiment, hosts)
+        if others:
+            groups = [
+                group
+                for each in runs
+                for group in trajectories([each, *(other.with_seed(each.config.seed) for other in others)])
+            ]
+            if hosts.count > 1:
+                groups = [[run] for group in groups for run in group]
+        else:
+            groups = grouped(runs, together, hosts)
+        _train_all(groups, experiment, hosts)
 
 
 @contextmanager
@@ -136,6 +156,23 @@ def grouped(runs: "list[Run]", together: bool | None, hosts: "Hosts") -> "list[l
     return [[run] for run in runs]
 
 
+def trajectories(runs: "list[Run]") -> "list[list[Run]]":
+    """`runs` of one trajectory in groups that can go on from one step.
+
+    Raises UserError when they differ in more than the average.
+    """
+    from trm_scaling.config.traced_fields import are_one_trajectory
+    from trm_scaling.run.grouping import groups_of
+
+    if not are_one_trajectory([run.config for run in runs]):
+        names = ", ".join(run.config.name for run in runs)
+        raise UserError(
+            f"{names} differ in more than the moving average, or are the same: --with is for experiments "
+            "that differ in ema and ema_rate alone, and keep no ema_rates"
+        )
+    return groups_of(runs)
+
+
 def _train_all(groups: "list[list[Run]]", experiment: str, hosts: "Hosts") -> None:
     """One group after another; a loss that is no number ends its own run alone, as it does in a group."""
     from trm_scaling.run.failure import EXIT_STATUS
@@ -147,7 +184,7 @@ def _train_all(groups: "list[list[Run]]", experiment: str, hosts: "Hosts") -> No
             if len(group) == 1:
                 _train(group[0], experiment, hosts)
             else:
-                _train_together(group, experiment)
+                _train_together(group)
         except UserError as error:
             if error.exit_status != diverged or len(groups) == 1 or hosts.count > 1:
                 raise
@@ -160,6 +197,7 @@ def _train_all(groups: "list[list[Run]]", experiment: str, hosts: "Hosts") -> No
 def _train(planned: "Run", experiment: str, hosts: "Hosts") -> None:
     """Train one run and say what came of it. The exit status of a failure is that of its class."""
     from trm_scaling.cli.live import NoReporter, live_reporter
+    from trm_scaling.config.schedule import said_of_matching
     from trm_scaling.run.compilation import configure_jax
     from trm_scaling.run.single import execute
     from trm_scaling.run.together import follow
@@ -173,27 +211,36 @@ def _train(planned: "Run", experiment: str, hosts: "Hosts") -> None:
         with live_reporter() as reporter:
             among = f", {hosts.count} processes" if hosts.count > 1 else ""
             reporter.note(_announcement(planned, experiment, among))
+            if (matching := said_of_matching(planned.config)) is not None:
+                reporter.note(matching)
             record = execute(planned, reporter, hosts)
     typer.echo(describe(record))
 
 
-def _train_together(runs: "list[Run]", experiment: str) -> None:
+def _train_together(runs: "list[Run]") -> None:
     """Train `runs` as one program and say what came of each. Raises the first failure of one by itself."""
     from trm_scaling.cli.live import live_reporters
     from trm_scaling.run.compilation import configure_jax
     from trm_scaling.run.group import execute_together
 
     configure_jax()
-    with classified(), live_reporters([f"seed {run.config.seed}" for run in runs]) as reporters:
+    labels = _told_apart(runs)
+    with classified(), live_reporters(labels) as reporters:
         for run, reporter in zip(runs, reporters, strict=True):
-            reporter.note(_announcement(run, experiment, f", one of {len(runs)} together"))
+            reporter.note(_announcement(run, run.config.name, f", one of {len(runs)} together"))
         ended = execute_together(runs, reporters)
-    for run, each in zip(runs, ended, strict=True):
+    for label, each in zip(labels, ended, strict=True):
         if not isinstance(each, UserError):
-            typer.echo(f"seed {run.config.seed}\n{describe(each)}")
+            typer.echo(f"{label}\n{describe(each)}")
     failures = [each for each in ended if isinstance(each, UserError)]
     if failures:
         raise failures[0]
+
+
+def _told_apart(runs: "list[Run]") -> list[str]:
+    """What differs between runs of one program: their seeds, or their names."""
+    seeds = [run.config.seed for run in runs]
+    return [run.config.name for run in runs] if len(set(seeds)) == 1 else [f"seed {seed}" for seed in seeds]
 
 
 def _announcement(planned: "Run", experiment: str, among: str) -> str:

@@ -41,7 +41,7 @@ HASHED = frozenset(
 )
 """What an identity has been made of since the first run. Never add to it, never take from it."""
 
-LATER_DEFAULTS: Mapping[str, Any] = {}
+LATER_DEFAULTS: Mapping[str, Any] = {"ema_rates": []}
 """Every science field (and `steps.` field of Schedule) that is not in `HASHED`, with its default as JSON
 has it on the day it was added. Never change an entry. It is also what a record made before the field has."""
 
@@ -58,6 +58,10 @@ def science(config: RunConfig) -> dict[str, Any]:
     usual = {f"steps.{field.name}": field.default for field in dataclasses.fields(schedule)}
     fields = flattened({**config.model_dump(mode="json"), "steps": steps})
     fields = {name: value for name, value in fields.items() if name not in OPERATIONAL | STEPS}
+    # As the schedule is: what a step keeps of an average is hashed, however it was written.
+    fields["ema_rates"] = [config.per_step(rate) for rate in config.ema_rates]
+    if config.ema:
+        fields["ema_rate"] = config.per_step(config.ema_rate)
     defaults = usual | _defaults(type(config))
     return nested({name: value for name, value in fields.items() if enters(name, value, defaults[name])})
 

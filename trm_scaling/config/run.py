@@ -1,6 +1,6 @@
 """One run, whole. Field names and units are the public TRM code's (`config/cfg_pretrain.yaml`)."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -42,15 +42,16 @@ class RunConfig(Frozen):
     """Validation puzzles evaluated each time: the first ones of the split, always the same."""
 
     schedule: Steps[Host[Literal["matched", "as_written"]]] = "matched"
-    """What epochs and warm-up steps are of. `as_written`: of this run's training puzzles and batch, as
-    the public code counts. `matched`: of the reference sizes below, so that a run of another size sees
-    as many puzzle-steps (steps x batch) and warms up over as many, and the sizes alone differ."""
+    """What epochs, warm-up steps and `ema_rate` are of. `as_written`: of this run's training puzzles and
+    batch, as the public code counts. `matched`: of the reference sizes below, so that a run of another size
+    sees as many puzzle-steps (steps x batch), warms up and averages over as many, and the sizes alone
+    differ. Learning rates and decays are per step under both."""
 
     reference_train_size: Steps[Host[int]] = Field(1000, ge=1)
     """Puzzles in an epoch of schedule=matched."""
 
     reference_batch_size: Steps[Host[int]] = Field(6144, ge=1)
-    """Batch of the warm-up steps of schedule=matched."""
+    """Batch of the warm-up steps and of `ema_rate` under schedule=matched."""
 
     curriculum: Steps[CurriculumConfig] = CurriculumConfig()
     """Less recursion at the beginning of training."""
@@ -86,7 +87,12 @@ class RunConfig(Frozen):
     """Keep an exponential moving average of the parameters and choose checkpoints by it."""
 
     ema_rate: Traced[float] = Field(0.999, ge=0, lt=1)
-    """Share of the average that one step keeps."""
+    """Share of the average that one step keeps; under schedule=matched, one step of `reference_batch_size`
+    puzzles, so that a step of another batch keeps `ema_rate ** (batch / reference_batch_size)`."""
+
+    ema_rates: Program[tuple[Annotated[float, Field(ge=0, lt=1)], ...]] = ()
+    """Further averages to keep beside that of `ema_rate`, in its units. They are evaluated and recorded
+    whenever it is, and tested at the best checkpoint, which `ema_rate` alone chooses, and at the last."""
 
     ema_puzzle_emb: Program[bool] = False
     """Average the puzzle embeddings too; off (the public code): the average uses the current ones."""
@@ -96,6 +102,16 @@ class RunConfig(Frozen):
 
     system: Operational[SystemConfig] = SystemConfig()
     """How the run is executed (operational)."""
+
+    def per_step(self, ema_rate: float) -> float:
+        """What one step of this run keeps of an average whose rate is written `ema_rate` (see `schedule`).
+
+        The rule of Busbridge et al. (arXiv 2307.13813): an average then forgets as fast in puzzle-steps, and
+        holds as little of the initial weights at the end, whatever the batch.
+        """
+        if self.schedule == "as_written":
+            return ema_rate
+        return float(ema_rate ** (self.global_batch_size / self.reference_batch_size))
 
     @property
     def micro_batches(self) -> int:
@@ -140,6 +156,16 @@ class RunConfig(Frozen):
             raise ValueError(
                 f"eval_puzzles={self.eval_puzzles} asks for more than data.val_size={self.data.val_size}; "
                 "change one of the two"
+            )
+        if self.ema_rates and not self.ema:
+            raise ValueError(
+                f"ema_rates={list(self.ema_rates)} are kept beside the average that ema=false does not keep; "
+                "set ema=true, whose ema_rate chooses the checkpoint"
+            )
+        if len({self.ema_rate, *self.ema_rates}) <= len(self.ema_rates):
+            raise ValueError(
+                f"ema_rates={list(self.ema_rates)} and ema_rate={self.ema_rate} name one average twice; "
+                "give each rate once"
             )
         if self.ema_puzzle_emb and not self.ema:
             raise ValueError(

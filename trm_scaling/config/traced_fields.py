@@ -13,6 +13,18 @@ RUN_FIELDS = TRACED_FIELDS | {"name", "seed"}
 """Fields in which the runs of one program may differ."""
 
 
+AVERAGING = frozenset({"ema", "ema_rate"})
+"""Fields that decide what is kept of a trajectory, and nothing in it."""
+
+
+def are_one_trajectory(configs: Sequence[RunConfig]) -> bool:
+    """Whether all of `configs`, two or more, train the same weights step by step: they differ in the average
+    alone, which training does not read.
+    """
+    first, *others = (config.model_dump(mode="json", exclude={"name", *AVERAGING}) for config in configs)
+    return bool(others) and all(each == first for each in others) and not configs[0].ema_rates
+
+
 def refuse_other_programs(configs: Sequence[RunConfig]) -> None:
     """Raise UserError, naming the fields, when no one program can train all of `configs`."""
     first, *others = (flattened(config.model_dump(mode="json")) for config in configs)

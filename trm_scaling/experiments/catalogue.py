@@ -18,17 +18,21 @@ from trm_scaling.experiments.sources import Sources
 BASELINE = "baseline"
 
 TABLE = Path("utils") / "generate_experiment_configs.py"
-"""Where a study keeps the table of its families, as `FAMILIES`."""
+"""Where a study keeps the table of its families, as `FAMILIES`, and of others, as `BESIDE`."""
 
 
 class Catalogue:
     """The experiments of one study."""
 
-    def __init__(self, configs: Path, families: Sequence[Family]) -> None:
-        """`families` as the table has them; experiments that only have a file come after them."""
+    def __init__(self, configs: Path, families: Sequence[Family], beside: Sequence[Family] = ()) -> None:
+        """`families` and those `beside` them as the table has them; experiments that only have a file come
+        last.
+        """
         self.families = tuple(families)
+        """Those that the report and the specification are about."""
+        self.beside = tuple(beside)
         self._configs = configs
-        self._family = {name: family for family in families for name in family.names}
+        self._family = {name: family for family in (*beside, *families) for name in family.names}
         files = sorted(file.stem for file in (configs / "experiments").glob("*.yaml"))
         own = [name for name in files if name not in self._family]
         self.names = (BASELINE, *(name for name in self._family if name in set(files)), *own)
@@ -99,7 +103,7 @@ class Catalogue:
                 raise UserError(f"no experiment {name!r}; {hint}")
 
     def _suggestions(self, text: str, patterns: bool = True) -> str:
-        keys = [family.key for family in self.families] if patterns else []
+        keys = [family.key for family in (*self.families, *self.beside)] if patterns else []
         near = difflib.get_close_matches(text, [*keys, *self.names], n=4, cutoff=0.4)
         return f"nearest: {', '.join(near)}" if near else "--list shows what there is"
 
@@ -109,21 +113,23 @@ def load_catalogue(study: Path) -> Catalogue:
 
     Raises UserError when the table cannot be run.
     """
-    return Catalogue(study / "configs", _families(study / TABLE))
+    return Catalogue(study / "configs", *_families(study / TABLE))
 
 
-def _families(table: Path) -> Sequence[Family]:
+def _families(table: Path) -> tuple[Sequence[Family], Sequence[Family]]:
+    """The table's `FAMILIES`, and those `BESIDE` them if it has such."""
     if not table.is_file():
-        return ()
+        return (), ()
     # Not imported: an import writes __pycache__ beside the file, and reading a study must not write into it.
     module = ModuleType("study_table")
     module.__file__ = str(table)
     try:
         exec(compile(table.read_bytes(), table, "exec"), module.__dict__)
         families: Sequence[Family] = module.FAMILIES
+        beside: Sequence[Family] = getattr(module, "BESIDE", ())
     except Exception as error:  # the study's own code: whatever it does wrong is said to its writer
         raise UserError(f"{table} cannot be read: {type(error).__name__}: {error}") from error
-    return families
+    return families, beside
 
 
 def _said(value: Any) -> str:

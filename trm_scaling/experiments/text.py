@@ -118,6 +118,8 @@ def _scalar(value: Any) -> str:
         case None:
             return "null"
         case float():
-            return f"{value:.9g}"
+            text = f"{value:.9g}"
+            # Without its point it would be read as a whole number, and profiles round those.
+            return f"{text}.0" if text.lstrip("-").isdecimal() else text
         case _:
             return str(value)

@@ -17,7 +17,8 @@ from trm_scaling.config.traced_fields import TRACED_FIELDS
 class TracedHparams:
     """Float32 scalars, named as in the configuration; one may differ between runs of one program.
 
-    They are the fields marked `Traced`, with the warm-up as the schedule has it, and the schedule's length.
+    They are the fields marked `Traced`, with the warm-up as the schedule has it and the averages as a step
+    keeps them, and the schedule's length.
     """
 
     lr: Float[Array, ""]
@@ -29,6 +30,9 @@ class TracedHparams:
     puzzle_emb_lr: Float[Array, ""]
     puzzle_emb_weight_decay: Float[Array, ""]
     ema_rate: Float[Array, ""]
+    """What one step keeps (`RunConfig.per_step`)."""
+    ema_rates: tuple[Float[Array, ""], ...]
+    """The same of the further averages."""
     halt_exploration_prob: Float[Array, ""]
     halt_exploration_prob_end: Float[Array, ""]
     """Equal to the one before where exploration is not annealed."""
@@ -42,6 +46,8 @@ class TracedHparams:
         scalars = {field.rpartition(".")[2]: value_of(config, field) for field in TRACED_FIELDS}
         del scalars["lr_warmup_steps"]
         scalars |= {"warmup_steps": schedule.warmup_steps, "total_steps": schedule.total_steps}
+        scalars["ema_rate"] = config.per_step(config.ema_rate)
         if scalars["halt_exploration_prob_end"] is None:
             scalars["halt_exploration_prob_end"] = scalars["halt_exploration_prob"]
-        return cls(**{name: jnp.float32(scalar) for name, scalar in scalars.items()})
+        rates = tuple(jnp.float32(config.per_step(rate)) for rate in config.ema_rates)
+        return cls(**{name: jnp.float32(scalar) for name, scalar in scalars.items()}, ema_rates=rates)

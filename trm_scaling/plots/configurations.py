@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from trm_scaling.analysis import AccuracyRuns, SeedSummary, summarise_seeds
+from trm_scaling.analysis import AccuracyRuns, SeedSummary, summarise_seeds, unaveraged
 from trm_scaling.analysis.answers import counts
 from trm_scaling.errors import UserError
 from trm_scaling.results.columns import configured_columns
 from trm_scaling.results.format import bracket, joined, percent, setting
 from trm_scaling.results.wandb_export import parse_wandb_frame
 
-ACCURACY, UNAVERAGED = "test_accuracy", "test_accuracy_unaveraged"
+ACCURACY = "test_accuracy"
 _COUNTS = ("test_solved", "test_total")
 _EXPORTED = ({"Name"}, {"name", "summary", "config"})
 """Columns that tell what Weights & Biases wrote: a runs table, or what its API gives."""
@@ -162,9 +162,7 @@ def _settings_of(groups: Mapping[str, pd.DataFrame]) -> dict[str, str]:
 
 
 def _unaveraged(rows: pd.DataFrame) -> float | None:
-    if UNAVERAGED not in rows:
-        return None
-    values = pd.to_numeric(rows[UNAVERAGED], errors="coerce")
+    values = pd.to_numeric(unaveraged(rows), errors="coerce")
     return float(values.mean()) if values.notna().all() else None
 
 

@@ -10,12 +10,14 @@ from matplotlib.axes import Axes
 
 from trm_scaling.analysis import Frontier, SeedSummary, pareto_frontier
 from trm_scaling.analysis.frontier import FrontierPoint
+from trm_scaling.errors import UserError
 from trm_scaling.plots import marks
 from trm_scaling.plots.configurations import bars, frame_of, shown
 from trm_scaling.plots.figure import StudyFigure, drawing, panels
 from trm_scaling.plots.quantity import ACCURACY, quantity_of, set_axis
 from trm_scaling.plots.style import SMALL, Theme, ThemeName
 from trm_scaling.plots.typeset import short
+from trm_scaling.results.device_time import timed_alone
 from trm_scaling.results.format import percent
 
 Cost = Literal["params", "training_flops", "device_hours", "cost_usd", "inference_flops"]
@@ -34,11 +36,15 @@ def plot_pareto_frontier(
     """The frontier of the mean accuracies of `results`, and what lies below it.
 
     Configurations of one cost that are not on the frontier are one bar, from the lowest mean to the
-    highest, with their number. `frontier` and `seeds` are records that were made before. Raises UserError
-    when the table lacks `test_accuracy` or `cost`, or no run has both.
+    highest, with their number. Runs that were timed while something else ran are left out of a cost that is
+    a time. `frontier` and `seeds` are records that were made before. Raises UserError when the table lacks
+    `test_accuracy` or `cost`, or no run has both.
     """
-    table = shown(frame_of(results), axis=cost, seeds=seeds)
-    found = frontier or pareto_frontier(table.runs(cost))
+    alone, left_out = timed_alone(frame_of(results), cost)
+    if left_out and alone.empty:
+        raise UserError(f"no run counts: {left_out}")
+    table = shown(alone, axis=cost, seeds=seeds)
+    found = frontier or pareto_frontier(table.runs(cost), left_out=left_out)
     intervals = {each.name: each.summary.interval for each in table.configurations}
     points = [point for point in found.points if point.configuration in intervals]
     on = [point for point in points if point.on_frontier]
@@ -83,6 +89,8 @@ def plot_pareto_frontier(
             bars([each.summary for each in table.configurations if each.name in standing]),
             f"Probabilities of being on the frontier, in the table: {found.noise}.",
         ]
+        if left_out:
+            figure.caption.append(f"{left_out[:1].upper()}{left_out[1:]}.")
         factor, unit = x.unit([point.cost for point in points])
         figure.description += [
             f"On the frontier: {point.configuration}, {x.written(point.cost, factor)} {unit}".rstrip()

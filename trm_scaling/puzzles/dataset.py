@@ -87,11 +87,18 @@ class Dataset:
     def fingerprint(self) -> str:
         return self.manifest.fingerprint
 
+    @property
+    def test_fingerprint(self) -> str:
+        """The content of the test split alone: runs that have it alike answered the same puzzles in the
+        same order, whatever they were trained on.
+        """
+        return fingerprint(self.shape, 0, {"test": self.test})
+
 
 def fingerprint(shape: Shape, num_aug: int, splits: dict[SplitName, Split]) -> str:
-    """The content of a dataset as a sha256: equal for equal splits, whatever wrote them when."""
+    """The content of `splits` as a sha256: equal for equal splits, whatever wrote them when."""
     digest = hashlib.sha256(f"sudoku {shape.box_rows}x{shape.box_cols} num_aug={num_aug}".encode())
-    for name in SPLIT_NAMES:
+    for name in [name for name in SPLIT_NAMES if name in splits]:
         split = splits[name]
         digest.update(f" {name}={len(split)}".encode())
         digest.update(np.ascontiguousarray(split.inputs).data)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from trm_scaling import __version__
+from trm_scaling.analysis import unaveraged
 from trm_scaling.analysis.answers import seed_variance
 from trm_scaling.experiments import Family
 from trm_scaling.report.coverage import study_seeds
@@ -45,7 +46,7 @@ def study_page(
 
     `others` are profiles whose runs are not in it, `patterns` what chose the families.
     """
-    table = table.reset_index(drop=True)
+    table = with_unaveraged(table)
     seeds, variance = study_seeds(table), seed_variance(each_once(table))
     studied, sections = [], []
     for family in families:
@@ -74,7 +75,7 @@ def study_page(
 
 def experiment_page(table: pd.DataFrame, family: Family) -> Page:
     """The report on one family, a section for each profile that `table` has runs of it under."""
-    table = table.reset_index(drop=True)
+    table = with_unaveraged(table)
     profiles: list[str | None] = [None]
     if "profile" in table and table["profile"].notna().any():
         profiles = [*sorted(str(profile) for profile in table["profile"].dropna().unique())]
@@ -102,6 +103,13 @@ def experiment_page(table: pd.DataFrame, family: Family) -> Page:
             checklist(table, answers),
         ),
     )
+
+
+def with_unaveraged(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with the accuracy of unaveraged weights of runs that keep no average as well."""
+    table = table.reset_index(drop=True)
+    values = unaveraged(table)
+    return table.assign(test_accuracy_unaveraged=values) if values.notna().any() else table
 
 
 def _in_words(table: pd.DataFrame) -> str:

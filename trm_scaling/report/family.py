@@ -278,9 +278,16 @@ def _fit(fit: Fit) -> Block:
         largest = "the largest configuration" if held == 1 else f"the {held} largest configurations"
         error = f"{100 * fit.extrapolation.error:+.1f} points"
         facts.append(Fact("Extrapolation", f"fitted without {largest}, it misses by {error}"))
-    shown = [tables.parameters(fit), *([tables.rivals(fit)] if fit.rivals else [])]
+    if any(each.disagree for each in fit.predictions):
+        facts.append(
+            Fact("Forms", "rival forms predict different accuracies: the form decides, not the runs")
+        )
+    shown = [tables.parameters(fit)]
+    shown += [tables.choices(fit)] if fit.choices else []
+    shown += [tables.rivals(fit)] if fit.rivals else []
+    shown += [tables.held_out(fit)] if fit.held_out else []
     badge = Badge(fit.verdict.word, fit.verdict.reason)
-    return Block("Fit", formula=fit.formula, badge=badge, facts=tuple(facts), tables=tuple(shown))
+    return Block("Fit", "", fit.formula, badge, tuple(facts), fit.caveats, tables=tuple(shown))
 
 
 def _refused(why: str) -> str:

@@ -15,6 +15,7 @@ from trm_scaling.plots.quantity import quantity_of
 from trm_scaling.report import tables
 from trm_scaling.report.family import Studied, labels_of, slug
 from trm_scaling.report.page import Block, Column, Fact, Figure, Table
+from trm_scaling.results.device_time import timed_alone
 from trm_scaling.results.families import each_once
 from trm_scaling.results.format import amount, joined, number
 
@@ -105,7 +106,9 @@ def frontiers(table: pd.DataFrame) -> Block:
     for cost in _FRONTIERS:
         words = quantity_of(cost).name.lower()
         try:
-            found: Frontier = pareto_frontier(usable(once).runs(cost))
+            runs = usable(once)
+            left_out = timed_alone(runs.table, cost)[1]
+            found: Frontier = pareto_frontier(runs.runs(cost), left_out=left_out)
             figures.append(
                 Figure(f"frontier-{slug(cost)}", plot_pareto_frontier(once, cost=cost, frontier=found))
             )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from trm_scaling.analysis import HaltingSummary, LearningCurve, summarise_curve, summarise_halting
+from trm_scaling.analysis import HaltingSummary, LearningCurve, saving, summarise_curve, summarise_halting
 from trm_scaling.analysis.learning_curve import LANDMARKS
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import Family
@@ -13,9 +13,6 @@ from trm_scaling.report.page import Block, Column
 from trm_scaling.report.tables import listed, mean
 from trm_scaling.results.curves import TEST
 from trm_scaling.results.format import amount, number
-
-_ENOUGH = 0.95
-"""Share of the full accuracy below which steps saved by halting mean nothing."""
 
 
 def learning(family: Family, runs: pd.DataFrame, curves: pd.DataFrame | None) -> Block:
@@ -112,7 +109,6 @@ def _halting_row(own: Sequence[HaltingSummary], of_run: pd.DataFrame) -> dict[st
 
     halted, full = mean(of_run, "halting_accuracy"), mean(of_run, "test_accuracy")
     most = {each.most_steps for each in own}
-    kept = halted is not None and full is not None and halted >= _ENOUGH * full
     return {
         "runs": len(own),
         "allowed": most.pop() if len(most) == 1 else None,
@@ -120,5 +116,5 @@ def _halting_row(own: Sequence[HaltingSummary], of_run: pd.DataFrame) -> dict[st
         "at_limit": average("at_limit"),
         "when_halting": halted,
         "full": full,
-        "saved": average("saved") if kept else None,
+        "saved": saving(average("saved"), halted, full),
     }

@@ -9,7 +9,7 @@ from trm_scaling.analysis import Comparison, Fit, Frontier, Importance, SeedSumm
 from trm_scaling.plots.quantity import quantity_of
 from trm_scaling.report.coverage import FINISHED
 from trm_scaling.report.page import Column, Table
-from trm_scaling.results.format import number, percent
+from trm_scaling.results.format import amount, number, percent
 
 COSTS: tuple[tuple[str, Column], ...] = (
     ("params", Column("parameters", "compact", "without puzzle embeddings")),
@@ -141,6 +141,30 @@ def parameters(fit: Fit) -> Table:
     return Table("Parameters", columns, rows, note="In the units of the x axis.")
 
 
+def choices(fit: Fit) -> Table:
+    """The exponent under other choices of the analyst."""
+    rows = tuple((each.label, each.exponent.value, each.exponent.interval) for each in fit.choices)
+    columns = (Column("with"), Column("exponent", "number"), Column("95 % interval", "plain interval"))
+    return Table("Exponent under other choices", columns, rows)
+
+
+def held_out(fit: Fit) -> Table:
+    """What was predicted and never fitted."""
+    rows = tuple(
+        (each.label, each.predicted, each.observed, each.interval, each.runs, "yes" if each.inside else "no")
+        for each in fit.held_out
+    )
+    columns = (
+        Column("held out", "code"),
+        Column("predicted", "accuracy"),
+        Column("observed", "accuracy"),
+        Column("95 % interval", "interval", "of one run"),
+        Column("runs", "count"),
+        Column("inside"),
+    )
+    return Table("Predicted, never fitted", columns, rows)
+
+
 def rivals(fit: Fit) -> Table:
     """The other forms that were fitted to the same runs."""
     rows = tuple(
@@ -166,7 +190,7 @@ def comparisons(found: Sequence[Comparison]) -> Table:
     rows = tuple(
         (
             f"{each.b} less {each.a}",
-            f"{each.runs[1]} and {each.runs[0]}",
+            f"{amount(each.runs[0], 'pair')}" if each.paired else f"{each.runs[1]} and {each.runs[0]}",
             each.difference,
             each.interval,
             each.claim.p_value,
@@ -184,7 +208,9 @@ def comparisons(found: Sequence[Comparison]) -> Table:
         Column("verdict", "verdict"),
         Column("seeds to detect", "count", "each side, to find such a difference in 4 of 5 studies"),
     )
-    note = found[0].claim.sentence if {each.claim.word for each in found} == {"out of reach"} else ""
+    pairings = dict.fromkeys(each.pairing for each in found if each.pairing)
+    out_of_reach = {each.claim.word for each in found} == {"out of reach"}
+    note = " ".join([*pairings, *([found[0].claim.sentence] if out_of_reach else [])])
     return Table("Comparisons", columns, rows, note).without_empty_columns()
 
 
@@ -215,6 +241,7 @@ def frontier(found: Frontier, column: str) -> Table:
     )
     left = len(found.points) - len(rows)
     note = f"Probabilities: {found.noise}." + (f" {left} others have P < 1 %." if left else "")
+    note += f" {found.left_out[:1].upper()}{found.left_out[1:]}." if found.left_out else ""
     return Table(f"Against {quantity_of(column).name.lower()}", columns, rows, note).without_empty_columns()
 
 

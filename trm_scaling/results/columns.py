@@ -80,6 +80,11 @@ _MEASURED: tuple[_Described, ...] = (
     ("device_kind", "text", "", "JAX's word for the device", "result.json: device_kind"),
     ("device_count", "count", "", "Devices used", "result.json: device_count"),
     ("runs_together", "count", "", "Runs that shared the devices' time", "result.json: runs_together"),
+    ("other_load", "number", "fraction", "Share of the machine's cores that other processes kept busy "
+     "while it trained; missing where the system does not say", "result.json: other_load"),
+    ("device_time_shared", "flag", "", "Whether something else ran on the machine while it trained: another "
+     "run of the study, or processes on more than 5 % of the cores. Its times are then in no frontier",
+     "attempts.jsonl of all runs, other_load"),
     ("device_hours", "number", "h", "(compile_s + train_s + eval_s + checkpoint_s) x device_count / "
      "runs_together", "computed"),
     ("cost_usd", "number", "USD", "device_hours at the on-demand price of the device; missing where no "
@@ -105,17 +110,23 @@ _MEASURED: tuple[_Described, ...] = (
     ("test_cell_accuracy", "number", "fraction", "Share of test cells right", _HEADLINE),
     ("test_accuracy_last", "number", "fraction", "Test accuracy of the last step's weights",
      "result.json: test[last]"),
-    ("test_accuracy_unaveraged", "number", "fraction", "Test accuracy of the best checkpoint without the "
-     "moving average; missing where the run keeps none", "result.json: test[best, not averaged]"),
+    ("test_accuracy_unaveraged", "number", "fraction", "Test accuracy of the best checkpoint by its current "
+     "weights, without the moving average that test_accuracy is of where the run keeps one",
+     "result.json: test[best, not averaged]"),
     ("halting_accuracy", "number", "fraction", "Test accuracy when each puzzle stops at its halting "
      "logit", _HEADLINE),
     ("halting_mean_steps", "number", "steps", "Supervision steps that takes, in the mean", _HEADLINE),
     ("halting_inference_flops", "number", "FLOP", "inference_flops x halting_mean_steps / halt_max_steps",
      "computed"),
+    ("test_fingerprint", "text", "", "Of the test puzzles: equal where runs answered the same ones",
+     "result.json: test_fingerprint"),
     ("data_fingerprint", "text", "", "Of the dataset's content: equal where runs had the same puzzles",
      "result.json: data_fingerprint"),
     ("weights_sha256", "text", "", "Of all weights after the last step: equal where two runs are one",
      "result.json: weights_sha256"),
+    ("trajectory_sha256", "text", "", "Of the weights after the last step without their averages: equal "
+     "where two runs are one training, of which each keeps another average",
+     "result.json: trajectory_sha256"),
     ("attempts", "count", "", "Starts that it took", "attempts.jsonl"),
     ("commit", "text", "", "Source commit", "result.json: commit"),
     ("uncommitted_changes", "flag", "", "Whether the source differed from that commit",

@@ -46,6 +46,10 @@ _MEASURES = {
 """Column -> key of the record, where one is the other."""
 
 
+_LATER = ("other_load", "test_fingerprint", "trajectory_sha256")
+"""Keys that older records of this version lack, named as their columns."""
+
+
 class DamagedRecord(ValueError):
     """A `result.json` that is none; the message says what is wrong with it."""
 
@@ -97,7 +101,7 @@ def measured(record: Mapping[str, Any]) -> Row:
     """The measured cells of a record. Raises DamagedRecord, naming the column, for what is not there."""
     try:
         row = {column: record[key] for column, key in _MEASURES.items()}
-        row |= _tested(record) | _validated(record)
+        row |= {column: record.get(column) for column in _LATER} | _tested(record) | _validated(record)
         row |= _spent(row)
         row["halting_inference_flops"] = (
             row["inference_flops"] * row["halting_mean_steps"] / record["config"]["arch"]["halt_max_steps"]
@@ -137,7 +141,7 @@ def _tested(record: Mapping[str, Any]) -> Row:
     headline, last = scores["best", ema], scores["last", ema]
     final, rule = headline["final"], headline["halting_rule"]
     low, high = final["interval_95"]
-    unaveraged = scores.get(("best", False)) if ema else None
+    unaveraged = scores.get(("best", False))
     return {
         "test_solved": final["solved"],
         "test_total": final["puzzles"],

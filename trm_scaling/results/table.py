@@ -17,6 +17,7 @@ from trm_scaling.config.overrides import as_override
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import Catalogue, Family, load_catalogue
 from trm_scaling.io.study import Study
+from trm_scaling.results.device_time import mark_shared, spans_of
 from trm_scaling.results.frame import frame_of
 from trm_scaling.results.plain import PlainExperiments, differences, flattened
 from trm_scaling.results.row import Row, run_row
@@ -50,6 +51,8 @@ def results_table(
     namer = _Namer(PlainExperiments(study.configs, catalogue), catalogue, patterns)
     rows = _once([row for run in runs if (row := namer.row(run)) is not None])
     namer.tell_apart(rows)
+    # Whatever ran beside a run counts, of every profile and whether it was asked for or not.
+    mark_shared(rows, spans_of(runs if profile is None else scan_runs(study)))
     rank = {name: index for index, name in enumerate(catalogue.names)}
 
     def order(row: Row) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from trm_scaling.config.traced_fields import refuse_other_programs
+from trm_scaling.config.traced_fields import are_one_trajectory, refuse_other_programs
 from trm_scaling.errors import UserError
 from trm_scaling.results.record import RunRecord
 from trm_scaling.run.attempt import RunAttempt, attempted, origin
@@ -41,7 +41,9 @@ def execute_together(runs: Sequence[Run], reporters: Sequence["RunReporter"]) ->
     Raises UserError as `execute` does when all end early (a stop, memory, the disk, a run in use), and
     when no one program can train them; what ended them is then written down for each.
     """
-    refuse_other_programs([run.config for run in runs])
+    configs = [run.config for run in runs]
+    if not are_one_trajectory(configs):
+        refuse_other_programs(configs)
     ended: dict[int, Ended] = {}
     with ExitStack() as held:
         opened = [_open(held, run) for run in runs]

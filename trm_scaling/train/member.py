@@ -24,6 +24,7 @@ from trm_scaling.train.metrics import (
     NonFiniteLoss,
     Rate,
     evaluation_metrics,
+    further_metrics,
     read_metrics,
     validation_score,
 )
@@ -91,11 +92,17 @@ class Member:
         self._tracker.log(last, {**read.means, **read.histograms, "time/examples_per_s": speed})
         self.run.reporter.progressed(last, read.means, speed)
 
-    def evaluated(self, step: int, outcomes: Outcomes) -> float:
-        """Write down an evaluation on validation. Returns its score: the highest is the best checkpoint."""
+    def evaluated(self, step: int, outcomes: Outcomes, further: Sequence[Outcomes] = ()) -> float:
+        """Write down an evaluation on validation, and that of each of `ema_rates` (`further`).
+
+        Returns its score: the highest is the best checkpoint.
+        """
         assert self._tracker is not None
         summary = outcomes.summary()
-        self._tracker.log(step, evaluation_metrics(summary), kind="eval")
+        by_rate = {
+            rate: each.summary() for rate, each in zip(self.run.config.ema_rates, further, strict=True)
+        }
+        self._tracker.log(step, {**evaluation_metrics(summary), **further_metrics(by_rate)}, kind="eval")
         self.run.reporter.evaluated(step, summary)
         return validation_score(summary["final"]["solved"], summary["final"]["cell_rate"])
 

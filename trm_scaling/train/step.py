@@ -90,9 +90,10 @@ def train_step(
         seen = _rows_seen(rows.shape[0], carry.puzzle_ids, mesh)
         params[PUZZLE_EMB] = update_puzzle_emb(rows, grads[PUZZLE_EMB], seen, hyper, lr_factor)
 
-    ema = state.ema
+    ema, averaged = state.ema, averaged_part(config, params)
     if ema is not None:
-        ema = update_ema(ema, averaged_part(config, params), hyper.ema_rate)
+        ema = update_ema(ema, averaged, hyper.ema_rate)
+    further = zip(state.emas, hyper.ema_rates, strict=True)
 
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), EXPLORE)
     steps = carry.steps + 1
@@ -104,6 +105,7 @@ def train_step(
         step=step,
         params=params,
         ema=ema,
+        emas=tuple(update_ema(each, averaged, rate) for each, rate in further),
         optimizer=optimizer,
         carry=dataclasses.replace(carry, z_H=answer.z_H, z_L=answer.z_L, steps=steps, halted=halted),
     )
@@ -244,7 +246,7 @@ def _skip_overflow(old: TrainState, new: TrainState, finite: Array) -> TrainStat
             lambda after, before: jnp.where(finite, after, before), getattr(new, name), getattr(old, name)
         )
 
-    kept = {name: keep(name) for name in ("params", "optimizer", "ema")}
+    kept = {name: keep(name) for name in ("params", "optimizer", "ema", "emas")}
     # A slot whose own states overflowed can only begin anew.
     states = jnp.isfinite(new.carry.z_H) & jnp.isfinite(new.carry.z_L)
     halted = new.carry.halted | ~jnp.all(states, axis=(0, 2))

@@ -10,6 +10,7 @@ from trm_scaling.analysis.fits.sensitivity import with_sizes
 from trm_scaling.analysis.runs import AccuracyRuns
 from trm_scaling.analysis.seeds import PooledVariance, pooled_variance
 from trm_scaling.errors import UserError
+from trm_scaling.results.device_time import timed_alone
 
 ACCURACY = "test_accuracy"
 _SOME = 8
@@ -27,12 +28,17 @@ class Usable:
     def runs(self, x: str, y: str = ACCURACY) -> AccuracyRuns:
         """Accuracy `y` against the column `x`, of the runs that have a positive value there.
 
-        Raises UserError where there is none, or where a configuration has one seed twice.
+        A time counts only where the machine did nothing else. Raises UserError where there is no such run,
+        or where a configuration has one seed twice.
         """
-        at = self.table.get(x)
+        table, left_out = timed_alone(self.table, x)
+        at = table.get(x)
         if at is None or not (at > 0).any():
-            raise UserError(f"none of the {len(self.table)} runs has a value of {x} above 0")
-        known = self.table[at > 0]
+            raise UserError(
+                f"none of the {len(self.table)} runs has a value of {x} above 0"
+                + (f" that counts; {left_out}" if left_out else "")
+            )
+        known = table[at > 0]
         counted = y == ACCURACY and all(name in known and known[name].notna().all() for name in _COUNTS)
         return AccuracyRuns.of(
             known,
