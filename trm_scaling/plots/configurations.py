@@ -271,7 +271,7 @@ def rows_of_family(results: object, key: str) -> pd.DataFrame:
     if not any(own):
         return table
     changed = table["overrides"].fillna("").astype(str) != "" if "overrides" in table else False
-    found = table.assign(experiment=own)
+    found = table.assign(experiment=pd.Series(own, index=table.index, dtype=object))
     found = found[found["experiment"].notna() & ~pd.Series(changed, index=table.index)]
     # A family's baseline comes first.
     return found.sort_values(

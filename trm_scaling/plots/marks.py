@@ -1,6 +1,7 @@
 """What is drawn in a panel: runs, means with intervals, fits with bands, labels."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -32,7 +33,7 @@ def runs_and_mean(
     """One configuration at `at` of the x axis (of the y axis, where `sideways`)."""
 
     def dots(
-        spots: np.ndarray, inches: float, gid: str, size: float, colour: object, edge: str, shape: str
+        spots: np.ndarray, inches: float, gid: str, size: float, colour: Any, edge: str, shape: str
     ) -> None:
         shift = (0.0, inches) if sideways else (inches, 0.0)
         ats = np.full(spots.size, at)
@@ -41,7 +42,7 @@ def runs_and_mean(
             ats if sideways else spots,
             s=size,
             marker=shape,
-            color=colour,  # type: ignore[arg-type]  # a colour, or one with its opacity
+            color=colour,
             edgecolors=edge,
             linewidths=0.8 if gid == UNAVERAGED_ID else 0.5,
             transform=axes.transData + ScaledTranslation(*shift, axes.figure.dpi_scale_trans),
@@ -76,8 +77,8 @@ def law(axes: Axes, theme: Theme, fit: Fit, low: float, high: float) -> None:
     inside = [(x, ends) for x, ends in asked if low <= x * (1 + 1e-9) and x <= high * (1 + 1e-9)]
     if len(inside) > 2:
         bounds = np.clip(np.array([ends for _, ends in inside]), 0, 1)
-        band = {"color": theme.muted, "alpha": 0.15, "linewidth": 0, "gid": BAND_ID, "zorder": 1}
-        axes.fill_between([x for x, _ in inside], bounds[:, 0], bounds[:, 1], **band)
+        xs, (low_ends, high_ends) = np.array([x for x, _ in inside]), bounds.T
+        axes.fill_between(xs, low_ends, high_ends, color=theme.muted, alpha=0.15, linewidth=0, gid=BAND_ID)
 
 
 def law_in_words(fit: Fit) -> str:

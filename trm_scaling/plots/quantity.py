@@ -117,9 +117,8 @@ def set_axis(
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
     else:
         # In the shown unit, so that the steps are round there.
-        places = factor * MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]).tick_values(
-            low / factor, high / factor
-        )
+        nice = MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10])
+        places = factor * np.asarray(nice.tick_values(low / factor, high / factor))
         axis.set_major_locator(FixedLocator(places[(places >= low) & (places <= high)].tolist()))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: quantity.written(value, factor)))

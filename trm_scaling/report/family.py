@@ -14,7 +14,12 @@ from trm_scaling.analysis.seeds import PooledVariance
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import Family
 from trm_scaling.experiments.catalogue import BASELINE
-from trm_scaling.plots import plot_critical_batch, plot_learning_curves
+from trm_scaling.plots import (
+    plot_accuracy_by_step,
+    plot_critical_batch,
+    plot_halting_histograms,
+    plot_learning_curves,
+)
 from trm_scaling.plots.families import Drawn, family_figure
 from trm_scaling.report import tables
 from trm_scaling.report.coverage import Coverage, coverage
@@ -22,13 +27,15 @@ from trm_scaling.report.learning import halting, learning
 from trm_scaling.report.method import design
 from trm_scaling.report.page import Badge, Block, Dot, Fact, Figure, Section
 from trm_scaling.results.columns import column_of_field
-from trm_scaling.results.curves import halting_histograms, learning_curves
+from trm_scaling.results.curves import accuracy_by_step, halting_histograms, learning_curves
 from trm_scaling.results.families import FamilyRuns, runs_of_family
 from trm_scaling.results.format import amount, compact, percent, setting, significant
 from trm_scaling.results.table import check_replicates
 
 _LONGEST = 240
 """Characters of a refusal: one that lists the columns of a table goes on for a page."""
+_APART = 0.2
+"""Accuracy by which averaged and unaveraged weights differ so much that the first page says so."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +191,12 @@ def _figures(studied: Studied, labels: Mapping[str, str], prefix: str) -> Block:
         if studied.curves is not None and not studied.curves.empty:
             drawn = plot_learning_curves(studied.curves, labels=called)
             figures.append(Figure(f"{prefix}-learning-curves", drawn))
+        by_step = accuracy_by_step(runs) if family.axis == "halt_max_steps" else None
+        if by_step is not None and not by_step.empty:
+            figures.append(Figure(f"{prefix}-by-step", plot_accuracy_by_step(by_step, labels=called)))
+        if family.measure == "halting_mean_steps" and studied.halting is not None and len(studied.halting):
+            drawn = plot_halting_histograms(studied.halting, labels=called)
+            figures.append(Figure(f"{prefix}-halting", drawn))
         if found.critical_batch is not None:
             batch, steps = np.array(found.to_target).T
             drawn = plot_critical_batch(found.critical_batch, batch, steps)
@@ -194,28 +207,39 @@ def _figures(studied: Studied, labels: Mapping[str, str], prefix: str) -> Block:
 
 
 def _numbers(found: Answer, runs: pd.DataFrame) -> str:
-    """`Highest: exp01f, 94.3 % averaged, 93.6 % unaveraged.`"""
+    """`Highest: exp01f, 94.3 % averaged, 93.6 % unaveraged.` And where the two disagree."""
     if not found.seeds or found.best is None:
         return ""
-    best = next(each for each in found.seeds if each.configuration == found.best)
-    other = tables.mean(runs[runs["experiment"] == found.best], "test_accuracy_unaveraged")
-    if other is None:
-        return f"Highest: {found.best}, {percent(best.mean)}."
-    return f"Highest: {found.best}, {percent(best.mean)} averaged, {percent(other)} unaveraged."
+    means = {each.configuration: each.mean for each in found.seeds}
+    done = tables.finished_of(runs)
+    others: dict[str, float] = {
+        name: other
+        for name in means
+        if (other := tables.mean(done[done["experiment"] == name], "test_accuracy_unaveraged")) is not None
+    }
+    if found.best not in others:
+        return f"Highest: {found.best}, {percent(means[found.best])}."
+    said = f"Highest: {found.best}, {percent(means[found.best])} averaged, "
+    said += f"{percent(others[found.best])} unaveraged."
+    highest = max(others, key=lambda name: others[name])
+    if others[highest] > others[found.best]:
+        said += f" Unaveraged: {highest}, {percent(others[highest])}."
+    apart = max(others, key=lambda name: others[name] - means[name])
+    if others[apart] - means[apart] > _APART:
+        said += (
+            f" Largest gap: {apart}, {percent(means[apart])} averaged, {percent(others[apart])} unaveraged."
+        )
+    return said
 
 
 def _dots(found: Answer, runs: pd.DataFrame) -> tuple[Dot, ...]:
-    means = dict(list(tables.finished_of(runs).groupby("experiment")))
-    return tuple(
-        Dot(
-            each.mean,
-            *(np.clip(each.interval.ends, 0, 1).tolist() if each.interval else (each.mean, each.mean)),
-            tables.mean(means[each.configuration], "test_accuracy_unaveraged"),
-            each.configuration == found.best,
-        )
-        for each in found.seeds
-        if each.configuration in means
-    )
+    done, dots = tables.finished_of(runs), []
+    for each in found.seeds:
+        low, high = each.interval.ends if each.interval else (each.mean, each.mean)
+        other = tables.mean(done[done["experiment"] == each.configuration], "test_accuracy_unaveraged")
+        best = each.configuration == found.best
+        dots.append(Dot(each.mean, max(low, 0.0), min(high, 1.0), other, best))
+    return tuple(dots)
 
 
 def _evidence(found: Answer, family: Family) -> list[Block]:

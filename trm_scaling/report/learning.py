@@ -20,7 +20,8 @@ def learning(family: Family, runs: pd.DataFrame, curves: pd.DataFrame | None) ->
     if curves is None or curves.empty:
         return Block("Learning")
     devices = _devices(runs)
-    rows, failed, unlearned = [], [], 0
+    rows: list[dict[str, Any]] = []
+    failed, unlearned = [], 0
     for name in family.names:
         found: list[dict[str, float]] = []
         for seed, curve in curves[curves["experiment"] == name].groupby("seed", dropna=False):
@@ -30,7 +31,8 @@ def learning(family: Family, runs: pd.DataFrame, curves: pd.DataFrame | None) ->
                 failed.append(f"The learning curve of {name}, seed {seed}, is left out: {error}.")
         unlearned += sum(f"steps {LANDMARKS[0]}" not in each for each in found)
         if found:
-            rows.append({"experiment": name, "runs": len(found), **pd.DataFrame(found).mean().to_dict()})
+            means = {str(key): value for key, value in pd.DataFrame(found).mean().items()}
+            rows.append({"experiment": name, "runs": len(found), **means})
     if not rows:
         return Block("Learning", points=tuple(failed))
     note = "Means over the runs, on validation. A share is of each run's own final accuracy."

@@ -212,7 +212,8 @@ def _intervals(answers: Sequence[tuple[Family, Answer | None]]) -> Fact:
     methods: dict[str, None] = {}
     for _, found in answers:
         if found is not None:
-            intervals = [each.interval for each in (*found.seeds, *found.comparisons)]
+            intervals = [each.interval for each in found.seeds]
+            intervals += [each.interval for each in found.comparisons]
             intervals += [each.interval for each in found.fit.parameters] if found.fit else []
             methods |= {
                 each.method.split(",")[0].split(":")[0].split(" (")[0]: None for each in intervals if each
@@ -254,11 +255,11 @@ def _code(done: pd.DataFrame) -> Fact:
 
 
 def _devices(done: pd.DataFrame) -> Fact:
-    kinds = _known(done, "device_kind")
+    kinds = done["device_kind"].fillna("unknown") if "device_kind" in done else pd.Series(dtype=object)
     if kinds.empty:
         return Fact("Devices", "not recorded", missing=True)
     counts = done["device_count"].fillna(1) if "device_count" in done else pd.Series(1, done.index)
-    return Fact("Devices", _tally(f"{counts[index]:.0f} x {kind}" for index, kind in kinds.items()))
+    return Fact("Devices", _tally(f"{count:.0f} x {kind}" for count, kind in zip(counts, kinds, strict=True)))
 
 
 def _dates(table: pd.DataFrame) -> Fact:

@@ -27,8 +27,24 @@ Tone = Literal["good", "middling", "bad", "quiet"]
 """How a badge is coloured; its word says the same."""
 
 Kind = Literal[
-    *("text", "code", "setting", "verdict", "accuracy", "share", "points", "interval", "points interval"),
-    *("plain interval", "count", "compact", "flops", "number", "p", "hours", "memory", "money"),
+    "text",
+    "code",
+    "setting",
+    "verdict",
+    "accuracy",
+    "share",
+    "points",
+    "interval",
+    "points interval",
+    "plain interval",
+    "count",
+    "compact",
+    "flops",
+    "number",
+    "p",
+    "hours",
+    "memory",
+    "money",
 ]
 """What the cells of a column are, which decides how they are written."""
 

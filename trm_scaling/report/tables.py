@@ -8,7 +8,7 @@ import pandas as pd
 from trm_scaling.analysis import Comparison, Fit, Frontier, Importance, SeedSummary
 from trm_scaling.plots.quantity import quantity_of
 from trm_scaling.report.coverage import FINISHED
-from trm_scaling.report.page import Column, Table
+from trm_scaling.report.page import Column, Kind, Table
 from trm_scaling.results.format import amount, number, percent
 
 COSTS: tuple[tuple[str, Column], ...] = (
@@ -216,7 +216,7 @@ def comparisons(found: Sequence[Comparison]) -> Table:
 
 def frontier(found: Frontier, column: str) -> Table:
     """The configurations that may be on a frontier, the cheapest first."""
-    kind = next((each.kind for name, each in COSTS if name == column), "number")
+    kind: Kind = next((each.kind for name, each in COSTS if name == column), "number")
     rows = tuple(
         (
             each.configuration,
