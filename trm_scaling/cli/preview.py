@@ -1,5 +1,6 @@
 """What `--dry-run` prints of a run: a page to read before spending the time. `*` marks what was assumed."""
 
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown"
 MARKED, UNMARKED = " *", "  "
+_WIDTH = 105
+"""Columns that a long note is wrapped to."""
 
 
 def page(preview: "Preview") -> str:
@@ -185,7 +188,7 @@ def _notes(preview: "Preview") -> Iterator[str]:
         else:
             yield f"    {target.target}: measured, {target.estimate.source}; the rest by FLOPs"
     if (matching := said_of_matching(preview.config)) is not None:
-        yield f"  ! {matching}"
+        yield from textwrap.wrap(matching, _WIDTH, initial_indent="  ! ", subsequent_indent="    ")
     yield "  * memory: estimated to a quarter, without compiling; time leaves compiling out"
     further = len(preview.config.ema_rates)
     times, averaged = (
