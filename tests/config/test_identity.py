@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import tempfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -179,8 +179,8 @@ def test_a_later_default_that_changes_leaves_both_values_the_runs_they_were(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("trm_scaling.config.identity.LATER_DEFAULTS", {"arch.later": "old"})
-    before = with_fields("arch", later=(Program[Literal["old", "new"]], "old"))
-    after = with_fields("arch", later=(Program[Literal["old", "new"]], "new"))
+    before = with_fields("arch", later=(Program[str], "old"))
+    after = with_fields("arch", later=(Program[str], "new"))
     assert identity(before()) == identity(RunConfig())
     assert identity(after()) == identity(before.model_validate({"arch": {"later": "new"}}))
     assert identity(after()) != identity(before())

@@ -40,6 +40,25 @@ def test_every_run_is_a_dot_and_every_configuration_a_mean_with_its_interval():
     assert first[0] < means[0, 1] < first[1]
 
 
+@pytest.mark.parametrize("call", [plot_model_size_scaling, plot_l_cycles_scaling, plot_depth_scaling])
+def test_runs_with_overrides_are_not_pooled(call: Any) -> None:
+    """exp01c is the baseline, under whose name its overrides lie."""
+    table = model_sizes().assign(names=lambda rows: rows["experiment"], overrides="")
+    table["L_cycles"] = 2 + table.index % 3
+    if call is not plot_model_size_scaling:
+        table["experiment"] = table["names"] = table["experiment"].str.replace("exp01", "exp02a_0")
+    changed = table[table["experiment"].str.endswith("c")].assign(
+        overrides="lr=0.1", names="baseline, " + table["names"], test_accuracy=0.01
+    )
+    changed["experiment"] = changed["experiment"] + "[lr=0.1]"
+    changed["params"] *= 1.0
+    both = pd.concat([table, changed.assign(experiment="baseline[lr=0.1]")], ignore_index=True)
+    plain, figure = call(table), call(both)
+    for one, other in zip(plain.axes, figure.axes, strict=True):
+        assert np.array_equal(places(one, RUN_ID), places(other, RUN_ID))
+    assert any("3 runs with overrides are left out" in line for line in figure.caption)
+
+
 def test_axes_say_what_they_are_and_in_which_unit():
     figure = plot_model_size_scaling(model_sizes(), fit=law())
     left, right = figure.axes

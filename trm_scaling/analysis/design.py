@@ -16,7 +16,7 @@ from scipy.stats import t as t_distribution
 
 ALPHA = 0.05
 POWER = 0.8
-Word = Literal["significant", "no difference shown", "out of reach"]
+Word = Literal["significant", "no difference shown", "too few seeds"]
 _MOST_SEEDS = 10_000
 
 
@@ -93,7 +93,7 @@ def claim_each(
     """What may be said of each comparison in a family, given its p-value for itself alone and its runs.
 
     `paired` says of each whether its runs are pairs (none are, by default).
-    A comparison is out of reach where Holm's rule leaves it above 0.05 even if every p-value of the
+    A comparison has too few seeds where Holm's rule leaves it above 0.05 even if every p-value of the
     family is the smallest that its own design can give.
     """
     count = len(p_values)
@@ -108,10 +108,10 @@ def claim_each(
     claims = []
     for p, least, (a, b), of_pairs in zip(holm(p_values), reachable, runs, in_pairs, strict=True):
         word: Word = (
-            "out of reach" if least > ALPHA else "significant" if p <= ALPHA else "no difference shown"
+            "too few seeds" if least > ALPHA else "significant" if p <= ALPHA else "no difference shown"
         )
         match word:
-            case "out of reach":
+            case "too few seeds":
                 design = (
                     f"{a} {'pair' if a == 1 else 'pairs'} of runs" if of_pairs else f"{a} against {b} runs"
                 )

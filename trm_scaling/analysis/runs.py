@@ -236,7 +236,9 @@ def _numbers(table: Table, name: str, least: float) -> np.ndarray:
     except (TypeError, ValueError) as error:
         raise UserError(f"column {name!r} is not a column of numbers: {error}") from None
     if bad := int((~np.isfinite(values)).sum()):
-        raise UserError(f"column {name!r} has no value in {bad} of {values.size} rows: leave those runs out")
+        raise UserError(
+            f"column {name!r} has no value in {bad} of {values.size} rows: leave those runs out (--where)"
+        )
     if (values < least).any():
         raise UserError(f"column {name!r} holds {values.min():g}: nothing below {least:g} is possible there")
     return values
@@ -245,7 +247,9 @@ def _numbers(table: Table, name: str, least: float) -> np.ndarray:
 def _positive(table: Table, name: str) -> np.ndarray:
     values = _numbers(table, name, 0.0)
     if (values == 0).any():
-        raise UserError(f"column {name!r} holds 0 and would be taken the logarithm of: leave those runs out")
+        raise UserError(
+            f"column {name!r} holds 0, which has no logarithm: leave those runs out (--where '{name}>0')"
+        )
     return values
 
 

@@ -13,12 +13,14 @@ from trm_scaling.cli import (
     evaluate,
     export,
     fit,
+    init,
     interchange,
     launch,
     launch_slurm,
     launch_tpu,
     logs,
     plan,
+    provenance,
     report,
     results,
     run,
@@ -28,6 +30,7 @@ from trm_scaling.cli import (
     sync,
     verify,
 )
+from trm_scaling.cli.verbs import Verbs
 
 HELP = """
 Train Tiny Recursive Models and find out how they scale.
@@ -47,11 +50,12 @@ Every verb explains itself: trm run --help
 
 app = typer.Typer(
     help=HELP,
+    cls=Verbs,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command("init", help=init.HELP, short_help="A folder with the study in it.")(init.init)
 app.command("plan", help=plan.HELP, short_help="What the experiments would take, and cost.")(plan.plan)
 app.command("run", help=run.HELP, short_help="Train an experiment to its record; again resumes.")(run.run)
 app.command("batch", help=batch.HELP, short_help="Run many experiments; again resumes.")(batch.batch)
@@ -67,6 +71,9 @@ app.command("eval", help=evaluate.HELP, short_help="Accuracy after every supervi
 )
 app.command("verify", help=verify.HELP, short_help="Hold a run's first steps against its record.")(
     verify.verify
+)
+app.command("provenance", help=provenance.HELP, short_help="What code, command and machine made a run.")(
+    provenance.provenance
 )
 app.command("solve", help=solve.HELP, short_help="Watch a model solve one puzzle.")(solve.solve)
 app.command("export", help=export.HELP, short_help="A finished run as one small file.")(export.export)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from trm_scaling.analysis import Interval
     from trm_scaling.cli.compare import Against, Side
 
-STYLES = {"significant": "green", "no difference shown": "yellow", "out of reach": "red"}
+STYLES = {"significant": "green", "no difference shown": "yellow", "too few seeds": "red"}
 
 
 def show(sides: "Sequence[Side]", found: "Sequence[Against]") -> None:
@@ -34,7 +34,8 @@ def show(sides: "Sequence[Side]", found: "Sequence[Against]") -> None:
             said.b,
             f"{100 * said.difference:+.1f}",
             _points(interval),
-            f"{said.claim.p_value:.2g}",
+            # A test that no outcome could pass has no p-value worth reading.
+            "" if said.claim.word == "too few seeds" else f"{said.claim.p_value:.2g}",
             Text(said.claim.word, style=STYLES[said.claim.word]),
             needed,
         )
@@ -61,7 +62,7 @@ def _notes(found: "Sequence[Against]") -> list[str]:
     notes += _each_once("interval", "intervals", [(_basis(each), each.over_seeds.b) for each in found])
     notes += _each_once("pairs", "pairs", [(each.pairing.sentence, each.over_seeds.b) for each in found])
     sentences = [each.over_seeds.claim for each in found]
-    notes += dict.fromkeys(claim.sentence for claim in sentences if claim.word == "out of reach")
+    notes += dict.fromkeys(claim.sentence for claim in sentences if claim.word == "too few seeds")
     return [*notes, *filter(None, map(_single_networks, found))]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import typer
 
 from trm_scaling.cli.fit_runs import INPUTS
-from trm_scaling.cli.options import StudyFolder, one_blas_thread
+from trm_scaling.cli.options import StudyFolder, Where, one_blas_thread
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def fit(
     csv: Annotated[
         Path | None, typer.Option(help="Runs from this table or W&B export, not the study.")
     ] = None,
+    where: Where = None,
     x: Annotated[
         str | None, typer.Option(help="Column of the table.", show_default="what the family varies")
     ] = None,
@@ -132,7 +133,7 @@ def fit(
     if evaluations and (not of_loss or law == "two_step"):
         raise UserError("--evaluations is for --law loss, error, compute or onset")
     found_study = _study_if_any(study) if csv is not None else find_study(study)
-    asked = asked_runs(found_study, csv, pattern or [], profile, of_loss=of_loss)
+    asked = asked_runs(found_study, csv, pattern or [], profile, where or [], of_loss=of_loss)
     if evaluations:
         asked = asked.evaluations()
     rest, held = asked.split(hold_out or [])

@@ -87,12 +87,26 @@ class Asked:
             if column not in self.table:
                 raise UserError(f"the table has no column {column!r}; trm results --columns lists them")
             _check_numeric(self.table, column)
+        infinite = [float("inf"), -float("inf")]
         numbers = self.table.assign(
-            **{column: pd.to_numeric(self.table[column], errors="coerce") for column in columns}
+            **{
+                column: pd.to_numeric(self.table[column], errors="coerce").replace(infinite, float("nan"))
+                for column in columns
+            }
         )
         finished = numbers["state"].isna() | (numbers["state"] == "finished")
         kept = finished & numbers[list(columns)].notna().all(axis=1)
         left_out = [_left_out(row, columns) for row in numbers[~kept].to_dict("records")]
+        if not kept.any():
+            empty = ", ".join(
+                f"{column} has no value in {count}"
+                for column in columns
+                if (count := int((finished & numbers[column].isna()).sum()))
+            )
+            raise UserError(
+                f"{self.title}: none of its {len(numbers)} runs can be fitted{': ' * bool(empty)}{empty}; "
+                f"{'; '.join(left_out[:3])}{', ...' * (len(left_out) > 3)}. Name other columns with --x, --y"
+            )
         return replace(self, table=numbers[kept], excluded=(*self.excluded, *left_out))
 
     def differing(self, inputs: Iterable[str]) -> tuple[str, ...]:
@@ -166,10 +180,11 @@ def asked_runs(
     csv: Path | None,
     patterns: Sequence[str],
     profile: str | None,
+    conditions: Sequence[str] = (),
     *,
     of_loss: bool = False,
 ) -> Asked:
-    """The runs of the study, or in the file `csv`, whose names match `patterns`.
+    """The runs of the study, or in the file `csv`, whose names match `patterns` and that meet `conditions`.
 
     `csv` is what `trm results --csv` wrote, or an export of Weights & Biases. Without patterns a law of the
     loss (`of_loss`) gets the runs of the families that vary size, recursion or data alone: those of the
@@ -180,7 +195,7 @@ def asked_runs(
     from trm_scaling.analysis import with_sizes
     from trm_scaling.experiments import load_catalogue
     from trm_scaling.results.families import runs_of_family
-    from trm_scaling.results.table import one_profile, results_table
+    from trm_scaling.results.table import one_profile, results_table, where
 
     catalogue = None if study is None else load_catalogue(study.path)
     if csv is not None:
@@ -188,11 +203,10 @@ def asked_runs(
     else:
         assert study is not None
         table = results_table(study, patterns, profile, catalogue)
-    where = str(csv) if csv is not None else "the study"
-    if table.empty:
-        raise UserError(
-            f"{where} has no runs of {', '.join(patterns) or 'any experiment'}: there is nothing to fit"
-        )
+    source = str(csv) if csv is not None else "the study"
+    if (table := where(table, conditions)).empty:
+        asked = ", ".join([*patterns, *conditions]) or "any experiment"
+        raise UserError(f"{source} has no runs of {asked}: there is nothing to fit")
     table = one_profile(table, profile)
     table = table.copy().assign(**{PASSES: table["H_cycles"] * (table["L_cycles"] + 1)})
     table = _with_errors(with_sizes(table))
@@ -330,5 +344,8 @@ def _left_out(row: Mapping[Any, Any], columns: Sequence[str]) -> str:
     missing = [column for column in columns if row[column] != row[column]]
     why = [str(row[name]) for name in ("state", "reason") if row[name] == row[name]]
     if row["state"] == "finished" or not why:
-        why = [f"no {' and no '.join(missing)}"]
+        from trm_scaling.results.wandb_export.naming import unread
+
+        texts = [f" ({text})" if (text := unread(row, column)) else "" for column in missing]
+        why = [" and ".join(f"no {column}{text}" for column, text in zip(missing, texts, strict=True))]
     return f"{row['experiment']}{seed}: {': '.join(why)}"

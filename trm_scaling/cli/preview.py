@@ -216,6 +216,8 @@ def _folder(preview: "Preview") -> str:
             state = "finished; the same command shows its record and trains nothing"
         case "running":
             state = "running now, in another process"
+        case "imported":
+            state = "imported weights, which are not trained on"
         case "interrupted" | "stopped" | "failed" as how:
             at = "from the start" if preview.saved_step is None else f"after step {preview.saved_step:,}"
             state = f"{how}; would resume {at}"

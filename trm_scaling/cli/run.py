@@ -3,19 +3,29 @@
 import os
 import sys
 import traceback
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from traceback import format_exception_only
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_scaling.cli.options import NoWandb, Overrides, Profile, Seed, StudyFolder, Together, chosen_profile
+from trm_scaling.cli.options import (
+    Experiment,
+    NoWandb,
+    Overrides,
+    Profile,
+    Seed,
+    StudyFolder,
+    Together,
+    chosen_profile,
+)
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from trm_scaling.cli.live import BarReporter, LoggingReporter, LogReporter
     from trm_scaling.parallel.hosts import Hosts
     from trm_scaling.results.record import RunRecord
     from trm_scaling.run.planned import Run
@@ -43,7 +53,7 @@ Examples:
 
 
 def run(
-    experiment: Annotated[str, typer.Argument(help="Name in the study, e.g. baseline.")],
+    experiment: Experiment = None,
     overrides: Overrides = None,
     profile: Profile = None,
     seed: Seed = None,
@@ -76,6 +86,11 @@ def run(
     from trm_scaling.parallel.hosts import ALONE, join, rendezvous
     from trm_scaling.run.planned import plan_run
 
+    if experiment is None:
+        raise UserError(
+            "name an experiment: `trm run baseline --profile smoke` takes half a minute, and "
+            "`trm batch --list` shows what else there is"
+        )
     at = rendezvous(coordinator, num_processes, process_id)
     with parting(ALONE if dry_run else join(at, join_timeout)) as hosts:
         fields = [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
@@ -182,7 +197,7 @@ def _train_all(groups: "list[list[Run]]", experiment: str, hosts: "Hosts") -> No
     for group in groups:
         try:
             if len(group) == 1:
-                _train(group[0], experiment, hosts)
+                _train(group[0], experiment, hosts, group is groups[0])
             else:
                 _train_together(group)
         except UserError as error:
@@ -194,7 +209,7 @@ def _train_all(groups: "list[list[Run]]", experiment: str, hosts: "Hosts") -> No
         raise typer.Exit(diverged)
 
 
-def _train(planned: "Run", experiment: str, hosts: "Hosts") -> None:
+def _train(planned: "Run", experiment: str, hosts: "Hosts", is_first_seed: bool = True) -> None:
     """Train one run and say what came of it. The exit status of a failure is that of its class."""
     from trm_scaling.cli.live import NoReporter, live_reporter
     from trm_scaling.config.schedule import said_of_matching
@@ -208,13 +223,42 @@ def _train(planned: "Run", experiment: str, hosts: "Hosts") -> None:
             print(f"process {hosts.index} of {hosts.count}; process 0 reports", flush=True)
             follow(planned, NoReporter(), hosts)
             return
-        with live_reporter() as reporter:
+        with live_reporter() as shown, logged(shown, planned, experiment, is_first_seed) as reporter:
             among = f", {hosts.count} processes" if hosts.count > 1 else ""
             reporter.note(_announcement(planned, experiment, among))
             if (matching := said_of_matching(planned.config)) is not None:
                 reporter.note(matching)
+            _say_where_metrics_go(reporter)
             record = execute(planned, reporter, hosts)
+            reporter.log(describe(record))
     typer.echo(describe(record))
+
+
+@contextmanager
+def logged(
+    shown: "LogReporter | BarReporter", run: "Run", experiment: str, is_first_seed: bool
+) -> "Iterator[LoggingReporter]":
+    """For the block, a reporter that keeps the run's log too; what ends the block early is its last line."""
+    from trm_scaling.cli.live import LoggingReporter
+    from trm_scaling.io.secrets import masked_text
+    from trm_scaling.run.batch.logs import own_log
+
+    names = (experiment, run.folder.path.parent.name)
+    with own_log(run.study, names, run.config.seed, is_first_seed) as open_log:
+        reporter = LoggingReporter(shown, lambda: open_log(run.folder))
+        try:
+            yield reporter
+        except BaseException as error:
+            # What ended the run goes on up; here it is only written down.
+            reporter.log(masked_text(f"{type(error).__name__}: {error}"))
+            raise
+
+
+def _say_where_metrics_go(reporter: "LoggingReporter") -> None:
+    """Whether the run is mirrored to Weights & Biases, and how to switch that on or off."""
+    from trm_scaling.tracking.wandb_start import mirror_said
+
+    reporter.note(mirror_said())
 
 
 def _train_together(runs: "list[Run]") -> None:
@@ -225,10 +269,17 @@ def _train_together(runs: "list[Run]") -> None:
 
     configure_jax()
     labels = _told_apart(runs)
-    with classified(), live_reporters(labels) as reporters:
+    with classified(), live_reporters(labels) as shown, ExitStack() as opened:
+        reporters = [
+            opened.enter_context(logged(each, run, run.config.name, run.config.seed == runs[0].config.seed))
+            for run, each in zip(runs, shown, strict=True)
+        ]
+        _say_where_metrics_go(reporters[0])
         for run, reporter in zip(runs, reporters, strict=True):
             reporter.note(_announcement(run, run.config.name, f", one of {len(runs)} together"))
         ended = execute_together(runs, reporters)
+        for reporter, each in zip(reporters, ended, strict=True):
+            reporter.log(f"error: {each}" if isinstance(each, UserError) else describe(each))
     for label, each in zip(labels, ended, strict=True):
         if not isinstance(each, UserError):
             typer.echo(f"{label}\n{describe(each)}")

@@ -19,6 +19,10 @@ class SystemConfig(Frozen):
     unroll: Program[bool] = True
     """Unroll the recursion: faster steps, longer compilation (measured in docs/LOG.md)."""
 
+    gate_kernel: Program[bool] = False
+    """On a GPU compute the passes without a gradient by hand-written kernels, which keep gates on the chip.
+    Off: no GPU has run them yet. A TPU's compiler does so by itself; a CPU interprets them, for tests."""
+
     steps_per_call: Program[int] = Field(10, ge=1)
     """Training steps in one device call; the host reads metrics once a call."""
 

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -9,6 +10,23 @@ from pydantic import BaseModel, ValidationError
 from trm_scaling.config.fields import groups_of
 from trm_scaling.config.run import RunConfig
 from trm_scaling.errors import UserError
+
+ALSO_CALLED = {
+    **dict.fromkeys(("learning_rate", "lr_max", "max_lr"), "lr"),
+    **dict.fromkeys(("batch_size", "batch", "bs"), "global_batch_size"),
+    **dict.fromkeys(("width", "d_model", "embed_dim", "hidden", "dim"), "arch.hidden_size"),
+    **dict.fromkeys(("layers", "num_layers", "n_layers", "depth"), "arch.L_layers"),
+    **dict.fromkeys(("heads", "n_heads", "num_attention_heads"), "arch.num_heads"),
+    **dict.fromkeys(("warmup", "warmup_steps"), "lr_warmup_steps"),
+    **dict.fromkeys(("wd", "decay"), "weight_decay"),
+    **dict.fromkeys(("dtype", "precision"), "arch.forward_dtype"),
+    **dict.fromkeys(("supervision_steps", "halt_steps", "max_steps"), "arch.halt_max_steps"),
+    **dict.fromkeys(("num_epochs", "steps", "train_steps"), "epochs"),
+    **dict.fromkeys(("ema_decay",), "ema_rate"),
+    **dict.fromkeys(("augmentations", "num_augmentations"), "data.num_aug"),
+    **dict.fromkeys(("n_train", "num_train", "dataset_size"), "data.train_size"),
+}
+"""Names that other programs have for a field -> ours."""
 
 
 def field_names(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[str]:
@@ -19,16 +37,22 @@ def field_names(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterato
             yield from field_names(group, f"{prefix}{name}.")
 
 
+@cache
+def _known() -> dict[str, None]:
+    return dict.fromkeys(field_names())
+
+
 def check_key(key: str, where: str) -> None:
     """Raises UserError when the schema has no `key`, with the nearest name if one is near."""
-    known = list(field_names())
-    if key in known:
+    if key in _known():
         return
+    known = list(_known())
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     leaf = difflib.get_close_matches(
         key.split(".")[-1], {k.split(".")[-1]: k for k in known}, n=1, cutoff=0.6
     )
-    guess = near or [k for k in known if leaf and k.split(".")[-1] == leaf[0]]
+    also = ALSO_CALLED.get(key.split(".")[-1].lower())
+    guess = ([also] if also else []) or near or [k for k in known if leaf and k.split(".")[-1] == leaf[0]]
     hint = f"did you mean {guess[0]!r}?" if guess else "`trm run baseline --dry-run --json` prints every key"
     raise UserError(f"{where}: unknown key {key!r}; {hint}")
 

@@ -18,9 +18,6 @@ from jaxtyping import Array, BFloat16, Float, Float32
 from trm_scaling.config import ArchConfig
 from trm_scaling.model.layers import Params, Rotation, State, rms_norm, rotate
 
-Half = BFloat16
-Wide = Float32
-
 
 def applies(dtype: jnp.dtype, platform: str | None) -> bool:
     """Whether blocks of this precision are computed here: bfloat16, in a program for a CPU.
@@ -35,8 +32,8 @@ class Weight(NamedTuple):
 
     master: Float[Array, "I O"]
     """As stored; nothing is computed from it."""
-    half: Half[Array, "I O"]
-    turned: Half[Array, "O I"] | None = None
+    half: BFloat16[Array, "I O"]
+    turned: BFloat16[Array, "O I"] | None = None
     """The transpose, where a product has it on the left."""
 
 
@@ -81,8 +78,10 @@ def block(arch: ArchConfig, params: Params, x: State, rotation: Rotation | None)
     return flat.reshape(x.shape)
 
 
-def dot(left: Half[Array, "*S M K"], right: Half[Array, "*S I O"], axis: int) -> Wide[Array, "*S M N"]:
-    """The product over the last axis of `left` and over `axis` (-1 or -2) of `right`, as the fast kernel has it."""
+def dot(
+    left: BFloat16[Array, "*S M K"], right: BFloat16[Array, "*S I O"], axis: int
+) -> Float32[Array, "*S M N"]:
+    """The product over the last axis of `left` and `axis` (-1 or -2) of `right`: the fast kind."""
     batch = tuple(range(left.ndim - 2))
     contracted = (left.ndim - 1,), (right.ndim + axis,)
     return jax.lax.dot_general(left, right, (contracted, (batch, batch)), preferred_element_type=jnp.float32)
@@ -114,7 +113,7 @@ TILE = 8
 
 
 @jax.custom_vjp
-def project(x: Half[Array, "N I"], weight: Weight) -> Half[Array, "N O"]:
+def project(x: BFloat16[Array, "N I"], weight: Weight) -> BFloat16[Array, "N O"]:
     """Rows times a weight."""
     return dot(x, weight.half, -2).astype(x.dtype)
 
@@ -132,7 +131,9 @@ project.defvjp(_project, _project_gradient)
 
 
 @jax.custom_vjp
-def matches(queries: Half[Array, "B H Q K"], keys: Half[Array, "B H S K"]) -> Wide[Array, "B H Q S"]:
+def matches(
+    queries: BFloat16[Array, "B H Q K"], keys: BFloat16[Array, "B H S K"]
+) -> Float32[Array, "B H Q S"]:
     """Inner products of queries and keys."""
     return dot(queries, keys, -1)
 
@@ -152,7 +153,9 @@ matches.defvjp(_matches, _matches_gradient)
 
 
 @jax.custom_vjp
-def averages(shares: Half[Array, "B H Q S"], values: Half[Array, "B H S K"]) -> Half[Array, "B H Q K"]:
+def averages(
+    shares: BFloat16[Array, "B H Q S"], values: BFloat16[Array, "B H S K"]
+) -> BFloat16[Array, "B H Q K"]:
     """Sums of the values, by shares."""
     return dot(shares, values, -2).astype(values.dtype)
 
@@ -170,11 +173,19 @@ def _averages_gradient(kept: Any, grad: Array) -> tuple[Array, Array]:
 averages.defvjp(_averages, _averages_gradient)
 
 
+def times(x: BFloat16[Array, "*N I"], master: Float[Array, "I O"]) -> BFloat16[Array, "*N O"]:
+    """`x` times a float32 weight, over the last axis of `x`."""
+    return _times(x, as_weight(master))
+
+
+def _times(x: Array, weight: Weight) -> Array:
+    return project(x.reshape(-1, x.shape[-1]), weight).reshape(*x.shape[:-1], -1)
+
+
 def attend(params: Params, x: State, num_heads: int, rotation: Rotation | None) -> State:
     """Multi-head self-attention over all positions, both ways, softmax in float32."""
     length, batch, width = x.shape
-    qkv = project(x.reshape(length * batch, width), params["qkv"])
-    qkv = qkv.reshape(length, batch, 3, num_heads, width // num_heads)
+    qkv = _times(x, params["qkv"]).reshape(length, batch, 3, num_heads, width // num_heads)
     query, key, value = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
     if rotation is not None:
         query, key = rotate(query, rotation), rotate(key, rotation)
@@ -184,13 +195,13 @@ def attend(params: Params, x: State, num_heads: int, rotation: Rotation | None) 
     scores = matches(query, key)
     shares = jax.nn.softmax(scores * (width // num_heads) ** -0.5, axis=-1).astype(x.dtype)
     mixed = jnp.moveaxis(jax.lax.optimization_barrier(averages(shares, value)), 2, 0)
-    return project(mixed.reshape(length * batch, width), params["out"]).reshape(x.shape)
+    return _times(mixed.reshape(x.shape), params["out"])
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def mix_width(
-    eps: float, x: Half[Array, "N D"], gate: Weight, up: Weight, down: Weight
-) -> Half[Array, "N D"]:
+    eps: float, x: BFloat16[Array, "N D"], gate: Weight, up: Weight, down: Weight
+) -> BFloat16[Array, "N D"]:
     """norm(x + SwiGLU over the width); `down` is turned: (D, F)."""
     return _mix_width(eps, x, gate, up, down)[0]
 
@@ -219,8 +230,8 @@ mix_width.defvjp(_mix_width, _mix_width_gradient)
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def mix_positions(
-    eps: float, x: Half[Array, "L N"], gate: Weight, up: Weight, down: Weight
-) -> Half[Array, "L N"]:
+    eps: float, x: BFloat16[Array, "L N"], gate: Weight, up: Weight, down: Weight
+) -> BFloat16[Array, "L N"]:
     """norm(x + SwiGLU over the positions), alike for all N channels of the batch."""
     return _mix_positions(eps, x, gate, up, down)[0]
 
@@ -270,4 +281,4 @@ def _gate_gradient(g: Array, u: Array, grad: Array) -> tuple[Array, Array, Array
 
 def _master(gradient: Array) -> Any:
     """The gradient of a `Weight`: all of it the master's. (None is JAX's word for zero.)"""
-    return Weight(gradient, None, None)  # type: ignore[arg-type]
+    return Weight(gradient, None, None)

@@ -11,7 +11,7 @@ from trm_scaling.analysis import AccuracyRuns, SeedSummary, summarise_seeds, una
 from trm_scaling.analysis.answers import counts
 from trm_scaling.errors import UserError
 from trm_scaling.results.columns import configured_columns
-from trm_scaling.results.format import bracket, joined, percent, setting
+from trm_scaling.results.format import amount, bracket, joined, percent, setting
 from trm_scaling.results.wandb_export import parse_wandb_frame
 
 ACCURACY = "test_accuracy"
@@ -97,11 +97,15 @@ def shown(
     axis: str | None,
     seeds: Sequence[SeedSummary] | None = None,
     labels: Mapping[str, str] | None = None,
+    with_overrides: bool = False,
 ) -> Shown:
     """The rows of `results` with an accuracy and, where it names a column, a value of `axis`.
 
     `seeds` are summaries that were made before; missing ones are made. `labels`: experiment -> its label;
     by default what it changes.
+
+    Runs with overrides are other experiments, and left out beside those that are as written, unless
+    `with_overrides`: a law through them would be of two quantities.
 
     Raises UserError for a missing column, an accuracy that is not a fraction, runs of several profiles, and
     a table in which no run has a value.
@@ -113,6 +117,10 @@ def shown(
             raise UserError(f"the table has no column {column!r}; it has {there}")
     # Read from a file, a table lies in as many pieces as it has columns; its copy is in one.
     table = results.copy().assign(**{column: _numbers(results, column) for column in needed})
+    changed = overrides_of(table) != ""
+    if with_overrides or changed.all():
+        changed[:] = False
+    others, table = table[changed], table[~changed]
     kept = table[table[needed].notna().all(axis=1) & counts(table)]
     if kept.empty:
         raise UserError(
@@ -140,7 +148,12 @@ def shown(
         )
     if axis:
         found.sort(key=lambda each: each.x)
-    return Shown(tuple(found), kept, tuple(_left_out(table.drop(index=kept.index), needed)))
+    apart = (
+        [f"Left out as other experiments: {amount(len(others), 'run')} with overrides."]
+        if len(others)
+        else []
+    )
+    return Shown(tuple(found), kept, (*_left_out(table.drop(index=kept.index), needed), *apart))
 
 
 def _settings_of(groups: Mapping[str, pd.DataFrame]) -> dict[str, str]:
@@ -255,27 +268,32 @@ def frame_of(results: object) -> pd.DataFrame:
 def rows_of_family(results: object, key: str) -> pd.DataFrame:
     """The rows whose experiment, or another of its `names`, begins with `key`, under that name.
 
-    Runs with overrides are other experiments and are left out. All rows where no name begins with `key`:
-    the experiments are then somebody's own.
+    A run with overrides is another experiment: it keeps them in its name. All rows where no name begins
+    with `key`: the experiments are then somebody's own.
     """
     table = frame_of(results)
     if "experiment" not in table:
         return table
     names = table["names"].fillna("").astype(str) if "names" in table else pd.Series("", index=table.index)
-    own = [
-        next(
-            (name for each in (experiment, *also.split(",")) if (name := each.strip()).startswith(key)), None
-        )
-        for experiment, also in zip(table["experiment"].astype(str), names, strict=True)
-    ]
+    own: list[str | None] = []
+    rows = zip(table["experiment"].astype(str), names, overrides_of(table), strict=True)
+    for experiment, also, overrides in rows:
+        called = [each.strip() for each in (experiment, *also.split(","))]
+        name = next((each for each in called if each.startswith(key)), None)
+        own.append(f"{name}[{overrides}]" if name and overrides and "[" not in name else name)
     if not any(own):
         return table
-    changed = table["overrides"].fillna("").astype(str) != "" if "overrides" in table else False
     found = table.assign(experiment=pd.Series(own, index=table.index, dtype=object))
-    found = found[found["experiment"].notna() & ~pd.Series(changed, index=table.index)]
     # A family's baseline comes first.
-    return found.sort_values(
+    return found[found["experiment"].notna()].sort_values(
         "experiment",
         key=lambda each: each.map(lambda name: (not name.endswith("_baseline"), name)),
         kind="stable",
     )
+
+
+def overrides_of(table: pd.DataFrame) -> "pd.Series[str]":
+    """What each run changes of its experiment, as text; empty where it changes nothing."""
+    if "overrides" not in table:
+        return pd.Series("", index=table.index)
+    return table["overrides"].fillna("").astype(str)

@@ -43,7 +43,7 @@ def plot_pareto_frontier(
     alone, left_out = timed_alone(frame_of(results), cost)
     if left_out and alone.empty:
         raise UserError(f"no run counts: {left_out}")
-    table = shown(alone, axis=cost, seeds=seeds)
+    table = shown(alone, axis=cost, seeds=seeds, with_overrides=True)
     found = frontier or pareto_frontier(table.runs(cost), left_out=left_out)
     intervals = {each.name: each.summary.interval for each in table.configurations}
     points = [point for point in found.points if point.configuration in intervals]

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,12 @@ class Dataset:
     def num_aug(self) -> int:
         """Augmentations of each training puzzle beside itself (public layout: the most of any)."""
         return self.manifest.num_aug
+
+    @cached_property
+    def group_size(self) -> int | None:
+        """Stored images of each puzzle in the public layout; None where puzzles differ in it."""
+        sizes = np.diff(self.group_start) if self.group_start is not None else np.ones(1, np.int64)
+        return int(sizes[0]) if (sizes == sizes[0]).all() else None
 
     @property
     def augmentation_seed(self) -> int:

@@ -209,7 +209,7 @@ def comparisons(found: Sequence[Comparison]) -> Table:
         Column("seeds to detect", "count", "each side, to find such a difference in 4 of 5 studies"),
     )
     pairings = dict.fromkeys(each.pairing for each in found if each.pairing)
-    out_of_reach = {each.claim.word for each in found} == {"out of reach"}
+    out_of_reach = {each.claim.word for each in found} == {"too few seeds"}
     note = " ".join([*pairings, *([found[0].claim.sentence] if out_of_reach else [])])
     return Table("Comparisons", columns, rows, note).without_empty_columns()
 

@@ -175,7 +175,7 @@ def _field(dotted: str) -> tuple[Any, str]:
 def _kind(annotation: Any) -> Kind:
     if isinstance(annotation, types.UnionType):
         annotation = next(each for each in get_args(annotation) if each is not type(None))
-    if get_origin(annotation) is Literal or annotation is str:
+    if get_origin(annotation) in (Literal, tuple) or annotation is str:
         return "text"
     if annotation is bool:
         return "flag"

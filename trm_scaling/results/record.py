@@ -8,7 +8,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from trm_scaling.errors import UserError
 from trm_scaling.results.attempts import FailureClass
 
-VERSION: Literal[1] = 1
+VERSION: Literal[2] = 2
+"""Version 1 says nothing of names, family and overrides."""
+
+READABLE = (1, 2)
 
 
 class _Record(BaseModel):
@@ -66,12 +69,18 @@ class MetDamage(_Record):
 class RunRecord(_Record):
     """Written once, atomically, last. Its presence means that the run is finished."""
 
-    version: Literal[1] = VERSION
-    """Of this schema."""
+    version: Literal[1, 2] = VERSION
+    """Of this schema, when the record was written."""
     status: Literal["finished"] = "finished"
     """A run that failed or was stopped has no record, but `failure.json` or a checkpoint."""
     name: str
     """The catalogue name it lies under; others may share it (`trm batch --list` shows them)."""
+    names: list[str] | None = None
+    """All names of its configuration when it began, `name` first; None in version 1."""
+    family: str | None = None
+    """The family of `name`, or `name` itself where there is none; None in version 1."""
+    overrides: dict[str, Any] | None = None
+    """Fields of science in which it differed from `name` as it was written; None in version 1."""
     identity: str
     """Hash of the fields that are science, seed aside."""
     profile: str

@@ -34,8 +34,12 @@ def assemble(config: RunConfig, folder: RunFolder, provenance: Provenance, finis
     trainings = 1 if finished.one_trajectory else finished.runs_together
     curve = [line for line in read_jsonl(folder.metrics).records if line.get("kind") == "eval"]
     attempts = read_attempts(folder.attempts)
+    known = next((each.known for each in attempts if each.known), None) or {}
     return RunRecord(
         name=config.name,
+        names=known.get("names"),
+        family=known.get("family"),
+        overrides=known.get("overrides"),
         identity=identity(config),
         profile=config.profile,
         seed=config.seed,

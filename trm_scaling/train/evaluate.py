@@ -61,6 +61,8 @@ def answer_steps(
             inputs,
             puzzle_ids,
             unroll=config.system.unroll,
+            gate_kernels=config.system.gate_kernel,
+            differentiated=False,
             platform=platform,
         )
         predictions = jnp.argmax(out.logits, axis=-1).astype(jnp.uint8)

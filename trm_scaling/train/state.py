@@ -82,6 +82,20 @@ def init_state_on(
     return replace(jax.tree.map(jnp.copy, placed(state, shardings)), carry=carry)
 
 
+def state_shapes_on(
+    mesh: Mesh, config: RunConfig, vocab_size: int, seq_len: int, num_puzzle_ids: int
+) -> TrainState:
+    """The shapes of `init_state_on` and where they lie: what a checkpoint is read into."""
+    shapes = jax.eval_shape(lambda: init_state(config, vocab_size, seq_len, num_puzzle_ids))
+    shardings = on_mesh(mesh, state_specs(shapes, config.system.parameter_shards))
+
+    def lying(shape: jax.ShapeDtypeStruct, sharding: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
+
+    laid: TrainState = jax.tree.map(lying, shapes, shardings)
+    return laid
+
+
 def _without_slots(config: RunConfig, vocab_size: int, seq_len: int, num_puzzle_ids: int) -> TrainState:
     """`init_state` with a carry of no slots."""
     arch: ArchConfig = config.arch

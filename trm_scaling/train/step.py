@@ -15,6 +15,7 @@ from trm_scaling.config import RunConfig
 from trm_scaling.losses import Losses, softmax_cross_entropy, stablemax_cross_entropy, trm_losses
 from trm_scaling.losses.trm import CrossEntropy
 from trm_scaling.model import Carry, begin, forward, halt
+from trm_scaling.model.act import wants_to_halt
 from trm_scaling.model.forward import PUZZLE_EMB
 from trm_scaling.optim import (
     TracedHparams,
@@ -193,6 +194,7 @@ def _gradients_of_share(
             carry.inputs,
             carry.puzzle_ids,
             unroll=config.system.unroll,
+            gate_kernels=config.system.gate_kernel,
             remat=config.system.remat,
             platform=platform,
         )
@@ -275,7 +277,7 @@ def _metrics(
         "train/finished_rate": jnp.mean(finished.astype(jnp.float32)),
         "train/finished_cell_rate": over_finished(losses.accuracy),
         "train/finished_exact_rate": over_finished(losses.solved),
-        "train/finished_halt_right_rate": over_finished((answer.q_halt >= 0) == losses.solved),
+        "train/finished_halt_right_rate": over_finished(wants_to_halt(answer.q_halt) == losses.solved),
         "train/finished_steps": over_finished(steps),
         "train/finished_steps_histogram": jnp.sum(after & finished[None, :], axis=1).astype(jnp.float32),
         "train/grad_norm": jnp.sqrt(jnp.sum(jnp.stack(squares))),

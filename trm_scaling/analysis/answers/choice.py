@@ -163,5 +163,5 @@ def _factor(found: Comparison, *, is_exact: bool) -> str:
 
 
 def _out_of_reach(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
-    out = [each for each in comparisons if each.claim.word == "out of reach"]
+    out = [each for each in comparisons if each.claim.word == "too few seeds"]
     return (out[0].claim.sentence,) if out else ()

@@ -4,6 +4,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from trm_scaling.analysis.fits.sensitivity import with_sizes
@@ -61,6 +62,7 @@ def usable(table: pd.DataFrame) -> Usable:
         if column not in table:
             some = ", ".join(map(str, table.columns[:_SOME])) or "none"
             raise UserError(f"the table has no column {column}; its first ones are {some}")
+    table = table.assign(**{ACCURACY: table[ACCURACY].replace([np.inf, -np.inf], np.nan)})
     kept = table[ACCURACY].notna() & counts(table)
     excluded = tuple(_left_out(row) for row in table[~kept].to_dict("records"))
     found = table[kept]
