@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
 from trm_scaling.config import RunConfig
-from trm_scaling.results.plain import leaves
+from trm_scaling.config.fields import schema_fields
 
 Kind = Literal["text", "count", "number", "flag"]
 """What its cells are. In pandas: str; int64 (float64 where one is missing); float64; bool (object where
@@ -50,7 +50,7 @@ _WHICH: tuple[_Described, ...] = (
     ("profile", "text", "", "Budget that the values were mapped to; runs of two are not compared",
      "result.json: profile"),
     ("seed", "count", "", "Seed of initialisation, sampling and exploration", "result.json: seed"),
-    ("state", "text", "", "finished, running, stopped, interrupted, failed, new; damaged: its "
+    ("state", "text", "", "finished, running, stopped, interrupted, failed, new, imported; damaged: its "
      "result.json cannot be read; duplicate: another folder holds a run of its configuration and seed",
      "the run folder"),
     ("reason", "text", "", "Why it is not finished", "failure.json, lease.json, result.json"),
@@ -154,22 +154,12 @@ def column_of_field(field: str) -> str:
 
 def _configured() -> list[Column]:
     columns = []
-    for field in leaves(RunConfig):
+    for field, found in schema_fields(RunConfig).items():
         if field not in _ELSEWHERE:
-            annotation, meaning = _field(field)
-            kind = _kind(annotation)
-            name = column_of_field(field)
-            columns.append(Column(name, kind, "", meaning, f"config.yaml: {field}"))
+            meaning = " ".join((found.info.description or "").split())
+            kind = _kind(found.info.annotation)
+            columns.append(Column(column_of_field(field), kind, "", meaning, f"config.yaml: {field}"))
     return columns
-
-
-def _field(dotted: str) -> tuple[Any, str]:
-    model: Any = RunConfig
-    *parents, leaf = dotted.split(".")
-    for parent in parents:
-        model = model.model_fields[parent].annotation
-    found = model.model_fields[leaf]
-    return found.annotation, " ".join((found.description or "").split())
 
 
 def _kind(annotation: Any) -> Kind:
@@ -196,5 +186,7 @@ def columns() -> Mapping[str, Column]:
 def configured_columns() -> Mapping[str, Column]:
     """Dotted field of the configuration -> its column."""
     return {
-        field: columns()[column_of_field(field)] for field in leaves(RunConfig) if field not in _ELSEWHERE
+        field: columns()[column_of_field(field)]
+        for field in schema_fields(RunConfig)
+        if field not in _ELSEWHERE
     }
