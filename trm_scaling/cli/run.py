@@ -226,10 +226,10 @@ def _train(planned: "Run", experiment: str, hosts: "Hosts", is_first_seed: bool 
         with live_reporter() as shown, logged(shown, planned, experiment, is_first_seed) as reporter:
             among = f", {hosts.count} processes" if hosts.count > 1 else ""
             reporter.note(_announcement(planned, experiment, among))
-            for line in _of_precision(planned):
-                reporter.note(line)
             if (matching := said_of_matching(planned.config)) is not None:
                 reporter.note(matching)
+            for line in _of_precision(planned):
+                reporter.note(line)
             _say_where_metrics_go(reporter)
             record = execute(planned, reporter, hosts)
             reporter.log(describe(record))

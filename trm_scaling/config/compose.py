@@ -22,11 +22,11 @@ from trm_scaling.io.machine import fast_precision
 
 BASELINE = "baseline"
 
-AUTO = "auto"
-"""A value of `arch.forward_dtype` in YAML and overrides that no configuration holds."""
-
 PAPER = "paper"
 """The profile whose values the experiments are written in."""
+
+AUTO = "auto"
+"""A value of `arch.forward_dtype` in YAML and overrides that no configuration holds."""
 
 STUDIES, FAMILY, VALUES = "studies", "family", "values"
 """Keys of an experiment's YAML (the first two) and of a profile's that are about the study, not of the

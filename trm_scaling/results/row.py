@@ -132,7 +132,12 @@ def configured(values: Mapping[str, Any]) -> Row:
     A field that `values` lacks, or has and the schema has not, is missing.
     """
     flat = flattened(values)
-    return checked({column.name: flat.get(field) for field, column in configured_columns().items()})
+    return checked({column.name: _cell(flat.get(field)) for field, column in configured_columns().items()})
+
+
+def _cell(value: Any) -> Any:
+    """A list of numbers as text, `0.99, 0.995`; an empty one is missing."""
+    return ", ".join(f"{each:g}" for each in value) if isinstance(value, list | tuple) else value
 
 
 def checked(row: Row) -> Row:

@@ -18,13 +18,13 @@ from trm_scaling.results.device_time import timed_alone
 
 _MEASURES = {
     "training_flops": "training FLOPs",
-    "throughput": "puzzle-steps a second",
+    "throughput": "samples per second",
     "peak_memory_bytes": "peak memory",
     "halting_mean_steps": "steps under the halting rule",
 }
 _EXACT = frozenset({"training_flops"})
 """Those that are arithmetic on the configuration; the others are measured, with the scatter of a machine."""
-_OPEN = "No difference is shown; by the means alone: "
+_OPEN = "Open. On the means, "
 _LIKELY = 0.95
 """Probability of being the best from which an answer is tentative."""
 _WORTH_SAYING = 0.05
@@ -73,7 +73,7 @@ def _standing(
         words = f"{100 * WORTH:g} points"
         return "answered", f"No other is {words} worse, at 95 %.", f"All are within {words} of the best: "
     if sure >= _LIKELY:
-        return "tentative", reason(sure, f"{best.configuration} is the best"), "Probably: "
+        return "tentative", reason(sure, f"{best.configuration} is the best"), "Tentative: "
     return "open", reason(sure, f"{best.configuration} is the best"), _OPEN
 
 
@@ -106,32 +106,32 @@ def _sentence(
     reference: str,
 ) -> str:
     best = max(seeds, key=lambda each: each.mean)
-    known = "" if sure is None else f", with probability {probability(sure)} the best of {len(seeds)}"
-    parts = [f"{question.label(best.configuration)} solves most, {accuracy(best)}{known}"]
+    known = "" if sure is None else f". P = {probability(sure)} that it is the best of the {len(seeds)}"
+    parts = [f"{question.label(best.configuration)} solves most: {accuracy(best)}{known}"]
     if best.configuration == reference:
         rivals = [each for each in seeds if each is not best]
         second = max(rivals, key=lambda each: each.mean)
         lead = next(each for each in comparisons if each.b == second.configuration)
-        parts.append(f"next is {question.label(second.configuration)}, {_lead(lead)}")
+        parts.append(f"Next is {question.label(second.configuration)}: {_lead(lead)}")
         other = second.configuration
     else:
         lead = next(each for each in comparisons if each.b == best.configuration)
-        parts.append(f"against {reference} {_lead(lead)}")
+        parts.append(f"Against {reference}: {_lead(lead)}")
         other = best.configuration
     if changed := _measured(table, reference, other, question.measure):
-        parts.append(f"{other} takes {changed} of {reference}")
-    return "; ".join(parts) + "."
+        parts.append(f"{other} has {changed} of {reference}")
+    return ". ".join(parts) + "."
 
 
 def _lead(found: Comparison) -> str:
-    """`+7.3 points in pairs (1 seed)` of one trajectory, `+3.1 points (0.5 to 5.7)` else."""
+    """`+7.3 points, paired over 1 seed` of one trajectory, `+3.1 points [0.5, 5.7]` else."""
     said = points(found.difference, found.interval)
     pairs = found.runs[0]
-    return f"{said} in pairs ({pairs} seed{'s' if pairs > 1 else ''})" if found.paired else said
+    return f"{said}, paired over {pairs} seed{'s' if pairs > 1 else ''}" if found.paired else said
 
 
 def _measured(table: pd.DataFrame, reference: str, other: str, always: str) -> str:
-    """`0.61 (0.58 to 0.64) x the steps under the halting rule`, of what differs between the two."""
+    """`0.61 [0.58, 0.64] x the steps under the halting rule`, of what differs between the two."""
     said = []
     for column, words in _MEASURES.items():
         if column not in table or not (table[column] > 0).all():
@@ -159,7 +159,7 @@ def _factor(found: Comparison, *, is_exact: bool) -> str:
     if interval is None or interval.low is None or interval.high is None:
         return f"about {factor:.1g}" if factor < 1 else f"about {factor:.1f}"
     low, high = (f"{end:.2f}" for end in np.exp([interval.low, interval.high]))
-    return f"{factor:.2f} ({low} to {high})" if low != high else f"{factor:.2f}"
+    return f"{factor:.2f} [{low}, {high}]" if low != high else f"{factor:.2f}"
 
 
 def _out_of_reach(comparisons: Sequence[Comparison]) -> tuple[str, ...]:

@@ -60,31 +60,32 @@ def _sentence(question: Question, runs: AccuracyRuns, seeds: tuple[SeedSummary, 
     at = quantity(question.axis, float(x[found.configuration]))
     reached = accuracy(by_name[found.configuration])
     if found.at_end:
-        text = f"Accuracy still rises at the most that was tried, {at} ({found.configuration}): {reached}"
+        text = f"Accuracy still rises at the largest value tried ({at}, {found.configuration}: {reached})"
     else:
-        least = ", the least that was tried," if found.at_start else ""
-        text = f"{at} ({found.configuration}){least} are enough: they solve {reached}"
+        least = ", the smallest value tried" if found.at_start else ""
+        text = f"{at} are enough ({found.configuration}{least}: {reached})"
         if best.configuration == found.configuration:
-            text += f", and nothing larger gains {100 * WORTH:g} points"
+            text += f". No larger value is {100 * WORTH:g} points better"
         else:
-            text += f", within {100 * WORTH:g} points of the best, {best.configuration} with {accuracy(best)}"
+            text += (
+                f". The best, {best.configuration} with {accuracy(best)}, is within {100 * WORTH:g} points"
+            )
     return text + _how_sure(found) + "."
 
 
 def _how_sure(found: Enough) -> str:
     if found.probability is None:
         return ""
-    if found.low == found.high:
-        return f"; probability {probability(found.probability)}"
-    said = f"between {found.low} and {found.high}"
-    return f"; probability {probability(found.probability)}, at 95 % {said}"
+    text = f". P = {probability(found.probability)} that no smaller value is within "
+    text += f"{100 * WORTH:g} points of the best"
+    return text if found.low == found.high else f"{text}; 95 % range {found.low} to {found.high}"
 
 
 def _verdict(found: Enough) -> tuple[Certainty, str]:
     word = certainty(found.probability)
-    why = reason(found.probability, f"{found.configuration} is the least that is enough")
+    why = reason(found.probability, f"{found.configuration} is the smallest value that is enough")
     if found.at_end and word == "answered":
-        return "tentative", "It is the end of what was tried: more may still pay."
+        return "tentative", "It is the largest value tried: larger ones may still be better."
     return word, why
 
 
