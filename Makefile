@@ -68,6 +68,19 @@ bench: $(VENV)/.runtime ## our training step against the plain formulation, on t
 audit: $(VENV)/.dev ## known vulnerabilities of the locked packages (passes, and says so, without a network)
 	.ci/audit $(BIN)/python
 
+# An environment names the folder that it was made in: one that was copied or moved with the clone runs the code of the
+# first place, or does not start. It is made anew.
+MADE_FOR := $(shell sed -n 's|^command = .* -m venv \(--clear \)\{0,1\}\(.*\)/$(VENV)$$|\2|p' $(VENV)/pyvenv.cfg 2>/dev/null)
+ifneq ($(MADE_FOR),)
+ifneq ($(realpath $(MADE_FOR)),$(realpath $(CURDIR)))
+$(BIN)/pip: moved
+$(VENV)/.runtime $(VENV)/.dev: $(BIN)/pip
+.PHONY: moved
+moved:
+	@echo "$(VENV) was made in $(MADE_FOR), and this is $(CURDIR): making it anew"
+endif
+endif
+
 # pip is the last thing that making an environment installs: without it the making was cut short.
 $(BIN)/pip:
 	@test -n "$(PYTHON)" || { echo "No Python >= 3.11 found. Install one, or name one: make PYTHON=/path/to/python3.12 venv" >&2; exit 1; }

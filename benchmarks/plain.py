@@ -17,7 +17,7 @@ from trm_scaling.losses import trm_losses
 from trm_scaling.model import Carry, halt
 from trm_scaling.model.forward import PUZZLE_EMB
 from trm_scaling.optim import (
-    Hyper,
+    TracedHparams,
     exploration_probability,
     learning_rate_factor,
     update_ema,
@@ -39,7 +39,7 @@ def plain_state(state: TrainState) -> TrainState:
 
 
 def plain_step(
-    config: RunConfig, state: TrainState, hyper: Hyper, batch: Batch
+    config: RunConfig, state: TrainState, hyper: TracedHparams, batch: Batch
 ) -> tuple[TrainState, Float[Array, ""]]:
     """One training step of a state made by `plain_state`: the new state and the mean loss."""
     step = state.step + 1

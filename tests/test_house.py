@@ -22,7 +22,7 @@ PICKLERS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "sh
 # Homes of a developer's or a CI machine: no file means the same there and elsewhere.
 MACHINE_PATH = re.compile(rb"(?<![\w.~-])/(?:root|work|home/\w+|Users/\w+)/")
 # `trm --help` answers before any of these could be imported.
-HEAVY = ("hydra", "jax", "matplotlib", "numba", "numpy", "omegaconf", "optax", "orbax", "pandas", "pydantic")
+HEAVY = ("jax", "matplotlib", "numba", "numpy", "optax", "orbax", "pandas", "pydantic")
 
 
 def files_of_the_repository(suffix: str = "") -> list[Path]:

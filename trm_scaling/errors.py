@@ -9,6 +9,8 @@ class UserError(Exception):
     """
 
     exit_status = 2
+    is_failure = True
+    """Whether the command line calls it an error; what somebody asked for is none."""
 
 
 class Damage(UserWarning):

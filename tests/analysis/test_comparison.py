@@ -27,7 +27,7 @@ def test_ties_do_not_make_a_p_value_that_the_design_cannot_reach() -> None:
 def test_four_clear_seeds_are_significant_and_three_are_out_of_reach() -> None:
     four, three = compare("a", "b", LOW, HIGH), compare("a", "b", LOW[:3], HIGH[:3])
     assert four.claim.word == "significant"
-    assert three.claim.word == "out of reach"
+    assert three.claim.word == "too few seeds"
     assert four.difference == pytest.approx(0.09)
     assert four.interval is not None
     expected = ttest_ind(HIGH, LOW, equal_var=False).confidence_interval()
@@ -42,14 +42,14 @@ def test_one_run_is_ranked_among_the_others(others: int) -> None:
     for a, b in ((single, several), (several, single)):
         found = compare("a", "b", a, b)
         assert found.p_value == pytest.approx(min(1.0, 2 / (others + 1)))
-        assert found.claim.word == "out of reach"
+        assert found.claim.word == "too few seeds"
         assert found.interval is None
     assert rank_test(single, np.array([0.8, 0.95])) == 1.0
 
 
 def test_a_family_is_corrected() -> None:
     family = correct_family([compare("a", "b", LOW, HIGH)] * 3)
-    assert [each.claim.word for each in family] == ["out of reach"] * 3
+    assert [each.claim.word for each in family] == ["too few seeds"] * 3
     assert all("family of 3" in each.claim.sentence for each in family)
     assert [each.seeds_to_detect for each in family] == [5] * 3
 
@@ -64,7 +64,7 @@ def test_a_small_design_may_stand_beside_a_large_one() -> None:
 
 def test_single_runs_are_compared_without_a_claim() -> None:
     found = compare("a", "b", LOW[:1], HIGH[:1])
-    assert found.claim.word == "out of reach"
+    assert found.claim.word == "too few seeds"
     assert found.interval is None
     assert found.seeds_to_detect is None
     with pytest.raises(UserError, match="b has no finished runs"):

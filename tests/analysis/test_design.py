@@ -12,14 +12,14 @@ def test_three_against_three_cannot_reach_five_percent() -> None:
     assert smallest_p(3, 3) == pytest.approx(0.10)
     assert seeds_needed() == 4
     (said,) = claim_each([0.01], [(3, 3)])
-    assert said.word == "out of reach"
+    assert said.word == "too few seeds"
     assert "significant" not in said.sentence
     assert "4 seeds each" in said.sentence
 
 
 def test_a_family_needs_more() -> None:
     assert claim_each([0.03], [(4, 4)])[0].word == "significant"
-    assert {each.word for each in claim_each([0.03] * 5, [(4, 4)] * 5)} == {"out of reach"}
+    assert {each.word for each in claim_each([0.03] * 5, [(4, 4)] * 5)} == {"too few seeds"}
     assert seeds_needed(comparisons=5) == 5
     assert claim_each([0.2], [(4, 4)])[0].word == "no difference shown"
     assert claim_each([], []) == ()

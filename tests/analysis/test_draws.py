@@ -12,9 +12,8 @@ from trm_scaling.analysis.fits.draws import Draws
 from trm_scaling.analysis.fits.fitted import fit_form, refit
 from trm_scaling.analysis.fits.forms import Scale
 from trm_scaling.analysis.fits.likelihood import Likelihood
-from trm_scaling.analysis.fits.loss import refits, reweighted, simulated
-from trm_scaling.analysis.fits.loss_law import HUBER_DELTA, Inputs, LossLaw, huber, ln_loss_and_jacobian
-from trm_scaling.analysis.fits.loss_search import refit_loss, search_loss
+from trm_scaling.analysis.fits.loss_law import HUBER_DELTA, Inputs, LossLaw, huber
+from trm_scaling.analysis.fits.loss_search import refit_loss, refits, reweighted, search_loss, simulated
 from trm_scaling.analysis.fits.resampling import resample_clusters, simulate
 
 LOSSES = np.linspace(0.2, 0.9, 14)
@@ -45,7 +44,7 @@ def test_laws_of_the_loss() -> None:
     theta = refits(fitted, *reweighted(fitted, rows))
     for found, row in zip(theta, rows, strict=True):
         expected = refit_loss(fitted, runs.take(row))
-        ln_loss, _ = ln_loss_and_jacobian(law, found, fitted.inputs)
+        ln_loss, _ = law.ln_loss(found, fitted.inputs)
         value = huber(ln_loss - fitted.inputs.ln_loss)[0][row].sum()
         assert value == pytest.approx(expected.objective, rel=1e-3)
     ln_loss, weight = simulated(fitted, 4000, rng)

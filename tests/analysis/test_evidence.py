@@ -10,10 +10,9 @@ from trm_scaling.analysis import Interval, LossLaw, Rival, fit_loss
 from trm_scaling.analysis.fits.evidence import flatness, verdict
 from trm_scaling.analysis.fits.fitted import Fitted, fit_form
 from trm_scaling.analysis.fits.forms import Scale
-from trm_scaling.analysis.fits.loss import simulated
 from trm_scaling.analysis.fits.loss_evidence import verdict as loss_verdict
 from trm_scaling.analysis.fits.loss_law import HUBER_DELTA, Inputs, aicc
-from trm_scaling.analysis.fits.loss_search import search_loss
+from trm_scaling.analysis.fits.loss_search import search_loss, simulated
 from trm_scaling.analysis.fits.record import Extrapolation, Parameter
 from trm_scaling.analysis.fits.region import Region
 from trm_scaling.analysis.fits.replicates import lack_of_fit
@@ -86,11 +85,11 @@ def test_aicc_of_least_squares_is_the_textbook() -> None:
 
 def test_aicc_of_the_loss_where_the_loss_is_quadratic() -> None:
     """Residuals far within delta: normal noise, whose criterion is known."""
-    law, n, k = LossLaw(data=False), 12, 4
+    n, k = 12, 4
     noise_variance = (HUBER_DELTA / 100) ** 2
     expected = n * (np.log(2 * np.pi * noise_variance) + 1) + 2 * k + 2 * k * (k + 1) / (n - k - 1)
-    assert aicc(law, n * noise_variance / 2, n) == pytest.approx(expected, rel=1e-4)
-    assert aicc(law, 1.0, k + 1) is None
+    assert aicc(3, n * noise_variance / 2, n) == pytest.approx(expected, rel=1e-4)
+    assert aicc(3, 1.0, k + 1) is None
 
 
 def test_a_loss_law_that_misses_the_largest_is_doubted() -> None:

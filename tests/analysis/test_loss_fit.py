@@ -8,7 +8,7 @@ import pytest
 
 from tests.analysis.studies import SIX_SIZES, loss_runs
 from trm_scaling.analysis import LossLaw, LossRuns, fit_loss
-from trm_scaling.analysis.fits.loss_law import Inputs, huber, ln_loss_and_jacobian
+from trm_scaling.analysis.fits.loss_law import Inputs, huber
 from trm_scaling.analysis.fits.loss_search import search_loss, theta_of
 from trm_scaling.errors import UserError
 
@@ -36,11 +36,11 @@ def test_derivatives_and_units(law: LossLaw) -> None:
     )
     inputs = Inputs.of(law, runs)
     theta = law.bounds.mean(1) * 0.1 + 0.2
-    _, jacobian = ln_loss_and_jacobian(law, theta, inputs)
+    _, jacobian = law.ln_loss(theta, inputs)
     for index in range(theta.size):
         step = np.zeros(theta.size)
         step[index] = 1e-6
-        up, down = (ln_loss_and_jacobian(law, theta + way * step, inputs)[0] for way in (1, -1))
+        up, down = (law.ln_loss(theta + way * step, inputs)[0] for way in (1, -1))
         assert jacobian[:, index] == pytest.approx((up - down) / 2e-6, abs=1e-7)
     fitted = search_loss(law, inputs, [theta])
     assert theta_of(law, fitted.parameters, inputs) == pytest.approx(fitted.theta, abs=1e-9)
@@ -177,3 +177,15 @@ def test_chinchillas_published_point_is_left(chinchilla: LossRuns) -> None:
     assert fit.starts == 1
     assert fit.objective <= 0.00101828
     assert fit.values == pytest.approx(BEST, rel=1e-3)
+
+
+def test_chinchilla_at_another_delta_and_without_a_floor(chinchilla: LossRuns) -> None:
+    """Ten times smaller, Huber's delta changes B by 4 %; without E the law fits less than half as well."""
+    law = LossLaw()
+    found = search_loss(law, Inputs.of(law, chinchilla), delta=1e-4)
+    assert found.objective == pytest.approx(1.117787e-4, rel=1e-5)
+    assert found.parameters == pytest.approx(
+        {"E": 1.81582, "A": 478.689, "B": 2065.41, "alpha": 0.347409, "beta": 0.365385}, rel=1e-3
+    )
+    bare = LossLaw(floor=False)
+    assert search_loss(bare, Inputs.of(bare, chinchilla), 6).objective > 2 * 0.00101828

@@ -13,7 +13,7 @@ from trm_scaling.bench.stand_in import stand_in_dataset
 from trm_scaling.bench.step import bench_step, compile_call
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.counting import flops_per_puzzle_step, training_flops
-from trm_scaling.optim import Hyper
+from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.puzzles.build import ensure_dataset
 from trm_scaling.train.ahead import digest
@@ -39,7 +39,7 @@ def test_the_program_is_the_one_that_training_compiles(tmp_path: Path) -> None:
     state = init_state_on(mesh, run, real.vocab_size, real.seq_len, real.num_puzzle_identifiers)
     feed = Feeder(run, real, mesh).feed(0, 1)
     call = make_train_call(run, real.augmentation_seed, mesh)
-    lowered = call.lower(state, Hyper.of(run, schedule), feed, jnp.int32(1))
+    lowered = call.lower(state, TracedHparams.of(run, schedule), feed, jnp.int32(1))
     assert digest(compile_call(run, stand_in_dataset(run)).lowered) == digest(lowered)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from trm_scaling.checkpoint import CheckpointReader, CheckpointStore
+from trm_scaling.checkpoint.record import ordered
 from trm_scaling.errors import UserError
 
 
@@ -264,3 +265,22 @@ def test_progress_is_silent_and_warnings_are_not(tmp_path: Path, caplog: pytest.
     assert [record.getMessage() for record in from_absl] == []
     logging.getLogger("absl").info("another library's")
     assert caplog.messages[-1] == "another library's"
+
+
+def test_scores_are_compared_number_by_number(tmp_path: Path) -> None:
+    with CheckpointStore(tmp_path, keep=1) as store:
+        for step, score in (
+            (1, (3, 1.0)),
+            (2, (4, 0.1)),
+            (3, (4, 0.1)),
+            (4, (4, float("nan"))),
+            (5, (2, 0.9)),
+        ):
+            store.save(step, small_state(step), {}, score)
+        store.wait()
+        assert store.best_step() == 2
+
+
+@pytest.mark.parametrize(("old", "new"), [(3.75, (3.0, 0.75)), (-1.5, (-2.0, 0.5)), (None, None)])
+def test_a_score_written_as_one_number_is_still_one(old: float | None, new: tuple[float, ...] | None) -> None:
+    assert ordered(old) == new

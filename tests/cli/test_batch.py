@@ -174,9 +174,9 @@ def test_the_list_is_the_catalogue_with_states(study: Study, monkeypatch: pytest
     assert [words[0] for words in listed] == list(names)
     assert {words[1] for words in listed} == {"new"}
     assert "Model size: " in said
-    call(study, "batch", "exp01a", "exp01c", *SMOKE, *WIDTHS)
+    call(study, "batch", "exp01a", "exp01c", *SMOKE)
     act(monkeypatch, "other")
-    call(study, "batch", "exp01b", *SMOKE, *WIDTHS)
+    call(study, "batch", "exp01b", *SMOKE)
     _, said, _ = call(study, "batch", "--list")
     lines = {line.split()[0]: line for line in said.splitlines() if line.startswith("  ")}
     assert lines["exp01a"].split()[1:] == ["finished", "hidden_size", "256,", "num_heads", "4"]
@@ -203,7 +203,7 @@ def test_listing_imports_nothing_heavy(study: Study) -> None:
         "from trm_scaling.cli import main\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code, end.code\n"
-        "print([name for name in ('hydra', 'jax', 'numpy') if name in sys.modules])\n"
+        "print([name for name in ('jax', 'numpy') if name in sys.modules])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, "--study", str(study.path)], capture_output=True, text=True
@@ -241,9 +241,9 @@ def test_logs_are_those_of_the_newest_attempt_by_any_name(study: Study) -> None:
             call(study, "logs", name, *options)
 
 
-def test_a_run_of_a_terminal_has_no_log(study: Study) -> None:
+def test_a_run_that_never_came_to_a_step_has_no_log(study: Study) -> None:
     folder = plan_run(study, "exp01a", "smoke").place.claim()
-    with pytest.raises(UserError, match="`trm batch` did not run it"):
+    with pytest.raises(UserError, match="did not come to its first step"):
         call(study, "logs", "exp01a")
     assert folder.path.is_dir()
 

@@ -2,9 +2,12 @@
 
 import sys
 import warnings
+from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from trm_scaling import __version__
@@ -13,7 +16,7 @@ from trm_scaling.cli.app import app
 
 VERBS = (
     *("plan", "run", "batch", "status", "results", "fit", "compare", "report"),
-    *("logs", "stop", "eval", "verify", "solve", "export", "sync"),
+    *("logs", "stop", "eval", "verify", "provenance", "solve", "export", "sync"),
     *("import-torch", "export-torch", "data sudoku", "data inspect"),
     *("launch local", "launch tpu-vm", "launch slurm"),
     *("launch follow", "launch stop", "launch fetch", "launch health", "launch worker"),
@@ -29,7 +32,7 @@ def said(*arguments: str) -> str:
 
 def test_help_is_one_screen_and_begins_with_what_to_do_first() -> None:
     lines = said("--help").rstrip().splitlines()
-    assert len(lines) <= 40
+    assert len(lines) <= 44
     assert max(map(len, lines)) <= 80
     first = lines.index("  First:")
     assert lines[first + 1].startswith("    trm solve 6x6 ")
@@ -49,6 +52,25 @@ def test_every_verb_has_examples_that_fit_the_screen(verb: str) -> None:
     assert "  Examples:" in lines
     assert len(examples) >= 2
     assert max(map(len, lines)) <= 80
+
+
+def commands(group: Any, *path: str) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, *path, name)
+        else:
+            yield " ".join((*path, name)), command
+
+
+def test_every_verb_with_a_profile_reads_it_from_the_environment() -> None:
+    found = {
+        name: parameter.envvar
+        for name, command in commands(typer.main.get_command(app))
+        for parameter in command.params
+        if parameter.name == "profile"
+    }
+    assert {"run", "launch slurm", "launch tpu-vm", "launch worker", "plan"} <= found.keys()
+    assert set(found.values()) == {"TRM_PROFILE"}, found
 
 
 def test_without_arguments_the_help_is_shown() -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.run.tiny import make_study, tiny_run
 from trm_scaling.cli.preview import page as page_of
 from trm_scaling.cli.quantities import amount, duration, flop, memory, money
+from trm_scaling.config.schedule import said_of_matching
 from trm_scaling.io.study import Study
 from trm_scaling.results.state import State
 from trm_scaling.run.planned import plan_run
@@ -111,12 +112,36 @@ def test_every_mark_is_explained(preview: Preview) -> None:
     ]
 
 
-def test_how_often_is_tested(preview: Preview) -> None:
-    assert "    test: four times, with the best and the last weights, averaged and not;" in page_of(preview)
-    bare = preview.config.model_copy(update={"ema": False})
-    assert "    test: two times, with the best and the last weights;" in page_of(
-        replace(preview, config=bare)
+def test_public_prints_the_published_numbers(study: Study, previewer: Previewer) -> None:
+    page = page_of(previewer(plan_run(study, "public", "paper")))
+    assert line_of(page, "global_batch_size").split() == ["global_batch_size", "6144", "768"]
+    assert line_of(page, "schedule").split() == ["schedule", "matched", "as_written"]
+    assert line_of(page, "lr ").split() == ["lr", "0.0001", "0.0001"]
+    assert line_of(page, "lr_warmup_steps").split() == ["lr_warmup_steps", "2000", "2000"]
+    assert line_of(page, "training").split(maxsplit=1)[1] == (
+        "65,104 steps of 768 puzzles; 2,000 steps of warm-up"
     )
+    assert line_of(page, "average").endswith("a step keeps 0.999")
+    assert "schedule=matched" not in page
+
+
+def test_a_batch_that_is_typed_does_not_warm_up_eight_times_as_long_without_a_word(
+    study: Study, previewer: Previewer
+) -> None:
+    typed = plan_run(study, "baseline", "paper", ["global_batch_size=768"])
+    page = " ".join(page_of(previewer(typed)).split())
+    assert "a batch of 768 warms up over 16,000 steps and keeps 0.999875 of its average a step" in page
+    assert "2,000 steps and 0.999 are at the reference batch of 6,144" in page
+    assert "schedule=as_written takes the numbers as they are" in page
+    assert said_of_matching(typed.config) is not None
+    for overrides in ([], ["global_batch_size=768", "schedule=as_written"]):
+        assert said_of_matching(plan_run(study, "baseline", "paper", overrides).config) is None
+
+
+def test_how_often_is_tested(preview: Preview) -> None:
+    assert "    test: 4 times, with the best and the last weights, averaged and not;" in page_of(preview)
+    bare = preview.config.model_copy(update={"ema": False})
+    assert "    test: 2 times, with the best and the last weights;" in page_of(replace(preview, config=bare))
 
 
 def test_a_price_is_marked_and_a_missing_one_is_said(preview: Preview) -> None:

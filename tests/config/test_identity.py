@@ -1,5 +1,7 @@
 """Which runs are the same run, and what a run folder's `config.yaml` brings back."""
 
+import csv
+import dataclasses
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -7,11 +9,37 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import create_model
 
 from trm_scaling.config import ArchConfig, DataConfig, RunConfig, SystemConfig
-from trm_scaling.config.compose import dump, load
-from trm_scaling.config.identity import identity, science
-from trm_scaling.config.strict import field_names
+from trm_scaling.config.compose import compose, dump, load
+from trm_scaling.config.fields import Host, Program, schema_fields
+from trm_scaling.config.identity import (
+    HASHED,
+    LATER_DEFAULTS,
+    OPERATIONAL,
+    STEPS,
+    differing_fields,
+    identity,
+    science,
+)
+from trm_scaling.config.schedule import Schedule
+from trm_scaling.config.validate import field_names
+from trm_scaling.results.columns import configured_columns
+
+KELLEN = Path(__file__).parents[2] / "kellen"
+
+PINNED = {
+    ("baseline", "paper"): "16098b21bab530723e498ab56ea1dba2b6aa2f0386f814edf54d325ed1e61f49",
+    ("baseline", "laptop"): "05e62cea39a8567198fefed995bf427aeb536b0f314f4f03d35fdecb06194dbc",
+    ("contrib01_curriculum", "paper"): "f1efba8152bffbdce9ec9fa842f9c9b1bebaafec22af4ecfab5da64d285ec33e",
+    ("exp05_f", "laptop"): "5726f55b6e72351f77e2cfaabca7a121f9450ac7120b09118ccfbe93338b7517",
+    ("exp09e", "smoke"): "058f93dfba4f9e18a2d908aa407a32388d453297163b4e0d7bcf562204a8aabe",
+}
+"""Never change one of these: finished runs lie under it."""
+
+OTHER_AVERAGES = {"exp06_a", "exp06_b", "exp06_d", "exp06_e", "exp06_f"}
+"""Published runs of a batch that is not the reference."""
 
 # For every field of the schema a value that differs from the one of BASE and goes with the others.
 BASE = RunConfig(data=DataConfig(source="generated"), global_batch_size=12)
@@ -39,6 +67,7 @@ OTHER: dict[str, Any] = {
     "puzzle_emb_weight_decay": 0.0,
     "ema": False,
     "ema_rate": 0.99,
+    "ema_rates": [0.99],
     "ema_puzzle_emb": True,
     "arch.L_layers": 1,
     "arch.L_cycles": 1,
@@ -82,7 +111,7 @@ NEEDS: dict[str, dict[str, Any]] = {
 }
 """What must be changed along, in both configurations of the comparison."""
 
-LEAVES = [key for key in field_names() if key not in ("arch", "data", "system", "curriculum")]
+LEAVES = list(schema_fields(RunConfig))
 
 
 def changed(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
@@ -97,8 +126,84 @@ def changed(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
 
 
 def test_the_table_above_knows_every_field() -> None:
-    operational = {key for key in LEAVES if key == "name" or key.startswith("system.")}
-    assert set(OTHER) == set(LEAVES) - operational - {"seed"}
+    assert set(OTHER) == set(LEAVES) - OPERATIONAL - {"seed"}
+
+
+@pytest.mark.parametrize(("name", "profile"), PINNED)
+def test_an_identity_stays_what_it_was(name: str, profile: str) -> None:
+    assert identity(compose(KELLEN / "configs", name, profile)) == PINNED[name, profile]
+
+
+def test_the_published_runs_keep_the_identities_that_they_have() -> None:
+    with (KELLEN / "analysis" / "laptop" / "report.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["identity"] for row in rows}) > 40
+    for row in rows:
+        config = RunConfig(profile=row["profile"], seed=int(row["seed"]))
+        values = {
+            field: written if (written := row.get(column.name)) != "" else None
+            for field, column in configured_columns().items()
+            if column.name in row
+        }
+        is_kept = identity(changed(config, values)) == row["identity"]
+        # Their averages had the same rate a step whatever the batch, which is another average now.
+        assert is_kept != (row["experiment"] in OTHER_AVERAGES), row["experiment"]
+
+
+def with_fields(group: str, **fields: Any) -> type[RunConfig]:
+    """The schema with more fields in `arch`, `data`, ... or, without a group, in the configuration."""
+    if not group:
+        return create_model("RunConfig", __base__=RunConfig, **fields)
+    inner: Any = RunConfig.model_fields[group].annotation
+    grown = create_model(inner.__name__, __base__=inner, **fields)
+    nested: Any = {group: (grown, grown())}
+    return create_model("RunConfig", __base__=RunConfig, **nested)
+
+
+@pytest.mark.parametrize("group", ["", "arch", "data", "curriculum"])
+def test_a_new_field_at_its_default_makes_no_other_run(group: str) -> None:
+    schema = with_fields(group, later=(Host[float], 0.25), also=(Host[tuple[str, ...]], ("a", "b")))
+    assert identity(schema()) == identity(RunConfig())
+    assert differing_fields(schema(), RunConfig()) == []
+
+
+@pytest.mark.parametrize("group", ["", "arch", "data"])
+def test_a_new_field_of_another_value_makes_another_run(group: str) -> None:
+    schema = with_fields(group, later=(Host[float], 0.25))
+    other = schema.model_validate({group: {"later": 0.5}} if group else {"later": 0.5})
+    assert identity(other) != identity(RunConfig())
+    assert differing_fields(other, RunConfig()) == [f"{group}.later".lstrip(".")]
+
+
+def test_a_later_default_that_changes_leaves_both_values_the_runs_they_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trm_scaling.config.identity.LATER_DEFAULTS", {"arch.later": "old"})
+    before = with_fields("arch", later=(Program[str], "old"))
+    after = with_fields("arch", later=(Program[str], "new"))
+    assert identity(before()) == identity(RunConfig())
+    assert identity(after()) == identity(before.model_validate({"arch": {"later": "new"}}))
+    assert identity(after()) != identity(before())
+
+
+def test_a_new_number_of_the_schedule_enters_only_when_it_is_not_at_its_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    grown = dataclasses.make_dataclass(
+        "Schedule", [("cooldown_steps", int, 0)], bases=(Schedule,), frozen=True
+    )
+    monkeypatch.setattr("trm_scaling.config.identity.Schedule", grown)
+    assert identity(RunConfig()) == PINNED["baseline", "paper"]
+    usual = Schedule.of
+    monkeypatch.setattr(grown, "of", lambda *given: grown(**vars(usual(*given)), cooldown_steps=5))
+    assert identity(RunConfig()) != PINNED["baseline", "paper"]
+
+
+def test_every_field_of_science_is_frozen_with_its_default_or_always_hashed() -> None:
+    steps = {f"steps.{field.name}" for field in dataclasses.fields(Schedule)}
+    fields = set(LEAVES) - OPERATIONAL - STEPS | steps
+    assert fields == HASHED | set(LATER_DEFAULTS), "write a new field's default into LATER_DEFAULTS"
+    assert not HASHED & set(LATER_DEFAULTS)
 
 
 @pytest.mark.parametrize("key", OTHER)
@@ -132,7 +237,13 @@ def test_an_identity_is_64_hexadecimal_digits_whichever_way_the_numbers_were_wri
 @pytest.mark.parametrize(
     "changes",
     [
-        {"schedule": "as_written", "reference_batch_size": 7, "lr_warmup_steps": 2000 * 512},
+        {
+            "schedule": "as_written",
+            "reference_batch_size": 7,
+            "lr_warmup_steps": 2000 * 512,
+            "ema_rate": 0.999 ** (12 / 6144),
+        },
+        {"ema_rate": 0.999**0.5, "reference_batch_size": 3072, "lr_warmup_steps": 4000},
         {"epochs": 25_000, "eval_interval": 2_500, "reference_train_size": 2_000},
         {"curriculum.stages": 9},
         {"curriculum.until_epoch": 10_000, "curriculum.L_cycles": 6, "curriculum.H_cycles": 3},
@@ -206,3 +317,13 @@ def test_a_written_configuration_names_every_field(tmp_path: Path) -> None:
         return [f"{prefix}{key}" for key in values] + [key for part in nested for key in part]
 
     assert sorted(keys(yaml.safe_load(dump(BASE)))) == sorted(field_names())
+
+
+def test_the_average_is_part_of_a_runs_identity_by_what_a_step_keeps() -> None:
+    """Runs at the reference batch, and runs without an average, are what they were before it was matched."""
+    at_reference = RunConfig(data=DataConfig(source="generated"))
+    assert science(at_reference)["ema_rate"] == 0.999
+    assert science(changed(at_reference, {"global_batch_size": 12_288}))["ema_rate"] == 0.999**2
+    none = {"ema": False, "global_batch_size": 12_288}
+    assert science(changed(at_reference, none))["ema_rate"] == 0.999
+    assert "ema_rates" not in science(at_reference)

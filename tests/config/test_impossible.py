@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from trm_scaling.config.strict import validate
+from trm_scaling.config.validate import validate
 from trm_scaling.errors import UserError
 
 IMPOSSIBLE: list[tuple[dict[str, Any], list[str]]] = [

@@ -46,7 +46,16 @@ LATEST: dict[Stage, int] = {"train": 4, "save": 3}
 """Of stages that a process enters again and again, the last time that is struck: ten kills go not too far."""
 
 CIRCUMSTANCES = {
-    *("examples_per_s", "mfu", "peak_memory_bytes", "compile_s", "train_s", "eval_s", "checkpoint_s"),
+    *(
+        "other_load",
+        "examples_per_s",
+        "mfu",
+        "peak_memory_bytes",
+        "compile_s",
+        "train_s",
+        "eval_s",
+        "checkpoint_s",
+    ),
     *("commit", "uncommitted_changes", "attempts", "failures", "incidents"),
 }
 """What may differ between two runs of the same result, beside the times in the metrics."""

@@ -117,7 +117,7 @@ def _puzzle_lists() -> list[Target]:
 
 def _read_list(folder: Path) -> None:
     (file,) = folder.iterdir()
-    puzzles = open_list(file)
+    puzzles = open_list(file, SHAPE)
     count, _ = puzzles.scan(silent)
     puzzles.fetch(np.arange(min(count, 3)), SHAPE, silent)
 

@@ -19,6 +19,7 @@ from trm_scaling.model import interchange
 from trm_scaling.model.interchange import read_tensors
 from trm_scaling.puzzles.opening import open_dataset
 from trm_scaling.puzzles.progress import silent
+from trm_scaling.puzzles.sudoku.board import Shape
 from trm_scaling.puzzles.sudoku.sources import open_list
 from trm_scaling.results.outcomes import read_outcomes
 
@@ -34,8 +35,8 @@ def written(folder: Path, files: dict[str, bytes]) -> Path:
 def test_a_rating_that_no_count_is(tmp_path: Path, rating: str) -> None:
     file = tmp_path / "p.csv"
     file.write_text(f"source,question,answer,rating\ns,{PUZZLES[0]},{SOLUTION},{rating}\n")
-    with pytest.raises(UserError, match="line 2: no whole number in the rating column"):
-        open_list(file).scan(silent)
+    with pytest.raises(UserError, match="line 2: the rating column holds"):
+        open_list(file, Shape(2, 2)).scan(silent)
 
 
 def test_a_compressed_list_with_a_damaged_middle(tmp_path: Path) -> None:
@@ -43,7 +44,7 @@ def test_a_compressed_list_with_a_damaged_middle(tmp_path: Path) -> None:
     data[12:20] = b"\xff" * 8
     (tmp_path / "p.txt.gz").write_bytes(data)
     with pytest.raises(UserError, match="cannot be read as a puzzle list"):
-        open_list(tmp_path / "p.txt.gz").scan(silent)
+        open_list(tmp_path / "p.txt.gz", Shape(2, 2)).scan(silent)
 
 
 STRUCTURED = np.zeros(3, [("a", "u1"), ("b", "f4")])
@@ -137,7 +138,7 @@ def test_a_small_list_with_a_line_without_end(tmp_path: Path, before: bytes, lin
     file = tmp_path / "p.csv.gz"
     file.write_bytes(gzip.compress(before + line))
     with in_little_memory(), pytest.raises(UserError, match=r"p.csv.gz, line \d+: more than 65,536 char"):
-        open_list(file).scan(silent)
+        open_list(file, Shape(2, 2)).scan(silent)
 
 
 def test_a_small_state_dict_that_unpacks_to_a_lot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from trm_scaling.errors import UserError
 from trm_scaling.io import source as source_module
 from trm_scaling.io.provenance import collect_provenance
 from trm_scaling.io.run_folder import RunFolder
@@ -61,6 +62,46 @@ def test_uncommitted_code_is_kept_and_can_be_applied(checkout: Path, tmp_path: P
 def test_an_untracked_file_alone_makes_it_dirty(checkout: Path) -> None:
     (checkout / "new.py").write_text("")
     assert collect_provenance([], source=checkout).dirty is True
+
+
+def test_the_tree_that_ran_is_given_back(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "package" / "model.py").write_text("width = 2\n")
+    new = {"package/new.py": "depth = 3\n", "configs/mine.yaml": "lr: 0.1\n", "package/sub/é.py": "x = 'ü'\n"}
+    for name, text in new.items():
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text(text)
+    key = "hf_" + "a" * 30
+    (checkout / "keys.py").write_text(f"token = '{key}'\n")
+    (checkout / "data.csv").write_text("1,2\n")
+    (checkout / "large.py").write_text("x = 1\n" * 60_000)
+    folder = RunFolder(tmp_path / "run")
+    folder.record_provenance(collect_provenance([], source=checkout / "package"))
+    (entry,) = json.loads(folder.provenance.read_text())
+    assert [each.split(":")[0] for each in entry["left_out"]] == ["keys.py", "large.py"]
+    assert key not in "".join(file.read_text() for file in folder.path.iterdir())
+    for name in new:
+        (checkout / name).unlink()
+    git(checkout, "reset", "-q", "--hard")
+
+    kept = json.loads((folder.path / entry["untracked_file"]).read_text())
+    diff = (folder.path / entry["diff_file"]).read_text()
+    source_module.restore(checkout / "package", entry["commit"], diff, kept, tmp_path / "again")
+    assert (tmp_path / "again" / "package" / "model.py").read_text() == "width = 2\n"
+    assert {name: (tmp_path / "again" / name).read_text() for name in new} == new
+    assert not (tmp_path / "again" / "data.csv").exists()
+
+
+def test_what_cannot_be_given_back_is_refused(checkout: Path, tmp_path: Path) -> None:
+    commit = git(checkout, "rev-parse", "HEAD")
+    with pytest.raises(UserError, match="has no commit 000000000000"):
+        source_module.restore(checkout, "0" * 40, None, {}, tmp_path / "a")
+    with pytest.raises(UserError, match="do not apply"):
+        source_module.restore(checkout, commit, "--- a/x\n+++ b/x\n@@ cut", {}, tmp_path / "b")
+    with pytest.raises(UserError, match="outside of"):
+        source_module.restore(checkout, commit, None, {"../evil.py": ""}, tmp_path / "c")
+    assert not (tmp_path / "evil.py").exists()
+    with pytest.raises(UserError, match="is not empty"):
+        source_module.restore(checkout, commit, None, {}, checkout)
 
 
 def test_a_huge_diff_is_cut(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,6 +175,15 @@ def test_another_shape_is_refused_with_both(
     assert f"{name} has shape {shape}, but this configuration needs {wanted}" in message
 
 
+@pytest.mark.parametrize(("bad", "count"), [(np.nan, 1), (np.inf, 3), (-np.inf, 2), (1e300, 2)])
+def test_numbers_that_are_not_finite_are_refused_by_tensor_and_count(bad: float, count: int) -> None:
+    arch = next(iter(ARCHS.values()))
+    tensors = {name: array.astype(np.float64) for name, array in to_public(arch, *trees_of(arch)).items()}
+    tensors["inner.lm_head.weight"].flat[:count] = bad
+    said = refused(arch, tensors)
+    assert f"inner.lm_head.weight holds {count} values of {tensors['inner.lm_head.weight'].size:,}" in said
+
+
 def test_what_is_refused_leaves_the_old_weights_alone() -> None:
     arch = ARCHS["mlp_t"]
     like = trees_of(arch, seed=3)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trm_scaling.config import ArchConfig, RunConfig, Schedule
-from trm_scaling.optim import Hyper, exploration_probability, learning_rate_factor
+from trm_scaling.optim import TracedHparams, exploration_probability, learning_rate_factor
 
 
 def public_factor(step: int, warmup: int, total: int, least: float) -> float:
@@ -20,7 +20,7 @@ def public_factor(step: int, warmup: int, total: int, least: float) -> float:
 
 
 def factors(warmup: int, total: int, least: float) -> np.ndarray:
-    hyper = Hyper.of(RunConfig(lr_min_ratio=least), Schedule(total, total, warmup, ()))
+    hyper = TracedHparams.of(RunConfig(lr_min_ratio=least), Schedule(total, total, warmup, ()))
     return np.asarray(jax.vmap(lambda step: learning_rate_factor(step, hyper))(jnp.arange(1, total + 1)))
 
 
@@ -50,6 +50,6 @@ def test_exploration_goes_in_a_straight_line_from_the_first_step_to_the_last(
     start: float, end: float | None
 ) -> None:
     arch = ArchConfig(halt_exploration_prob=start, halt_exploration_prob_end=end)
-    hyper = Hyper.of(RunConfig(arch=arch), Schedule(101, 101, 0, ()))
+    hyper = TracedHparams.of(RunConfig(arch=arch), Schedule(101, 101, 0, ()))
     found = jax.vmap(lambda step: exploration_probability(step, hyper))(jnp.arange(1, 102))
     np.testing.assert_allclose(found, np.linspace(start, start if end is None else end, 101), atol=1e-6)

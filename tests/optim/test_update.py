@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from trm_scaling.config import RunConfig, Schedule
-from trm_scaling.optim import Hyper, init_optimizer, update_params, update_puzzle_emb
+from trm_scaling.optim import TracedHparams, init_optimizer, update_params, update_puzzle_emb
 
 STEPS = 6
 LR, DECAY, B1, B2, FACTOR = 3e-2, 0.7, 0.9, 0.95, 0.5
@@ -41,12 +41,12 @@ def lion(g: Array, m: Array, v: Array, t: int) -> tuple[Array, Array, Array]:
 RULES: dict[str, Rule] = {"adam_atan2": adam_atan2, "adamw": adam, "adam": adam, "lion": lion}
 
 
-def hyper(**changes: float) -> Hyper:
+def hyper(**changes: float) -> TracedHparams:
     config = RunConfig(
         lr=LR, weight_decay=DECAY, beta1=B1, beta2=B2, puzzle_emb_lr=LR, puzzle_emb_weight_decay=DECAY
     )
     values = {name: jnp.float32(value) for name, value in changes.items()}
-    return replace(Hyper.of(config, Schedule(100, 100, 0, ())), **values)
+    return replace(TracedHparams.of(config, Schedule(100, 100, 0, ())), **values)
 
 
 def leaves(seed: int, scale: float = 1.0) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from tests.train.tiny import config_of
 from trm_scaling.checkpoint import CheckpointStore
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.model import begin
-from trm_scaling.optim import Hyper
+from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.hosts import Hosts, join, rendezvous
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.parallel.sharding import gathered
@@ -64,7 +64,7 @@ class Work:
         self.mesh: Mesh = make_mesh(self.config)
         self.hosts = hosts
         self.dataset: Dataset = ensure_dataset(self.config.data, root)
-        self.hyper = Hyper.of(self.config, Schedule.of(self.config, self.dataset.num_puzzles))
+        self.hyper = TracedHparams.of(self.config, Schedule.of(self.config, self.dataset.num_puzzles))
         self.feeder = Feeder(self.config, self.dataset, self.mesh)
         self.states = root / "states"
         self._augmented = jax.jit(self._augment)

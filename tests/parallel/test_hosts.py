@@ -83,3 +83,36 @@ def test_a_process_that_meets_nobody_ends_with_the_reason(index: int) -> None:
     assert said.startswith(
         f"error: process {index} of 2 at {address} did not meet the others (not within 2 s)"
     )
+
+
+class Service:
+    """JAX's coordination service, for two processes in one."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        self.met: list[str] = []
+
+    def key_value_set(self, key: str, value: str) -> None:
+        self.values[key] = value
+
+    def blocking_key_value_get(self, key: str, _: int) -> str:
+        return self.values[key]
+
+    def key_value_delete(self, key: str) -> None:
+        del self.values[key]
+
+    def wait_at_barrier(self, name: str, _: int) -> None:
+        self.met.append(name)
+
+
+def test_values_that_all_have_read_are_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosts, "Heartbeat", lambda *_: None)
+    service = Service()
+    first, second = (hosts.Gang(2, index, service) for index in (0, 1))
+    for number in range(5 * hosts.KEPT_VALUES):
+        assert first.told("call", number) == number
+        assert second.told("call", None) == number
+        assert len(service.values) <= hosts.KEPT_VALUES
+    # Nothing is deleted before both were at one place, and each place is a place of its own.
+    assert [service.met.count(place) for place in service.met] == [2] * len(service.met)
+    assert len(service.met) == 8

@@ -1,4 +1,4 @@
-"""TPU slices that are not there, where libtpu is installed to describe them."""
+"""Devices that are not there, where a compiler is installed that can be told of them."""
 
 import importlib.util
 import subprocess
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+HAS_CUDA = any(importlib.util.find_spec(f"jax_cuda{version}_plugin") is not None for version in (12, 13))
 HAS_LIBTPU = importlib.util.find_spec("libtpu") is not None
 
 DESCRIBE = """
@@ -34,6 +35,16 @@ def described(name: str) -> str:
 @pytest.mark.parametrize(("name", "seen"), [("v4-64", "32 8 TPU v4"), ("v4-8", "4 1 TPU v4")])
 def test_a_slice_is_described_without_being_there(name: str, seen: str) -> None:
     assert described(name) == seen
+
+
+@pytest.mark.skipif(not HAS_CUDA, reason="takes the extra [gpu]")
+def test_a_gpu_is_described_without_being_there() -> None:
+    assert described("h200") == "1 1 NVIDIA H200 141GB HBM3e"
+
+
+@pytest.mark.skipif(HAS_CUDA, reason="XLA's CUDA compiler is here")
+def test_without_a_cuda_compiler_it_is_said_how_to_get_it() -> None:
+    assert "pip install -c requirements/constraints.txt -e '.[gpu]'" in described("h200")
 
 
 @pytest.mark.skipif(HAS_LIBTPU, reason="libtpu is here")

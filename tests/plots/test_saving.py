@@ -73,7 +73,7 @@ def test_an_svg_is_read_aloud(tmp_path: Path):
     assert "exp01a: " in description.text
     assert "18 runs of 6 configurations" in description.text
     words = {text.text for text in root.iter(f"{SVG}text")}
-    assert {"Training compute (PFLOP)", "Model size"} <= words, "text is text, not outlines"
+    assert {"Parameters, without puzzle embeddings", "Model size"} <= words, "text is text, not outlines"
 
 
 def test_a_pdf_embeds_its_fonts_as_truetype(tmp_path: Path):

@@ -13,11 +13,9 @@ from trm_scaling.errors import UserError
 from trm_scaling.plots import (
     plot_augmentation_scaling,
     plot_batch_size_scaling,
-    plot_data_scaling,
     plot_depth_scaling,
     plot_l_cycles_scaling,
     plot_model_size_scaling,
-    plot_supervision_steps,
 )
 from trm_scaling.plots.marks import BAND_ID, LAW_ID, MEAN_ID, RUN_ID
 
@@ -40,22 +38,39 @@ def test_every_run_is_a_dot_and_every_configuration_a_mean_with_its_interval():
     assert first[0] < means[0, 1] < first[1]
 
 
+@pytest.mark.parametrize("call", [plot_model_size_scaling, plot_l_cycles_scaling, plot_depth_scaling])
+def test_runs_with_overrides_are_not_pooled(call: Any) -> None:
+    """exp01c is the baseline, under whose name its overrides lie."""
+    table = model_sizes().assign(names=lambda rows: rows["experiment"], overrides="")
+    table["L_cycles"] = 2 + table.index % 3
+    if call is not plot_model_size_scaling:
+        table["experiment"] = table["names"] = table["experiment"].str.replace("exp01", "exp02a_0")
+    changed = table[table["experiment"].str.endswith("c")].assign(
+        overrides="lr=0.1", names="baseline, " + table["names"], test_accuracy=0.01
+    )
+    changed["experiment"] = changed["experiment"] + "[lr=0.1]"
+    changed["params"] *= 1.0
+    both = pd.concat([table, changed.assign(experiment="baseline[lr=0.1]")], ignore_index=True)
+    plain, figure = call(table), call(both)
+    for one, other in zip(plain.axes, figure.axes, strict=True):
+        assert np.array_equal(places(one, RUN_ID), places(other, RUN_ID))
+    assert any("3 runs with overrides are left out" in line for line in figure.caption)
+
+
 def test_axes_say_what_they_are_and_in_which_unit():
     figure = plot_model_size_scaling(model_sizes(), fit=law())
-    left, right = figure.axes
+    (left,) = figure.axes
     assert left.get_xlabel() == "Parameters, without puzzle embeddings"
-    assert left.get_ylabel() == right.get_ylabel() == "Test accuracy (% of puzzles)"
-    assert right.get_xlabel() == "Training compute (PFLOP)"
+    assert left.get_ylabel() == "Test accuracy (% of puzzles)"
     assert left.get_xscale() == "log"
-    assert tick_labels(left) == ["1.4M", "2.7M", "5.03M", "9.8M", "17.6M", "38.1M"]
+    assert tick_labels(left) == ["1.40 M", "2.70 M", "5.03 M", "9.80 M", "17.6 M", "38.1 M"]
     assert all(0 <= float(label) <= 100 for label in tick_labels(left, "y"))
 
 
 def test_the_law_is_drawn_with_its_band_and_its_verdict():
     figure = plot_model_size_scaling(model_sizes(), fit=law("identified"))
     assert {LAW_ID, BAND_ID} <= drawn_ids(figure.axes[0])
-    assert "identified" in figure.finding
-    assert "c 0.38 (0.342 to 0.418)" in figure.finding
+    assert "c 0.38 [0.342, 0.418]" in " ".join(figure.caption)
     weak = plot_model_size_scaling(model_sizes(), fit=law("not identified", "It might be anything."))
     (line,) = [line for line in weak.axes[0].lines if line.get_gid() == LAW_ID]
     assert line.get_linestyle() == "--", "a law that is not identified does not look like one that is"
@@ -69,7 +84,7 @@ def test_records_that_were_made_before_are_not_made_again(monkeypatch: pytest.Mo
         raise AssertionError("was computed again")
 
     seeds = summarise_seeds(runs_of(table))
-    monkeypatch.setattr("trm_scaling.plots.accuracy.fit_accuracy", refuse)
+    monkeypatch.setattr("trm_scaling.plots.families.fit_accuracy", refuse)
     monkeypatch.setattr("trm_scaling.plots.configurations.summarise_seeds", refuse)
     plot_model_size_scaling(table, fit=law(), seeds=seeds)
     with pytest.raises(AssertionError, match="computed again"):
@@ -83,19 +98,19 @@ def test_a_law_is_fitted_where_none_is_given(monkeypatch: pytest.MonkeyPatch):
         asked.update(options, runs=runs)
         return law()
 
-    monkeypatch.setattr("trm_scaling.plots.accuracy.fit_accuracy", fit)
+    monkeypatch.setattr("trm_scaling.plots.families.fit_accuracy", fit)
     table = model_sizes()
     figure = plot_model_size_scaling(table)
     assert sorted(asked["runs"].accuracy) == sorted(table["test_accuracy"])
     assert (min(asked["predict"]), max(asked["predict"])) == pytest.approx((PARAMS[0], PARAMS[-1]))
-    assert figure.finding.startswith("accuracy = a - b x^-c, identified")
+    assert any(each.startswith("accuracy = a - b x^-c, identified") for each in figure.caption)
 
 
 def test_two_sizes_carry_no_law_and_the_figure_says_so():
     table = model_sizes()
     figure = plot_model_size_scaling(table[table["params"] < 3e6])
     assert LAW_ID not in drawn_ids(figure.axes[0])
-    assert figure.finding.startswith("No law is fitted")
+    assert any(each.startswith("No fit: ") for each in figure.caption)
 
 
 def test_runs_without_a_value_are_counted_in_the_caption():
@@ -114,9 +129,9 @@ def test_one_seed_borrows_its_interval_and_the_caption_says_so():
     table = model_sizes()
     table = table[(table["experiment"] != "exp01a") | (table["seed"] == 0)]
     figure = plot_model_size_scaling(table, fit=law())
-    assert "1 with one seed borrow" in " ".join(figure.caption)
+    assert "the seed variance of the replicated configurations (1)" in " ".join(figure.caption)
     alone = plot_model_size_scaling(table[table["seed"] == 0], fit=law())
-    assert "no intervals" in " ".join(alone.caption)
+    assert "No intervals" in " ".join(alone.caption)
     assert len(places(alone.axes[0], RUN_ID)) == 0, "one run is its own mean"
 
 
@@ -187,12 +202,12 @@ def test_a_zero_on_the_axis_is_drawn_and_not_fitted():
     axes = figure.axes[0]
     assert axes.get_xscale() == "linear"
     assert len(places(axes, MEAN_ID)) == 6
-    assert "holds 0" in figure.finding
+    assert "holds 0" in " ".join(figure.caption)
 
 
 def test_depth_that_does_not_vary_is_said():
     figure = plot_depth_scaling(model_sizes())
-    assert figure.finding == "Depth does not vary in these runs: all have L_cycles 6 and H_cycles 3."
+    assert "L_cycles 6 and H_cycles 3" in figure.caption[-1]
     assert len(places(figure.axes[0], MEAN_ID)) == 6
 
 
@@ -208,34 +223,9 @@ def test_depth_has_a_panel_for_each_recursion_that_varies():
     assert tick_labels(left) == ["2", "4", "6", "8", "10", "12"]
     one = plot_depth_scaling(first, fits=(law(), None))
     assert [axes.get_xlabel()[:8] for axes in one.axes] == ["L_cycles"]
-    assert "H_cycles does not vary" in one.caption[-1]
+    assert "H_cycles 6" in one.caption[-1] or "H_cycles 3" in one.caption[-1]
     with pytest.raises(UserError, match="neither a column 'L_cycles' nor 'H_cycles'"):
         plot_depth_scaling(first.drop(columns=["L_cycles", "H_cycles"]))
-
-
-def test_a_cost_that_does_not_vary_has_no_panel():
-    table = model_sizes(training_flops=1e18).assign(train_size=lambda rows: rows["params"] // 1e4)
-    assert len(plot_data_scaling(table, fit=law()).axes) == 1
-    varying = model_sizes().assign(L_cycles=lambda rows: rows["params"].rank(method="dense"))
-    assert len(plot_l_cycles_scaling(varying, fit=law()).axes) == 2
-
-
-def test_supervision_steps_show_the_accuracy_after_each_of_them():
-    table = model_sizes().assign(halt_max_steps=lambda rows: rows["params"].rank(method="dense") * 4)
-    by_step = pd.DataFrame(
-        {
-            "experiment": np.repeat(sorted(table["experiment"].unique()), 4),
-            "supervision_step": [1, 2, 3, 4] * 6,
-            "accuracy": [0.3, 0.5, 0.6, 0.65] * 6,
-        }
-    )
-    figure = plot_supervision_steps(table, fit=law(), by_step=by_step)
-    right = figure.axes[1]
-    assert right.get_xlabel() == "Supervision step"
-    legend = right.get_legend()
-    assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == ["4", "8", "12", "16", "20", "24"]
-    assert np.allclose(right.lines[0].get_ydata(), [0.3, 0.5, 0.6, 0.65])
 
 
 def test_batches_have_their_throughput_beside_them():
@@ -247,10 +237,10 @@ def test_batches_have_their_throughput_beside_them():
     left, right = figure.axes
     assert LAW_ID not in drawn_ids(left)
     assert tick_labels(left)[0] == "1,536"
-    assert right.get_ylabel() == "Throughput (puzzle-steps/s)"
+    assert right.get_ylabel() == "Samples per second"
     assert right.get_ylim()[0] == 0
     assert len(places(right, RUN_ID)) == len(table)
-    assert "49.2K" in figure.finding
+    assert "exp01f" in figure.finding
     assert len(plot_batch_size_scaling(table.drop(columns="throughput")).axes) == 1
 
 

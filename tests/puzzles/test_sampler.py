@@ -1,13 +1,16 @@
 """The stream of training examples: a pure function of (seed, step), whatever the batch."""
 
 from itertools import pairwise
+from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trm_scaling.puzzles.sampler import batch_indices
+from trm_scaling.puzzles.dataset import Dataset, Split
+from trm_scaling.puzzles.sampler import batch_indices, train_rows
 
 seeds = st.integers(0, 2**32 - 1)
 counts = st.integers(1, 40)
@@ -77,3 +80,19 @@ def test_a_cached_epoch_cannot_be_spoilt_by_its_user(puzzles: int) -> None:
     copy = first.copy()
     first[:] = -1
     np.testing.assert_array_equal(batch_indices(0, 0, 10, puzzles, 3)[0], copy)
+
+
+def test_a_step_looks_at_the_groups_it_draws_and_not_at_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = np.zeros((9, 4), np.uint8)
+    split = Split(tokens, tokens, None)
+    starts = np.array([0, 2, 5, 9])
+    dataset = Dataset(Path(), None, split, split, split, starts)  # type: ignore[arg-type]
+    diff = Mock(wraps=np.diff)
+    monkeypatch.setattr(np, "diff", diff)
+    for step in range(20):
+        row, aug = train_rows(dataset, 0, step, 6)
+        group = batch_indices(0, step, 6, 3, 2**31 - 2)[0]
+        assert (starts[group] <= row).all()
+        assert (row < starts[group + 1]).all()
+        assert not aug.any()
+    assert diff.call_count <= 1

@@ -152,9 +152,9 @@ GOOD = csv_lines()
         (f"me,{to_text(MADE.puzzles[0])},{to_text(MADE.solutions[1])},0", r"line 2: answer \d at row \d"),
         (
             f"me,{to_text(MADE.puzzles[0])},{to_text(MADE.solutions[0])},hard",
-            "line 2: no whole number in the rating",
+            "line 2: the rating column holds 'hard'",
         ),
-        ("me", "line 2: no whole number in the rating"),
+        ("me", "line 2: the rating column holds nothing"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
@@ -168,7 +168,7 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
     ("name", "content", "message"),
     [
         ("a.csv", b"", "holds no puzzle"),
-        ("a.csv", b"a,b,c\n1,2,3\n", "does not tell the columns"),
+        ("a.csv", b"a,b,c\n1,2,3\n", "none of its first 2 lines holds a 6x6 board.*Line 2 is '1,2,3'"),
         ("a.csv", b"\xff\xfe\x00", "cannot be read as a puzzle list"),
         ("a.csv.gz", b"not gzip", "cannot be read as a puzzle list"),
         ("a.csv.gz", gzip.compress("\n".join(GOOD).encode())[:-20], "cannot be read as a puzzle list"),

@@ -90,19 +90,23 @@ def sorted_by(page: Any, heading: str, press: str) -> tuple[str | None, list[str
 
 
 def test_tables_sort_numbers_as_numbers_and_missing_last(wide: Opened) -> None:
+    wide.page.goto(f"{wide.page.url}#exp01")  # opens the folded section
     upwards = ["exp01a", "exp01b", "exp01c", "exp01d", "exp01f", "exp01e"]
     downwards = ["exp01f", "exp01d", "exp01c", "exp01b", "exp01a", "exp01e"]
-    # 1,536 comes after 768, which it would not as text; exp01e was not run.
-    assert sorted_by(wide.page, "hidden_size", "click") == ("ascending", upwards)
-    assert sorted_by(wide.page, "hidden_size", "Enter") == ("descending", downwards)
+    # 1.48 M comes before 38.1 M, which it would not as text; exp01e was not run.
+    assert sorted_by(wide.page, "parameters", "click") == ("ascending", upwards)
+    assert sorted_by(wide.page, "parameters", "Enter") == ("descending", downwards)
     assert sorted_by(wide.page, "experiment", "Space") == ("ascending", sorted(upwards))
     assert wide.page.locator("#exp01 table").first.locator("th[aria-sort]").count() == 1
 
 
 def test_every_figure_says_what_it_is(wide: Opened, reported: Reported) -> None:
+    wide.page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
     figures = wide.page.locator("figure svg")
-    assert figures.count() == len(reported.page.figures)
-    for figure, drawn in zip(figures.all(), reported.page.figures, strict=True):
+    drawn_of = {figure.drawn.title: figure.drawn for figure in reported.page.figures}
+    assert figures.count() == len(list(reported.page.figures))
+    for figure in figures.all():
+        drawn = drawn_of[figure.locator("title").first.text_content()]
         assert figure.get_attribute("role") == "img"
         words = figure.locator("text").all_text_contents()
         assert any(word and drawn.title.startswith(word) for word in words), "its title is to be seen"
@@ -113,7 +117,7 @@ def test_every_figure_says_what_it_is(wide: Opened, reported: Reported) -> None:
         assert name == drawn.title
         box = figure.bounding_box()
         assert box is not None
-        assert box["width"] > 500
+        assert box["width"] > 400
         assert box["height"] > 100
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from trm_scaling.experiments import Family
-from trm_scaling.report.coverage import counts_by_state, coverage, study_seeds
+from trm_scaling.report.coverage import coverage, study_seeds
 
 FAMILY = Family("exp01", "Model size", "Find it.", ("exp01a", "exp01b", "exp01c"), {"lr": [1, 2, 3]})
 
@@ -61,10 +61,3 @@ def test_a_name_that_is_another_s_configuration_is_not_missed() -> None:
 def test_a_seed_that_is_not_known_counts_as_one(seed: float | None) -> None:
     table = runs(*((name, 0, "finished") for name in FAMILY.names)).assign(seed=seed)
     assert coverage(FAMILY, table, study_seeds(table)).complete == FAMILY.names
-
-
-def test_states_are_counted_the_finished_ones_first() -> None:
-    table = runs(("a", 0, "failed"), ("a", 1, "failed"), ("b", 0, "finished"))
-    assert counts_by_state(table) == [("finished", 1), ("failed", 2)]
-    assert counts_by_state(table.drop(columns="state")) == [("finished", 3)]
-    assert counts_by_state(runs()) == []

@@ -11,8 +11,8 @@ from tests.results.made_up import PROFILE
 from trm_scaling.experiments import Family
 from trm_scaling.report import family as family_section
 from trm_scaling.report.family import section, study_family
+from trm_scaling.report.front import frontiers
 from trm_scaling.report.learning import halting, learning
-from trm_scaling.report.overview import frontiers
 
 FAMILY = Family("exp01", "Model size", "Find it.", ("exp01a", "exp01b", "exp01c"), {"lr": [1, 2, 3]})
 RUNS = pd.DataFrame(
@@ -47,15 +47,15 @@ def test_landmarks_are_means_over_seeds() -> None:
     assert column(table, "device-hours to 80 %") == ["1.50", ""]
     assert column(table, "peak") == ["65.0 %", "0.0 %"]
     assert column(table, "peak at step") == ["200", "100"]
-    assert column(table, "decline after it") == ["15.0", "0.0"]
-    assert "1 run ended at 0" in table.note
+    assert column(table, "decline after it") == ["+15.0", "+0.0"]
+    assert "1 run ended at 0" in learning(FAMILY, RUNS, curves).points[0]
 
 
 def test_a_curve_that_goes_back_is_left_out_and_said_to_be() -> None:
     twice = pd.concat([curve("exp01a", 0, [0.4]), curve("exp01a", 0, [0.5]), curve("exp01a", 1, [0.5])])
     block = learning(FAMILY, RUNS, twice)
     assert column(block.tables[0], "runs") == ["1"]
-    assert block.points[0].startswith("The learning curve of exp01a, seed 0, is left out")
+    assert block.points[1].startswith("The learning curve of exp01a, seed 0, is left out")
 
 
 def test_halting_on_the_test_split() -> None:
@@ -68,20 +68,20 @@ def test_halting_on_the_test_split() -> None:
             "count": [5, 3, 0, 2, 0, 0, 0, 9],
         }
     )
-    (table,) = halting(FAMILY, RUNS.assign(halting_accuracy=0.25), counts).tables
-    assert table.folded
-    assert [cell.text for cell in table.rows[0]] == [
-        "exp01b",
-        "1",
-        "4",
-        "1.90",
-        "20.0 %",
-        "52.5 %",
-        "25.0 %",
-        "",
-    ]
-    about = replace(FAMILY, values={"arch.halt_max_steps": [1, 2, 3]})
-    assert not halting(about, RUNS, counts).tables[0].folded
+    (table,) = halting(FAMILY, RUNS.assign(halting_accuracy=0.25, test_accuracy=0.26), counts).tables
+    told = {each.label: each.text(value) for each, value in zip(table.columns, table.rows[0], strict=True)}
+    assert told == {
+        "experiment": "exp01b",
+        "runs": "1",
+        "steps allowed": "4",
+        "halts at step": "1.90",
+        "at the limit": "20.0 %",
+        "accuracy when halting": "25.0 %",
+        "accuracy of all steps": "26.0 %",
+        "steps saved": "52.5 %",
+    }
+    (table,) = halting(FAMILY, RUNS.assign(halting_accuracy=0.25, test_accuracy=0.9), counts).tables
+    assert "steps saved" not in [each.label for each in table.columns], "below 95 % of the full accuracy"
     assert not halting(FAMILY, RUNS, counts[counts["at"] != "test"]).tables
 
 
@@ -107,7 +107,4 @@ def test_places_on_a_frontier_that_data_may_have_bought(reported: Reported) -> N
     table = reported.table
     assert not any("more data" in point for point in frontiers(table).points)
     more = table.assign(train_size=table["train_size"].where(table["experiment"] != "exp01a", 5000))
-    assert any(
-        point.startswith("exp01a is trained on more data than the baseline")
-        for point in frontiers(more).points
-    )
+    assert any(point.startswith("exp01a: more data than the baseline") for point in frontiers(more).points)

@@ -67,7 +67,7 @@ def make_up_study(
     """
     study = bare_study(root)
     catalogue = load_catalogue(study.path)
-    plain = PlainExperiments(study.configs, catalogue)
+    plain = PlainExperiments(study.configs)
     for name in catalogue.names if names is None else names:
         owner = catalogue.alias_of(name, PROFILE) or name
         config = plain.config(owner, PROFILE)
@@ -91,7 +91,7 @@ def make_up_run(study: Study, name: str, seed: int = 0, **changes: object) -> Ru
 
     A field of the architecture is named `arch__L_cycles`.
     """
-    plain = PlainExperiments(study.configs, load_catalogue(study.path))
+    plain = PlainExperiments(study.configs)
     config = plain.config(name, PROFILE)
     assert config is not None
     values = config.model_dump()

@@ -38,7 +38,7 @@ def test_outcomes_are_those_of_the_headline(table: pd.DataFrame) -> None:
     outcomes = read_outcomes(Path(row["folder"]))
     assert outcomes.solved_at_last.sum() == row["test_solved"]
     assert outcomes.halt_step.mean() == pytest.approx(row["halting_mean_steps"])
-    assert outcomes.data_fingerprint == row["data_fingerprint"]
+    assert outcomes.test_fingerprint == row["data_fingerprint"]
     assert len(outcomes.rating) == row["test_total"]
 
 
@@ -63,10 +63,20 @@ def test_runs_on_other_puzzles_are_no_pair(runs: pd.DataFrame) -> None:
     rewrite(other["folder"].iloc[0], data_fingerprint=np.array("another"))
     pairs = paired_outcomes(one, other)
     assert pairs.seeds == (1,)
-    assert "datasets differ" in pairs.unpaired[0]
+    assert "test splits differ" in pairs.unpaired[0]
     rewrite(other["folder"].iloc[1], data_fingerprint=np.array("another"))
-    with pytest.raises(UserError, match="datasets differ"):
+    with pytest.raises(UserError, match="test splits differ"):
         paired_outcomes(one, other)
+
+
+def test_the_same_test_puzzles_pair_runs_of_other_training_puzzles(runs: pd.DataFrame) -> None:
+    one, other = side(runs, "exp01a"), side(runs, "exp01b")
+    for each in (one, other):
+        rewrite(each["folder"].iloc[0], test_fingerprint=np.array("test"))
+    rewrite(other["folder"].iloc[0], data_fingerprint=np.array("another"))
+    assert paired_outcomes(one, other).seeds == (0, 1)
+    rewrite(other["folder"].iloc[0], test_fingerprint=np.array("other"))
+    assert paired_outcomes(one, other).seeds == (1,)
 
 
 def test_without_folders_there_is_nothing_to_pair(runs: pd.DataFrame) -> None:

@@ -116,7 +116,7 @@ def test_unfinished_failed_and_damaged_runs_are_rows_with_a_reason(table: pd.Dat
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"version": 2}, "version 1"),
+        ({"version": 3}, "version 1 or 2"),
         ({"config": None}, "no configuration"),
         ({"test": []}, "best"),
         ({"parameters": "many"}, "params should be a count"),
@@ -283,15 +283,29 @@ def test_finished_runs_that_may_be_the_same_are_refused() -> None:
         check_replicates(pd.DataFrame(rows | {"seed": [1.0, None, None]}))
 
 
-def test_neither_jax_nor_hydra_is_imported(made_up: Study) -> None:
+def test_jax_is_not_imported(made_up: Study) -> None:
     program = (
         "import sys; from pathlib import Path\n"
         "from trm_scaling.io.study import Study\n"
         "from trm_scaling.results.table import results_table\n"
         "assert len(results_table(Study(Path(sys.argv[1]))))\n"
-        "print([name for name in ('jax', 'hydra', 'matplotlib', 'scipy') if name in sys.modules])\n"
+        "print([name for name in ('jax', 'matplotlib', 'scipy') if name in sys.modules])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(made_up.path)], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_record_says_what_its_run_was_when_it_began(tmp_path: Path) -> None:
+    """The study may have changed since: nothing is worked out again from what it holds now."""
+    study = bare_study(tmp_path)
+    folder = make_up_run(study, "exp01a", lr=0.25)
+    known = {"names": ["exp01a", "mine"], "family": "exp01", "overrides": {"beta2": 0.5}}
+    record = json.loads(folder.result.read_bytes()) | known | {"version": 2}
+    folder.result.write_text(json.dumps(record))
+    row = results_table(study).iloc[0]
+    assert (row["experiment"], row["names"]) == ("exp01a[beta2=0.5]", "exp01a, mine")
+    folder.result.write_text(json.dumps(record | dict.fromkeys(known) | {"version": 1}))
+    row = results_table(study).iloc[0]
+    assert (row["experiment"], row["names"]) == ("exp01a[lr=0.25]", "exp01a")

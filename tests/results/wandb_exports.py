@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from trm_scaling.config.fields import flattened
 from trm_scaling.io.study import Study
-from trm_scaling.results.plain import flattened
 from trm_scaling.results.scan import scan_runs
 from trm_scaling.tracking.wandb_content import config_of, summary_of
 

@@ -1,6 +1,6 @@
 """Seeds that a batch trains in one process: who shares it, and what becomes of each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -28,19 +28,27 @@ def jobs_of(study: Study, names: Sequence[str] = ("baseline",), seeds: int = 3) 
     return planned[0]
 
 
-def run(study: Study, jobs: list[Job], acts: str, view: Watcher | None = None) -> tuple[int, list[list[int]]]:
-    """Exit status, and the seeds of each process that was started."""
-    started: list[list[int]] = []
+def run(
+    study: Study,
+    jobs: list[Job],
+    acts: str,
+    view: Watcher | None = None,
+    started: Callable[[Job], None] = lambda job: None,
+) -> tuple[int, list[list[int]]]:
+    """Exit status, and the seeds of each process that was started; each job is given to `started` first."""
+    seeds: list[list[int]] = []
 
     def command(job: Job) -> list[str]:
+        started(job)
         first = jobs.index(job)
-        group = jobs[first : first + job.together]
-        started.append([each.seed for each in group])
+        beside = [each for each in jobs if each.seed == job.seed and each.name in job.beside]
+        group = [job, *beside] if job.beside else jobs[first : first + job.together]
+        seeds.append([each.seed for each in group])
         (alone,) = [command_of({}, acts)(job)]
         folders = ":".join(str(each.folder.path) for each in group)
         return [folders if word == str(job.folder.path) else word for word in alone]
 
-    return BatchRunner(study, jobs, [Slot(0)], command, view or Watcher()).run(), started
+    return BatchRunner(study, jobs, [Slot(0)], command, view or Watcher()).run(), seeds
 
 
 def test_seeds_share_a_process(study: Study) -> None:

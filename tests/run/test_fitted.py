@@ -8,7 +8,7 @@ from tests.run.tiny import ROOT
 from trm_scaling.config.compose import compose
 from trm_scaling.counting.devices import Chip, Target
 from trm_scaling.counting.memory import training_memory
-from trm_scaling.run.fitted import fitted
+from trm_scaling.run.fitted import fitted, shortage
 
 CONFIGS: Path = ROOT / "kellen" / "configs"
 
@@ -40,3 +40,15 @@ def test_nothing_changes_where_it_fits_or_the_user_chose_or_nothing_is_known() -
     assert fitted(config, gpu(None)) == config
     assert fitted(config, None) == config
     assert fitted(config, gpu(0.001)) == config, "no size fits: the run says so itself"
+
+
+def test_memory_that_is_not_there_is_said_before_training() -> None:
+    config = compose(CONFIGS, "exp06_f", "paper")
+    said = shortage(config, gpu(23.5))
+    assert said is not None
+    needed = training_memory(config, 11, 81, "gpu").total / 2**30
+    assert f"{needed:,.0f} GiB" in said
+    assert "23.5" in said
+    assert shortage(fitted(config, gpu(80)), gpu(80)) is None
+    assert shortage(config, gpu(None)) is None
+    assert shortage(config, None) is None

@@ -185,6 +185,14 @@ def test_science_makes_another_run_and_operation_does_not(trained: Study) -> Non
         assert tiny_folder(trained, science) != folder
 
 
+def test_weights_that_an_update_broke_are_not_saved(untrained: Study) -> None:
+    overrides = ("lr=1e39", "lr_warmup_steps=0", "system.checkpoint_seconds=0.001", "system.steps_per_call=1")
+    run = tiny_run(untrained, *overrides)
+    with pytest.raises(NonFiniteLoss, match=r"step 1: params/\S+ holds [\d,]+ values of"):
+        execute(run, Recorder())
+    assert not finished_steps(run.folder.checkpoints)
+
+
 def test_a_diverging_run_names_its_step_and_keeps_what_was_saved(untrained: Study) -> None:
     run = tiny_run(untrained, "lr=1e4", "lr_warmup_steps=0", "system.checkpoint_seconds=0.001")
     folder = run.folder

@@ -87,7 +87,7 @@ def test_a_damaged_or_missing_file_is_refused(file: Path, tmp_path: Path) -> Non
 
 def test_numbers_beyond_float16_are_not_written() -> None:
     assert rounded({"a": np.array([1.0, 65_504.0])}, "run")["a"].dtype == np.float16
-    with pytest.raises(UserError, match=r"run: a holds numbers beyond float16"):
+    with pytest.raises(UserError, match=r"run: a holds 1 values of 1 beyond float16"):
         rounded({"a": np.array([1e5])}, "run")
 
 

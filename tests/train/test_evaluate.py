@@ -1,6 +1,7 @@
 """Evaluation: what it counts, in batches of any size, for any number of steps."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,14 +10,17 @@ import numpy as np
 import pytest
 
 from tests.train.tiny import C, config_of, split_of, state_of
+from trm_scaling.checkpoint import CheckpointStore
 from trm_scaling.config import RunConfig
+from trm_scaling.errors import UserError
+from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.model import forward
 from trm_scaling.puzzles.dataset import Split
 from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.outcomes import Outcomes
 from trm_scaling.train.state import TrainState
 from trm_scaling.train.think import think
-from trm_scaling.train.weights import weights_of
+from trm_scaling.train.weights import load_weights, weights_of
 
 PUZZLES = 7
 CONFIG = config_of(system={"eval_batch_size": PUZZLES})
@@ -68,6 +72,25 @@ def evaluate(
 ) -> Outcomes:
     config = config_of(system={"eval_batch_size": batch})
     return Evaluator(config, steps)(STATE.params, STATE.buffers, split, limit)
+
+
+def broken_state() -> TrainState:
+    params = {**STATE.params, "lm_head": STATE.params["lm_head"].at[0, :3].set(jnp.nan)}
+    return dataclasses.replace(STATE, params=params)
+
+
+def test_weights_that_are_not_finite_are_not_evaluated() -> None:
+    params = broken_state().params
+    with pytest.raises(UserError, match=rf"lm_head holds 3 values of {params['lm_head'].size}"):
+        Evaluator(CONFIG)(params, STATE.buffers, split_of(PUZZLES))
+
+
+def test_a_checkpoint_of_weights_that_are_not_finite_is_not_loaded(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    with CheckpointStore(folder.checkpoints, keep=1) as store:
+        store.save(7, weights_of(broken_state()), {}, score=None)
+    with pytest.raises(UserError, match=r"step 7: params/lm_head holds 3 values"):
+        load_weights(folder, CONFIG, "last")
 
 
 def assert_equal(one: Outcomes, other: Outcomes) -> None:

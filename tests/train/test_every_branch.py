@@ -16,9 +16,9 @@ from tests.run.test_single import Recorder
 from tests.run.tiny import make_study, tiny_run
 from trm_scaling.config import ArchConfig, CurriculumConfig, DataConfig, RunConfig, Schedule, SystemConfig
 from trm_scaling.config.compose import compose
-from trm_scaling.config.strict import field_names
+from trm_scaling.config.validate import field_names
 from trm_scaling.experiments import load_catalogue
-from trm_scaling.optim import Hyper
+from trm_scaling.optim import TracedHparams
 from trm_scaling.run.single import execute
 from trm_scaling.train.state import init_state, network_of
 from trm_scaling.train.step import Batch, train_step
@@ -54,7 +54,7 @@ def test_one_training_step(name: str) -> None:
     state = init_state(config, vocab, cells, 1)
     before = [np.asarray(leaf) for leaf in jax.tree.leaves(network_of(state.params))]
     tokens = jnp.full((batch, cells), 2, jnp.uint8)
-    hyper = Hyper.of(config, Schedule.of(config, config.data.train_size))
+    hyper = TracedHparams.of(config, Schedule.of(config, config.data.train_size))
     step = jax.jit(train_step, static_argnums=0)
     after, metrics = step(config, state, hyper, Batch(tokens, tokens, jnp.zeros(batch, jnp.int32)))
     assert int(after.step) == 1

@@ -1,9 +1,14 @@
 """Numbers drawn from an evaluation. M puzzles, N supervision steps."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from trm_scaling.model.act import halt, wants_to_halt
+from trm_scaling.puzzles.manifest import histogram
 from trm_scaling.puzzles.scoring import interval
+from trm_scaling.train.metrics import validation_score
 from trm_scaling.train.outcomes import Outcomes
 
 SOLVED = np.array([[0, 1, 1], [0, 0, 1], [1, 0, 0], [0, 0, 0]], bool)
@@ -87,3 +92,25 @@ def test_a_summary_is_plain_json() -> None:
 
     summary = OUTCOMES.summary()
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+
+
+def test_training_and_evaluation_halt_at_the_same_logits() -> None:
+    logits = np.array([-1, -0.0, 0, 1e-30, 3], np.float32)
+    steps = jnp.ones(len(logits), jnp.int32)
+    trained = np.asarray(halt(jax.random.key(0), steps, jnp.asarray(logits), 0.0, max_steps=16))
+    ones = np.ones((len(logits), 2), np.int32)
+    after = np.stack([logits, np.full_like(logits, -1)], axis=1)
+    evaluated = Outcomes(ones > 0, ones, ones[:, 0], after, after, ones[:, 0]).halt_step == 1
+    np.testing.assert_array_equal(trained, evaluated)
+    np.testing.assert_array_equal(trained, wants_to_halt(logits))
+
+
+def test_a_dataset_and_an_evaluation_speak_of_difficulty_by_one_scale() -> None:
+    ratings = [0, 1, 3, 4, 15, 16, 63, 64, 255, 256, 9999]
+    of_evaluation = {band["ratings"]: band["puzzles"] for band in rated(ratings)}
+    assert histogram(np.array(ratings, np.int32)) == of_evaluation
+
+
+def test_one_more_solved_puzzle_beats_any_share_of_right_cells() -> None:
+    assert validation_score(4, 0.2) > validation_score(3, 1.0)
+    assert validation_score(3, 0.9) > validation_score(3, 0.8)

@@ -11,10 +11,10 @@ import pytest
 from tests.run.test_single import Recorder
 from tests.train.tiny import config_of, feed_of, hyper_of, state_of
 from trm_scaling.config import RunConfig, Schedule
-from trm_scaling.config.alike import GIVEN, refuse_unlike
+from trm_scaling.config.traced_fields import TRACED_FIELDS, refuse_other_programs
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.optim import Hyper
+from trm_scaling.optim import TracedHparams
 from trm_scaling.puzzles.build import ensure_dataset
 from trm_scaling.train.call import make_train_call
 from trm_scaling.train.interrupt import stop_on_signals
@@ -117,15 +117,15 @@ def test_each_run_has_its_own_stream_of_puzzles(tmp_path: Path) -> None:
 
 def test_what_a_program_is_given_is_what_its_runs_may_differ_in() -> None:
     changed = {
-        **{name: 0.5 for name in GIVEN if not name.startswith("arch.") and name != "lr_warmup_steps"},
+        **{name: 0.5 for name in TRACED_FIELDS if not name.startswith("arch.") and name != "lr_warmup_steps"},
         "lr_warmup_steps": 9,
         "arch": {"halt_exploration_prob": 0.25, "halt_exploration_prob_end": 0.75},
     }
     other = config_of(seed=5, **changed)
-    refuse_unlike([config_of(), other])
+    refuse_other_programs([config_of(), other])
     before, after = hyper_of(config_of()), hyper_of(other)
-    same = {name for name in Hyper.__annotations__ if getattr(before, name) == getattr(after, name)}
-    assert same == {"total_steps"}, (
+    same = {name for name in TracedHparams.__annotations__ if getattr(before, name) == getattr(after, name)}
+    assert same == {"total_steps", "ema_rates"}, (
         "a number that reaches the program, and is not among those that may differ"
     )
 
@@ -141,4 +141,4 @@ def test_what_a_program_is_given_is_what_its_runs_may_differ_in() -> None:
 )
 def test_other_programs_are_refused(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(UserError, match=f"differ in {named}, so that no one program"):
-        refuse_unlike([config_of(), config_of(seed=1), config_of(**changes)])
+        refuse_other_programs([config_of(), config_of(seed=1), config_of(**changes)])

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from trm_scaling.config import RunConfig, Schedule
-from trm_scaling.optim import Hyper
+from trm_scaling.optim import TracedHparams
 from trm_scaling.puzzles.dataset import Split
 from trm_scaling.train.call import Feed
 from trm_scaling.train.state import TrainState, init_state
@@ -40,8 +40,8 @@ def config_of(**changes: Any) -> RunConfig:
     return RunConfig.model_validate({"arch": arch, "system": system, "data": data, **values})
 
 
-def hyper_of(config: RunConfig) -> Hyper:
-    return Hyper.of(config, Schedule(TOTAL_STEPS, TOTAL_STEPS, config.lr_warmup_steps, ()))
+def hyper_of(config: RunConfig) -> TracedHparams:
+    return TracedHparams.of(config, Schedule(TOTAL_STEPS, TOTAL_STEPS, config.lr_warmup_steps, ()))
 
 
 def state_of(config: RunConfig) -> TrainState:

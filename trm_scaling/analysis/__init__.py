@@ -10,27 +10,42 @@ from trm_scaling.analysis.comparison import (
     PairedComparison,
     compare,
     compare_paired,
+    compare_pairs,
     correct_family,
 )
 from trm_scaling.analysis.critical_batch import CriticalBatch, critical_batch_size
 from trm_scaling.analysis.design import Claim, holm, seeds_needed, seeds_to_detect, smallest_p
-from trm_scaling.analysis.fits.accuracy import fit_accuracy
+from trm_scaling.analysis.fits.accuracy import accuracy_exponent, fit_accuracy
 from trm_scaling.analysis.fits.forms import accuracy_at
-from trm_scaling.analysis.fits.loss import fit_loss
-from trm_scaling.analysis.fits.loss_law import LossLaw
-from trm_scaling.analysis.fits.record import Fit, Prediction, Rival, Verdict
+from trm_scaling.analysis.fits.loss import fit_loss, loss_exponent
+from trm_scaling.analysis.fits.loss_law import LossLaw, OnsetLaw
+from trm_scaling.analysis.fits.record import Choice, Fit, HeldOut, Prediction, Rival, Verdict
+from trm_scaling.analysis.fits.sensitivity import (
+    CellLink,
+    Held,
+    limited,
+    link_cells,
+    other_choices,
+    speed_at_budget,
+    with_choices,
+    with_held_out,
+    with_sizes,
+)
 from trm_scaling.analysis.fits.two_step import TwoStep, fit_two_step
 from trm_scaling.analysis.frontier import Frontier, knee, non_dominated, pareto_frontier
-from trm_scaling.analysis.halting import HaltingSummary, summarise_halting
+from trm_scaling.analysis.halting import HaltingSummary, saving, summarise_halting
 from trm_scaling.analysis.importance import Importance, factor_importance
 from trm_scaling.analysis.interval import Interval
 from trm_scaling.analysis.learning_curve import CurveSummary, LearningCurve, steps_to, summarise_curve
+from trm_scaling.analysis.pairing import Pairing, compare_runs, pairing_of, unaveraged
 from trm_scaling.analysis.runs import AccuracyRuns, LossRuns
 from trm_scaling.analysis.scaling_law import ScalingLaw, compute_scaling_law
 from trm_scaling.analysis.seeds import SeedSummary, summarise_seeds, t_interval, wilson
 
 __all__ = [
     "AccuracyRuns",
+    "CellLink",
+    "Choice",
     "Claim",
     "Comparison",
     "CriticalBatch",
@@ -38,12 +53,16 @@ __all__ = [
     "Fit",
     "Frontier",
     "HaltingSummary",
+    "Held",
+    "HeldOut",
     "Importance",
     "Interval",
     "LearningCurve",
     "LossLaw",
     "LossRuns",
+    "OnsetLaw",
     "PairedComparison",
+    "Pairing",
     "Prediction",
     "Rival",
     "ScalingLaw",
@@ -51,8 +70,11 @@ __all__ = [
     "TwoStep",
     "Verdict",
     "accuracy_at",
+    "accuracy_exponent",
     "compare",
     "compare_paired",
+    "compare_pairs",
+    "compare_runs",
     "compute_scaling_law",
     "correct_family",
     "critical_batch_size",
@@ -62,15 +84,26 @@ __all__ = [
     "fit_two_step",
     "holm",
     "knee",
+    "limited",
+    "link_cells",
+    "loss_exponent",
     "non_dominated",
+    "other_choices",
+    "pairing_of",
     "pareto_frontier",
+    "saving",
     "seeds_needed",
     "seeds_to_detect",
     "smallest_p",
+    "speed_at_budget",
     "steps_to",
     "summarise_curve",
     "summarise_halting",
     "summarise_seeds",
     "t_interval",
+    "unaveraged",
     "wilson",
+    "with_choices",
+    "with_held_out",
+    "with_sizes",
 ]

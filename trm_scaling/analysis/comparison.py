@@ -11,8 +11,9 @@ from jaxtyping import Bool, Float
 from scipy.stats import binomtest, permutation_test, rankdata
 from scipy.stats import t as t_distribution
 
-from trm_scaling.analysis.design import Claim, claim_each, seeds_needed, seeds_to_detect
+from trm_scaling.analysis.design import Claim, claim_each, pairs_needed, seeds_needed, seeds_to_detect
 from trm_scaling.analysis.interval import TAILS, Interval
+from trm_scaling.analysis.seeds import t_interval
 from trm_scaling.errors import UserError
 
 _MOST_PERMUTATIONS = 100_000
@@ -38,6 +39,11 @@ class Comparison:
     seeds_to_detect: int | None
     """Seeds a side that would find a difference of this size in four cases of five, in the family it was
     compared in; None if unknown, or past ten thousand."""
+    paired: bool = False
+    """Whether the runs of a seed were compared with one another; `runs`, `sd` and the tests are then those of
+    their differences."""
+    pairing: str = ""
+    """What was paired and why, as a sentence; empty where nothing is known of it."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +100,49 @@ def compare(
     )
 
 
+def compare_pairs(
+    a: str, b: str, accuracy_a: Float[np.ndarray, " s"], accuracy_b: Float[np.ndarray, " s"]
+) -> Comparison:
+    """Compare `b` with `a` over pairs, each value with the one in its place: the runs of one trajectory.
+
+    The interval is that of a t-test of the differences; the p-value that of the exact test that turns their
+    signs. Raises UserError when there are no pairs.
+    """
+    if accuracy_a.size == 0:
+        raise UserError(f"{a} and {b} have no pair of runs: there is nothing to compare")
+    differences = np.asarray(accuracy_b - accuracy_a)
+    count, difference = differences.size, float(differences.mean())
+    p_value = sign_test(differences)
+    sd = float(differences.std(ddof=1)) if count > 1 else None
+    interval = t_interval(differences)
+    return Comparison(
+        a=a,
+        b=b,
+        runs=(count, count),
+        difference=difference,
+        interval=interval and replace(interval, method=f"t over the differences of {count} pairs"),
+        p_value=p_value,
+        claim=claim_each([p_value], [(count, count)], [True])[0],
+        sd=sd,
+        seeds_to_detect=_seeds_to_detect(difference, sd, 1, paired=True),
+        paired=True,
+    )
+
+
 def correct_family(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
     """The same comparisons with claims that allow for their number (Holm)."""
-    claims = claim_each([each.p_value for each in comparisons], [each.runs for each in comparisons])
+    claims = claim_each(
+        [each.p_value for each in comparisons],
+        [each.runs for each in comparisons],
+        [each.paired for each in comparisons],
+    )
     count = len(comparisons)
     return tuple(
-        replace(each, claim=claim, seeds_to_detect=_seeds_to_detect(each.difference, each.sd, count))
+        replace(
+            each,
+            claim=claim,
+            seeds_to_detect=_seeds_to_detect(each.difference, each.sd, count, paired=each.paired),
+        )
         for each, claim in zip(comparisons, claims, strict=True)
     )
 
@@ -109,8 +152,13 @@ def compare_paired(
     b: str,
     solved_a: Bool[np.ndarray, "a _"],
     solved_b: Bool[np.ndarray, "b _"],
+    *,
+    one_trajectory: bool = False,
 ) -> PairedComparison:
     """Compare outcomes on the same puzzles in the same order, a row a seed.
+
+    With `one_trajectory` the rows of a seed are one training run, and the seeds are paired too: both sides
+    then have the same ones, in the same order.
 
     Raises UserError when the two sides do not have the same number of puzzles.
     """
@@ -119,13 +167,17 @@ def compare_paired(
             f"{a} has outcomes for {solved_a.shape[1]} puzzles and {b} for {solved_b.shape[1]}: "
             "paired comparison needs the same test puzzles"
         )
-    over_seeds = compare(a, b, solved_a.mean(1), solved_b.mean(1))
+    over_seeds = (compare_pairs if one_trajectory else compare)(a, b, solved_a.mean(1), solved_b.mean(1))
     networks = tuple(mcnemar(one, other) for one, other in zip(solved_a, solved_b, strict=False))
     interval = None
     if min(over_seeds.runs) > 1:
-        variance = hierarchical_variance(solved_a, solved_b)
+        if one_trajectory:
+            variance = paired_variance(solved_a, solved_b)
+            parts = np.array([(solved_b.mean(1) - solved_a.mean(1)).var(ddof=1) / len(solved_a), 0.0])
+        else:
+            variance = hierarchical_variance(solved_a, solved_b)
+            parts = _seed_variances(solved_a.mean(1), solved_b.mean(1))
         # Satterthwaite: puzzles are many, so what is uncertain about the variance is the seeds' part.
-        parts = _seed_variances(solved_a.mean(1), solved_b.mean(1))
         freedom = variance**2 / max((parts**2 / (np.array(over_seeds.runs) - 1)).sum(), 1e-300)
         half = float(t_distribution.ppf(TAILS[1], freedom) * np.sqrt(variance))
         centre = over_seeds.difference
@@ -146,6 +198,21 @@ def rank_test(accuracy_a: Float[np.ndarray, " a"], accuracy_b: Float[np.ndarray,
     test = permutation_test(
         (ranks[: accuracy_a.size], ranks[accuracy_a.size :]),
         lambda first, second, axis: first.sum(axis),
+        vectorized=True,
+        n_resamples=_MOST_PERMUTATIONS,
+        rng=np.random.default_rng(0),
+    )
+    return float(min(1.0, test.pvalue))
+
+
+def sign_test(differences: Float[np.ndarray, " s"]) -> float:
+    """Two-sided p-value of the permutation test that turns signs: exact below 100,000 of them."""
+    if not differences.any() or differences.size == 1:
+        return 1.0
+    test = permutation_test(
+        (differences,),
+        lambda signed, axis: signed.sum(axis),
+        permutation_type="samples",
         vectorized=True,
         n_resamples=_MOST_PERMUTATIONS,
         rng=np.random.default_rng(0),
@@ -181,11 +248,22 @@ def hierarchical_variance(solved_a: Bool[np.ndarray, "a m"], solved_b: Bool[np.n
     return float(between_puzzles + between_seeds)
 
 
-def _seeds_to_detect(difference: float, sd: float | None, comparisons: int) -> int | None:
-    """By power, and at least as many as the rank test needs to give such a p-value at all."""
-    if sd is None or (by_power := seeds_to_detect(difference, sd, comparisons)) is None:
+def paired_variance(solved_a: Bool[np.ndarray, "s m"], solved_b: Bool[np.ndarray, "s m"]) -> float:
+    """`hierarchical_variance` of pairs of one trajectory: a draw of a seed takes both of its networks."""
+    gained = solved_b.astype(float) - solved_a.astype(float)
+    pairs, puzzles = gained.shape
+    between_puzzles = gained.mean(0).var() / puzzles
+    extra = (gained.var(1).mean() - gained.mean(0).var()) / puzzles
+    return float(between_puzzles + (gained.mean(1).var(ddof=1) + extra) / pairs)
+
+
+def _seeds_to_detect(
+    difference: float, sd: float | None, comparisons: int, *, paired: bool = False
+) -> int | None:
+    """By power, and at least as many as the test needs to give such a p-value at all."""
+    if sd is None or (by_power := seeds_to_detect(difference, sd, comparisons, paired=paired)) is None:
         return None
-    return max(by_power, seeds_needed(comparisons))
+    return max(by_power, pairs_needed(comparisons) if paired else seeds_needed(comparisons))
 
 
 def _seed_variances(a: np.ndarray, b: np.ndarray) -> np.ndarray:

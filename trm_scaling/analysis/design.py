@@ -16,7 +16,7 @@ from scipy.stats import t as t_distribution
 
 ALPHA = 0.05
 POWER = 0.8
-Word = Literal["significant", "no difference shown", "out of reach"]
+Word = Literal["significant", "no difference shown", "too few seeds"]
 _MOST_SEEDS = 10_000
 
 
@@ -27,16 +27,28 @@ def smallest_p(runs_a: int, runs_b: int) -> float:
     return min(1.0, 2 / comb(runs_a + runs_b, runs_a))
 
 
+def smallest_p_of_pairs(pairs: int) -> float:
+    """The least two-sided p-value of an exact test that turns the signs of paired differences."""
+    return min(1.0, 2.0 ** (1 - pairs))
+
+
+def pairs_needed(comparisons: int = 1) -> int:
+    """Pairs with which such a test can reach 0.05, by Holm in a family of `comparisons`."""
+    return next(n for n in range(1, _MOST_SEEDS) if smallest_p_of_pairs(n) <= ALPHA / comparisons)
+
+
 def seeds_needed(comparisons: int = 1) -> int:
     """Seeds a side with which a Mann-Whitney test can reach 0.05, by Holm in a family of `comparisons`."""
     return next(n for n in range(1, _MOST_SEEDS) if smallest_p(n, n) <= ALPHA / comparisons)
 
 
-def seeds_to_detect(difference: float, sd: float, comparisons: int = 1) -> int | None:
+def seeds_to_detect(
+    difference: float, sd: float, comparisons: int = 1, *, paired: bool = False
+) -> int | None:
     """Seeds for each side with which a t-test finds `difference` with probability `POWER`.
 
-    `sd` is that between seeds; the test is one of a family of `comparisons`, at the strictest level of
-    Holm's rule. None where no number below ten thousand would do.
+    `sd` is that between seeds, or of the differences where runs are `paired`; the test is one of a family
+    of `comparisons`, at the strictest level of Holm's rule. None where no number below ten thousand would do.
     """
     if difference == 0:
         return None
@@ -45,7 +57,8 @@ def seeds_to_detect(difference: float, sd: float, comparisons: int = 1) -> int |
     effect, level = abs(difference) / sd, ALPHA / comparisons
 
     def finds(seeds: int) -> bool:
-        freedom, shift = 2 * seeds - 2, effect * np.sqrt(seeds / 2)
+        freedom = seeds - 1 if paired else 2 * seeds - 2
+        shift = effect * np.sqrt(seeds if paired else seeds / 2)
         return bool(nct.sf(t_distribution.ppf(1 - level / 2, freedom), freedom, shift) >= POWER)
 
     least = 2 + bisect_left(range(2, _MOST_SEEDS), True, key=finds)
@@ -74,25 +87,38 @@ class Claim:
     sentence: str
 
 
-def claim_each(p_values: Sequence[float], runs: Sequence[tuple[int, int]]) -> tuple[Claim, ...]:
+def claim_each(
+    p_values: Sequence[float], runs: Sequence[tuple[int, int]], paired: Sequence[bool] | None = None
+) -> tuple[Claim, ...]:
     """What may be said of each comparison in a family, given its p-value for itself alone and its runs.
 
-    A comparison is out of reach where Holm's rule leaves it above 0.05 even if every p-value of the
+    `paired` says of each whether its runs are pairs (none are, by default).
+    A comparison has too few seeds where Holm's rule leaves it above 0.05 even if every p-value of the
     family is the smallest that its own design can give.
     """
     count = len(p_values)
     family = f" in a family of {count}" if count > 1 else ""
-    reachable = holm([smallest_p(*each) for each in runs])
+    in_pairs = paired or [False] * count
+    reachable = holm(
+        [
+            smallest_p_of_pairs(each[0]) if of_pairs else smallest_p(*each)
+            for each, of_pairs in zip(runs, in_pairs, strict=True)
+        ]
+    )
     claims = []
-    for p, least, (a, b) in zip(holm(p_values), reachable, runs, strict=True):
+    for p, least, (a, b), of_pairs in zip(holm(p_values), reachable, runs, in_pairs, strict=True):
         word: Word = (
-            "out of reach" if least > ALPHA else "significant" if p <= ALPHA else "no difference shown"
+            "too few seeds" if least > ALPHA else "significant" if p <= ALPHA else "no difference shown"
         )
         match word:
-            case "out of reach":
+            case "too few seeds":
+                design = (
+                    f"{a} {'pair' if a == 1 else 'pairs'} of runs" if of_pairs else f"{a} against {b} runs"
+                )
+                enough = f"{pairs_needed(count)} pairs" if of_pairs else f"{seeds_needed(count)} seeds each"
                 sentence = (
-                    f"{a} against {b} runs{family} cannot give p below {least:.2g}, so this design cannot "
-                    f"show a difference at {ALPHA}; {seeds_needed(count)} seeds each could."
+                    f"{design}{family} cannot give p below {least:.2g}, so this design cannot "
+                    f"show a difference at {ALPHA}; {enough} could."
                 )
             case "significant":
                 sentence = f"The difference is significant{family} (p = {p:.2g})."

@@ -43,6 +43,8 @@ class Frontier:
     """Share of the draws whose knee it is."""
     noise: str
     """What the probabilities rest on."""
+    left_out: str = ""
+    """Runs whose cost says nothing, and why; empty where all count."""
 
 
 def non_dominated(cost: Float[np.ndarray, " k"], accuracy: Float[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
@@ -75,8 +77,8 @@ def knee(cost: Float[np.ndarray, " k"], accuracy: Float[np.ndarray, " k"]) -> in
     return int(frontier[best]) if height[best] > 0 else None
 
 
-def pareto_frontier(runs: AccuracyRuns, *, draws: int = 2000, seed: int = 0) -> Frontier:
-    """The frontier of `runs`, whose x is the cost.
+def pareto_frontier(runs: AccuracyRuns, *, draws: int = 2000, seed: int = 0, left_out: str = "") -> Frontier:
+    """The frontier of `runs`, whose x is the cost. `left_out` says which runs are not among them, and why.
 
     Probabilities are shares of `draws` from what the true mean accuracies may be: each configuration's
     mean on the logit scale, with the seed variance pooled over all configurations that have replicates.
@@ -111,7 +113,7 @@ def pareto_frontier(runs: AccuracyRuns, *, draws: int = 2000, seed: int = 0) -> 
         for index in map(int, np.argsort(cost, kind="stable"))
     ]
     name = None if bend is None else runs.configurations.names[bend]
-    return Frontier(tuple(points), name, knee_probability, noise)
+    return Frontier(tuple(points), name, knee_probability, noise, left_out)
 
 
 def _at(values: np.ndarray | None, index: int) -> float | None:

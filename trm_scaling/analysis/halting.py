@@ -9,6 +9,9 @@ from trm_scaling.errors import UserError
 
 QUANTILES = (0.1, 0.5, 0.9)
 
+KEPT = 0.95
+"""Share of the accuracy of all steps that halting must keep for the steps it saves to mean anything."""
+
 
 @dataclass(frozen=True)
 class HaltingSummary:
@@ -26,7 +29,7 @@ class HaltingSummary:
     at_limit: float
     """Share that used every step: halted at the last, or never."""
     saved: float
-    """Share of the supervision steps that halting would save."""
+    """Share of the supervision steps that halting would save; see `saving`."""
 
 
 def summarise_halting(histogram: Sequence[int]) -> HaltingSummary:
@@ -51,3 +54,14 @@ def summarise_halting(histogram: Sequence[int]) -> HaltingSummary:
         at_limit=float(counts[-1] / total),
         saved=1 - mean / counts.size,
     )
+
+
+def saving(saved: float | None, halting_accuracy: float | None, full_accuracy: float | None) -> float | None:
+    """`saved`, where answers at the halting step keep `KEPT` of the accuracy of all steps.
+
+    None below that, and where an accuracy is unknown: a network that stops at once saves nearly all of its
+    steps, and its answers with them.
+    """
+    if saved is None or halting_accuracy is None or not full_accuracy:
+        return None
+    return saved if halting_accuracy >= KEPT * full_accuracy else None

@@ -113,7 +113,10 @@ class AccuracyRuns:
 
 @dataclass(frozen=True)
 class LossRuns:
-    """Loss of n runs against size, data and recursion."""
+    """Loss, or a share of errors, at n points: against size, data and recursion.
+
+    A run may have several points, one an evaluation: `cluster` then says which belong together.
+    """
 
     configurations: Configurations
     loss: np.ndarray
@@ -124,6 +127,8 @@ class LossRuns:
     """(n,) float > 0: tokens, puzzles or puzzle-steps; None when all runs had the same."""
     recursions: np.ndarray | None
     """(n,) float > 0: passes through the network; None when all runs had the same."""
+    cluster: np.ndarray | None = None
+    """(n,) int: points with equal numbers are of one run, and their noise is shared. None: each its own."""
 
     @classmethod
     def of(
@@ -137,42 +142,61 @@ class LossRuns:
         configuration: str = "configuration",
         seed: str | None = "seed",
     ) -> Self:
-        """The runs in `table`; arguments name columns. Raises UserError as `AccuracyRuns.of` does."""
+        """The points in `table`; arguments name columns.
+
+        Rows of one configuration and seed are the points of one run where their inputs differ. Without
+        seeds, rows of one configuration are points of one run where any of their inputs differ, else seeds.
+
+        Raises UserError as `AccuracyRuns.of` does, and where a run has one point twice.
+        """
+        configurations = _configurations(table, configuration, None)
+        inputs = [_positive(table, name) for name in (params, data, recursions) if name is not None]
+        cells = _cells(configurations, inputs)
+        if seed is not None:
+            runs = Configurations.of(list(zip(configurations.codes, _column(table, seed), strict=True)))
+            _refuse_repeats(configurations, _column(table, seed), cells.codes)
+            cluster = runs.codes
+        else:
+            alone = len(cells.names) == len(configurations.names)
+            cluster = np.arange(configurations.codes.size) if alone else configurations.codes
+        rest = iter(inputs[1:])
         return cls(
-            _configurations(table, configuration, seed),
+            configurations,
             _positive(table, loss),
-            _positive(table, params),
-            None if data is None else _positive(table, data),
-            None if recursions is None else _positive(table, recursions),
+            inputs[0],
+            None if data is None else next(rest),
+            None if recursions is None else next(rest),
+            cluster if np.unique(cluster).size < cluster.size else None,
         )
+
+    @property
+    def cells(self) -> Configurations:
+        """Which points are replicates of each other: of one configuration, at the same inputs."""
+        columns = (self.params, self.data, self.recursions)
+        return _cells(self.configurations, [column for column in columns if column is not None])
+
+    @property
+    def units(self) -> Configurations:
+        """The points that are resampled together: runs with several points, else configurations."""
+        return self.configurations if self.cluster is None else Configurations.of(self.cluster)
 
     def take(self, rows: np.ndarray) -> "LossRuns":
-        """The runs `rows` alone (bool mask or indices, repeats allowed)."""
-        return LossRuns(
-            self.configurations.take(rows),
-            self.loss[rows],
-            self.params[rows],
-            None if self.data is None else self.data[rows],
-            None if self.recursions is None else self.recursions[rows],
-        )
-
-    def with_loss(self, loss: np.ndarray) -> "LossRuns":
-        """The same runs with other losses."""
-        return replace(self, loss=loss)
+        """The points `rows` alone (bool mask or indices, repeats allowed)."""
+        optional = (self.data, self.recursions, self.cluster)
+        data, recursions, cluster = (None if column is None else column[rows] for column in optional)
+        configurations = self.configurations.take(rows)
+        return LossRuns(configurations, self.loss[rows], self.params[rows], data, recursions, cluster)
 
     def collapsed(self) -> "LossRuns":
-        """One row a configuration, every value the geometric mean of its runs."""
-        members = self.configurations.members
-
-        def mean(values: np.ndarray) -> np.ndarray:
-            return np.array([_geometric_mean(values[rows]) for rows in members])
-
-        return LossRuns(
-            Configurations(self.configurations.names, np.arange(len(members))),
-            mean(self.loss),
-            mean(self.params),
-            None if self.data is None else mean(self.data),
-            None if self.recursions is None else mean(self.recursions),
+        """One row a configuration and set of inputs: the geometric mean of its replicates."""
+        cells = self.cells
+        first = np.array([rows[0] for rows in cells.members])
+        of = self.configurations.codes[first]
+        several = np.unique(of).size < of.size
+        return replace(
+            self.take(first),
+            loss=np.array([_geometric_mean(self.loss[rows]) for rows in cells.members]),
+            cluster=of if several else None,
         )
 
     @property
@@ -188,6 +212,13 @@ def _geometric_mean(values: np.ndarray) -> float:
     return float(values[0] if same else np.exp(np.log(values).mean()))
 
 
+def _cells(configurations: Configurations, inputs: Sequence[np.ndarray]) -> Configurations:
+    """Rows of one configuration whose inputs are the same to a part in a million."""
+    keys = np.column_stack([configurations.codes, *(np.round(np.log(column), 6) for column in inputs)])
+    _, codes = np.unique(keys, axis=0, return_inverse=True)
+    return Configurations(tuple(map(str, range(codes.max() + 1))), codes.ravel())
+
+
 def _column(table: Table, name: str) -> np.ndarray:
     if name not in table:
         raise UserError(f"the table has no column {name!r}: name the one to use")
@@ -200,7 +231,9 @@ def _numbers(table: Table, name: str, least: float) -> np.ndarray:
     except (TypeError, ValueError) as error:
         raise UserError(f"column {name!r} is not a column of numbers: {error}") from None
     if bad := int((~np.isfinite(values)).sum()):
-        raise UserError(f"column {name!r} has no value in {bad} of {values.size} rows: leave those runs out")
+        raise UserError(
+            f"column {name!r} has no value in {bad} of {values.size} rows: leave those runs out (--where)"
+        )
     if (values < least).any():
         raise UserError(f"column {name!r} holds {values.min():g}: nothing below {least:g} is possible there")
     return values
@@ -209,7 +242,9 @@ def _numbers(table: Table, name: str, least: float) -> np.ndarray:
 def _positive(table: Table, name: str) -> np.ndarray:
     values = _numbers(table, name, 0.0)
     if (values == 0).any():
-        raise UserError(f"column {name!r} holds 0 and would be taken the logarithm of: leave those runs out")
+        raise UserError(
+            f"column {name!r} holds 0, which has no logarithm: leave those runs out (--where '{name}>0')"
+        )
     return values
 
 
@@ -217,15 +252,21 @@ def _configurations(table: Table, configuration: str, seed: str | None) -> Confi
     labels = _column(table, configuration)
     if labels.size == 0:
         raise UserError("the table has no rows: there is nothing to analyse")
+    found = Configurations.of(labels)
     if seed is not None:
-        runs = list(zip(map(str, labels), map(str, _column(table, seed)), strict=True))
-        if twice := sorted(run for run, count in Counter(runs).items() if count > 1):
-            name, which = twice[0]
-            raise UserError(
-                f"configuration {name} with seed {which} stands in the table more than once: "
-                "one run under two names is not a replicate, so keep one of them"
-            )
-    return Configurations.of(labels)
+        _refuse_repeats(found, _column(table, seed), np.zeros(labels.size))
+    return found
+
+
+def _refuse_repeats(configurations: Configurations, seeds: np.ndarray, points: np.ndarray) -> None:
+    """Raise UserError where a configuration has one seed twice at one point."""
+    runs = zip(configurations.codes.tolist(), map(str, seeds), points.tolist(), strict=True)
+    if twice := sorted(run for run, count in Counter(runs).items() if count > 1):
+        name, which = configurations.names[twice[0][0]], twice[0][1]
+        raise UserError(
+            f"configuration {name} with seed {which} stands in the table more than once: "
+            "one run under two names is not a replicate, so keep one of them"
+        )
 
 
 def largest(configurations: Configurations, size: np.ndarray) -> np.ndarray:

@@ -37,7 +37,7 @@ def train(
     from trm_scaling.run.single import execute
 
     keep_programs()
-    changed = [as_override(field, value).removeprefix("++") for field, value in (overrides or {}).items()]
+    changed = [as_override(field, value) for field, value in (overrides or {}).items()]
     planned = plan_run(
         find_study(None if study is None else Path(study)),
         experiment,

@@ -14,7 +14,7 @@ from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.counting import flops_per_puzzle_step, peak_flops
 from trm_scaling.counting.devices import find_chip
 from trm_scaling.counting.roofline import DeviceRates, Roofline, roofline, step_terms
-from trm_scaling.optim import Hyper
+from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.puzzles.dataset import Dataset
 from trm_scaling.train.call import CallMetrics, make_train_call
@@ -75,7 +75,7 @@ def compile_call(config: RunConfig, dataset: Dataset) -> CompiledCall:
     """The program that `train` compiles for `config`, with the arguments of its first call."""
     mesh = make_mesh(config)
     schedule = Schedule.of(config, dataset.num_puzzles)
-    hyper = Hyper.of(config, schedule)
+    hyper = TracedHparams.of(config, schedule)
     shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_identifiers)
     state, feeder = init_state_on(mesh, config, *shapes), Feeder(config, dataset, mesh)
     feed = feeder.feed(0, config.system.steps_per_call)

@@ -8,7 +8,7 @@ from warnings import warn
 from trm_scaling.checkpoint.arrays import read_arrays
 from trm_scaling.checkpoint.folder import DamagedCheckpoint, finished_steps, step_folder
 from trm_scaling.checkpoint.leaves import named_leaves, rebuild, refuse_mismatch, specs_of
-from trm_scaling.checkpoint.record import BrokenRecordError, CheckpointRecord, find_damage, read_record
+from trm_scaling.checkpoint.record import BrokenRecordError, CheckpointRecord, Score, find_damage, read_record
 from trm_scaling.errors import UserError
 from trm_scaling.io.explain import os_errors_explained
 
@@ -115,7 +115,7 @@ class CheckpointReader:
         arrays = {name: leaf for name, leaf in wanted.items() if leaf is not None}
         return rebuild(like, {**wanted, **read_arrays(folder / ARRAYS_NAME, arrays)}), record.metadata
 
-    def _score(self, step: int) -> float | None:
+    def _score(self, step: int) -> Score | None:
         try:
             return self._record(step_folder(self._folder, step)).score
         except BrokenRecordError:

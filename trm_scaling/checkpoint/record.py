@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,9 @@ from trm_scaling.io.explain import unreadable
 
 RECORD_NAME = "checkpoint.json"
 _FORMAT = 1
+
+Score = tuple[float, ...]
+"""Compared in order: the first number decides, the next one among equals. Higher is better."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,8 @@ class CheckpointRecord:
     """What a step's folder says about itself."""
 
     step: int
-    score: float | None
-    """Higher is better; None can never be the best."""
+    score: Score | None
+    """None can never be the best."""
     metadata: Any
     """The caller's, as JSON; opaque here."""
     leaves: dict[str, LeafSpec | None]
@@ -69,7 +74,22 @@ def read_record(folder: Path) -> CheckpointRecord:
         name: spec and LeafSpec(tuple(spec["shape"]), spec["dtype"])
         for name, spec in content.pop("leaves").items()
     }
-    return CheckpointRecord(leaves=leaves, **content)
+    score = ordered(content.pop("score"))
+    return CheckpointRecord(leaves=leaves, score=score, **content)
+
+
+def ordered(score: float | Sequence[float] | None) -> Score | None:
+    """`score` as it is compared; None for one that holds a NaN or an infinity.
+
+    Records made before scores had several numbers hold one: solved puzzles plus the share of right cells.
+    """
+    if score is None:
+        return None
+    numbers = tuple(map(float, score)) if isinstance(score, Sequence) else (float(score),)
+    if not all(map(math.isfinite, numbers)):
+        return None
+    whole = math.floor(numbers[0])
+    return numbers if len(numbers) > 1 else (float(whole), numbers[0] - whole)
 
 
 def hash_files(folder: Path) -> dict[str, str]:

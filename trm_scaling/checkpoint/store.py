@@ -1,8 +1,7 @@
 """Writing checkpoints: in the background, each whole or not there at all."""
 
 import json
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from trm_scaling.checkpoint.record import (
     BrokenRecordError,
     CheckpointRecord,
     hash_files,
+    ordered,
     read_record,
     write_record,
 )
@@ -51,12 +51,12 @@ class CheckpointStore(CheckpointReader):
                 names.remove_leftovers(folder)
         hosts.meet("checkpoints-opened")
 
-    def save(self, step: int, state: Any, metadata: Any, score: float | None) -> None:
+    def save(self, step: int, state: Any, metadata: Any, score: float | Sequence[float] | None) -> None:
         """Begin to save `state` and the JSON `metadata` as `step`.
 
         Waits for the save before it, then only until the arrays may be donated or overwritten;
         `wait` waits for this one. `state` is any pytree of arrays and None. The highest `score`
-        is the best; None never is, nor is NaN or an infinity.
+        is the best, compared number by number; None never is, nor is one with NaN or an infinity.
 
         Raises `UserError` when the disk is full or may not be written (this save or the one
         before: earlier checkpoints are whole), or when the step is there already; `TypeError` and
@@ -70,9 +70,8 @@ class CheckpointStore(CheckpointReader):
                 "Continue from the newest checkpoint, or delete those after the one continued from."
             )
         leaves = named_leaves(state)
-        score = float(score) if score is not None and math.isfinite(score) else None
         metadata = json.loads(json.dumps(plain(metadata), allow_nan=False))
-        record = CheckpointRecord(step, score, metadata, specs_of(leaves), files={})
+        record = CheckpointRecord(step, ordered(score), metadata, specs_of(leaves), files={})
         arrays = {name: leaf for name, leaf in leaves.items() if leaf is not None}
         self._writer.start(names.partial_folder(self._folder, step) / ARRAYS_NAME, arrays)
         self._pending = self._background.submit(self._finish, record)

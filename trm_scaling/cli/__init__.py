@@ -20,7 +20,7 @@ def main() -> None:
     except UserError as error:
         from trm_scaling.io.secrets import masked_text
 
-        print(masked_text(f"error: {error}"), file=sys.stderr)
+        print(masked_text(f"error: {error}" if error.is_failure else str(error)), file=sys.stderr)
         sys.exit(error.exit_status)
 
 

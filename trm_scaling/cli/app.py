@@ -20,6 +20,7 @@ from trm_scaling.cli import (
     launch_tpu,
     logs,
     plan,
+    provenance,
     report,
     results,
     run,
@@ -29,6 +30,7 @@ from trm_scaling.cli import (
     sync,
     verify,
 )
+from trm_scaling.cli.verbs import Verbs
 
 HELP = """
 Train Tiny Recursive Models and find out how they scale.
@@ -48,8 +50,8 @@ Every verb explains itself: trm run --help
 
 app = typer.Typer(
     help=HELP,
+    cls=Verbs,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -69,6 +71,9 @@ app.command("eval", help=evaluate.HELP, short_help="Accuracy after every supervi
 )
 app.command("verify", help=verify.HELP, short_help="Hold a run's first steps against its record.")(
     verify.verify
+)
+app.command("provenance", help=provenance.HELP, short_help="What code, command and machine made a run.")(
+    provenance.provenance
 )
 app.command("solve", help=solve.HELP, short_help="Watch a model solve one puzzle.")(solve.solve)
 app.command("export", help=export.HELP, short_help="A finished run as one small file.")(export.export)

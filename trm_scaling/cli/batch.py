@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 HELP = """
 Run many experiments, each in a process of its own that outlives this one and its terminal (replicates that
-are trained as one program, in one process: see `trm run --help`). The same
+are trained as one program, in one process: see `trm run --help`). Experiments that differ in the moving
+average alone, as those of exp08 do, are trained once, unless --apart is given. The same
 command again is always safe: finished runs are skipped, running ones left alone and waited for,
 interrupted ones resumed, failed ones named (--retry failed tries them again). Ctrl-C saves and
 stops; twice stops at once.
@@ -79,8 +80,18 @@ def batch(
     profile = chosen_profile(profile, of_workers=True)
     with shown_progress() as progress:
         planned, refused = plan_jobs(
-            found, chosen, profile, overrides, seed, replicates, progress, _joining(together, replicates)
+            found,
+            chosen,
+            profile,
+            overrides,
+            seed,
+            replicates,
+            progress,
+            _joining(together, replicates),
+            share_trajectories=together is not False,
         )
+    for said in _matched(planned, overrides):
+        typer.echo(said, err=True)
     if refused and not continue_on_failure:
         raise UserError(_refusals(refused))
     if dry_run:
@@ -105,6 +116,16 @@ def _joining(together: bool | None, replicates: int) -> "Callable[[RunConfig], b
     return lambda config: goes_together(config, backend)
 
 
+def _matched(planned: "Sequence[Job]", overrides: Sequence[str]) -> list[str]:
+    """What schedule=matched makes of a batch that was typed, in words."""
+    from trm_scaling.config.schedule import said_of_matching
+
+    if not any(text.lstrip("+").startswith("global_batch_size=") for text in overrides):
+        return []
+    said = [said_of_matching(job.run.config) for job in planned]
+    return list(dict.fromkeys(each for each in said if each is not None))
+
+
 def worker_command(study: "Study", profile: str, overrides: Sequence[str], no_wandb: bool) -> "Command":
     """What a worker executes for a job."""
 
@@ -112,7 +133,9 @@ def worker_command(study: "Study", profile: str, overrides: Sequence[str], no_wa
         options = ["--profile", profile, "--seed", str(job.seed), "--study", str(study.path)]
         if no_wandb:
             options.append("--no-wandb")
-        if job.together > 1:
+        if job.beside:
+            options += [part for name in job.beside for part in ("--with", name)]
+        elif job.together > 1:
             options += ["--replicates", str(job.together), "--together"]
         return [sys.executable, "-m", "trm_scaling", "run", job.name, *options, *overrides, *job.smaller]
 

@@ -9,12 +9,15 @@ import typer
 
 from trm_scaling.cli.options import Overrides, Profile, StudyFolder, chosen_profile
 from trm_scaling.cli.quantities import flop, memory
+from trm_scaling.cli.verbs import Verbs
 
 if TYPE_CHECKING:
     from trm_scaling.bench.timing import Spread
     from trm_scaling.run.planned import Run
 
-app = typer.Typer(no_args_is_help=True, help="Time steps, evaluation, data and start-up on this device.")
+app = typer.Typer(
+    cls=Verbs, no_args_is_help=True, help="Time steps, evaluation, data and start-up on this device."
+)
 
 Experiment = Annotated[str, typer.Argument(help="Name in the study, e.g. baseline.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, in seconds, bytes and FLOP/s.")]

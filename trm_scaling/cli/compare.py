@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from trm_scaling.analysis import Comparison, PairedComparison, SeedSummary
+    from trm_scaling.analysis import Comparison, PairedComparison, Pairing, SeedSummary
     from trm_scaling.io.study import Study
 
 HELP = """
 Compare the test accuracy of experiments, or of single runs, with that of the first one named: on the same
-test puzzles where both answered them, else over seeds alone. Several comparisons are corrected for
+test puzzles where both answered them, in pairs where the runs of a seed are one training run with different
+averages (exp08), else over seeds alone. Several comparisons are corrected for
 their number (Holm). Nothing is called significant that the number of seeds cannot show.
 
 \b
@@ -41,11 +42,6 @@ class Side:
     summary: "SeedSummary"
     excluded: tuple[str, ...]
 
-    @property
-    def accuracy(self) -> "np.ndarray":
-        """(seeds,)"""
-        return self.runs["test_accuracy"].to_numpy(float)
-
 
 @dataclass(frozen=True)
 class Against:
@@ -60,6 +56,8 @@ class Against:
     """Whose networks `on_puzzles` pairs, in its order."""
     unpaired: str | None
     """Why not on the same puzzles."""
+    pairing: "Pairing"
+    """What the runs of the two share."""
 
 
 def compare(
@@ -81,10 +79,7 @@ def compare(
     reference, *others = _sides(find_study(study), names, profile)
     found = [_against(reference, each) for each in others]
     corrected = correct_family([each.over_seeds for each in found])
-    found = [
-        Against(said, each.on_puzzles, each.puzzles, each.common_seeds, each.unpaired)
-        for each, said in zip(found, corrected, strict=True)
-    ]
+    found = [replace(each, over_seeds=said) for each, said in zip(found, corrected, strict=True)]
     if as_json:
         typer.echo(json.dumps(_plain([reference, *others], found), indent=2))
     else:
@@ -162,17 +157,19 @@ def _side(name: str, rows: "pd.DataFrame") -> Side:
 
 
 def _against(a: Side, b: Side) -> Against:
-    from trm_scaling.analysis import compare as compare_over_seeds
-    from trm_scaling.analysis import compare_paired
+    from trm_scaling.analysis import compare_paired, compare_runs, pairing_of
 
-    over_seeds = compare_over_seeds(a.name, b.name, a.accuracy, b.accuracy)
-    common = sorted(set(a.runs["seed"]) & set(b.runs["seed"]))
+    over_seeds = compare_runs(a.name, b.name, a.runs, b.runs)
+    pairing = pairing_of(a.runs, b.runs)
+    common = list(pairing.seeds)
     try:
         solved_a, solved_b = _solved(a, b, common)
     except UserError as error:
-        return Against(over_seeds, None, None, (), str(error))
-    paired = compare_paired(a.name, b.name, solved_a, solved_b)
-    return Against(over_seeds, paired, solved_a.shape[1], tuple(map(int, common)), None)
+        return Against(over_seeds, None, None, (), str(error), pairing)
+    if over_seeds.paired:
+        solved_a, solved_b = solved_a[: len(common)], solved_b[: len(common)]
+    paired = compare_paired(a.name, b.name, solved_a, solved_b, one_trajectory=over_seeds.paired)
+    return Against(over_seeds, paired, solved_a.shape[1], tuple(common), None, pairing)
 
 
 def _solved(a: Side, b: Side, common: Sequence[int]) -> "tuple[np.ndarray, np.ndarray]":
@@ -188,10 +185,10 @@ def _solved(a: Side, b: Side, common: Sequence[int]) -> "tuple[np.ndarray, np.nd
     for side in (a, b):
         order = sorted(zip(side.runs["seed"], side.runs["folder"], strict=True), key=_shared_first(common))
         outcomes = [read_outcomes(Path(folder)) for _, folder in order]
-        answered |= {(each.data_fingerprint, len(each.solved)) for each in outcomes}
+        answered |= {(each.test_fingerprint, len(each.solved)) for each in outcomes}
         sides.append(outcomes)
     if len(answered) > 1:
-        raise UserError(f"{a.name} and {b.name} were tested on different data sets")
+        raise UserError(f"{a.name} and {b.name} were tested on different puzzles")
     solved_a, solved_b = (np.stack([each.solved_at_last for each in side]) for side in sides)
     return solved_a, solved_b
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from trm_scaling.analysis import Interval
     from trm_scaling.cli.compare import Against, Side
 
-STYLES = {"significant": "green", "no difference shown": "yellow", "out of reach": "red"}
+STYLES = {"significant": "green", "no difference shown": "yellow", "too few seeds": "red"}
 
 
 def show(sides: "Sequence[Side]", found: "Sequence[Against]") -> None:
@@ -34,7 +34,8 @@ def show(sides: "Sequence[Side]", found: "Sequence[Against]") -> None:
             said.b,
             f"{100 * said.difference:+.1f}",
             _points(interval),
-            f"{said.claim.p_value:.2g}",
+            # A test that no outcome could pass has no p-value worth reading.
+            "" if said.claim.word == "too few seeds" else f"{said.claim.p_value:.2g}",
             Text(said.claim.word, style=STYLES[said.claim.word]),
             needed,
         )
@@ -51,25 +52,37 @@ def show(sides: "Sequence[Side]", found: "Sequence[Against]") -> None:
 def _notes(found: "Sequence[Against]") -> list[str]:
     """What the numbers rest on, each thing once."""
     family = f", corrected for {len(found)} comparisons (Holm)" if len(found) > 1 else ""
+    paired = [each.over_seeds.b for each in found if each.over_seeds.paired]
+    ranks = "" if len(paired) == len(found) else "exact rank test over seeds"
+    signs = f"exact sign test of the pairs ({', '.join(paired)})" if paired else ""
     notes = [
-        f"p: exact rank test over seeds{family}",
+        f"p: {', '.join(filter(None, [ranks, signs]))}{family}",
         "needed: seeds on each side to show a difference of that size, with power 0.8",
     ]
-    bases: dict[str, list[str]] = {}
-    for each in found:
-        bases.setdefault(_basis(each), []).append(each.over_seeds.b)
-    for basis, names in bases.items():
-        whose = "intervals" if len(bases) == 1 else f"interval of {', '.join(names)}"
-        notes.append(f"{whose}: {basis}")
+    notes += _each_once("interval", "intervals", [(_basis(each), each.over_seeds.b) for each in found])
+    notes += _each_once("pairs", "pairs", [(each.pairing.sentence, each.over_seeds.b) for each in found])
     sentences = [each.over_seeds.claim for each in found]
-    notes += dict.fromkeys(claim.sentence for claim in sentences if claim.word == "out of reach")
+    notes += dict.fromkeys(claim.sentence for claim in sentences if claim.word == "too few seeds")
     return [*notes, *filter(None, map(_single_networks, found))]
+
+
+def _each_once(one: str, all_of_them: str, said: "Sequence[tuple[str, str]]") -> list[str]:
+    """Each sentence once, with the experiments that it is of where they differ."""
+    names: dict[str, list[str]] = {}
+    for sentence, name in said:
+        names.setdefault(sentence, []).append(name)
+    if len(names) == 1:
+        return [f"{all_of_them}: {sentence}" for sentence in names]
+    return [f"{one} of {', '.join(of)}: {sentence}" for sentence, of in names.items()]
 
 
 def _basis(each: "Against") -> str:
     """What the interval allows for."""
     if min(each.over_seeds.runs) < 2:
         return "none, which takes two seeds on both sides"
+    if each.over_seeds.paired:
+        puzzles = "" if each.puzzles is None else f" and the {each.puzzles:,} puzzles that both answered"
+        return f"over the differences of {each.over_seeds.runs[0]} pairs{puzzles}"
     if each.on_puzzles is None:
         return f"over seeds alone (Welch's t), since {each.unpaired}"
     return f"over seeds and the {each.puzzles:,} puzzles that both answered"

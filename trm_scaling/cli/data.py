@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trm_scaling.cli.verbs import Verbs
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
     from trm_scaling.config.data import DataConfig
     from trm_scaling.puzzles.dataset import Dataset
 
-app = typer.Typer(no_args_is_help=True, help="Build and inspect datasets.")
+app = typer.Typer(cls=Verbs, no_args_is_help=True, help="Build and inspect datasets.")
 
 _GENERATED_TEST_SIZE = 1000
 

@@ -1,5 +1,6 @@
 """Which runs a law is fitted to, and which are left out, with the reason."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -10,6 +11,7 @@ from trm_scaling.cli.quantities import amount
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from trm_scaling.analysis import AccuracyRuns, LossRuns
@@ -25,6 +27,8 @@ _SCHEDULE = frozenset({"schedule", "epochs", "eval_interval", "reference_train_s
 _COUNTS = {"test_accuracy": ("test_solved", "test_total"), "val_accuracy": ("val_solved", "val_total")}
 PASSES = "passes"
 """Column of the passes through the network that one supervision step makes."""
+_CELLS = "_cell_accuracy"
+"""End of the columns that `_cell_error` is made of."""
 INPUTS = {"N": "params", "D": "puzzle_steps", "r": PASSES}
 """Symbol in a law of the loss -> column."""
 
@@ -42,6 +46,39 @@ class Asked:
     families: tuple[str, ...] = ()
     """Which families' runs were pooled and which not, with the reason; empty where that was asked for."""
 
+    def split(self, selections: Sequence[str]) -> "tuple[Asked, Asked | None]":
+        """The runs to fit, and those that `selections` hold out; None without selections.
+
+        A selection is a name or glob of experiments, or `COLUMN>VALUE` (also <, >=, <=, =).
+        Raises UserError for one that holds out nothing, or all.
+        """
+        import numpy as np
+
+        if not selections:
+            return self, None
+        held = [_selected(self.table, selection) for selection in selections]
+        for selection, rows in zip(selections, held, strict=True):
+            if not rows.any():
+                raise UserError(f"--hold-out {selection} holds out none of {len(self.table)} runs")
+        mask = np.logical_or.reduce(held)
+        if mask.all():
+            raise UserError(f"--hold-out leaves none of {len(self.table)} runs to fit")
+        return replace(self, table=self.table[~mask]), replace(self, table=self.table[mask], excluded=())
+
+    def evaluations(self) -> "Asked":
+        """A row an evaluation on validation, in place of a row a run. Raises UserError without any."""
+        from trm_scaling.results.curves import learning_curves
+
+        curves = learning_curves(self.table)
+        if curves.empty:
+            raise UserError(
+                "no evaluations of these runs are on this machine: their run folders are needed "
+                "(a table with a row an evaluation can be given with --csv)"
+            )
+        keys = ["experiment", "identity", "profile", "seed"]
+        rest = self.table.drop(columns=[name for name in curves if name in self.table and name not in keys])
+        return replace(self, table=_with_errors(curves.merge(rest, on=keys, how="inner")))
+
     def usable(self, *columns: str) -> "Asked":
         """Those with a number in each of `columns`; the others join `excluded`."""
         import pandas as pd
@@ -50,12 +87,26 @@ class Asked:
             if column not in self.table:
                 raise UserError(f"the table has no column {column!r}; trm results --columns lists them")
             _check_numeric(self.table, column)
+        infinite = [float("inf"), -float("inf")]
         numbers = self.table.assign(
-            **{column: pd.to_numeric(self.table[column], errors="coerce") for column in columns}
+            **{
+                column: pd.to_numeric(self.table[column], errors="coerce").replace(infinite, float("nan"))
+                for column in columns
+            }
         )
         finished = numbers["state"].isna() | (numbers["state"] == "finished")
         kept = finished & numbers[list(columns)].notna().all(axis=1)
         left_out = [_left_out(row, columns) for row in numbers[~kept].to_dict("records")]
+        if not kept.any():
+            empty = ", ".join(
+                f"{column} has no value in {count}"
+                for column in columns
+                if (count := int((finished & numbers[column].isna()).sum()))
+            )
+            raise UserError(
+                f"{self.title}: none of its {len(numbers)} runs can be fitted{': ' * bool(empty)}{empty}; "
+                f"{'; '.join(left_out[:3])}{', ...' * (len(left_out) > 3)}. Name other columns with --x, --y"
+            )
         return replace(self, table=numbers[kept], excluded=(*self.excluded, *left_out))
 
     def differing(self, inputs: Iterable[str]) -> tuple[str, ...]:
@@ -129,10 +180,11 @@ def asked_runs(
     csv: Path | None,
     patterns: Sequence[str],
     profile: str | None,
+    conditions: Sequence[str] = (),
     *,
     of_loss: bool = False,
 ) -> Asked:
-    """The runs of the study, or in the file `csv`, whose names match `patterns`.
+    """The runs of the study, or in the file `csv`, whose names match `patterns` and that meet `conditions`.
 
     `csv` is what `trm results --csv` wrote, or an export of Weights & Biases. Without patterns a law of the
     loss (`of_loss`) gets the runs of the families that vary size, recursion or data alone: those of the
@@ -140,9 +192,10 @@ def asked_runs(
 
     Raises UserError when there are none, or when they are of several profiles.
     """
+    from trm_scaling.analysis import with_sizes
     from trm_scaling.experiments import load_catalogue
     from trm_scaling.results.families import runs_of_family
-    from trm_scaling.results.table import one_profile, results_table
+    from trm_scaling.results.table import one_profile, results_table, where
 
     catalogue = None if study is None else load_catalogue(study.path)
     if csv is not None:
@@ -150,13 +203,13 @@ def asked_runs(
     else:
         assert study is not None
         table = results_table(study, patterns, profile, catalogue)
-    where = str(csv) if csv is not None else "the study"
-    if table.empty:
-        raise UserError(
-            f"{where} has no runs of {', '.join(patterns) or 'any experiment'}: there is nothing to fit"
-        )
+    source = str(csv) if csv is not None else "the study"
+    if (table := where(table, conditions)).empty:
+        asked = ", ".join([*patterns, *conditions]) or "any experiment"
+        raise UserError(f"{source} has no runs of {asked}: there is nothing to fit")
     table = one_profile(table, profile)
-    table = table.assign(**{PASSES: table["H_cycles"] * (table["L_cycles"] + 1)})
+    table = table.copy().assign(**{PASSES: table["H_cycles"] * (table["L_cycles"] + 1)})
+    table = _with_errors(with_sizes(table))
     said = ", ".join(patterns) or "all runs"
     name = table["profile"].iloc[0]
     title = said if name != name else f"{said}, profile {name}"
@@ -214,6 +267,27 @@ def _pooled(catalogue: "Catalogue", table: "pd.DataFrame", title: str) -> Asked:
     return Asked(title, None, table[kept].reset_index(drop=True), excluded, tuple(said))
 
 
+def _with_errors(table: "pd.DataFrame") -> "pd.DataFrame":
+    """With the share of wrong cells for each column of right ones; none where no cell is wrong."""
+    errors = {
+        name.removesuffix(_CELLS) + "_cell_error": (1 - table[name]).where(table[name] < 1)
+        for name in map(str, table)
+        if name.endswith(_CELLS)
+    }
+    return table.assign(**errors)
+
+
+def _selected(table: "pd.DataFrame", selection: str) -> "np.ndarray":
+    """(n,) bool. Raises UserError for a column or a number that is none."""
+    import numpy as np
+
+    from trm_scaling.results.table import meets
+
+    if re.match(r"\s*\w[\w.]*\s*[<>=!]", selection) is None:
+        return np.array([fnmatchcase(str(name), selection) for name in table["experiment"]])
+    return np.array(meets(table, selection, "--hold-out"))
+
+
 def _is_of_inputs(family: "Family") -> bool:
     fields = all(field.startswith("arch.") or field == "data.train_size" for field in family.values)
     return family.asks in ("scaling", "tradeoff") and fields
@@ -263,5 +337,8 @@ def _left_out(row: Mapping[Any, Any], columns: Sequence[str]) -> str:
     missing = [column for column in columns if row[column] != row[column]]
     why = [str(row[name]) for name in ("state", "reason") if row[name] == row[name]]
     if row["state"] == "finished" or not why:
-        why = [f"no {' and no '.join(missing)}"]
+        from trm_scaling.results.wandb_export.naming import unread
+
+        texts = [f" ({text})" if (text := unread(row, column)) else "" for column in missing]
+        why = [" and ".join(f"no {column}{text}" for column, text in zip(missing, texts, strict=True))]
     return f"{row['experiment']}{seed}: {': '.join(why)}"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from trm_scaling.analysis import Fit, Interval, Prediction, TwoStep
+    from trm_scaling.analysis import CellLink, Fit, Interval, Prediction, TwoStep
     from trm_scaling.analysis.fits.record import Extrapolation
     from trm_scaling.cli.fit import Fitted
 
@@ -58,7 +58,7 @@ def show(fitted: "Fitted") -> None:
     if isinstance(found, TwoStep):
         _show_two_step(console, found)
     else:
-        _show_fit(console, found)
+        _show_fit(console, found, fitted.legend.get("x") or fitted.legend["N"], fitted.link)
     if fitted.asked.excluded:
         console.print(f"\nleft out: {amount(len(fitted.asked.excluded), 'run')}")
         for each in fitted.asked.excluded:
@@ -73,7 +73,9 @@ def _show_two_step(console: "Console", found: "TwoStep") -> None:
     _show_predictions(console, found.predictions, (), is_loss=False)
 
 
-def _show_fit(console: "Console", fit: "Fit") -> None:
+def _show_fit(
+    console: "Console", fit: "Fit", size: str | None = None, link: "CellLink | None" = None
+) -> None:
     from rich.text import Text
 
     is_loss = fit.formula.startswith("L ")
@@ -87,6 +89,7 @@ def _show_fit(console: "Console", fit: "Fit") -> None:
     for parameter in fit.parameters:
         numbers.add_row(parameter.name, figure(parameter.value), span(parameter.interval))
     console.print("", numbers)
+    _show_choices(console, fit, size)
     method = next((each.interval.method for each in fit.parameters if each.interval), "none")
     console.print(f"intervals: {method}", style="dim")
     console.print(f"observations: {fit.replicates}", style="dim")
@@ -108,6 +111,56 @@ def _show_fit(console: "Console", fit: "Fit") -> None:
     others = [rival for rival in fit.rivals if rival.law != "constant"]
     spreads = [tuple(rival.predictions[at] for rival in others) for at in range(len(fit.predictions))]
     _show_predictions(console, fit.predictions, spreads, is_loss)
+    _show_held_out(console, fit, is_loss)
+    if link is not None:
+        _show_link(console, fit, link)
+
+
+def _show_choices(console: "Console", fit: "Fit", size: str | None) -> None:
+    own = fit.exponent
+    if own is None or not fit.choices:
+        return
+    made = columns("exponent with", own.name, "95 % interval")
+    made.add_row(size or "this choice", figure(own.value), span(own.interval))
+    for each in fit.choices:
+        made.add_row(each.label, figure(each.exponent.value), span(each.exponent.interval))
+    console.print("", made)
+
+
+def _show_held_out(console: "Console", fit: "Fit", is_loss: bool) -> None:
+    if not fit.held_out:
+        return
+
+    def value(number: float) -> str:
+        return figure(number) if is_loss else f"{100 * number:.1f} %"
+
+    made = columns("held out", "runs", "predicted", "observed", "ln ratio", "95 % of one run", "inside")
+    for each in fit.held_out:
+        ends = each.interval and each.interval.ends
+        made.add_row(
+            each.label,
+            str(each.runs),
+            value(each.predicted),
+            value(each.observed),
+            "" if each.ln_ratio is None else f"{each.ln_ratio:+.3f}",
+            f"{value(ends[0])} to {value(ends[1])}" if ends else "",
+            "" if each.inside is None else "yes" if each.inside else "no",
+        )
+    console.print("", made)
+
+
+def _show_link(console: "Console", fit: "Fit", link: "CellLink") -> None:
+    c0, c1, c2 = link.coefficients
+    console.print(
+        f"\nexact accuracy: logit = {c0:.3g} {c1:+.3g} ln(cell error) {c2:+.3g} ln(cell error)^2, "
+        f"{link.runs} runs, residual {link.residual_sd:.3f}, for cell errors from {figure(link.low)} "
+        f"to {figure(link.high)}"
+    )
+    for each in fit.predictions:
+        place = ", ".join(f"{SYMBOLS[name]} = {figure(number)}" for name, number in each.at.items())
+        carried = each.run and link.interval(each.run).ends
+        between = f" ({100 * carried[0]:.1f} to {100 * carried[1]:.1f})" if carried else ""
+        console.print(f"  at {place}: {100 * float(link.accuracy(each.value)):.1f} %{between}")
 
 
 def _show_predictions(
@@ -128,13 +181,15 @@ def _show_predictions(
         low, high = interval.low, interval.high
         return f"{value(low)} to {value(high)}" if is_loss else f"{100 * low:.1f} to {100 * high:.1f} %"
 
-    made = columns("at", "law", "95 % of the law", "95 % of one more run", "other laws")
+    made = columns("at", "law", "95 % of the law", "of all forms", "of one run", "other laws")
     for index, each in enumerate(predictions):
         others = rivals[index] if rivals else ()
         spread = f"{value(min(others))} to {value(max(others))}" if others else ""
         place = ", ".join(f"{SYMBOLS[name]} = {figure(number)}" for name, number in each.at.items())
-        made.add_row(place, value(each.value), ends(each.law), ends(each.run), spread)
+        made.add_row(place, value(each.value), ends(each.law), ends(each.forms), ends(each.run), spread)
     console.print("", made)
+    if any(each.disagree for each in predictions):
+        console.print("the forms disagree there: the choice of form decides, not the runs", style="yellow")
 
 
 def _missed(what: str, extrapolation: "Extrapolation | None", is_loss: bool) -> str:

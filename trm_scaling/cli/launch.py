@@ -8,8 +8,11 @@ from typing import Annotated
 import typer
 
 from trm_scaling.cli.options import NoWandb, Overrides, Profile, Seed, StudyFolder, chosen_profile
+from trm_scaling.cli.verbs import Verbs
 
-app = typer.Typer(help="Run an experiment in several processes, here or elsewhere.", no_args_is_help=True)
+app = typer.Typer(
+    cls=Verbs, help="Run an experiment in several processes, here or elsewhere.", no_args_is_help=True
+)
 
 LOCAL_HELP = """
 Train one experiment in several processes of this machine, each with virtual devices of the CPU: the same

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_scaling.cli.options import NoWandb, StudyFolder
+from trm_scaling.cli.options import PAPER, ClusterProfile, NoWandb, StudyFolder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ def slurm(
     pattern: Annotated[
         list[str] | None, typer.Option(help="Names that contain it, or match it as a glob. Repeatable.")
     ] = None,
-    profile: Annotated[str, typer.Option(help="Budget: smoke, laptop, h200, paper.")] = "paper",
+    profile: ClusterProfile = PAPER,
     nodes: Annotated[int, typer.Option(min=1, help="Nodes of each job.")] = 1,
     gpus_per_node: Annotated[int | None, typer.Option(min=1, help="GPUs on each.")] = None,
     cpus_per_task: Annotated[int | None, typer.Option(min=1, help="Cores on each.")] = None,

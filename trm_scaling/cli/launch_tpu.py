@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_scaling.cli.options import NoWandb, StudyFolder
+from trm_scaling.cli.options import PAPER, ClusterProfile, NoWandb, StudyFolder
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def tpu_vm(
     zone: Zone = V4_ZONE,
     project: Project = None,
     commit: Annotated[str, typer.Option(help="Code to run.")] = "HEAD",
-    profile: Annotated[str, typer.Option(help="Budget: smoke, laptop, h200, paper.")] = "paper",
+    profile: ClusterProfile = PAPER,
     restarts: Annotated[int, typer.Option(min=0, help="Times to start again after a lost host.")] = 3,
     session: SessionName = "trm",
     follow: Annotated[bool, typer.Option(help="Show what worker 0 says.")] = True,
@@ -226,7 +226,7 @@ def worker(
     experiments: Annotated[
         list[str], typer.Argument(metavar="NAME... [KEY=VALUE]...", help="One after another.")
     ],
-    profile: Annotated[str, typer.Option(help="Budget: smoke, laptop, h200, paper.")] = "paper",
+    profile: ClusterProfile = PAPER,
     restarts: Annotated[int, typer.Option(min=0, help="Times to start again after a lost host.")] = 3,
     no_wandb: NoWandb = False,
     study: StudyFolder = None,

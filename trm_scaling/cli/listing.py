@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from trm_scaling.experiments.catalogue import Catalogue
     from trm_scaling.io.study import Study
+    from trm_scaling.results.run_names import RunNames
     from trm_scaling.results.state import State
 
 
@@ -14,10 +15,12 @@ def listing(study: "Study", catalogue: "Catalogue", names: Sequence[str], profil
     """`names` by families, each on a line of its own; states under `profile` (None: under every
     profile that has runs). Composes nothing.
     """
+    from trm_scaling.results.run_names import RunNames
     from trm_scaling.results.scan import profiles_with_runs
 
     profiles = profiles_with_runs(study) if profile is None else [profile]
-    states = {each: newest_states(study, each) for each in profiles}
+    called = RunNames(study, catalogue)
+    states = {each: newest_states(study, each, called) for each in profiles}
     said = {name: _state(name, catalogue, states) for name in names}
     name_width, state_width = (max(map(len, column)) for column in (names, said.values()))
     lines: list[str] = []
@@ -35,15 +38,15 @@ def listing(study: "Study", catalogue: "Catalogue", names: Sequence[str], profil
     return "\n".join([*lines, "", _summary(catalogue, names, states)])
 
 
-def newest_states(study: "Study", profile: str) -> "dict[str, State]":
-    """How the newest run of each name stands, by every name that it has."""
+def newest_states(study: "Study", profile: str, called: "RunNames") -> "dict[str, State]":
+    """How the newest run of each experiment stands, by every name that it has; not of one with overrides."""
     from trm_scaling.results.scan import scan_runs
     from trm_scaling.results.state import standing
 
     newest: dict[str, State] = {}
-    for run in sorted(scan_runs(study, [profile]), key=lambda run: run.touched):
-        state = standing(run.folder).state
-        newest |= dict.fromkeys(run.names, state)
+    runs = sorted(scan_runs(study, [profile]), key=lambda run: run.touched)
+    for run in runs:
+        newest |= dict.fromkeys(called(run), standing(run.folder).state)
     return newest
 
 

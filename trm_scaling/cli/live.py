@@ -2,9 +2,9 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from trm_scaling.cli.progress import log_lines
 
@@ -37,7 +37,9 @@ class NoReporter:
 class LogReporter:
     """Plain lines on standard output, one every half a minute, each after the run's label if it has one."""
 
-    def __init__(self, label: str = "") -> None:
+    def __init__(self, label: str = "", file: TextIO | None = None) -> None:
+        """`file`: where the lines go; standard output by default."""
+        self._file = file
         self.working = log_lines()
         self._prefix = f"{label}: " if label else ""
         self._total = 0
@@ -56,7 +58,58 @@ class LogReporter:
 
     def note(self, text: str) -> None:
         self._said = time.monotonic()
-        print(f"{self._prefix}{text}", flush=True)
+        try:
+            print(f"{self._prefix}{text}", flush=True, file=self._file)
+        except OSError:
+            # A log is worth no run: on a full disk it ends here, and the run says so itself when it saves.
+            if self._file is None:
+                raise
+
+
+class LoggingReporter:
+    """What `shown` shows, and the same as plain lines in the run's own log, from the first step on.
+
+    Before that this process may not have the run's folder: another may be training it.
+    """
+
+    def __init__(self, shown: "LogReporter | BarReporter", open_log: Callable[[], TextIO | None]) -> None:
+        """`open_log`: asked once, when training starts; None where what is shown is in that log anyway."""
+        self.working = shown.working
+        self._shown = shown
+        self._open = open_log
+        self._log: LogReporter | None = None
+        self._before: list[str] = []
+
+    def started(self, step: int, total: int) -> None:
+        self._shown.started(step, total)
+        file = self._open()
+        if file is None:
+            return
+        self._log = LogReporter(file=file)
+        for text in self._before:
+            self._log.note(text)
+        self._log.started(step, total)
+
+    def progressed(self, step: int, metrics: dict[str, float], examples_per_s: float | None) -> None:
+        self._shown.progressed(step, metrics, examples_per_s)
+        if self._log is not None:
+            self._log.progressed(step, metrics, examples_per_s)
+
+    def evaluated(self, step: int, summary: dict[str, Any]) -> None:
+        self._shown.evaluated(step, summary)
+        if self._log is not None:
+            self._log.evaluated(step, summary)
+
+    def note(self, text: str) -> None:
+        self._shown.note(text)
+        self.log(text)
+
+    def log(self, text: str) -> None:
+        """A line for the log alone."""
+        if self._log is not None:
+            self._log.note(text)
+        else:
+            self._before.append(text)
 
 
 class BarReporter:

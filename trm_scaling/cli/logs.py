@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from trm_scaling.io.study import Study
 
 HELP = """
-Print the log of a run that a batch started: its newest one, by any of its names. With --follow go on
-until the run ends.
+Print the log of a run: of several of one name, the one that was written last. With --follow go on until
+the run ends.
 
 \b
 Examples:
@@ -44,7 +44,7 @@ def logs(
     log = folder.stderr if stderr else folder.stdout
     if not log.is_file():
         raise UserError(
-            f"{folder.path} has no log: `trm batch` did not run it. What a Slurm job said is in "
+            f"{folder.path} has no log: it did not come to its first step here. What a Slurm job said is in "
             f"{found.job_logs}; its numbers are in {folder.metrics.name}"
         )
     try:

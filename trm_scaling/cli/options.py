@@ -7,10 +7,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trm_scaling.errors import UserError
+
 if TYPE_CHECKING:
     from trm_scaling.config import RunConfig
     from trm_scaling.io.run_folder import RunFolder
     from trm_scaling.io.study import Study
+
+
+def complete_experiment(incomplete: str) -> list[str]:
+    """For the shell: names of the study that begin so, and of runs that have one of their own."""
+    from trm_scaling.io.study import find_study
+
+    try:
+        study = find_study()
+    except UserError:
+        return []
+    own = (path.name for path in study.checkpoints.glob("*/*"))
+    return [name for name in dict.fromkeys([*study.experiments, *own]) if name.startswith(incomplete)]
+
 
 Profile = Annotated[
     str | None,
@@ -20,6 +35,11 @@ Profile = Annotated[
         show_default="paper on an accelerator, laptop on a CPU",
     ),
 ]
+ClusterProfile = Annotated[
+    str, typer.Option(help="Budget: smoke, laptop, h200, paper.", envvar="TRM_PROFILE")
+]
+"""Of verbs whose runs are elsewhere, on accelerators: `paper` unless it is said otherwise."""
+PAPER = "paper"
 StudyFolder = Annotated[
     Path | None,
     typer.Option(
@@ -27,7 +47,16 @@ StudyFolder = Annotated[
     ),
 ]
 RunName = Annotated[
-    str, typer.Argument(metavar="RUN", help="An experiment (its newest run) or a run folder.")
+    str,
+    typer.Argument(
+        metavar="RUN", help="An experiment (its run as written, else the newest), or a run folder."
+    ),
+]
+Experiment = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="EXPERIMENT", help="Name in the study, e.g. baseline.", autocompletion=complete_experiment
+    ),
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed (the first, of several).", show_default="0")]
 Together = Annotated[
@@ -39,6 +68,12 @@ Together = Annotated[
     ),
 ]
 NoWandb = Annotated[bool, typer.Option("--no-wandb", help="Nothing goes to Weights & Biases.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where", metavar="CONDITION", help="Only runs like 'num_aug>0' or 'optimizer=adamw'. Repeatable."
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Fields to change, as in arch.L_cycles=4."),

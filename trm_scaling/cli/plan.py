@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from trm_scaling.cli.options import StudyFolder
+from trm_scaling.cli.options import PAPER, ClusterProfile, StudyFolder
 
 if TYPE_CHECKING:
     from trm_scaling.counting.devices import Target
@@ -20,8 +20,9 @@ HELP = """
 Say what the experiments would take of a target: FLOPs, steps, memory, hours, cost, disk. Speeds come from
 the study's own finished runs where there are any on such a device, else from a stated assumption.
 
-With --compile, the real training step of each experiment is compiled for the TPU slice, without a TPU;
-the same command goes on where it was interrupted. It takes the extra [tpu] and about a minute a program.
+With --compile, the real training step of each experiment is compiled for the target, which need not be there:
+an H200 (extra [gpu]) or a TPU v4 slice (extra [tpu]). The report says what a step does: kernels, bytes by
+kind, memory, time at best. A program takes about a minute; the same command goes on where it was interrupted.
 
 \b
 Examples:
@@ -30,6 +31,7 @@ Examples:
   trm plan --pattern exp01 --target h200
   trm plan --json
   trm plan --compile --target v4-64
+  trm plan --compile --target h200 --pattern baseline global_batch_size=768 data.source=generated
 """
 
 TargetChoice = Literal["v4-64", "v4-8", "h200", "h100x8", "h100", "cpu"]
@@ -39,13 +41,15 @@ FEW = 20
 
 
 def plan(
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[key=value]...", help="Fields to change in all of them.")
+    ] = None,
+    *,
     target: Annotated[TargetChoice, typer.Option(help="Where they would run.")] = "v4-64",
     pattern: Annotated[
         list[str] | None, typer.Option(help="Names that contain it, or match it as a glob. Repeatable.")
     ] = None,
-    profile: Annotated[
-        str, typer.Option(help="Budget: smoke, laptop, h200, paper.", envvar="TRM_PROFILE")
-    ] = "paper",
+    profile: ClusterProfile = PAPER,
     jobs: Annotated[int, typer.Option(min=1, help="Targets at once, for the time in parallel.")] = 4,
     prioritized: Annotated[
         bool, typer.Option("--prioritized", help="Only the study's recommended subset.")
@@ -55,7 +59,7 @@ def plan(
         float | None, typer.Option(min=0, help="Price of one device and hour, instead of the estimates.")
     ] = None,
     compiling: Annotated[
-        bool, typer.Option("--compile", help="Compile the training steps for the TPU slice.")
+        bool, typer.Option("--compile", help="Compile the training steps: h200, v4-64, v4-8.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
     study: StudyFolder = None,
@@ -73,7 +77,7 @@ def plan(
     names = catalogue.matching(pattern) if pattern else list(catalogue.names)
     if prioritized:
         names = _prioritized(catalogue, names)
-    named = _named(found, catalogue, names, profile)
+    named = _named(found, catalogue, names, profile, overrides or [])
     planned = plan_on(found, named, there)
     if compiling:
         _compile(found, named, planned, there)
@@ -84,7 +88,7 @@ def plan(
         typer.echo(json.dumps(plain(planned, there, profile, jobs), indent=1))
         return
     smallest = replace(there, name="v4-8", chips=TARGETS["v4-8"].chips)
-    compares = profile == "paper" and there.name == "v4-64" and not pattern
+    compares = profile == "paper" and there.name == "v4-64" and not pattern and not overrides
     least = plan_on(found, named, smallest) if compares and not prioritized else None
     _show(catalogue, planned, there, jobs, each, least, compares)
 
@@ -99,12 +103,14 @@ def _prioritized(catalogue: "Catalogue", names: list[str]) -> list[str]:
     return kept
 
 
-def _named(study: "Study", catalogue: "Catalogue", names: list[str], profile: str) -> "Named":
+def _named(
+    study: "Study", catalogue: "Catalogue", names: list[str], profile: str, overrides: list[str]
+) -> "Named":
     from trm_scaling.cli.progress import shown_progress
     from trm_scaling.run.plan.gather import named_configurations
 
     with shown_progress() as progress:
-        return named_configurations(study, catalogue, names, profile, progress)
+        return named_configurations(study, catalogue, names, profile, progress, overrides)
 
 
 def _show(

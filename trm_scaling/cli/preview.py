@@ -1,5 +1,6 @@
 """What `--dry-run` prints of a run: a page to read before spending the time. `*` marks what was assumed."""
 
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown"
 MARKED, UNMARKED = " *", "  "
+_WIDTH = 105
+"""Columns that a long note is wrapped to."""
 
 
 def page(preview: "Preview") -> str:
@@ -80,6 +83,9 @@ def _facts(preview: "Preview") -> Iterator[str]:
     yield _fact(
         "training", f"{amount(preview.steps, 'step')} of {amount(preview.batch, 'puzzle')}{cut}; {warmup}"
     )
+    if config.ema:
+        further = "".join(f", {config.per_step(rate):.6g}" for rate in config.ema_rates)
+        yield _fact("average", f"a step keeps {config.per_step(config.ema_rate):.6g}{further}")
     if len(preview.stages) > 1:
         for number, stage in enumerate(preview.stages):
             yield _fact(
@@ -168,6 +174,7 @@ def _memory(target: "TargetPreview") -> str:
 
 def _notes(preview: "Preview") -> Iterator[str]:
     """What to do where memory is short, and what the marked numbers rest on."""
+    from trm_scaling.config.schedule import said_of_matching
     from trm_scaling.counting.devices import PRICES_OF
 
     for target in preview.targets:
@@ -180,8 +187,15 @@ def _notes(preview: "Preview") -> Iterator[str]:
             yield f"  * {target.target}: assumed, {target.estimate.source}"
         else:
             yield f"    {target.target}: measured, {target.estimate.source}; the rest by FLOPs"
+    if (matching := said_of_matching(preview.config)) is not None:
+        yield from textwrap.wrap(matching, _WIDTH, initial_indent="  ! ", subsequent_indent="    ")
     yield "  * memory: estimated to a quarter, without compiling; time leaves compiling out"
-    times, averaged = ("four", ", averaged and not") if preview.config.ema else ("two", "")
+    further = len(preview.config.ema_rates)
+    times, averaged = (
+        (4 + 2 * further, ", by each average and by none" if further else ", averaged and not")
+        if preview.config.ema
+        else (2, "")
+    )
     yield f"    test: {times} times, with the best and the last weights{averaged}; half if they are the same"
     yield f"  * cost: by prices estimated on {PRICES_OF}"
 
@@ -202,6 +216,8 @@ def _folder(preview: "Preview") -> str:
             state = "finished; the same command shows its record and trains nothing"
         case "running":
             state = "running now, in another process"
+        case "imported":
+            state = "imported weights, which are not trained on"
         case "interrupted" | "stopped" | "failed" as how:
             at = "from the start" if preview.saved_step is None else f"after step {preview.saved_step:,}"
             state = f"{how}; would resume {at}"

@@ -1,5 +1,6 @@
 """`trm report`: the study as one HTML file and one Markdown file."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,16 +12,17 @@ if TYPE_CHECKING:
     from trm_scaling.report import StudyReport
 
 HELP = """
-Write what the study found as one HTML file that opens offline, and as Markdown: its answers, how sure they
-are, what ran and what is missing, frontiers, which factors matter, and a section for each family of
-experiments with its design, runs, figures, law and caveats. The runs stand beside it as CSV. Figures go to
-kellen/analysis/plots/ as well, as PNG, SVG and PDF. Each profile that has runs gets a report of its own.
+Write what the study found as one HTML file that opens offline, and as Markdown: the answer to each family's
+question with its interval and verdict, all configurations with their costs, frontiers, which factors matter,
+how it was done, and a section for each family. The runs stand beside it as CSV. Figures go to
+kellen/analysis/plots/. Each profile that has runs gets a report of its own.
 
 \b
 Examples:
   trm report
   trm report --profile laptop
   trm report --pattern exp01 --out /tmp/model-size
+  trm report --csv kellen/analysis/laptop/report.csv --out /tmp/laptop --figures svg
 """
 
 
@@ -37,13 +39,33 @@ def report(
         Path | None,
         typer.Option(help="Folder to write to; made if need be.", show_default="kellen/analysis/reports/"),
     ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of runs of an earlier report or trm results --csv, in place of run folders.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    figures: Annotated[
+        str, typer.Option(help="Formats of the figures, comma-separated: svg (always), png, pdf.")
+    ] = "svg,png,pdf",
     study: StudyFolder = None,
 ) -> None:
     one_blas_thread()
+    typer.echo("loading", err=True)
+    from trm_scaling.errors import UserError
     from trm_scaling.io.study import find_study
+    from trm_scaling.plots.saving import FORMATS
     from trm_scaling.report import write_study_reports
 
-    for each in write_study_reports(find_study(study), pattern or [], profile, out):
+    wanted = [each.strip() for each in figures.split(",") if each.strip()]
+    if unknown := [each for each in wanted if each not in FORMATS]:
+        raise UserError(f"--figures {figures}: {unknown[0]} is not one of {', '.join(FORMATS)}")
+    chosen = [each for each in FORMATS if each in wanted]
+    folder = find_study(study)
+    say = partial(typer.echo, err=True)
+    for each in write_study_reports(folder, pattern or [], profile, out, csv=csv, formats=chosen, say=say):
         typer.echo(_said(each))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trm_scaling.cli.options import StudyFolder
+from trm_scaling.cli.options import StudyFolder, Where
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +42,7 @@ def results(
         str | None,
         typer.Option(help="Budget to look at.", envvar="TRM_PROFILE", show_default="all that have runs"),
     ] = None,
+    where: Where = None,
     csv: Annotated[
         Path | None, typer.Option(help="Write all columns to this file; its folders are made.")
     ] = None,
@@ -60,8 +61,10 @@ def results(
         return
     from trm_scaling.errors import UserError
     from trm_scaling.results.csv_file import write_results
+    from trm_scaling.results.table import where as selected
 
     found, table = _exported(wandb, study, pattern or [], profile) if wandb else _run(study, pattern, profile)
+    table = selected(table, where or [])
     if csv is not None:
         if table.empty:
             raise UserError(f"{csv} was not written: {_nothing(pattern, profile, wandb)}")

@@ -22,10 +22,11 @@ STYLES: "dict[Label, str]" = {
     "stopped": "yellow",
     "failed": "bold red",
     "finished": "green",
+    "imported": "green",
     "not run": "dim",
 }
 
-_FOLDED_FIRST: "tuple[Label, ...]" = ("finished", "waiting", "new", "not run")
+_FOLDED_FIRST: "tuple[Label, ...]" = ("finished", "imported", "waiting", "new", "not run")
 """What gives way to the rest where a terminal has too few lines."""
 
 _LINES_AROUND = 6

@@ -3,19 +3,29 @@
 import os
 import sys
 import traceback
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from traceback import format_exception_only
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_scaling.cli.options import NoWandb, Overrides, Profile, Seed, StudyFolder, Together, chosen_profile
+from trm_scaling.cli.options import (
+    Experiment,
+    NoWandb,
+    Overrides,
+    Profile,
+    Seed,
+    StudyFolder,
+    Together,
+    chosen_profile,
+)
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from trm_scaling.cli.live import BarReporter, LoggingReporter, LogReporter
     from trm_scaling.parallel.hosts import Hosts
     from trm_scaling.results.record import RunRecord
     from trm_scaling.run.planned import Run
@@ -43,12 +53,20 @@ Examples:
 
 
 def run(
-    experiment: Annotated[str, typer.Argument(help="Name in the study, e.g. baseline.")],
+    experiment: Experiment = None,
     overrides: Overrides = None,
     profile: Profile = None,
     seed: Seed = None,
     replicates: Annotated[int, typer.Option(min=1, help="Seeds to run it with.")] = 1,
     together: Together = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            metavar="NAME",
+            help="Another experiment, which differs in the moving average alone: both are trained once.",
+        ),
+    ] = None,
     no_wandb: NoWandb = False,
     study: StudyFolder = None,
     dry_run: Annotated[
@@ -68,18 +86,35 @@ def run(
     from trm_scaling.parallel.hosts import ALONE, join, rendezvous
     from trm_scaling.run.planned import plan_run
 
+    if experiment is None:
+        raise UserError(
+            "name an experiment: `trm run baseline --profile smoke` takes half a minute, and "
+            "`trm batch --list` shows what else there is"
+        )
     at = rendezvous(coordinator, num_processes, process_id)
     with parting(ALONE if dry_run else join(at, join_timeout)) as hosts:
         fields = [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
-        planned = plan_run(find_study(study), experiment, chosen_profile(profile), fields)
+        found, chosen = find_study(study), chosen_profile(profile)
+        planned = plan_run(found, experiment, chosen, fields)
         if dry_run:
             preview(planned, as_json)
             return
+        others = [plan_run(found, name, chosen, fields) for name in beside or []]
         if no_wandb:
             os.environ["WANDB_MODE"] = "disabled"
         first = planned.config.seed
         runs = [planned.with_seed(each) for each in range(first, first + replicates)]
-        _train_all(grouped(runs, together, hosts), experiment, hosts)
+        if others:
+            groups = [
+                group
+                for each in runs
+                for group in trajectories([each, *(other.with_seed(each.config.seed) for other in others)])
+            ]
+            if hosts.count > 1:
+                groups = [[run] for group in groups for run in group]
+        else:
+            groups = grouped(runs, together, hosts)
+        _train_all(groups, experiment, hosts)
 
 
 @contextmanager
@@ -136,6 +171,23 @@ def grouped(runs: "list[Run]", together: bool | None, hosts: "Hosts") -> "list[l
     return [[run] for run in runs]
 
 
+def trajectories(runs: "list[Run]") -> "list[list[Run]]":
+    """`runs` of one trajectory in groups that can go on from one step.
+
+    Raises UserError when they differ in more than the average.
+    """
+    from trm_scaling.config.traced_fields import are_one_trajectory
+    from trm_scaling.run.grouping import groups_of
+
+    if not are_one_trajectory([run.config for run in runs]):
+        names = ", ".join(run.config.name for run in runs)
+        raise UserError(
+            f"{names} differ in more than the moving average, or are the same: --with is for experiments "
+            "that differ in ema and ema_rate alone, and keep no ema_rates"
+        )
+    return groups_of(runs)
+
+
 def _train_all(groups: "list[list[Run]]", experiment: str, hosts: "Hosts") -> None:
     """One group after another; a loss that is no number ends its own run alone, as it does in a group."""
     from trm_scaling.run.failure import EXIT_STATUS
@@ -145,9 +197,9 @@ def _train_all(groups: "list[list[Run]]", experiment: str, hosts: "Hosts") -> No
     for group in groups:
         try:
             if len(group) == 1:
-                _train(group[0], experiment, hosts)
+                _train(group[0], experiment, hosts, group is groups[0])
             else:
-                _train_together(group, experiment)
+                _train_together(group)
         except UserError as error:
             if error.exit_status != diverged or len(groups) == 1 or hosts.count > 1:
                 raise
@@ -157,9 +209,10 @@ def _train_all(groups: "list[list[Run]]", experiment: str, hosts: "Hosts") -> No
         raise typer.Exit(diverged)
 
 
-def _train(planned: "Run", experiment: str, hosts: "Hosts") -> None:
+def _train(planned: "Run", experiment: str, hosts: "Hosts", is_first_seed: bool = True) -> None:
     """Train one run and say what came of it. The exit status of a failure is that of its class."""
     from trm_scaling.cli.live import NoReporter, live_reporter
+    from trm_scaling.config.schedule import said_of_matching
     from trm_scaling.run.compilation import configure_jax
     from trm_scaling.run.single import execute
     from trm_scaling.run.together import follow
@@ -170,35 +223,95 @@ def _train(planned: "Run", experiment: str, hosts: "Hosts") -> None:
             print(f"process {hosts.index} of {hosts.count}; process 0 reports", flush=True)
             follow(planned, NoReporter(), hosts)
             return
-        with live_reporter() as reporter:
+        with live_reporter() as shown, logged(shown, planned, experiment, is_first_seed) as reporter:
             among = f", {hosts.count} processes" if hosts.count > 1 else ""
             reporter.note(_announcement(planned, experiment, among))
+            if (matching := said_of_matching(planned.config)) is not None:
+                reporter.note(matching)
+            for line in _of_precision(planned):
+                reporter.note(line)
+            _say_where_metrics_go(reporter)
             record = execute(planned, reporter, hosts)
+            reporter.log(describe(record))
     typer.echo(describe(record))
 
 
-def _train_together(runs: "list[Run]", experiment: str) -> None:
+@contextmanager
+def logged(
+    shown: "LogReporter | BarReporter", run: "Run", experiment: str, is_first_seed: bool
+) -> "Iterator[LoggingReporter]":
+    """For the block, a reporter that keeps the run's log too; what ends the block early is its last line."""
+    from trm_scaling.cli.live import LoggingReporter
+    from trm_scaling.io.secrets import masked_text
+    from trm_scaling.run.batch.logs import own_log
+
+    names = (experiment, run.folder.path.parent.name)
+    with own_log(run.study, names, run.config.seed, is_first_seed) as open_log:
+        reporter = LoggingReporter(shown, lambda: open_log(run.folder))
+        try:
+            yield reporter
+        except BaseException as error:
+            # What ended the run goes on up; here it is only written down.
+            reporter.log(masked_text(f"{type(error).__name__}: {error}"))
+            raise
+
+
+def _say_where_metrics_go(reporter: "LoggingReporter") -> None:
+    """Whether the run is mirrored to Weights & Biases, and how to switch that on or off."""
+    from trm_scaling.tracking.wandb_start import mirror_said
+
+    reporter.note(mirror_said())
+
+
+def _train_together(runs: "list[Run]") -> None:
     """Train `runs` as one program and say what came of each. Raises the first failure of one by itself."""
     from trm_scaling.cli.live import live_reporters
     from trm_scaling.run.compilation import configure_jax
     from trm_scaling.run.group import execute_together
 
     configure_jax()
-    with classified(), live_reporters([f"seed {run.config.seed}" for run in runs]) as reporters:
+    labels = _told_apart(runs)
+    with classified(), live_reporters(labels) as shown, ExitStack() as opened:
+        reporters = [
+            opened.enter_context(logged(each, run, run.config.name, run.config.seed == runs[0].config.seed))
+            for run, each in zip(runs, shown, strict=True)
+        ]
+        _say_where_metrics_go(reporters[0])
         for run, reporter in zip(runs, reporters, strict=True):
-            reporter.note(_announcement(run, experiment, f", one of {len(runs)} together"))
+            reporter.note(_announcement(run, run.config.name, f", one of {len(runs)} together"))
+        for line in _of_precision(runs[0]):
+            reporters[0].note(line)
         ended = execute_together(runs, reporters)
-    for run, each in zip(runs, ended, strict=True):
+        for reporter, each in zip(reporters, ended, strict=True):
+            reporter.log(f"error: {each}" if isinstance(each, UserError) else describe(each))
+    for label, each in zip(labels, ended, strict=True):
         if not isinstance(each, UserError):
-            typer.echo(f"seed {run.config.seed}\n{describe(each)}")
+            typer.echo(f"{label}\n{describe(each)}")
     failures = [each for each in ended if isinstance(each, UserError)]
     if failures:
         raise failures[0]
 
 
+def _told_apart(runs: "list[Run]") -> list[str]:
+    """What differs between runs of one program: their seeds, or their names."""
+    seeds = [run.config.seed for run in runs]
+    return [run.config.name for run in runs] if len(set(seeds)) == 1 else [f"seed {seed}" for seed in seeds]
+
+
 def _announcement(planned: "Run", experiment: str, among: str) -> str:
     seed = f", seed {planned.config.seed}" if planned.config.seed else ""
     return f"{experiment} under {planned.config.profile}{seed}{among}: {_from_here(planned.folder.path)}"
+
+
+def _of_precision(planned: "Run") -> list[str]:
+    """What is to be said of the run's precision: nothing, unless half precision is slow here."""
+    from trm_scaling.io.machine import fast_precision
+
+    fast, dtype = fast_precision(), planned.config.arch.forward_dtype
+    if fast.dtype != "float32":
+        return []
+    advice = "" if dtype == "float32" else "; arch.forward_dtype=float32 is the faster run"
+    return [f"precision {dtype}: {fast.reason}{advice}"]
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """`trm solve`: watch a trained model solve one puzzle, supervision step by supervision step."""
 
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trm_scaling.cli.options import Profile, StudyFolder
+from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
     from trm_scaling.config import RunConfig
@@ -32,9 +34,7 @@ SMALL = 6
 def solve(
     name: Annotated[
         str,
-        typer.Argument(
-            metavar="MODEL", help="4x4, 6x6, an experiment (its newest run), a run folder or a model file."
-        ),
+        typer.Argument(metavar="MODEL", help="4x4, 6x6, an experiment, a run folder or a model file."),
     ],
     puzzle: Annotated[
         str | None,
@@ -58,11 +58,16 @@ def solve(
 
     from trm_scaling.cli.boards import frames
     from trm_scaling.cli.picture import check_name, save_picture
-    from trm_scaling.shipped.shelf import model_path
+    from trm_scaling.shipped.shelf import model_path, shipped_names
 
     if save is not None:
         check_name(save)
     file = model_path(name)
+    if file is None and re.fullmatch(r"\d+x\d+", name):
+        raise UserError(
+            f"no model for {name} comes with the package: {' and '.join(shipped_names())} do. Train one "
+            "(`trm run baseline --profile h200` is 9x9), or import public weights (`trm import-torch --help`)"
+        )
     config, chosen, weights = (
         _of_run(name, puzzle, profile, study) if file is None else _of_file(file, puzzle)
     )

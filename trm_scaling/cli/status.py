@@ -13,6 +13,7 @@ from trm_scaling.cli.options import StudyFolder
 
 if TYPE_CHECKING:
     from trm_scaling.io.study import Study
+    from trm_scaling.results.run_names import RunNames
     from trm_scaling.run.batch.board import Row
 
 HELP = """
@@ -44,20 +45,24 @@ def status(
     study: StudyFolder = None,
 ) -> None:
     from trm_scaling.io.study import find_study
+    from trm_scaling.results.run_names import RunNames
 
     found = find_study(study)
-    rows = found_rows(found, pattern or [], profile)
+    names = RunNames(found)
+    rows = found_rows(found, pattern or [], profile, names)
     if as_json:
         typer.echo(json.dumps([_plain(row) for row in rows], indent=2))
     elif watch:
-        _watch(found, pattern or [], profile)
+        _watch(found, pattern or [], profile, names)
     elif not rows:
         typer.echo("no runs yet: start one with `trm run` or `trm batch`")
     else:
         _print(rows)
 
 
-def found_rows(study: "Study", patterns: Sequence[str], profile: str | None) -> "list[Row]":
+def found_rows(
+    study: "Study", patterns: Sequence[str], profile: str | None, names: "RunNames"
+) -> "list[Row]":
     """The runs of a study as they stand, those that go by one of `patterns` (none: all)."""
     from trm_scaling.results.progress import read_progress
     from trm_scaling.results.scan import scan_runs
@@ -65,13 +70,13 @@ def found_rows(study: "Study", patterns: Sequence[str], profile: str | None) -> 
     from trm_scaling.run.batch.board import Row
 
     rows = []
-    for run in scan_runs(study, None if profile is None else [profile]):
-        if patterns and not any(run.goes_by(pattern) for pattern in patterns):
-            continue
+    runs = scan_runs(study, None if profile is None else [profile])
+    asked = [run for run in runs if not patterns or any(run.goes_by(pattern) for pattern in patterns)]
+    for run in asked:
         now = standing(run.folder)
         message = now.failure.message if now.failure is not None and now.state == "failed" else ""
         progress = read_progress(run.folder)
-        rows.append(Row(run.names, run.profile, run.seed, now.state, run.folder, progress, message))
+        rows.append(Row(names(run), run.profile, run.seed, now.state, run.folder, progress, message))
     return rows
 
 
@@ -89,7 +94,7 @@ def _print(rows: "Sequence[Row]") -> None:
     console.print(sums(rows), highlight=False)
 
 
-def _watch(study: "Study", patterns: Sequence[str], profile: str | None) -> None:
+def _watch(study: "Study", patterns: Sequence[str], profile: str | None, names: "RunNames") -> None:
     from rich.console import Console, Group
     from rich.live import Live
     from rich.text import Text
@@ -100,7 +105,7 @@ def _watch(study: "Study", patterns: Sequence[str], profile: str | None) -> None
     try:
         with Live(console=console, auto_refresh=False) as live:
             while True:
-                rows = found_rows(study, patterns, profile)
+                rows = found_rows(study, patterns, profile, names)
                 head = Text(sums(rows), no_wrap=True, overflow="ellipsis")
                 shown = Group(head, "", table(rows, console.height, console.width))
                 live.update(shown, refresh=True)

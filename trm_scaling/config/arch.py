@@ -5,64 +5,67 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from trm_scaling.config.base import Frozen
+from trm_scaling.config.fields import Program, Traced
 
 
 class ArchConfig(Frozen):
     """TRM (arXiv 2510.04871). The paper's n, T, z and y are L_cycles, H_cycles, z_L and z_H here."""
 
-    L_layers: int = Field(2, ge=1)
+    L_layers: Program[int] = Field(2, ge=1)
     """Blocks of the one network that every pass applies."""
 
-    L_cycles: int = Field(6, ge=1)
+    L_cycles: Program[int] = Field(6, ge=1)
     """Updates of z_L in one cycle (the paper's n)."""
 
-    H_cycles: int = Field(3, ge=1)
+    H_cycles: Program[int] = Field(3, ge=1)
     """Cycles in one supervision step (the paper's T); only the last carries gradients."""
 
-    hidden_size: int = Field(512, ge=1)
+    hidden_size: Program[int] = Field(512, ge=1)
     """Width D of every position's state."""
 
-    num_heads: int = Field(8, ge=1)
+    num_heads: Program[int] = Field(8, ge=1)
     """Attention heads; unused while mlp_t is on."""
 
-    expansion: float = Field(4.0, gt=0)
+    expansion: Program[float] = Field(4.0, gt=0)
     """SwiGLU's inner width is 2/3 x expansion x its input width, rounded up (see inner_multiple)."""
 
-    inner_multiple: int = Field(256, ge=1)
+    inner_multiple: Program[int] = Field(256, ge=1)
     """What SwiGLU's inner width is rounded up to a multiple of. The public code's 256 would give every
     network of width 32 to 96 the same inner width."""
 
-    mlp_t: bool = True
+    mlp_t: Program[bool] = True
     """Mix positions by a SwiGLU over them; off: by self-attention."""
 
-    pos_encodings: Literal["none", "rope", "learned"] = "none"
+    pos_encodings: Program[Literal["none", "rope", "learned"]] = "none"
     """Positions: none, rotary in the attention, or a learned table added to the input."""
 
-    puzzle_emb_len: int = Field(16, ge=0)
+    puzzle_emb_len: Program[int] = Field(16, ge=0)
     """Positions before the cells that hold the puzzle embedding; 0: as few as puzzle_emb_ndim needs."""
 
-    puzzle_emb_ndim: int = Field(512, ge=0)
+    puzzle_emb_ndim: Program[int] = Field(512, ge=0)
     """Size of one puzzle embedding; 0: none, and the prefix positions stay zero."""
 
-    rms_norm_eps: float = Field(1e-5, gt=0)
+    rms_norm_eps: Program[float] = Field(1e-5, gt=0)
     """Added to the mean square before its root."""
 
-    rope_theta: float = Field(10_000.0, gt=0)
+    rope_theta: Program[float] = Field(10_000.0, gt=0)
     """Base of the rotary frequencies."""
 
-    forward_dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
-    """Precision of the passes; parameters and optimiser stay float32. float16 scales its loss."""
+    forward_dtype: Program[Literal["float32", "bfloat16", "float16"]] = "bfloat16"
+    """Precision of the passes; parameters and optimiser stay float32. float16 scales its loss. A profile or
+    an override may say `auto`: what is fast where the run is composed, bfloat16 on accelerators and on
+    processors with AMX or AVX512-BF16, float32 on others. The run's configuration holds what came of it."""
 
-    halt_max_steps: int = Field(16, ge=1)
+    halt_max_steps: Program[int] = Field(16, ge=1)
     """Supervision steps after which a slot always halts in training, and N at evaluation."""
 
-    halt_exploration_prob: float = Field(0.1, ge=0, le=1)
+    halt_exploration_prob: Traced[float] = Field(0.1, ge=0, le=1)
     """Chance that a slot may not halt before a uniform draw from {2..halt_max_steps}."""
 
-    halt_exploration_prob_end: float | None = Field(None, ge=0, le=1)
+    halt_exploration_prob_end: Traced[float | None] = Field(None, ge=0, le=1)
     """That chance at the last training step, approached in a straight line; None: it stays as it is."""
 
-    loss: Literal["stablemax_cross_entropy", "softmax_cross_entropy"] = "stablemax_cross_entropy"
+    loss: Program[Literal["stablemax_cross_entropy", "softmax_cross_entropy"]] = "stablemax_cross_entropy"
     """Cross-entropy over the cells."""
 
     @property

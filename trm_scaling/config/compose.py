@@ -1,28 +1,36 @@
-"""From YAML and the command line to one frozen configuration; composition and overrides are Hydra's.
+"""From name, profile and overrides to one frozen configuration: the one way there is.
 
 An experiment's YAML holds the paper's values. Under a profile that has `values:` (config/profile.py),
 the baseline is composed with that profile, and what the experiment changes is mapped and laid over it.
 """
 
-import logging
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from trm_scaling.config.overrides import as_override, checked
+from trm_scaling.config.fields import flattened
+from trm_scaling.config.overrides import parsed
 from trm_scaling.config.profile import MappedValue, Rules
 from trm_scaling.config.run import RunConfig
-from trm_scaling.config.strict import check_key, validate
+from trm_scaling.config.study_yaml import read_study_yaml, resolved, set_value, target_of
+from trm_scaling.config.validate import check_key, validate
 from trm_scaling.config.yaml_file import check_choice, read_yaml
 from trm_scaling.errors import UserError
+from trm_scaling.io.machine import fast_precision
 
 BASELINE = "baseline"
 
-STUDIES, VALUES = "studies", "values"
-"""Keys of an experiment's and of a profile's YAML that are about the study and not of the schema."""
+PAPER = "paper"
+"""The profile whose values the experiments are written in."""
+
+AUTO = "auto"
+"""A value of `arch.forward_dtype` in YAML and overrides that no configuration holds."""
+
+STUDIES, FAMILY, VALUES = "studies", "family", "values"
+"""Keys of an experiment's YAML (the first two) and of a profile's that are about the study, not of the
+schema: the fields it studies, the family it belongs to, the points of the profile's map."""
 
 
 def compose(configs: Path, name: str, profile: str, overrides: Sequence[str] = ()) -> RunConfig:
@@ -31,10 +39,28 @@ def compose(configs: Path, name: str, profile: str, overrides: Sequence[str] = (
     `configs` is the study's `configs/` folder. Raises UserError for an unknown name, profile or
     key (with the nearest one), a malformed override, broken YAML, or an impossible combination.
     """
+    changes = {each.field: each.here for each in mapped_values(configs, name, profile)}
+    return compose_changed(configs, name, profile, {**changes, **parsed(overrides)})
+
+
+def compose_changed(configs: Path, name: str, profile: str, changes: Mapping[str, Any]) -> RunConfig:
+    """The baseline of `profile` with `changes` (dotted field -> value), under the name `name`."""
     where = f"{name} under profile {profile}"
-    changes = [as_override(each.field, each.here) for each in mapped_values(configs, name, profile)]
-    composed = _composed(configs, BASELINE, [f"profile={profile}", *changes, *checked(overrides)], where)
-    return validate(_of_schema(composed) | {"name": name}, where)
+    tree = _baseline(configs, profile, where)
+    for field, value in changes.items():
+        set_value(tree, field, value)
+    return validate({**with_precision(resolved(_of_schema(tree), where)), "name": name}, where)
+
+
+def with_precision(values: dict[str, Any]) -> dict[str, Any]:
+    """`values` with a precision in place of `auto`: the one that is fast on this machine.
+
+    Done before anything else reads the configuration, so that identity and record hold the precision.
+    """
+    arch = values.get("arch")
+    if not isinstance(arch, dict) or arch.get("forward_dtype") != AUTO:
+        return values
+    return values | {"arch": arch | {"forward_dtype": fast_precision().dtype}}
 
 
 def mapped_values(configs: Path, name: str, profile: str) -> list[MappedValue]:
@@ -46,15 +72,28 @@ def mapped_values(configs: Path, name: str, profile: str) -> list[MappedValue]:
     check_choice(configs / "profile", profile, "profile")
     if name == BASELINE:
         return []
-    state = _state_of(configs)
-    written, baseline = (_written(configs, key, state) for key in (f"experiments/{name}", BASELINE))
-    rules = _rules(configs, profile, state)
+    written = _experiment(configs, name)
     studied = written.get(STUDIES) or []
-    leaves, usual = dict(_leaves(_of_schema(written))), dict(_leaves(_of_schema(baseline)))
+    leaves = flattened(_of_schema(written))
+    usual = flattened(_of_schema(_baseline(configs, None, name)))
     for field in studied:
         check_key(field, f"{name}: {STUDIES}")
+    values = _baseline(configs, profile, name).get(VALUES)
+    rules = Rules(values, f"profile {profile}")
     fields = [key for key, value in leaves.items() if key in studied or usual.get(key, KeyError) != value]
     return [MappedValue(key, leaves[key], rules.map(name, key, leaves[key])) for key in fields]
+
+
+def family_of(configs: Path, name: str) -> str:
+    """The key of the family that `name` is written to belong to, or the name itself where there is none."""
+    return name if name == BASELINE else str(_experiment(configs, name).get(FAMILY, name))
+
+
+def followers(configs: Path, profile: str) -> dict[str, str]:
+    """Fields whose value in the baseline of `profile` is that of another field, and which."""
+    values = flattened(_of_schema(_baseline(configs, profile, f"profile {profile}")))
+    targets = {field: target_of(value, field) for field, value in values.items() if isinstance(value, str)}
+    return {field: target for field, target in targets.items() if target}
 
 
 def load(path: Path) -> RunConfig:
@@ -67,53 +106,21 @@ def dump(config: RunConfig) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
-def _composed(
-    configs: Path, config_name: str, overrides: Sequence[str], where: str, resolve: bool = True
-) -> dict[str, Any]:
-    """What Hydra makes of the YAML. Raises UserError for what Hydra refuses."""
-    # Hydra takes a third of a second to import; only composing needs it.
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    logging.getLogger("hydra").setLevel(logging.ERROR)
+def _baseline(configs: Path, profile: str | None, where: str) -> dict[str, Any]:
+    """The baseline of a profile (None: as it is written) with its references unresolved; the caller's own."""
     try:
-        with initialize_config_dir(str(configs.resolve()), version_base="1.3"):
-            composed = hydra_compose(config_name, list(overrides))
-        values = OmegaConf.to_container(composed, resolve=resolve)
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        return read_study_yaml(configs, BASELINE, None if profile is None else {"profile": profile})
+    except UserError as error:
         raise UserError(f"{where}: {error}") from None
-    assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items()}
 
 
-def _state_of(configs: Path) -> tuple[tuple[str, int], ...]:
-    """Names and times of the YAML files: what is composed of them is good for as long as these stay."""
-    return tuple((str(file), file.stat().st_mtime_ns) for file in sorted(configs.rglob("*.yaml")))
+def _experiment(configs: Path, name: str) -> dict[str, Any]:
+    """An experiment as it is written, under the paper's profile, with its references unresolved."""
+    try:
+        return read_study_yaml(configs, f"experiments/{name}")
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None
 
 
-@lru_cache(maxsize=256)
-def _written(configs: Path, config_name: str, state: tuple[tuple[str, int], ...]) -> dict[str, Any]:
-    """The YAML as it is written, under no particular profile and with its references kept."""
-    return _composed(configs, config_name, [], config_name, resolve=False)
-
-
-@lru_cache(maxsize=16)
-def _rules(configs: Path, profile: str, state: tuple[tuple[str, int], ...]) -> Rules:
-    composed = _composed(configs, BASELINE, [f"profile={profile}"], f"profile {profile}", resolve=False)
-    return Rules(composed.get(VALUES), f"profile {profile}")
-
-
-def _of_schema(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key not in (STUDIES, VALUES)}
-
-
-def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value that is not a mapping, by its dotted key."""
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+def _of_schema(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in (STUDIES, FAMILY, VALUES)}

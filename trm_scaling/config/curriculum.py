@@ -5,6 +5,7 @@ from typing import NamedTuple
 from pydantic import Field
 
 from trm_scaling.config.base import Frozen
+from trm_scaling.config.fields import Program
 
 
 class Depth(NamedTuple):
@@ -17,16 +18,16 @@ class Depth(NamedTuple):
 class CurriculumConfig(Frozen):
     """From (L_cycles, H_cycles) here up to the architecture's own, in equal stages of training."""
 
-    until_epoch: int = Field(0, ge=0)
+    until_epoch: Program[int] = Field(0, ge=0)
     """Epochs after which the architecture's own recursion is reached; 0: no curriculum."""
 
-    stages: int = Field(4, ge=1)
+    stages: Program[int] = Field(4, ge=1)
     """Equal stages before that epoch. Stage k of s recurses as k/s of the way up, rounded down."""
 
-    L_cycles: int = Field(2, ge=1)
+    L_cycles: Program[int] = Field(2, ge=1)
     """L_cycles of the first stage."""
 
-    H_cycles: int = Field(1, ge=1)
+    H_cycles: Program[int] = Field(1, ge=1)
     """H_cycles of the first stage."""
 
     def depths(self, last: Depth) -> list[Depth]:

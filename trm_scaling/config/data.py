@@ -5,52 +5,53 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from trm_scaling.config.base import Frozen
+from trm_scaling.config.fields import Host, Program
 
 
 class DataConfig(Frozen):
     """A Sudoku dataset: where its puzzles come from, and how many go to each split."""
 
-    path: str | None = None
+    path: Host[str | None] = None
     """A dataset folder to use as it is (ours or the public layout), relative to the study's parent
     folder. None: the dataset described by the other fields, built on demand and shared by runs."""
 
-    source: str = "hub"
+    source: Host[str] = "hub"
     """`hub` (sapientinc/sudoku-extreme), `generated`, or the path of a csv or text list (.gz too)."""
 
-    test_source: str | None = None
+    test_source: Host[str | None] = None
     """A list that the test puzzles come from. None: from `source` (the hub has its own test list)."""
 
-    box_rows: int = Field(3, ge=1, le=9)
+    box_rows: Program[int] = Field(3, ge=1, le=9)
     """Rows of one box; the board's side is box_rows x box_cols."""
 
-    box_cols: int = Field(3, ge=1, le=9)
+    box_cols: Program[int] = Field(3, ge=1, le=9)
     """Columns of one box."""
 
-    train_size: int = Field(1000, ge=1)
+    train_size: Host[int] = Field(1000, ge=1)
     """Distinct training puzzles, before augmentation."""
 
-    num_aug: int = Field(1000, ge=0)
+    num_aug: Host[int] = Field(1000, ge=0)
     """Augmentations of each training puzzle beside the puzzle itself (index 0)."""
 
-    val_size: int = Field(1000, ge=0)
+    val_size: Host[int] = Field(1000, ge=0)
     """Puzzles held out to choose checkpoints by."""
 
-    test_size: int | None = Field(None, ge=1)
+    test_size: Host[int | None] = Field(None, ge=1)
     """Puzzles held out to report; None takes all that the source offers as test."""
 
-    min_rating: int | None = Field(None, ge=0)
+    min_rating: Host[int | None] = Field(None, ge=0)
     """Fewest guesses the rating solver may need; None: no lower bound."""
 
-    max_rating: int | None = Field(None, ge=0)
+    max_rating: Host[int | None] = Field(None, ge=0)
     """Most guesses the rating solver may need; None: no upper bound."""
 
-    givens: int | None = Field(None, ge=1)
+    givens: Host[int | None] = Field(None, ge=1)
     """Generated puzzles: cells left filled. None digs as deep as uniqueness allows."""
 
-    minimal: bool = False
+    minimal: Host[bool] = False
     """Generated puzzles: keep only those in which no given can be dropped."""
 
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: Host[int] = Field(0, ge=0, lt=2**32)
     """Seed of generation, sub-sampling and the splits (not of the training run)."""
 
     @property

@@ -1,6 +1,6 @@
 """One run, whole. Field names and units are the public TRM code's (`config/cfg_pretrain.yaml`)."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -8,6 +8,7 @@ from trm_scaling.config.arch import ArchConfig
 from trm_scaling.config.base import Frozen
 from trm_scaling.config.curriculum import CurriculumConfig
 from trm_scaling.config.data import DataConfig
+from trm_scaling.config.fields import Host, Operational, Program, Steps, Traced
 from trm_scaling.config.system import SystemConfig
 
 OptimizerName = Literal["adam_atan2", "adamw", "adam", "lion"]
@@ -16,10 +17,10 @@ OptimizerName = Literal["adam_atan2", "adamw", "adam", "lion"]
 class RunConfig(Frozen):
     """Everything a run depends on. `name` and `system` are operational; all other fields are science."""
 
-    name: str = "baseline"
+    name: Operational[Host[str]] = "baseline"
     """The catalogue name the run was asked for by."""
 
-    profile: str = "paper"
+    profile: Host[str] = "paper"
     """The budget the values were mapped to (`kellen/configs/profile/`)."""
 
     arch: ArchConfig = ArchConfig()
@@ -28,73 +29,89 @@ class RunConfig(Frozen):
     data: DataConfig = DataConfig()
     """The puzzles."""
 
-    global_batch_size: int = Field(6144, ge=1)
+    global_batch_size: Program[int] = Field(6144, ge=1)
     """Puzzles in one step over all devices."""
 
-    epochs: int = Field(50_000, ge=1)
+    epochs: Steps[Host[int]] = Field(50_000, ge=1)
     """Passes over the training puzzles, each puzzle seen under one augmentation a pass."""
 
-    eval_interval: int = Field(5_000, ge=1)
+    eval_interval: Steps[Host[int]] = Field(5_000, ge=1)
     """Epochs between evaluations on the validation sample."""
 
-    eval_puzzles: int = Field(1000, ge=1)
+    eval_puzzles: Host[int] = Field(1000, ge=1)
     """Validation puzzles evaluated each time: the first ones of the split, always the same."""
 
-    schedule: Literal["matched", "as_written"] = "matched"
-    """What epochs and warm-up steps are of. `as_written`: of this run's training puzzles and batch, as
-    the public code counts. `matched`: of the reference sizes below, so that a run of another size sees
-    as many puzzle-steps (steps x batch) and warms up over as many, and the sizes alone differ."""
+    schedule: Steps[Host[Literal["matched", "as_written"]]] = "matched"
+    """What epochs, warm-up steps and `ema_rate` are of. `as_written`: of this run's training puzzles and
+    batch, as the public code counts. `matched`: of the reference sizes below, so that a run of another size
+    sees as many puzzle-steps (steps x batch), warms up and averages over as many, and the sizes alone
+    differ. Learning rates and decays are per step under both."""
 
-    reference_train_size: int = Field(1000, ge=1)
+    reference_train_size: Steps[Host[int]] = Field(1000, ge=1)
     """Puzzles in an epoch of schedule=matched."""
 
-    reference_batch_size: int = Field(6144, ge=1)
-    """Batch of the warm-up steps of schedule=matched."""
+    reference_batch_size: Steps[Host[int]] = Field(6144, ge=1)
+    """Batch of the warm-up steps and of `ema_rate` under schedule=matched."""
 
-    curriculum: CurriculumConfig = CurriculumConfig()
+    curriculum: Steps[CurriculumConfig] = CurriculumConfig()
     """Less recursion at the beginning of training."""
 
-    lr: float = Field(1e-4, gt=0)
+    lr: Traced[float] = Field(1e-4, gt=0)
     """Learning rate of the network after warm-up."""
 
-    lr_warmup_steps: int = Field(2_000, ge=0)
+    lr_warmup_steps: Steps[Traced[int]] = Field(2_000, ge=0)
     """Steps over which both learning rates rise linearly from zero (see `schedule`)."""
 
-    lr_min_ratio: float = Field(1.0, ge=0, le=1)
+    lr_min_ratio: Traced[float] = Field(1.0, ge=0, le=1)
     """Where the cosine ends, as a share of the learning rate; 1: constant."""
 
-    optimizer: OptimizerName = "adam_atan2"
+    optimizer: Program[OptimizerName] = "adam_atan2"
     """Rule for every parameter but the puzzle embeddings, which use sign-SGD."""
 
-    beta1: float = Field(0.9, ge=0, lt=1)
+    beta1: Traced[float] = Field(0.9, ge=0, lt=1)
     """Decay of the first moment."""
 
-    beta2: float = Field(0.95, ge=0, lt=1)
+    beta2: Traced[float] = Field(0.95, ge=0, lt=1)
     """Decay of the second moment (Lion: of its stored momentum)."""
 
-    weight_decay: float = Field(1.0, ge=0)
+    weight_decay: Traced[float] = Field(1.0, ge=0)
     """Decoupled decay, times the learning rate, of every parameter but the puzzle embeddings."""
 
-    puzzle_emb_lr: float = Field(1e-4, ge=0)
+    puzzle_emb_lr: Traced[float] = Field(1e-4, ge=0)
     """Learning rate of the puzzle embeddings."""
 
-    puzzle_emb_weight_decay: float = Field(1.0, ge=0)
+    puzzle_emb_weight_decay: Traced[float] = Field(1.0, ge=0)
     """Decoupled decay of the puzzle-embedding rows seen in a step."""
 
-    ema: bool = True
+    ema: Program[bool] = True
     """Keep an exponential moving average of the parameters and choose checkpoints by it."""
 
-    ema_rate: float = Field(0.999, ge=0, lt=1)
-    """Share of the average that one step keeps."""
+    ema_rate: Traced[float] = Field(0.999, ge=0, lt=1)
+    """Share of the average that one step keeps; under schedule=matched, one step of `reference_batch_size`
+    puzzles, so that a step of another batch keeps `ema_rate ** (batch / reference_batch_size)`."""
 
-    ema_puzzle_emb: bool = False
+    ema_rates: Program[tuple[Annotated[float, Field(ge=0, lt=1)], ...]] = ()
+    """Further averages to keep beside that of `ema_rate`, in its units. They are evaluated and recorded
+    whenever it is, and tested at the best checkpoint, which `ema_rate` alone chooses, and at the last."""
+
+    ema_puzzle_emb: Program[bool] = False
     """Average the puzzle embeddings too; off (the public code): the average uses the current ones."""
 
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: Host[int] = Field(0, ge=0, lt=2**32)
     """Seed of initialisation, sampling and exploration."""
 
-    system: SystemConfig = SystemConfig()
+    system: Operational[SystemConfig] = SystemConfig()
     """How the run is executed (operational)."""
+
+    def per_step(self, ema_rate: float) -> float:
+        """What one step of this run keeps of an average whose rate is written `ema_rate` (see `schedule`).
+
+        The rule of Busbridge et al. (arXiv 2307.13813): an average then forgets as fast in puzzle-steps, and
+        holds as little of the initial weights at the end, whatever the batch.
+        """
+        if self.schedule == "as_written":
+            return ema_rate
+        return float(ema_rate ** (self.global_batch_size / self.reference_batch_size))
 
     @property
     def micro_batches(self) -> int:
@@ -139,6 +156,16 @@ class RunConfig(Frozen):
             raise ValueError(
                 f"eval_puzzles={self.eval_puzzles} asks for more than data.val_size={self.data.val_size}; "
                 "change one of the two"
+            )
+        if self.ema_rates and not self.ema:
+            raise ValueError(
+                f"ema_rates={list(self.ema_rates)} are kept beside the average that ema=false does not keep; "
+                "set ema=true, whose ema_rate chooses the checkpoint"
+            )
+        if len({self.ema_rate, *self.ema_rates}) <= len(self.ema_rates):
+            raise ValueError(
+                f"ema_rates={list(self.ema_rates)} and ema_rate={self.ema_rate} name one average twice; "
+                "give each rate once"
             )
         if self.ema_puzzle_emb and not self.ema:
             raise ValueError(

@@ -83,6 +83,24 @@ class Schedule:
         return min(grid, evaluation, self.total_steps, *stages)
 
 
+def said_of_matching(config: RunConfig) -> str | None:
+    """What schedule=matched makes of the written warm-up and average, in words; None if it changes nothing.
+
+    Whoever types another batch may mean the written numbers, as the public code does.
+    """
+    batch, reference = config.global_batch_size, config.reference_batch_size
+    if config.schedule == "as_written" or batch == reference:
+        return None
+    warmup = round(config.lr_warmup_steps * reference / batch)
+    keeps = f" and keeps {config.per_step(config.ema_rate):.6g} of its average a step" if config.ema else ""
+    written = f" and {config.ema_rate:g}" if config.ema else ""
+    return (
+        f"schedule=matched: a batch of {batch:,} warms up over {warmup:,} steps{keeps}, which is in puzzles "
+        f"what {config.lr_warmup_steps:,} steps{written} are at the reference batch of {reference:,}; "
+        "schedule=as_written takes the numbers as they are"
+    )
+
+
 def _stages(config: RunConfig, puzzles: int, total: int) -> tuple[Stage, ...]:
     """The curriculum's stages and the rest of training, equal neighbours and empty stages merged."""
     curriculum, own = config.curriculum, Depth(config.arch.L_cycles, config.arch.H_cycles)

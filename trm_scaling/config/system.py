@@ -3,46 +3,51 @@
 from pydantic import Field
 
 from trm_scaling.config.base import Frozen
+from trm_scaling.config.fields import Host, Program
 
 
 class SystemConfig(Frozen):
     """Operational settings: left out of the run's identity, so changing them resumes the same run."""
 
-    micro_batch_size: int | None = Field(None, ge=1)
+    micro_batch_size: Program[int | None] = Field(None, ge=1)
     """Most puzzles worked through at once: the batch is cut into the fewest equal slices of at most so
     many, and their gradients are added. None: the whole batch at once."""
 
-    remat: bool = False
+    remat: Program[bool] = False
     """Recompute the network's inner values in the backward pass: less memory, about a third more time."""
 
-    unroll: bool = True
+    unroll: Program[bool] = True
     """Unroll the recursion: faster steps, longer compilation (measured in docs/LOG.md)."""
 
-    steps_per_call: int = Field(10, ge=1)
+    gate_kernel: Program[bool] = False
+    """On a GPU compute the passes without a gradient by hand-written kernels, which keep gates on the chip.
+    Off: no GPU has run them yet. A TPU's compiler does so by itself; a CPU interprets them, for tests."""
+
+    steps_per_call: Program[int] = Field(10, ge=1)
     """Training steps in one device call; the host reads metrics once a call."""
 
-    eval_batch_size: int = Field(1024, ge=1)
+    eval_batch_size: Host[int] = Field(1024, ge=1)
     """Puzzles evaluated at once."""
 
-    checkpoint_seconds: float = Field(300.0, gt=0)
+    checkpoint_seconds: Host[float] = Field(300.0, gt=0)
     """Seconds between checkpoints beside those at every evaluation."""
 
-    keep_checkpoints: int = Field(2, ge=1)
+    keep_checkpoints: Host[int] = Field(2, ge=1)
     """Newest checkpoints kept, beside the best on validation."""
 
-    devices: int | None = Field(None, ge=1)
+    devices: Program[int | None] = Field(None, ge=1)
     """Devices that share the batch equally. None: all there are, on all hosts."""
 
-    parameter_shards: int = Field(1, ge=1)
+    parameter_shards: Program[int] = Field(1, ge=1)
     """Devices that hold one copy of parameters, moments and average between them, for widths that a
     device has no room for otherwise. The parameters are gathered once a step."""
 
-    lost_host_seconds: float = Field(30.0, gt=0)
+    lost_host_seconds: Host[float] = Field(30.0, gt=0)
     """On several hosts: a process that says nothing for so long is lost, and all others end."""
 
-    stall_seconds: float = Field(40.0, gt=0)
+    stall_seconds: Host[float] = Field(40.0, gt=0)
     """On several hosts: a process that completes no device call for so long is stuck, and ends. A call
     may take four times as long as the longest before it, if that is more."""
 
-    startup_seconds: float = Field(1800.0, gt=0)
+    startup_seconds: Host[float] = Field(1800.0, gt=0)
     """The same where a program is compiled, or a checkpoint read or written."""

@@ -1,4 +1,4 @@
-"""Reading one YAML file plainly, without Hydra's composition, but with the numbers that Hydra reads."""
+"""Reading one YAML file, with the numbers that people write."""
 
 import difflib
 import re
@@ -14,11 +14,11 @@ from trm_scaling.errors import UserError
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Loader(_Base):
-    """YAML 1.1 calls 1e-4 a string; Hydra, and whoever writes it, a number."""
+class ValueLoader(_Base):
+    """YAML 1.1 calls 1e-4 a string; whoever writes it, a number."""
 
 
-_Loader.add_implicit_resolver(
+ValueLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
 
@@ -26,7 +26,7 @@ _Loader.add_implicit_resolver(
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping that the file holds. Raises UserError when it is unreadable, broken or no mapping."""
     try:
-        values = yaml.load(path.read_bytes(), Loader=_Loader)
+        values = yaml.load(path.read_bytes(), Loader=ValueLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path} is not readable YAML: {error}") from None
     if not isinstance(values, dict):
@@ -39,6 +39,12 @@ def check_choice(folder: Path, name: str, kind: str, also: Sequence[str] = ()) -
     if name in also or (name == Path(name).name and (folder / f"{name}.yaml").is_file()):
         return
     known = [*also, *sorted(file.stem for file in folder.glob("*.yaml"))]
+    if members := [each for each in known if name and each.startswith(name)]:
+        some = ", ".join(members[:6]) + (", ..." if len(members) > 6 else "")
+        raise UserError(
+            f"no {kind} {name!r}, but {len(members)} that begin so: {some}. Name one of them"
+            + (f", or train all with `trm batch --pattern {name}`" if kind == "experiment" else "")
+        )
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     more = f" and {len(known) - 8} more" if len(known) > 8 else ""
     hint = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(known[:8])}{more}"

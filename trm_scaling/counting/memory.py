@@ -108,7 +108,7 @@ def training_memory(
     table = count_puzzle_emb(arch, num_puzzle_ids)
     shards = config.system.parameter_shards
     part = -(-network // shards)
-    averaged = (part + table * config.ema_puzzle_emb) * config.ema
+    averaged = (part + table * config.ema_puzzle_emb) * (config.ema + len(config.ema_rates))
     sliced = config.micro_batches > 1
     gradients = 4 * (network + table) * (2 if sliced else 1) + (network * width if width < 4 else 0)
     gathered = 4 * network if shards > 1 else 0

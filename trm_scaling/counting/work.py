@@ -38,7 +38,7 @@ def work_of(config: RunConfig, schedule: Schedule, vocab_size: int, seq_len: int
     spent = useful + (_recomputed_flops(config, schedule, seq_len) if config.system.remat else 0)
     return Work(
         Phase(spent, _layers_trained(config, schedule)),
-        _answering(config, vocab_size, seq_len, config.eval_puzzles, times=evaluations(schedule)),
+        _answering(config, vocab_size, seq_len, config.eval_puzzles, times=_validations(config, schedule)),
         None if tested is None else _answering(config, vocab_size, seq_len, tested, times=_tests(config)),
     )
 
@@ -57,8 +57,13 @@ def described_test_puzzles(data: DataConfig) -> int | None:
 
 
 def _tests(config: RunConfig) -> int:
-    """Sets of weights that are tested: the best and the last, each as they are and averaged."""
-    return 4 if config.ema else 2
+    """Sets of weights that are tested: the best and the last, each as they are and by each average."""
+    return 2 * (1 + config.ema + len(config.ema_rates))
+
+
+def _validations(config: RunConfig, schedule: Schedule) -> int:
+    """Times that a set of weights is evaluated on validation."""
+    return evaluations(schedule) * (1 + len(config.ema_rates))
 
 
 def _recomputed_flops(config: RunConfig, schedule: Schedule, seq_len: int) -> int:

@@ -1,39 +1,40 @@
-"""What experiments a study has: their names in order, what each is for, and patterns over them.
-
-Reads names and plain YAML and composes nothing, so that listing is instant.
-"""
+"""What experiments a study has: their names in order, what each is for, and patterns over them."""
 
 import difflib
 from collections.abc import Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from trm_scaling.config.compose import BASELINE, compose
+from trm_scaling.config.identity import identity
+from trm_scaling.config.yaml_file import check_choice
 from trm_scaling.errors import UserError
 from trm_scaling.experiments.family import Family
-from trm_scaling.experiments.sources import Sources
-
-BASELINE = "baseline"
 
 TABLE = Path("utils") / "generate_experiment_configs.py"
-"""Where a study keeps the table of its families, as `FAMILIES`."""
+"""Where a study keeps the table of its families, as `FAMILIES`, and of others, as `BESIDE`."""
 
 
 class Catalogue:
     """The experiments of one study."""
 
-    def __init__(self, configs: Path, families: Sequence[Family]) -> None:
-        """`families` as the table has them; experiments that only have a file come after them."""
+    def __init__(self, configs: Path, families: Sequence[Family], beside: Sequence[Family] = ()) -> None:
+        """`families` and those `beside` them as the table has them; experiments that only have a file come
+        last.
+        """
         self.families = tuple(families)
+        """Those that the report and the specification are about."""
+        self.beside = tuple(beside)
         self._configs = configs
-        self._family = {name: family for family in families for name in family.names}
+        self._family = {name: family for family in (*beside, *families) for name in family.names}
         files = sorted(file.stem for file in (configs / "experiments").glob("*.yaml"))
         own = [name for name in files if name not in self._family]
         self.names = (BASELINE, *(name for name in self._family if name in set(files)), *own)
-        self._sources = cache(lambda profile: Sources(configs, profile))
-        self._first_of = cache(self._first_names)
+        self._identities = cache(self._identities_under)
 
     def family_of(self, name: str) -> Family | None:
         """The family of `name`; None for the baseline and for an experiment that has only a file."""
@@ -52,29 +53,27 @@ class Catalogue:
         return ", ".join(f"{field.split('.')[-1]} {_said(value)}" for field, value in family.of(name).items())
 
     def alias_of(self, name: str, profile: str) -> str | None:
-        """The earlier name that is the same configuration under `profile`, and so shares its runs.
+        """The earlier name that is the same run under `profile`; None where there is none.
 
         Raises UserError for an unknown profile.
         """
-        if name not in self._family:
-            return None
-        first = self._first_of(profile)[self._changes(name, profile)]
-        return None if first == name else first
+        check_choice(self._configs / "profile", profile, "profile")
+        own = self._identities(profile).get(name)
+        first = next((each for each, found in self._identities(profile).items() if found == own), name)
+        return None if own is None or first == name else first
 
-    def _changes(self, name: str, profile: str) -> frozenset[tuple[str, Any]]:
-        """What `name` changes in the baseline of `profile`; a name without a family is only itself."""
-        family = self.family_of(name)
-        if family is None:
-            return frozenset() if name == BASELINE else frozenset({("", name)})
-        sources = self._sources(profile)
-        mapped = {field: sources.mapped(name, field, value) for field, value in family.of(name).items()}
-        return frozenset(item for item in mapped.items() if item[1] != sources.value(item[0]))
+    def names_of(self, identity8: str, profile: str) -> tuple[str, ...]:
+        """All names whose identity under `profile` begins with these eight digits, in order."""
+        return tuple(name for name, found in self._identities(profile).items() if found[:8] == identity8)
 
-    def _first_names(self, profile: str) -> dict[frozenset[tuple[str, Any]], str]:
-        first: dict[frozenset[tuple[str, Any]], str] = {}
+    def _identities_under(self, profile: str) -> dict[str, str]:
+        """Name -> identity, of every experiment that can be composed under `profile`."""
+        found = {}
         for name in self.names:
-            first.setdefault(self._changes(name, profile), name)
-        return first
+            # One that the profile or the schema refuses is no other one's alias; asking for it says why.
+            with suppress(UserError):
+                found[name] = identity(compose(self._configs, name, profile))
+        return found
 
     def matching(self, patterns: Sequence[str]) -> list[str]:
         """Names that hold a pattern as a substring or match it as a glob, in order, each once.
@@ -99,7 +98,7 @@ class Catalogue:
                 raise UserError(f"no experiment {name!r}; {hint}")
 
     def _suggestions(self, text: str, patterns: bool = True) -> str:
-        keys = [family.key for family in self.families] if patterns else []
+        keys = [family.key for family in (*self.families, *self.beside)] if patterns else []
         near = difflib.get_close_matches(text, [*keys, *self.names], n=4, cutoff=0.4)
         return f"nearest: {', '.join(near)}" if near else "--list shows what there is"
 
@@ -109,21 +108,23 @@ def load_catalogue(study: Path) -> Catalogue:
 
     Raises UserError when the table cannot be run.
     """
-    return Catalogue(study / "configs", _families(study / TABLE))
+    return Catalogue(study / "configs", *_families(study / TABLE))
 
 
-def _families(table: Path) -> Sequence[Family]:
+def _families(table: Path) -> tuple[Sequence[Family], Sequence[Family]]:
+    """The table's `FAMILIES`, and those `BESIDE` them if it has such."""
     if not table.is_file():
-        return ()
+        return (), ()
     # Not imported: an import writes __pycache__ beside the file, and reading a study must not write into it.
     module = ModuleType("study_table")
     module.__file__ = str(table)
     try:
         exec(compile(table.read_bytes(), table, "exec"), module.__dict__)
         families: Sequence[Family] = module.FAMILIES
+        beside: Sequence[Family] = getattr(module, "BESIDE", ())
     except Exception as error:  # the study's own code: whatever it does wrong is said to its writer
         raise UserError(f"{table} cannot be read: {type(error).__name__}: {error}") from error
-    return families
+    return families, beside
 
 
 def _said(value: Any) -> str:

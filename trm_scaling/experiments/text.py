@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from trm_scaling.config import RunConfig, Schedule
-from trm_scaling.config.compose import BASELINE, compose
-from trm_scaling.config.overrides import as_override
+from trm_scaling.config.compose import BASELINE, PAPER, compose, compose_changed
+from trm_scaling.config.fields import nested, schema_fields, value_of
 from trm_scaling.counting import count_parameters, count_puzzle_emb, flops_per_puzzle_step, training_flops
 from trm_scaling.errors import UserError
 from trm_scaling.experiments.family import ARCH, Family
-from trm_scaling.experiments.sources import PAPER, Sources
 
 
 def experiment_text(configs: Path, family: Family, name: str, written_by: str) -> str:
@@ -18,7 +17,7 @@ def experiment_text(configs: Path, family: Family, name: str, written_by: str) -
     Raises UserError for a field that the schema lacks, or a value that it refuses.
     """
     changed = _changed(configs, family, name)
-    config = _composed(configs, name, changed)
+    config = compose_changed(configs, name, PAPER, changed)
     lines = [
         "# @package _global_",
         written_by.rstrip(),
@@ -29,6 +28,7 @@ def experiment_text(configs: Path, family: Family, name: str, written_by: str) -
         *([f"  - override /arch_config@arch: {name}_arch"] if family.has_arch else []),
         "  - _self_",
         "",
+        f"family: {family.key}",
         f"studies: [{', '.join(family.values)}]",
         *([] if changed else ["# nothing differs from the baseline"]),
         *_yaml({field: value for field, value in changed.items() if not field.startswith(ARCH)}),
@@ -46,28 +46,11 @@ def arch_text(configs: Path, family: Family, name: str, written_by: str) -> str:
 
 
 def _changed(configs: Path, family: Family, name: str) -> dict[str, Any]:
-    """The fields in which `name` differs from the sources."""
-    sources = Sources(configs, PAPER)
-    try:
-        return {field: value for field, value in family.of(name).items() if sources.value(field) != value}
-    except (KeyError, AttributeError):
-        unknown = [field for field in family.values if not _known(sources, field)]
-        raise UserError(f"{name}: {', '.join(unknown)} is no field of the configuration") from None
-
-
-def _known(sources: Sources, field: str) -> bool:
-    try:
-        sources.value(field)
-    except (KeyError, AttributeError):
-        return False
-    return True
-
-
-def _composed(configs: Path, name: str, changed: dict[str, Any]) -> RunConfig:
-    try:
-        return compose(configs, BASELINE, PAPER, [as_override(*item) for item in changed.items()])
-    except UserError as error:
-        raise UserError(f"{name}: {error}") from None
+    """The fields in which `name` differs from the baseline."""
+    if unknown := [field for field in family.values if field not in schema_fields(RunConfig)]:
+        raise UserError(f"{name}: {', '.join(unknown)} is no field of the configuration")
+    usual = compose(configs, BASELINE, PAPER)
+    return {field: value for field, value in family.of(name).items() if value_of(usual, field) != value}
 
 
 def _numbers(config: RunConfig) -> list[str]:
@@ -91,14 +74,7 @@ def _numbers(config: RunConfig) -> list[str]:
 
 def _yaml(fields: dict[str, Any]) -> list[str]:
     """Dotted fields as nested YAML, one value a line."""
-    tree: dict[str, Any] = {}
-    for field, value in fields.items():
-        *parents, leaf = field.split(".")
-        place = tree
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[leaf] = value
-    return list(_lines(tree, ""))
+    return list(_lines(nested(fields), ""))
 
 
 def _lines(tree: dict[str, Any], indent: str) -> list[str]:
@@ -118,6 +94,8 @@ def _scalar(value: Any) -> str:
         case None:
             return "null"
         case float():
-            return f"{value:.9g}"
+            text = f"{value:.9g}"
+            # Without its point it would be read as a whole number, and profiles round those.
+            return f"{text}.0" if text.lstrip("-").isdecimal() else text
         case _:
             return str(value)

@@ -44,6 +44,10 @@ class Provenance:
     memory_bytes: int | None
     devices: tuple[str, ...]
     """The accelerator devices, as the caller described them."""
+    untracked: Mapping[str, str] | None = None
+    """Path and text of files of code and configuration that git does not know (`io.source`)."""
+    left_out: tuple[str, ...] | None = None
+    """Such files that were too many, too large, no text, or hold what looks like a key."""
 
 
 def collect_provenance(
@@ -76,6 +80,8 @@ def collect_provenance(
         cpu_cores=len(usable_cores()),
         memory_bytes=memory_bytes(),
         devices=tuple(devices),
+        untracked=code.untracked if code else None,
+        left_out=code.left_out if code else None,
     )
 
 

@@ -59,6 +59,11 @@ class RunFolder:
         return self.path / "attempts.jsonl"
 
     @property
+    def imported(self) -> Path:
+        """Where weights that were trained elsewhere come from: there is no training to go on with."""
+        return self.path / "imported.json"
+
+    @property
     def stdout(self) -> Path:
         """What the attempts that a batch started said, one after another."""
         return self.path / "stdout.log"
@@ -93,13 +98,22 @@ class RunFolder:
         """The diff of uncommitted code of provenance entry `entry` (0 is the first start)."""
         return self.path / ("uncommitted.diff" if entry == 0 else f"uncommitted-{entry}.diff")
 
+    def untracked_files(self, entry: int) -> Path:
+        """The text of untracked files of provenance entry `entry`, by path."""
+        return self.path / ("untracked.json" if entry == 0 else f"untracked-{entry}.json")
+
     def record_provenance(self, provenance: Provenance) -> None:
-        """Append `provenance` to the entries, and keep its diff in a file beside them.
+        """Append `provenance` to the entries, and keep its diff and untracked files in files beside them.
 
         Raises `UserError` when the existing file is not a list of entries, or on a full disk.
         """
-        entries = self._provenance_entries()
+        entries = self.provenance_entries()
         entry = asdict(provenance)
+        entry["untracked_file"] = None
+        if untracked := entry.pop("untracked"):
+            untracked_path = self.untracked_files(len(entries))
+            write_json(untracked_path, untracked)
+            entry["untracked_file"] = untracked_path.name
         diff = entry.pop("diff")
         entry["diff_file"] = None
         if diff:
@@ -108,7 +122,8 @@ class RunFolder:
             entry["diff_file"] = diff_path.name
         write_json(self.provenance, [*entries, entry])
 
-    def _provenance_entries(self) -> list[object]:
+    def provenance_entries(self) -> list[object]:
+        """What is known of each start. Raises `UserError` when the file is not a list of entries."""
         if not self.provenance.exists():
             return []
         try:

@@ -1,6 +1,7 @@
 """Where the study is, and the names of the places in it (the seed's layout)."""
 
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +65,29 @@ class Study:
         return [RunFolder(file.parent) for file in sorted(folders, key=lambda file: file.stat().st_mtime)]
 
 
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+class OtherCode(UserWarning):
+    """The study lies in a clone with code of its own, and other code is running."""
+
+
+def warn_of_other_code(study: Path, running: Path = _PACKAGE) -> None:
+    """Warn OtherCode when the clone that holds `study` has an engine, and `running` is another clone's.
+
+    So it is where a clone was copied or moved with its environment, which still names the first place.
+    """
+    own = study.parent / running.name
+    is_clone = (study.parent / "pyproject.toml").is_file() and (own / "__init__.py").is_file()
+    if is_clone and own.resolve() != running and (running.parent / "pyproject.toml").is_file():
+        warnings.warn(
+            f"the code that runs is that of {running}, and the study is {study}, beside {own}: was the clone "
+            f"copied or moved? `make venv` in {study.parent} gives it an environment of its own",
+            OtherCode,
+            stacklevel=3,
+        )
+
+
 def find_study(given: Path | None = None) -> Study:
     """The study at `given`, else `$TRM_STUDY`, else the nearest `kellen/` in this folder or above.
 
@@ -75,11 +99,13 @@ def find_study(given: Path | None = None) -> Study:
             raise UserError(
                 f"{named} is not a study: it has no configs/baseline.yaml; name the folder kellen/"
             )
+        warn_of_other_code(named.resolve())
         return Study(named.resolve())
     here = Path.cwd()
     for folder in (here, *here.parents):
         for candidate in (folder / "kellen", folder):
             if (candidate / "configs" / "baseline.yaml").is_file():
+                warn_of_other_code(candidate)
                 return Study(candidate)
     raise UserError(
         f"no study found: neither {here} nor a folder above it holds kellen/configs/baseline.yaml; "

@@ -6,6 +6,7 @@ halted ignores that offer, as in the public code. Shapes: B batch, L positions, 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -91,4 +92,9 @@ def halt(
     coin, draw = jax.random.split(key)
     explores = jax.random.uniform(coin, steps.shape) < exploration
     least = jnp.where(explores, jax.random.randint(draw, steps.shape, 2, max_steps + 1), 0)
-    return (last | (q_halt > 0)) & (steps >= least)
+    return (last | wants_to_halt(q_halt)) & (steps >= least)
+
+
+def wants_to_halt(q_halt: Any) -> Any:
+    """Whether each halting logit asks to stop, in training and evaluation: above zero. Of JAX or NumPy."""
+    return q_halt > 0

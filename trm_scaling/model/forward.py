@@ -4,6 +4,7 @@ Shapes: B batch, L = P + C positions (prefix + cells), D width, V vocabulary.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -11,18 +12,19 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt8
 
 from trm_scaling.config import ArchConfig
+from trm_scaling.model import cpu, gate_kernel, layers
 from trm_scaling.model.layers import (
     Params,
     Rotation,
     State,
-    block,
     rotation_table,
-    split_gates,
     wide_dtype,
     widened,
 )
 
 Z = TypeVar("Z")
+States = tuple[State, State]
+"""(z_H, z_L)."""
 
 PUZZLE_EMB = "puzzle_emb"
 """The parameter that holds a row for each puzzle identifier."""
@@ -53,12 +55,18 @@ def forward(
     *,
     unroll: bool = True,
     remat: bool = False,
+    platform: str | None = None,
+    gate_kernels: bool = False,
+    differentiated: bool = True,
 ) -> Output:
     """One supervision step from the states `z_H`, `z_L`: T(n+1) passes, the last n+1 with gradients.
 
     `params` are float32 and cast to the forward precision wherever they are used, so that the
     gradients of all uses (n + 1 passes, thousands of looked-up rows) are added in float32. XLA
-    merges the casts. `unroll` and `remat` change time and memory, not the function.
+    merges the casts. `unroll` and `remat` change time and memory, not the function. `platform` is what
+    the program is compiled for (None: JAX's default): a CPU multiplies bfloat16 by another formulation.
+    `gate_kernels`: passes without a gradient by `model.gate_kernel`; those are all of them unless
+    `differentiated`.
     """
     # Accelerators would otherwise multiply float32 in TF32 or bfloat16 passes.
     with jax.default_matmul_precision("highest" if arch.forward_dtype == "float32" else None):
@@ -70,28 +78,49 @@ def forward(
             else None
         )
 
-        def network(layers: list[Params], z: State) -> State:
-            return apply_network(arch, cast(layers, dtype), z, rotation)
+        on_cpu = cpu.applies(dtype, platform)
+        block = cpu.block if on_cpu else layers.block
+
+        def network(weights: list[Params], z: State) -> State:
+            return apply_network(arch, weights if on_cpu else cast(weights, dtype), z, rotation, block)
 
         if remat:
             network = jax.checkpoint(network)
 
-        split = [split_gates(layer) for layer in params["layers"]]
+        split = [(cpu.prepare if on_cpu else layers.split_gates)(layer) for layer in params["layers"]]
 
-        def cycle(layers: list[Params], states: tuple[State, State]) -> tuple[State, State]:
+        def cycle(one_pass: Callable[[State], State], x: State, states: States) -> States:
             z_H, z_L = states
             injected = z_H + x
-            z_L = _repeat(lambda z: network(layers, z + injected), z_L, arch.L_cycles, unroll)
-            return network(layers, z_H + z_L), z_L
+            z_L = _repeat(lambda z: one_pass(z + injected), z_L, arch.L_cycles, unroll)
+            return one_pass(z_H + z_L), z_L
 
         # Nothing of the first cycles is differentiated, so nothing of them need be kept.
         still = jax.lax.stop_gradient(split)
-        states = _repeat(lambda states: cycle(still, states), (z_H, z_L), arch.H_cycles - 1, unroll)
-        z_H, z_L = cycle(split, jax.lax.stop_gradient(states))
+
+        def still_pass(z: State) -> State:
+            return network(still, z)
+
+        if gate_kernels:
+            cut = cast([layers.split_gates(layer) for layer in params["layers"]], dtype)
+            frozen, by_kernels = jax.lax.stop_gradient(cut), gate_kernel.still_block(platform)
+
+            def still_pass(z: State) -> State:
+                return apply_network(arch, frozen, z, rotation, by_kernels)
+
+        first = partial(cycle, still_pass, jax.lax.stop_gradient(x))
+        states = jax.lax.stop_gradient(_repeat(first, (z_H, z_L), arch.H_cycles - 1, unroll))
+        z_H, z_L = cycle(partial(network, split) if differentiated else still_pass, x, states)
 
         heads = cast({name: params[name] for name in ("lm_head", "q_head")}, dtype)
-        logits = jnp.swapaxes(z_H[arch.prefix_len :] @ heads["lm_head"], 0, 1)
-        q_logits = widened(z_H[0] @ heads["q_head"]["weight"] + heads["q_head"]["bias"][None])
+        times: Callable[[Array, Array], Array] = jnp.matmul
+        if on_cpu:
+            heads, times = (
+                params | {"q_head": params["q_head"] | {"bias": heads["q_head"]["bias"]}},
+                cpu.times,
+            )
+        logits = jnp.swapaxes(times(z_H[arch.prefix_len :], heads["lm_head"]), 0, 1)
+        q_logits = widened(times(z_H[0], heads["q_head"]["weight"]) + heads["q_head"]["bias"][None])
         return Output(z_H, z_L, logits, q_logits[:, 0], q_logits[:, 1])
 
 
@@ -122,9 +151,15 @@ def embed(
     return arch.hidden_size**0.5 * x
 
 
-def apply_network(arch: ArchConfig, layers: list[Params], z: State, rotation: Rotation | None) -> State:
+def apply_network(
+    arch: ArchConfig,
+    weights: list[Params],
+    z: State,
+    rotation: Rotation | None,
+    block: Callable[[ArchConfig, Params, State, Rotation | None], State] = layers.block,
+) -> State:
     """One pass of the network: every block in turn."""
-    for layer in layers:
+    for layer in weights:
         z = block(arch, layer, z, rotation)
     return z
 

@@ -69,8 +69,8 @@ def from_public(
     """(params, buffers) with the values of `tensors` and the structure and shapes of `like`.
 
     Whatever stands before `inner.` in a name is ignored. Raises UserError for a missing or
-    unknown tensor and for one of another shape, with both shapes (the public code silently
-    re-initialises a puzzle-embedding table of another size); `where` names the source.
+    unknown tensor, for one of another shape, with both shapes (the public code silently re-initialises
+    a puzzle-embedding table of another size), and for NaN and infinities; `where` names the source.
     """
     found = {"inner." + name.partition("inner.")[2]: name for name in tensors if "inner." in name}
     tree: dict[str, Any] = {"params": _copied(like[0]), "buffers": _copied(like[1])}
@@ -86,7 +86,13 @@ def from_public(
         parent: Any = tree
         for part in path[:-1]:
             parent = parent[part]
-        array = np.asarray(tensors[found[name]], np.float32)
+        with np.errstate(over="ignore"):
+            array = np.asarray(tensors[found[name]], np.float32)
+        if broken := int((~np.isfinite(array)).sum()):
+            raise UserError(
+                f"{where}: {found[name]} holds {broken:,} values of {array.size:,} that are NaN or infinite "
+                "in float32, so these weights answer nothing; name an earlier checkpoint of that training"
+            )
         array = np.ascontiguousarray(array.T) if transposed else array
         wanted = parent[path[-1]].shape
         if array.shape != wanted:

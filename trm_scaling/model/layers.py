@@ -149,13 +149,17 @@ def rotate(x: Float[Array, "L B H K"], rotation: Rotation) -> Float[Array, "L B 
 
 def block(arch: ArchConfig, params: Params, x: State, rotation: Rotation | None) -> State:
     """One block: positions (by SwiGLU or attention), then width. `params` come from `split_gates`."""
+    x = mixed(arch, params, x, rotation)
+    return rms_norm(x + mix_width(params["mlp"], x), axis=-1, eps=arch.rms_norm_eps)
+
+
+def mixed(arch: ArchConfig, params: Params, x: State, rotation: Rotation | None) -> State:
+    """The first half of a block: positions mixed by SwiGLU or attention, added and normalised."""
     if arch.mlp_t:
         # The public code normalises over positions here, since it does so on the transposed state.
-        x = rms_norm(x + mix_positions(params["mix"], x), axis=0, eps=arch.rms_norm_eps)
-    else:
-        mixed = attend(params["attention"], x, arch.num_heads, rotation)
-        x = rms_norm(x + mixed, axis=-1, eps=arch.rms_norm_eps)
-    return rms_norm(x + mix_width(params["mlp"], x), axis=-1, eps=arch.rms_norm_eps)
+        return rms_norm(x + mix_positions(params["mix"], x), axis=0, eps=arch.rms_norm_eps)
+    found = attend(params["attention"], x, arch.num_heads, rotation)
+    return rms_norm(x + found, axis=-1, eps=arch.rms_norm_eps)
 
 
 def _contract_rows(weight: Float[Array, "I O"], x: Float[Array, "I N"]) -> Float[Array, "O N"]:

@@ -1,14 +1,14 @@
 """Optimisers, the average of parameters, schedules and loss scaling, over optax."""
 
 from trm_scaling.optim.ema import update_ema
-from trm_scaling.optim.hyper import Hyper
+from trm_scaling.optim.hparams import TracedHparams
 from trm_scaling.optim.loss_scale import LossScale
 from trm_scaling.optim.schedule import exploration_probability, learning_rate_factor
 from trm_scaling.optim.update import init_optimizer, update_params, update_puzzle_emb
 
 __all__ = [
-    "Hyper",
     "LossScale",
+    "TracedHparams",
     "exploration_probability",
     "init_optimizer",
     "learning_rate_factor",

@@ -3,10 +3,10 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from trm_scaling.optim.hyper import Hyper
+from trm_scaling.optim.hparams import TracedHparams
 
 
-def learning_rate_factor(step: Int[Array, ""], hyper: Hyper) -> Float[Array, ""]:
+def learning_rate_factor(step: Int[Array, ""], hyper: TracedHparams) -> Float[Array, ""]:
     """What both learning rates are multiplied by in step number `step`, counted from 1 (public code)."""
     now = step.astype(jnp.float32)
     warmup = now / jnp.maximum(hyper.warmup_steps, 1.0)
@@ -17,7 +17,7 @@ def learning_rate_factor(step: Int[Array, ""], hyper: Hyper) -> Float[Array, ""]
     return jnp.where(now < hyper.warmup_steps, warmup, after)
 
 
-def exploration_probability(step: Int[Array, ""], hyper: Hyper) -> Float[Array, ""]:
+def exploration_probability(step: Int[Array, ""], hyper: TracedHparams) -> Float[Array, ""]:
     """The chance in step number `step`, counted from 1: a straight line from the first step to the last."""
     way = (step.astype(jnp.float32) - 1.0) / jnp.maximum(hyper.total_steps - 1.0, 1.0)
     start, end = hyper.halt_exploration_prob, hyper.halt_exploration_prob_end

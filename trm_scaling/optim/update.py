@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from trm_scaling.config import OptimizerName
 from trm_scaling.optim.adam_atan2 import scale_by_adam_atan2
-from trm_scaling.optim.hyper import Hyper
+from trm_scaling.optim.hparams import TracedHparams
 
 Params = dict[str, Any]
 
@@ -37,7 +37,7 @@ def update_params(
     network: Params,
     grads: Params,
     state: optax.OptState,
-    hyper: Hyper,
+    hyper: TracedHparams,
     lr_factor: Float[Array, ""],
 ) -> tuple[Params, optax.OptState]:
     """The network's parameters and the optimiser's state after one step; gradients are batch means."""
@@ -53,7 +53,7 @@ def update_puzzle_emb(
     rows: Float[Array, "N E"],
     grads: Float[Array, "N E"],
     seen: Bool[Array, " N"],
-    hyper: Hyper,
+    hyper: TracedHparams,
     lr_factor: Float[Array, ""],
 ) -> Float[Array, "N E"]:
     """Sign-SGD with decoupled decay on the rows that stood in the batch; the others stay as they are.

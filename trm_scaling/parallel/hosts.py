@@ -28,6 +28,9 @@ says why and ends with a status of its own."""
 FOREVER_MS = 7 * 24 * 3600 * 1000
 """Waiting for process 0 ends with process 0, or with the heartbeat; never by itself."""
 
+KEPT_VALUES = 100
+"""Values of one topic that process 0 has told before the read ones are deleted: about one a device call."""
+
 VERDICT_SECONDS = 5.0
 """Until the judge, which looks every second, has come to its verdict."""
 
@@ -121,11 +124,20 @@ class Gang(Hosts):
 
     def told(self, topic: str, value: Any) -> Any:
         number = self._topics[topic] = self._topics.get(topic, -1) + 1
+        if number and number % KEPT_VALUES == 0:
+            self._forget(topic, range(number - KEPT_VALUES, number))
         key = f"trm/told/{topic}/{number}"
         if self.is_first:
             self._client.key_value_set(key, json.dumps(value))
             return value
         return json.loads(self._client.blocking_key_value_get(key, FOREVER_MS))
+
+    def _forget(self, topic: str, numbers: range) -> None:
+        """Delete values that every process has read; the service keeps all others in memory for good."""
+        self._client.wait_at_barrier(f"trm/read/{topic}/{numbers.stop}", FOREVER_MS)
+        if self.is_first:
+            for number in numbers:
+                self._client.key_value_delete(f"trm/told/{topic}/{number}")
 
     def meet(self, place: str) -> None:
         number = self._topics[place] = self._topics.get(place, -1) + 1

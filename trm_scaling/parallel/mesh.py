@@ -49,5 +49,10 @@ def device_mesh(devices: Sequence[jax.Device], shards: int = 1) -> Mesh:
     return Mesh(np.array(devices).reshape(-1, shards), (DATA, MODEL), axis_types=(AxisType.Auto,) * 2)
 
 
+def platform_of(mesh: Mesh | None) -> str | None:
+    """What a program over `mesh` is compiled for (`cpu`, `gpu`, `tpu`); None without a mesh."""
+    return None if mesh is None else str(mesh.devices.flat[0].platform)
+
+
 def _most_dividing(batch: int, most: int) -> int:
     return next(count for count in range(most, 0, -1) if batch % count == 0)

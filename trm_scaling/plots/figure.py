@@ -1,13 +1,16 @@
 """A figure that carries its words: a title, what it found, how it was made, and text for screen readers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from trm_scaling.plots import style
-from trm_scaling.plots.style import Theme
+from trm_scaling.plots.style import Theme, ThemeName
 from trm_scaling.plots.typeset import printable, wrapped
 
 _LEADING = 1.35
@@ -29,8 +32,8 @@ class StudyFigure(Figure):
         """How it was made and what is not in it: sentences under the panels."""
         self.description: list[str] = []
         """What a reader who cannot see the panels is told: sentences."""
-        self.after_layout: list[Callable[[], None]] = []
-        """What can be placed only when the size of the panels is known."""
+        self.markup = ""
+        """Its SVG, once it was written: a page and a file show the same one."""
 
     @property
     def text_for_screen_readers(self) -> str:
@@ -62,10 +65,35 @@ class StudyFigure(Figure):
         engine = self.get_layout_engine()
         assert isinstance(engine, ConstrainedLayoutEngine)
         engine.set(rect=(0, below / tall, 1, height / tall), w_pad=_MARGIN, h_pad=0.04, wspace=0.04)
-        if self.after_layout:
-            self.draw_without_rendering()
-        for place in self.after_layout:
-            place()
+        # Laid out once: files of every format then have the same layout, and need none of their own.
+        self.draw_without_rendering()
+        self.set_layout_engine("none")
+
+
+@contextmanager
+def drawing(
+    title: str,
+    path: str | Path | None,
+    theme: ThemeName,
+    *,
+    width: float = style.DOUBLE_COLUMN,
+    height: float = style.PANEL_HEIGHT,
+) -> Iterator[StudyFigure]:
+    """A figure to draw in, `height` inches of panels; finished, and written where there is a `path`."""
+    from trm_scaling.plots.saving import save  # it writes what is drawn here
+
+    chosen = style.theme_of(theme)
+    with style.applied(chosen):
+        figure = StudyFigure(title, chosen, figsize=(width, height))
+        yield figure
+        figure.finish()
+    if path is not None:
+        save(figure, path)
+
+
+def panels(figure: StudyFigure, ratios: Sequence[float] = (1.0,), *, share_y: bool = False) -> list[Axes]:
+    """Panels side by side, of these widths."""
+    return list(figure.subplots(1, len(ratios), sharey=share_y, width_ratios=ratios, squeeze=False)[0])
 
 
 def _height(lines: Sequence[str], size: float) -> float:

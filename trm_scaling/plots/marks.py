@@ -1,28 +1,21 @@
-"""What stands in a panel: runs, means with intervals, laws with bands."""
+"""What is drawn in a panel: runs, means with intervals, fits with bands, labels."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.transforms import ScaledTranslation, Transform
+from matplotlib.transforms import ScaledTranslation
 
 from trm_scaling.analysis import Fit, Interval, accuracy_at
 from trm_scaling.analysis.fits.forms import FORMULAS
-from trm_scaling.plots.figure import StudyFigure
 from trm_scaling.plots.style import SMALL, Theme
 
-RUN_ID, MEAN_ID, LAW_ID, BAND_ID = "runs", "means", "law", "band"
+RUN_ID, MEAN_ID, UNAVERAGED_ID, LAW_ID, BAND_ID = "runs", "means", "unaveraged", "law", "band"
 """Ids of what is drawn, for whoever styles or tests a figure."""
 
-_ASIDE = 0.055
-"""Inches between a configuration's runs and its mean."""
-
-
-def aside(axes: Axes, across: float, up: float) -> Transform:
-    """The data's place, moved by so many inches."""
-    figure = axes.get_figure()
-    assert isinstance(figure, StudyFigure)
-    return axes.transData + ScaledTranslation(across, up, figure.dpi_scale_trans)
+_ASIDE = 0.06
+"""Inches between a configuration's runs, its mean, and its mean without averaging."""
 
 
 def runs_and_mean(
@@ -33,72 +26,63 @@ def runs_and_mean(
     mean: float,
     interval: Interval | None,
     *,
+    unaveraged: float | None = None,
     sideways: bool = False,
-    colour: str | None = None,
     marker: str = "o",
 ) -> None:
     """One configuration at `at` of the x axis (of the y axis, where `sideways`)."""
-    colour = colour or theme.data
-    # One run is its own mean: a dot beside it would look like a second run.
-    if values.size > 1:
-        ats = np.full(values.size, at)
-        shift = aside(axes, 0, _ASIDE * 1.3) if sideways else aside(axes, -_ASIDE, 0)
+
+    def dots(
+        spots: np.ndarray, inches: float, gid: str, size: float, colour: Any, edge: str, shape: str
+    ) -> None:
+        shift = (0.0, inches) if sideways else (inches, 0.0)
+        ats = np.full(spots.size, at)
         axes.scatter(
-            values if sideways else ats,
-            ats if sideways else values,
-            s=9,
+            spots if sideways else ats,
+            ats if sideways else spots,
+            s=size,
+            marker=shape,
             color=colour,
-            alpha=0.4,
-            linewidths=0,
-            transform=shift,
-            gid=RUN_ID,
-            zorder=2,
+            edgecolors=edge,
+            linewidths=0.8 if gid == UNAVERAGED_ID else 0.5,
+            transform=axes.transData + ScaledTranslation(*shift, axes.figure.dpi_scale_trans),
+            gid=gid,
+            zorder=4,
             clip_on=False,
         )
+
+    # One run is its own mean: a dot beside it would look like a second run.
+    if values.size > 1:
+        dots(values, -_ASIDE, RUN_ID, 7, (theme.data, 0.4), "none", "o")
+    if unaveraged is not None:
+        dots(np.array([unaveraged]), _ASIDE, UNAVERAGED_ID, 16, "none", theme.law, "D")
     if interval is not None:
         # An interval without an end is drawn on the side where it has one.
         ends, twice = [end if np.isfinite(end) else mean for end in interval.ends], [at, at]
-        axes.plot(*((ends, twice) if sideways else (twice, ends)), color=colour, linewidth=1.3, zorder=3)
-    axes.scatter(
-        mean if sideways else at,
-        at if sideways else mean,
-        s=26,
-        marker=marker,
-        color=colour,
-        edgecolors=theme.paper,
-        linewidths=0.5,
-        gid=MEAN_ID,
-        zorder=4,
-        clip_on=False,
-    )
+        axes.plot(*((ends, twice) if sideways else (twice, ends)), color=theme.data, linewidth=1.3, zorder=3)
+    dots(np.array([mean]), 0.0, MEAN_ID, 26, theme.data, theme.paper, marker)
 
 
 def law(axes: Axes, theme: Theme, fit: Fit, low: float, high: float) -> None:
     """`fit` from `low` to `high`, with the 95 % band of the places that it was asked for."""
-    if fit.law not in FORMULAS:
+    form = next((form for form in FORMULAS if form == fit.law), None)
+    if form is None:
         return
-    form = next(form for form in FORMULAS if form == fit.law)
-    xs = np.geomspace(low, high, 200)
+    xs = np.geomspace(low, high, 100)
     line = "solid" if fit.verdict.word == "identified" else "dashed"
-    axes.plot(xs, accuracy_at(form, fit.values, xs), color=theme.law, linestyle=line, gid=LAW_ID, zorder=1.9)
+    axes.plot(
+        xs, accuracy_at(form, fit.values, xs), color=theme.muted, linestyle=line, gid=LAW_ID, zorder=1.9
+    )
     asked = sorted((each.at["x"], each.law.ends) for each in fit.predictions if each.law is not None)
     inside = [(x, ends) for x, ends in asked if low <= x * (1 + 1e-9) and x <= high * (1 + 1e-9)]
     if len(inside) > 2:
         bounds = np.clip(np.array([ends for _, ends in inside]), 0, 1)
-        axes.fill_between(
-            [x for x, _ in inside],
-            bounds[:, 0],
-            bounds[:, 1],
-            color=theme.law,
-            alpha=0.15,
-            linewidth=0,
-            gid=BAND_ID,
-            zorder=1,
-        )
+        xs, (low_ends, high_ends) = np.array([x for x, _ in inside]), bounds.T
+        axes.fill_between(xs, low_ends, high_ends, color=theme.muted, alpha=0.15, linewidth=0, gid=BAND_ID)
 
 
 def law_in_words(fit: Fit) -> str:
-    """`accuracy = a - b x^-c, identified: a 0.93 (0.86 to 1), c 0.33 (0.25 to 0.46).`"""
+    """`accuracy = a - b x^-c, identified: a 0.93 [0.86, 1], c 0.33 [0.25, 0.46].`"""
     # b only says in which units x is.
     told = [each for each in fit.parameters if each.name != "b"]
     values = ", ".join(f"{each.name} {each.value:.3g}{_span(each.interval)}" for each in told)
@@ -108,22 +92,26 @@ def law_in_words(fit: Fit) -> str:
 def _span(interval: Interval | None) -> str:
     if interval is None:
         return ""
-    if interval.low is None or interval.high is None:
-        return f" (above {interval.low:.3g})" if interval.low is not None else " (no bound)"
-    return f" ({interval.low:.3g} to {interval.high:.3g})"
+    low, high = ("none" if end is None else f"{end:.3g}" for end in (interval.low, interval.high))
+    return f" [{low}, {high}]"
 
 
-def beside(axes: Axes, theme: Theme, x: float, y: float, text: str) -> None:
-    """A small label to the right of a mark, and above it."""
-    axes.annotate(
-        text,
-        (x, y),
-        xytext=(4, 3.5),
-        textcoords="offset points",
-        size=SMALL - 0.5,
-        color=theme.muted,
-        zorder=5,
-    ).set_in_layout(False)
+def clipped(
+    axes: Axes, theme: Theme, row: float, ends: tuple[float, float], limits: tuple[float, float]
+) -> None:
+    """An arrow at each limit of the x axis that an interval in `row` goes beyond."""
+    for end, limit, arrow in zip(ends, limits, ("<", ">"), strict=True):
+        if end < limits[0] or end > limits[1]:
+            axes.scatter(
+                [limit], [row], marker=arrow, s=22, color=theme.muted, zorder=5, clip_on=False, gid="beyond"
+            )
+
+
+def beside(axes: Axes, x: float, y: float, text: str, *, right: bool = True) -> None:
+    """A small label beside a mark, and above it."""
+    place = {"xytext": (5 if right else -5, 3), "ha": "left" if right else "right"}
+    note = axes.annotate(text, (x, y), textcoords="offset points", size=SMALL, zorder=5, **place)  # type: ignore[arg-type]
+    note.set_in_layout(False)
 
 
 def categories(axes: Axes, labels: Sequence[str]) -> None:

@@ -1,16 +1,23 @@
-"""What columns of the table are called on an axis, their units, and how their numbers are written."""
+"""How a column of the table of runs stands on an axis: its name, its unit, its scale."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-Kind = Literal["number", "count", "flops", "bytes", "hours", "money", "rate", "accuracy"]
+from trm_scaling.results.format import compact, plain
 
-_SI = ((1e24, "Y"), (1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
-_BINARY = ((2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
-_SHORT = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
+Kind = Literal["number", "count", "flops", "bytes", "hours", "money", "accuracy"]
+
+_SI = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+_BINARY = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "bytes"))
+_MOST_TRIED = 8
+"""Values that may each have a tick."""
+_LEAST_SPAN = 0.05
+"""Of an axis of accuracy: smaller differences are noise and should look like it."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +26,12 @@ class Quantity:
 
     column: str
     name: str
-    """Begins with a capital: Parameters."""
     kind: Kind = "number"
     log: bool = False
     """Whether equal ratios are equal distances."""
 
     def unit(self, values: Sequence[float] | np.ndarray) -> tuple[float, str]:
-        """What to divide `values` by, and the unit that they then are in; no unit is an empty string."""
+        """What to divide `values` by, and the unit that they then have; "" without one."""
         sizes = np.abs(np.asarray(values, dtype=float))
         sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
         typical = float(np.exp(np.log(sizes).mean())) if sizes.size else 1.0
@@ -33,97 +39,105 @@ class Quantity:
             case "accuracy":
                 return 0.01, "% of puzzles"
             case "flops":
-                factor, prefix = next((each for each in _SI if typical >= each[0]), (1.0, ""))
+                factor, prefix = next((each for each in _SI if typical >= each[0]), _SI[-1])
                 return factor, f"{prefix}FLOP"
             case "bytes":
-                return next((each for each in _BINARY if typical >= each[0]), (1.0, "bytes"))
+                return next((each for each in _BINARY if typical >= each[0]), _BINARY[-1])
             case "hours":
                 return (1.0, "h") if typical >= 1 else (1 / 60, "min")
             case "money":
                 return 1.0, "USD"
-            case "rate":
-                return 1.0, "puzzle-steps/s"
             case "number" | "count":
                 return 1.0, ""
 
-    def label(self, values: Sequence[float] | np.ndarray) -> str:
-        """The axis label: `Training compute (EFLOP)`."""
-        unit = self.unit(values)[1]
-        return f"{self.name} ({unit})" if unit else self.name
-
     def written(self, value: float, factor: float = 1.0) -> str:
-        """`value`, divided by the unit's `factor`, as a tick label."""
+        """`value`, divided by the unit's `factor`."""
         return compact(value / factor) if self.kind == "count" else plain(value / factor)
 
 
-def compact(value: float) -> str:
-    """`6,144`, `49.2K`, `5.03M`: exact below ten thousand, else three digits."""
-    if abs(value) < 1e4:
-        return plain(value)
-    size, letter = next(each for each in _SHORT if abs(value) >= each[0])
-    return f"{value / size:.3g}{letter}"
-
-
-def plain(value: float) -> str:
-    """Without needless digits: `0.5`, `1,536`, `3e-05`."""
-    if value == 0 or 1e-3 <= abs(value) < 1e6:
-        return f"{value:,.6g}" if abs(value) < 1e3 else f"{value:,.0f}"
-    return f"{value:.3g}"
-
-
-def percent(fraction: float, digits: int = 1) -> str:
-    return f"{100 * fraction:.{digits}f} %"
-
-
-ACCURACY = Quantity("test_accuracy", "Test accuracy", "accuracy")
+_QUANTITIES = {
+    each.column: each
+    for each in (
+        Quantity("test_accuracy", "Test accuracy", "accuracy"),
+        Quantity("val_accuracy", "Validation accuracy", "accuracy"),
+        Quantity("params", "Parameters, without puzzle embeddings", "count", log=True),
+        Quantity("hidden_size", "Hidden size", log=True),
+        Quantity("L_cycles", "L_cycles: latent updates per cycle"),
+        Quantity("H_cycles", "H_cycles: cycles per supervision step"),
+        Quantity("L_layers", "Layers of the network"),
+        Quantity("halt_max_steps", "Supervision steps allowed"),
+        Quantity("supervision_step", "Supervision step"),
+        Quantity("train_size", "Training puzzles", "count", log=True),
+        Quantity("num_aug", "Augmentations of each puzzle", "count", log=True),
+        Quantity("global_batch_size", "Batch size (puzzles)", "count", log=True),
+        Quantity("lr", "Learning rate", log=True),
+        Quantity("training_flops", "Training compute", "flops", log=True),
+        Quantity("inference_flops", "Compute for one answer", "flops", log=True),
+        Quantity("device_hours", "Device time", "hours", log=True),
+        Quantity("cost_usd", "Cost of a run", "money", log=True),
+        Quantity("throughput", "Samples per second"),
+        Quantity("peak_memory_bytes", "Peak memory", "bytes"),
+        Quantity("halting_mean_steps", "Mean steps before halting"),
+        Quantity("step", "Training steps", "count"),
+        Quantity("puzzle_steps", "Samples (training steps x batch)", "count"),
+    )
+}
+ACCURACY = _QUANTITIES["test_accuracy"]
 
 
 def quantity_of(column: str) -> Quantity:
-    """How `column` stands on an axis; a column without words of its own keeps its name."""
-    match column:
-        case "test_accuracy":
-            return ACCURACY
-        case "params":
-            return Quantity(column, "Parameters, without puzzle embeddings", "count", log=True)
-        case "hidden_size":
-            return Quantity(column, "Hidden size (channels)", log=True)
-        case "L_cycles":
-            return Quantity(column, "L_cycles (latent updates a cycle)")
-        case "H_cycles":
-            return Quantity(column, "H_cycles (cycles a supervision step)")
-        case "L_layers":
-            return Quantity(column, "L_layers (layers of the network)")
-        case "halt_max_steps":
-            return Quantity(column, "Supervision steps allowed")
-        case "train_size":
-            return Quantity(column, "Training puzzles", "count", log=True)
-        case "num_aug":
-            return Quantity(column, "Augmentations of each puzzle", "count", log=True)
-        case "global_batch_size":
-            return Quantity(column, "Batch size (puzzles)", "count", log=True)
-        case "lr":
-            return Quantity(column, "Learning rate", log=True)
-        case "training_flops":
-            return Quantity(column, "Training compute", "flops", log=True)
-        case "inference_flops":
-            return Quantity(column, "Compute for one answer", "flops", log=True)
-        case "device_hours":
-            return Quantity(column, "Device time", "hours", log=True)
-        case "cost_usd":
-            return Quantity(column, "Cost of a run", "money", log=True)
-        case "throughput":
-            return Quantity(column, "Throughput", "rate")
-        case "peak_memory_bytes":
-            return Quantity(column, "Peak memory", "bytes")
-        case "halting_mean_steps":
-            return Quantity(column, "Mean supervision steps before halting")
-        case "step":
-            return Quantity(column, "Training steps", "count")
-        case "puzzle_steps":
-            return Quantity(column, "Puzzle-steps (steps x batch)", "count")
-        case "val_accuracy":
-            return Quantity(column, "Validation accuracy", "accuracy")
-        case "supervision_step":
-            return Quantity(column, "Supervision step")
-        case _:
-            return Quantity(column, column)
+    """How `column` stands on an axis; a column that is not listed keeps its name."""
+    return _QUANTITIES.get(column) or Quantity(column, column)
+
+
+def set_axis(
+    axes: Axes,
+    direction: Literal["x", "y"],
+    quantity: Quantity,
+    values: Sequence[float] | np.ndarray,
+    *,
+    tried: bool = False,
+    from_zero: bool = False,
+) -> None:
+    """Scale, limits, ticks and label of one axis for `values`; a tick at each of a few where `tried`."""
+    finite = np.asarray(values, dtype=float)
+    finite = finite[np.isfinite(finite)]
+    factor, unit = quantity.unit(finite)
+    log = quantity.log and not from_zero and finite.size > 0 and bool((finite > 0).all())
+    axis = axes.xaxis if direction == "x" else axes.yaxis
+    low, high = _limits(finite, quantity.kind == "accuracy", log, from_zero)
+    if direction == "x":
+        axes.set(xscale="log" if log else "linear", xlim=(low, high))
+    else:
+        axes.set(yscale="log" if log else "linear", ylim=(low, high))
+    distinct = np.unique(finite)
+    if tried and distinct.size <= _MOST_TRIED:
+        axis.set_major_locator(FixedLocator(distinct.tolist()))
+    elif log:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
+    else:
+        # In the shown unit, so that the steps are round there.
+        nice = MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10])
+        places = factor * np.asarray(nice.tick_values(low / factor, high / factor))
+        axis.set_major_locator(FixedLocator(places[(places >= low) & (places <= high)].tolist()))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: quantity.written(value, factor)))
+    axis.set_label_text(f"{quantity.name} ({unit})" if unit else quantity.name)
+
+
+def _limits(values: np.ndarray, accuracy: bool, log: bool, from_zero: bool) -> tuple[float, float]:
+    """A little wider than `values`; of accuracies at least five points, within what is possible."""
+    if values.size == 0:
+        return (0.5, 2.0) if log else (0.0, 1.0)
+    low, high = float(values.min()), float(values.max())
+    if from_zero:
+        return 0.0, 1.08 * high or 1.0
+    if log:
+        margin = (high / low) ** 0.08 if high > low else 2.0
+        return low / margin, high * margin
+    if accuracy:
+        margin = max(0.06 * (high - low), (_LEAST_SPAN - (high - low)) / 2)
+        hair = 0.02 * (high - low + 2 * margin)  # whole markers at 0 and at 100 %
+        return max(low - margin, -hair), min(high + margin, 1 + hair)
+    margin = 0.07 * (high - low) if high > low else max(abs(high) / 2, 0.5)
+    return low - margin, high + margin

@@ -87,8 +87,9 @@ def _encoded(figure: StudyFigure, ending: str) -> bytes:
 
 def _svg(figure: StudyFigure, prefix: str) -> str:
     """An <svg> element with a title and a description, and ids that begin with `prefix`."""
-    markup = _printed(figure, "svg", {}).decode()
-    markup = _METADATA.sub("", _PREAMBLE.sub("", markup, count=1), count=1)
+    if not figure.markup:
+        figure.markup = _printed(figure, "svg", {}).decode()
+    markup = _METADATA.sub("", _PREAMBLE.sub("", figure.markup, count=1), count=1)
     markup = _IDENTIFIER.sub(lambda found: f"{prefix}-{found.group()}", markup)
     opening, rest = markup.split(">", 1)
     named = f' role="img" aria-labelledby="{prefix}-title {prefix}-desc"'

@@ -231,8 +231,8 @@ def _gather(
     if config.source == "hub":
         source, test_source = fetch_hub()
         return select_splits(source, test_source, config, progress), "source"
-    source = open_list(base / config.source)
-    other = None if config.test_source is None else open_list(base / config.test_source)
+    source = open_list(base / config.source, shape)
+    other = None if config.test_source is None else open_list(base / config.test_source, shape)
     rated_by = "trm" if source.rating is None else "source"
     return select_splits(source, other, config, progress), rated_by
 

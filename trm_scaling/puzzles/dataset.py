@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,12 @@ class Dataset:
         """Augmentations of each training puzzle beside itself (public layout: the most of any)."""
         return self.manifest.num_aug
 
+    @cached_property
+    def group_size(self) -> int | None:
+        """Stored images of each puzzle in the public layout; None where puzzles differ in it."""
+        sizes = np.diff(self.group_start) if self.group_start is not None else np.ones(1, np.int64)
+        return int(sizes[0]) if (sizes == sizes[0]).all() else None
+
     @property
     def augmentation_seed(self) -> int:
         """Seed of the augmentations made on the device: the dataset's own, so that all layouts agree."""
@@ -87,11 +94,18 @@ class Dataset:
     def fingerprint(self) -> str:
         return self.manifest.fingerprint
 
+    @property
+    def test_fingerprint(self) -> str:
+        """The content of the test split alone: runs that have it alike answered the same puzzles in the
+        same order, whatever they were trained on.
+        """
+        return fingerprint(self.shape, 0, {"test": self.test})
+
 
 def fingerprint(shape: Shape, num_aug: int, splits: dict[SplitName, Split]) -> str:
-    """The content of a dataset as a sha256: equal for equal splits, whatever wrote them when."""
+    """The content of `splits` as a sha256: equal for equal splits, whatever wrote them when."""
     digest = hashlib.sha256(f"sudoku {shape.box_rows}x{shape.box_cols} num_aug={num_aug}".encode())
-    for name in SPLIT_NAMES:
+    for name in [name for name in SPLIT_NAMES if name in splits]:
         split = splits[name]
         digest.update(f" {name}={len(split)}".encode())
         digest.update(np.ascontiguousarray(split.inputs).data)

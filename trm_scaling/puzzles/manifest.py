@@ -15,15 +15,13 @@ from trm_scaling.config.base import Frozen
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
 from trm_scaling.io.explain import unreadable
+from trm_scaling.puzzles.scoring import rating_bands
 
 FORMAT_VERSION = 1
 
 SplitName = Literal["train", "val", "test"]
 SPLIT_NAMES: tuple[SplitName, ...] = ("train", "val", "test")
 Layout = Literal["compact", "public"]
-
-_BANDS = ((0, 0), (1, 4), (5, 19), (20, 49), (50, 99), (100, 199), (200, 499), (500, None))
-"""Bounds of the rating histogram, both inclusive."""
 
 
 class DamagedDataset(UserError):
@@ -162,13 +160,7 @@ def _digest_of(content: dict[str, Any]) -> str:
 
 def histogram(ratings: NDArray[np.int32]) -> dict[str, int]:
     """How many ratings fall in each band; empty bands are left out."""
-    bands: dict[str, int] = {}
-    for low, high in _BANDS:
-        name = f"{low}+" if high is None else str(low) if low == high else f"{low}-{high}"
-        count = int(np.count_nonzero((ratings >= low) & (ratings <= (2**31 - 1 if high is None else high))))
-        if count:
-            bands[name] = count
-    return bands
+    return {label: int(inside.sum()) for label, inside in rating_bands(ratings)}
 
 
 def sha256(data: bytes) -> str:

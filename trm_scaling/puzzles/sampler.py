@@ -86,9 +86,8 @@ def train_rows(
     """
     if dataset.group_start is None:
         return batch_indices(seed, step, batch_size, dataset.num_puzzles, dataset.num_aug, start, stop)
-    sizes = np.diff(dataset.group_start)
-    uniform = bool((sizes == sizes[0]).all())
-    draws = int(sizes[0]) - 1 if uniform else _WIDEST_DRAW
+    draws = _WIDEST_DRAW if dataset.group_size is None else dataset.group_size - 1
     group, member = batch_indices(seed, step, batch_size, dataset.num_puzzles, draws, start, stop)
-    row = dataset.group_start[group] + member % sizes[group]
+    first, after = dataset.group_start[group], dataset.group_start[group + 1]
+    row = first + member % (after - first)
     return row.astype(np.int32), np.zeros_like(group)

@@ -1,13 +1,12 @@
 """What ran of what was planned, and the command that runs the rest."""
 
 import shlex
-from collections import Counter
 from dataclasses import dataclass
 
 import pandas as pd
 
 from trm_scaling.experiments import Family
-from trm_scaling.report.quantities import amount, joined
+from trm_scaling.results.format import amount, joined
 
 FINISHED = "finished"
 
@@ -109,11 +108,3 @@ def _seeds(table: pd.DataFrame) -> list[int]:
     if "seed" not in table:
         return [0] * len(table)
     return [int(seed) for seed in pd.to_numeric(table["seed"], errors="coerce").fillna(0)]
-
-
-def counts_by_state(table: pd.DataFrame) -> list[tuple[str, int]]:
-    """How many runs are in which state, the finished ones first."""
-    if "state" not in table:
-        return [(FINISHED, len(table))] if len(table) else []
-    counts = Counter(str(state) for state in table["state"].fillna("unknown"))
-    return sorted(counts.items(), key=lambda item: (item[0] != FINISHED, -item[1], item[0]))

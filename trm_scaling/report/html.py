@@ -3,13 +3,12 @@
 import base64
 import hashlib
 from importlib import resources
-from math import isinf
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from trm_scaling.plots.saving import inline_svg, theme_css
-from trm_scaling.report.page import Cell, Figure, Page
+from trm_scaling.report.page import Figure, Page, Section, tone_of
 from trm_scaling.report.svg import for_a_page
 from trm_scaling.report.words import visible
 
@@ -59,7 +58,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"drawn": _drawn, "sort_key": _sort_key}
+    environment.filters |= {"drawn": _drawn, "spark": _spark, "tone": tone_of}
     return environment
 
 
@@ -71,11 +70,26 @@ def _drawn(figure: Figure) -> Markup:
     return Markup(for_a_page(inline_svg(figure.drawn, f"figure-{figure.name}")))
 
 
-def _sort_key(cell: Cell) -> str:
-    """What the page's script sorts by; numbers as JavaScript reads them."""
-    if isinstance(cell.sort, float) and isinf(cell.sort):
-        return "Infinity" if cell.sort > 0 else "-Infinity"
-    return "" if cell.sort is None else str(cell.sort)
+def _spark(section: Section) -> Markup:
+    """Every configuration of a family on a scale from 0 to 100 %, in the order of its axis."""
+    if not section.dots:
+        return Markup()
+    wide, high, margin = 12 + 24 * len(section.dots), 60, 6
+
+    def y(rate: float) -> str:
+        return f"{margin + (1 - rate) * (high - 2 * margin):.1f}"
+
+    lines = [f'<path class="grid" d="M0 {y(0)}H{wide}M0 {y(1)}H{wide}"/>']
+    for index, dot in enumerate(section.dots):
+        x = 14 + 24 * index
+        lines.append(f'<path class="bar" d="M{x} {y(dot.low)}V{y(dot.high)}"/>')
+        lines.append(f'<circle class="mean" cx="{x}" cy="{y(dot.mean)}" r="{4 if dot.best else 3}"/>')
+        if dot.unaveraged is not None:
+            lines.append(f'<circle class="other" cx="{x + 8}" cy="{y(dot.unaveraged)}" r="2.5"/>')
+    size = f'width="{wide}" height="{high}" viewBox="0 0 {wide} {high}"'
+    return Markup(
+        f'<svg class="spark" {size} role="img" aria-label="Accuracy of every configuration">'
+    ) + Markup("".join(lines) + "</svg>")
 
 
 def _file(name: str) -> str:

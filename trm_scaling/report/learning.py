@@ -1,31 +1,18 @@
 """How fast the experiments of a family learn, and when their networks halt, as tables."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from trm_scaling.analysis import (
-    CurveSummary,
-    HaltingSummary,
-    LearningCurve,
-    summarise_curve,
-    summarise_halting,
-)
+from trm_scaling.analysis import HaltingSummary, LearningCurve, saving, summarise_curve, summarise_halting
 from trm_scaling.analysis.learning_curve import LANDMARKS
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import Family
-from trm_scaling.report.page import MISSING, Block, Cell, Column, Table
-from trm_scaling.report.quantities import amount, hours, number, percent, points
-from trm_scaling.report.tables import accuracy, figures, text, whole
+from trm_scaling.report.page import Block, Column
+from trm_scaling.report.tables import listed, mean
 from trm_scaling.results.curves import TEST
-
-
-@dataclass(frozen=True)
-class _Run:
-    curve: CurveSummary
-    devices: float | None
+from trm_scaling.results.format import amount, number
 
 
 def learning(family: Family, runs: pd.DataFrame, curves: pd.DataFrame | None) -> Block:
@@ -33,78 +20,52 @@ def learning(family: Family, runs: pd.DataFrame, curves: pd.DataFrame | None) ->
     if curves is None or curves.empty:
         return Block("Learning")
     devices = _devices(runs)
-    rows, failed, unlearned = [], [], 0
+    rows: list[dict[str, Any]] = []
+    failed, unlearned = [], 0
     for name in family.names:
-        own = []
+        found: list[dict[str, float]] = []
         for seed, curve in curves[curves["experiment"] == name].groupby("seed", dropna=False):
             try:
-                own.append(_Run(_summary(curve), devices.get((name, seed))))
+                found.append(_summary(curve, devices.get((name, seed))))
             except UserError as error:
                 failed.append(f"The learning curve of {name}, seed {seed}, is left out: {error}.")
-        unlearned += sum(not each.curve.landmarks for each in own)
-        if own:
-            rows.append(_row(name, own))
+        unlearned += sum(f"steps {LANDMARKS[0]}" not in each for each in found)
+        if found:
+            means = {str(key): value for key, value in pd.DataFrame(found).mean().items()}
+            rows.append({"experiment": name, "runs": len(found), **means})
     if not rows:
         return Block("Learning", points=tuple(failed))
-    note = (
-        "Means over the runs, by accuracy on validation. A share is of each run's own final accuracy, which "
-        "a run that ends low reaches sooner. Device-hours include compiling and evaluating. Accuracy on "
-        "training puzzles is not recorded, so the gap to it is not known."
-    )
+    note = "Means over the runs, on validation. A share is of each run's own final accuracy."
     if unlearned:
         note += f" {amount(unlearned, 'run')} ended at 0 and reached no share: not in those means."
-    table = Table("How fast they learn", _columns(), tuple(rows), note=note)
-    return Block("Learning", tables=(table,), points=tuple(failed))
-
-
-def _columns() -> tuple[Column, ...]:
-    return (
-        Column("experiment"),
-        Column("runs", numeric=True, about="finished, with a learning curve"),
-        *(Column(f"steps to {percent(share, 0)}", numeric=True) for share in LANDMARKS),
-        *(Column(f"device-hours to {percent(share, 0)}", numeric=True) for share in LANDMARKS),
-        Column("peak", numeric=True, about="highest validation accuracy"),
-        Column("peak at step", numeric=True),
-        Column("decline after it", "points", numeric=True, about="peak less final validation accuracy"),
+    columns = (
+        ("experiment", Column("experiment", "code")),
+        ("runs", Column("runs", "count", "finished, with a learning curve")),
+        *((f"steps {share}", Column(f"steps to {100 * share:.0f} %", "count")) for share in LANDMARKS),
+        *((f"hours {share}", Column(f"device-hours to {100 * share:.0f} %", "hours")) for share in LANDMARKS),
+        ("peak", Column("peak", "accuracy", "highest validation accuracy")),
+        ("peak_step", Column("peak at step", "count")),
+        ("decline", Column("decline after it", "points", "peak less final accuracy, in points")),
     )
+    return Block("Learning", tables=(listed("How fast they learn", columns, rows),), points=(note, *failed))
 
 
-def _row(name: str, runs: Sequence[_Run]) -> tuple[Cell, ...]:
-    steps, spent = [], []
-    for share in LANDMARKS:
-        steps.append(whole(_mean([_steps_to(each, share) for each in runs])))
-        used = _mean([_hours_to(each, share) for each in runs])
-        spent.append(figures(used, hours(used)))
-    decline = _mean([each.curve.decline for each in runs])
-    return (
-        text(name, mono=True),
-        whole(len(runs)),
-        *steps,
-        *spent,
-        accuracy(_mean([each.curve.peak for each in runs])),
-        whole(_mean([each.curve.peak_step for each in runs])),
-        figures(decline, points(decline).lstrip("+")),
-    )
-
-
-def _summary(curve: pd.DataFrame) -> CurveSummary:
+def _summary(curve: pd.DataFrame, devices: float | None) -> dict[str, float]:
+    """Peak, decline and landmarks of one run. Raises UserError for a curve that is none."""
     ordered = curve.dropna(subset=["step", "val_accuracy"]).sort_values("step")
     seconds = ordered["seconds"].to_numpy(float, na_value=float("nan")) if "seconds" in ordered else None
-    return summarise_curve(
+    found = summarise_curve(
         LearningCurve.of(ordered["step"].to_numpy(float), ordered["val_accuracy"].to_numpy(float), seconds)
     )
+    row = {"peak": found.peak, "peak_step": found.peak_step, "decline": found.decline}
+    for each in found.landmarks:
+        row[f"steps {each.share}"] = each.step
+        if each.seconds is not None and devices is not None:
+            row[f"hours {each.share}"] = each.seconds * devices / 3600
+    return row
 
 
-def _steps_to(run: _Run, share: float) -> float | None:
-    return next((each.step for each in run.curve.landmarks if each.share == share), None)
-
-
-def _hours_to(run: _Run, share: float) -> float | None:
-    seconds = next((each.seconds for each in run.curve.landmarks if each.share == share), None)
-    return None if seconds is None or run.devices is None else seconds * run.devices / 3600
-
-
-def _devices(runs: pd.DataFrame) -> Mapping[tuple[Any, Any], float]:
+def _devices(runs: pd.DataFrame) -> dict[tuple[Any, Any], float]:
     """Devices of each experiment and seed; of several runs that share them, the part of one."""
     if not {"experiment", "seed", "device_count"} <= set(runs):
         return {}
@@ -115,17 +76,11 @@ def _devices(runs: pd.DataFrame) -> Mapping[tuple[Any, Any], float]:
     return found
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
-
-
 def halting(family: Family, runs: pd.DataFrame, histograms: pd.DataFrame | None) -> Block:
     """`histograms` are `results.curves.halting_histograms` of `runs`; empty without one of the test split."""
     if histograms is None or histograms.empty:
         return Block("Halting")
-    tested = histograms[histograms["at"] == TEST].sort_values("supervision_step")
-    rows = []
+    tested, rows = histograms[histograms["at"] == TEST].sort_values("supervision_step"), []
     for name in family.names:
         own = [
             summarise_halting(counts)
@@ -133,39 +88,35 @@ def halting(family: Family, runs: pd.DataFrame, histograms: pd.DataFrame | None)
             if sum(counts := [int(count) for count in run["count"].dropna()]) > 0
         ]
         if own:
-            rows.append(_halting_row(name, own, runs))
+            rows.append({"experiment": name, **_halting_row(own, runs[runs["experiment"] == name])})
     if not rows:
         return Block("Halting")
     columns = (
-        Column("experiment"),
-        Column("runs", numeric=True),
-        Column("steps allowed", numeric=True),
-        Column("halts at step", numeric=True, about="mean over test puzzles, then over runs"),
-        Column("at the limit", numeric=True, about="share that uses every step: halts at the last, or never"),
-        Column("steps saved", numeric=True, about="share of the supervision steps that halting would save"),
-        Column("accuracy when halting", numeric=True, about="of the answers at the halting step"),
-        Column("accuracy of all steps", numeric=True),
+        ("experiment", Column("experiment", "code")),
+        ("runs", Column("runs", "count")),
+        ("allowed", Column("steps allowed", "count")),
+        ("step", Column("halts at step", "number", "mean over test puzzles, then over runs")),
+        ("at_limit", Column("at the limit", "accuracy", "share that uses every step")),
+        ("when_halting", Column("accuracy when halting", "accuracy", "of the answers at the halting step")),
+        ("full", Column("accuracy of all steps", "accuracy")),
+        ("saved", Column("steps saved", "accuracy", "shown from 95 % of the full accuracy on")),
     )
     note = "By the halting logit on test puzzles. Every other accuracy here is after the last step allowed."
-    of_halting = any(field.startswith("arch.halt_") for field in family.values)
-    return Block("Halting", tables=(Table("When they halt", columns, tuple(rows), note, not of_halting),))
+    return Block("Halting", tables=(listed("When they halt", columns, rows),), points=(note,))
 
 
-def _halting_row(name: str, own: Sequence[HaltingSummary], runs: pd.DataFrame) -> tuple[Cell, ...]:
-    step = _mean([each.mean for each in own])
-    at_limit, saved = _mean([each.at_limit for each in own]), _mean([each.saved for each in own])
+def _halting_row(own: Sequence[HaltingSummary], of_run: pd.DataFrame) -> dict[str, float | None]:
+    def average(name: str) -> float:
+        return sum(getattr(each, name) for each in own) / len(own)
+
+    halted, full = mean(of_run, "halting_accuracy"), mean(of_run, "test_accuracy")
     most = {each.most_steps for each in own}
-    of_run = runs[runs["experiment"] == name]
-    return (
-        text(name, mono=True),
-        whole(len(own)),
-        whole(most.pop()) if len(most) == 1 else MISSING,
-        figures(step, f"{step:.2f}"),
-        accuracy(at_limit),
-        accuracy(saved),
-        *(accuracy(_mean_of(of_run, column)) for column in ("halting_accuracy", "test_accuracy")),
-    )
-
-
-def _mean_of(runs: pd.DataFrame, column: str) -> float | None:
-    return _mean([number(value) for value in runs[column]]) if column in runs else None
+    return {
+        "runs": len(own),
+        "allowed": most.pop() if len(most) == 1 else None,
+        "step": average("mean"),
+        "at_limit": average("at_limit"),
+        "when_halting": halted,
+        "full": full,
+        "saved": saving(average("saved"), halted, full),
+    }

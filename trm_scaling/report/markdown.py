@@ -1,11 +1,12 @@
 """A page as GitHub-flavoured Markdown, its figures as files beside it."""
 
 from collections.abc import Callable
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from trm_scaling.report.page import Cell, Figure, Page
+from trm_scaling.report.page import Column, Figure, Page
 from trm_scaling.report.words import code_in_markdown, in_markdown, visible
 
 
@@ -23,7 +24,7 @@ def markdown(page: Page, place_of: Callable[[Figure], str]) -> str:
     )
     environment.filters |= {
         "place": lambda figure: Markup(place_of(figure)),
-        "shown": _shown,
+        "cell": _cell,
         "code": lambda text: Markup(code_in_markdown(text)),
         "plain": lambda text: Markup(visible(text)),
     }
@@ -34,7 +35,7 @@ def _escaped(value: object) -> object:
     return in_markdown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _shown(cell: Cell) -> Markup:
-    if not cell.text:
+def _cell(value: Any, column: Column) -> Markup:
+    if not (text := column.text(value)):
         return Markup("\N{EN DASH}")
-    return Markup(code_in_markdown(cell.text) if cell.mono else in_markdown(cell.text))
+    return Markup(code_in_markdown(text) if column.kind == "code" else in_markdown(text))

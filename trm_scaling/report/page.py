@@ -4,14 +4,61 @@ Text is plain and may hold anything, since names of runs are whatever somebody t
 `report.html` and `report.markdown` escape it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from trm_scaling.analysis import Interval
 from trm_scaling.plots.figure import StudyFigure
+from trm_scaling.results.format import (
+    bracket,
+    compact,
+    hours,
+    memory,
+    money,
+    number,
+    percent,
+    points,
+    setting,
+    significant,
+)
 
 Tone = Literal["good", "middling", "bad", "quiet"]
 """How a badge is coloured; its word says the same."""
+
+Kind = Literal[
+    "text",
+    "code",
+    "setting",
+    "verdict",
+    "accuracy",
+    "share",
+    "points",
+    "interval",
+    "points interval",
+    "plain interval",
+    "count",
+    "compact",
+    "flops",
+    "number",
+    "p",
+    "hours",
+    "memory",
+    "money",
+]
+"""What the cells of a column are, which decides how they are written."""
+
+_WORDS = ("text", "code", "setting", "verdict")
+_TONES: dict[str, Tone] = {
+    **dict.fromkeys(("finished", "answered", "identified", "significant"), "good"),
+    **dict.fromkeys(("tentative", "weakly identified", "running", "interrupted", "stopped"), "middling"),
+    **dict.fromkeys(("failed", "damaged"), "bad"),
+}
+
+
+def tone_of(word: str) -> Tone:
+    """How a verdict or a run's state is coloured."""
+    return _TONES.get(word, "quiet")
 
 
 @dataclass(frozen=True)
@@ -19,9 +66,12 @@ class Badge:
     """A verdict in a word or two."""
 
     word: str
-    tone: Tone
     why: str = ""
     """One sentence."""
+
+    @property
+    def tone(self) -> Tone:
+        return tone_of(self.word)
 
 
 @dataclass(frozen=True)
@@ -29,34 +79,73 @@ class Column:
     """A column of a table."""
 
     label: str
-    unit: str = ""
-    numeric: bool = False
-    """Aligned right, and sorted as numbers."""
+    kind: Kind = "text"
     about: str = ""
-    """What is in it, for whom the label is too short."""
+    """What is in it, where the label is too short to say so."""
+
+    @property
+    def numeric(self) -> bool:
+        """Whether it is aligned right and sorted by size."""
+        return self.kind not in _WORDS
+
+    def text(self, value: Any) -> str:
+        """A cell as it is shown; "" where it is missing."""
+        if value is None or value != value or value == "":
+            return ""
+        match self.kind:
+            case "text" | "code" | "verdict":
+                return str(value)
+            case "setting":
+                return setting(value)
+            case "accuracy":
+                return percent(value)
+            case "share":
+                return percent(value, 0)
+            case "points":
+                return points(value)
+            case "interval":
+                return _ends(value, lambda end: f"{100 * end:.1f}")
+            case "points interval":
+                return _ends(value, points)
+            case "plain interval":
+                return _ends(value, significant)
+            case "count":
+                return f"{value:,.0f}"
+            case "compact":
+                return compact(value)
+            case "flops":
+                return compact(value, "FLOP")
+            case "number":
+                return significant(value)
+            case "p":
+                return f"{value:.2g}"
+            case "hours":
+                return hours(value)
+            case "memory":
+                return memory(value)
+            case "money":
+                return money(value)
+
+    def sort_key(self, value: Any) -> str:
+        """What the page sorts a cell by: a number as JavaScript reads it, or words; "" if it is missing."""
+        if isinstance(value, Interval):
+            value = max(min(value.ends[0], 1e300), -1e300)
+        if (found := number(value)) is not None:
+            return repr(found)
+        return self.text(value).casefold()
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One value. A missing one has no text, and is shown as a dash and sorted last."""
-
-    text: str = ""
-    sort: float | str | None = None
-    badge: Tone | None = None
-    mono: bool = False
-    """Names and commands, which a reader may want to copy."""
-
-
-MISSING = Cell()
+def _ends(interval: Interval, written: Any) -> str:
+    return bracket(*("" if end is None else written(end) for end in (interval.low, interval.high)))
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under columns; the first column names its row."""
+    """Rows under columns; the first column names its row. A missing value is None or NaN."""
 
     caption: str
     columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[Any, ...], ...]
     note: str = ""
     folded: bool = False
     """Shown on request: long, or for the record."""
@@ -65,6 +154,21 @@ class Table:
         for row in self.rows:
             if len(row) != len(self.columns):
                 raise ValueError(f"{self.caption}: {len(row)} cells in a row of {len(self.columns)} columns")
+
+    def without_empty_columns(self) -> "Table":
+        """The same without columns that have no value in any row."""
+        kept = [
+            index
+            for index, column in enumerate(self.columns)
+            if index == 0 or any(column.text(row[index]) for row in self.rows)
+        ]
+        return Table(
+            self.caption,
+            tuple(self.columns[index] for index in kept),
+            tuple(tuple(row[index] for index in kept) for row in self.rows),
+            self.note,
+            self.folded,
+        )
 
 
 @dataclass(frozen=True)
@@ -75,14 +179,16 @@ class Figure:
     """Stem of its files, and of its ids in the page: letters, digits and hyphens."""
     drawn: StudyFigure
 
-    @property
-    def title(self) -> str:
-        return self.drawn.title
 
-    @property
-    def text(self) -> str:
-        """What it shows, for who cannot see it."""
-        return self.drawn.text_for_screen_readers
+@dataclass(frozen=True)
+class Dot:
+    """One configuration in a small picture."""
+
+    mean: float
+    low: float
+    high: float
+    unaveraged: float | None
+    best: bool
 
 
 @dataclass(frozen=True)
@@ -97,17 +203,21 @@ class Fact:
 
 @dataclass(frozen=True)
 class Block:
-    """A titled part of a section. Whatever it lacks is left out."""
+    """A titled part of a page. Whatever it lacks is left out."""
 
     title: str
     lead: str = ""
     formula: str = ""
     badge: Badge | None = None
     facts: tuple[Fact, ...] = ()
-    tables: tuple[Table, ...] = ()
-    figures: tuple[Figure, ...] = ()
     points: tuple[str, ...] = ()
     """Short statements, one under another."""
+    figures: tuple[Figure, ...] = ()
+    tables: tuple[Table, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        return not (self.facts or self.points or self.figures or self.tables)
 
 
 @dataclass(frozen=True)
@@ -119,22 +229,17 @@ class Section:
     key: str
     title: str
     question: str
-    answer: str = ""
-    badge: Badge | None = None
+    answer: str
+    badge: Badge
+    numbers: str = ""
+    """Averaged and unaveraged accuracy of the best configuration."""
+    dots: tuple[Dot, ...] = ()
+    """Every configuration, in the order of the axis."""
     blocks: tuple[Block, ...] = ()
     command: str = ""
     """What would run what is missing; empty when nothing is."""
     missing: str = ""
     """What is missing, in words."""
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A number to begin with."""
-
-    value: str
-    label: str
-    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,17 +254,12 @@ class Page:
     """Whether any of its numbers are invented, which is then said before all else."""
     notices: tuple[str, ...] = ()
     """What a reader must know before the numbers."""
-    tiles: tuple[Tile, ...] = ()
-    overview: tuple[Block, ...] = ()
-    """What concerns the study as a whole."""
     sections: tuple[Section, ...] = ()
-    appendix: tuple[Block, ...] = ()
-    """What concerns all of it, after the sections."""
-    lists_answers: bool = True
-    """Whether the answers of the sections stand together at the top."""
+    blocks: tuple[Block, ...] = ()
+    """What concerns all of it."""
 
     @property
-    def figures(self) -> Sequence[Figure]:
+    def figures(self) -> Iterator[Figure]:
         """All of them, in order."""
-        own = [block for section in self.sections for block in section.blocks]
-        return [figure for block in (*self.overview, *own, *self.appendix) for figure in block.figures]
+        for block in (*(block for section in self.sections for block in section.blocks), *self.blocks):
+            yield from block.figures

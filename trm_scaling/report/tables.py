@@ -1,210 +1,272 @@
-"""Tables made of what the analysis returns."""
+"""Tables of configurations, of runs, and of what the analysis returns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from trm_scaling.analysis import Comparison, Fit, Frontier, Importance, Interval
+import pandas as pd
+
+from trm_scaling.analysis import Comparison, Fit, Frontier, Importance, SeedSummary
 from trm_scaling.plots.quantity import quantity_of
-from trm_scaling.report.page import MISSING, Cell, Column, Table, Tone
-from trm_scaling.report.quantities import (
-    compact,
-    percent,
-    percent_interval,
-    plain_interval,
-    points,
-    points_interval,
-    significant,
+from trm_scaling.report.coverage import FINISHED
+from trm_scaling.report.page import Column, Kind, Table
+from trm_scaling.results.format import amount, number, percent
+
+COSTS: tuple[tuple[str, Column], ...] = (
+    ("params", Column("parameters", "compact", "without puzzle embeddings")),
+    ("training_flops", Column("training", "flops", "matrix products of the whole training")),
+    ("inference_flops", Column("per answer", "flops", "with all supervision steps")),
+    ("device_hours", Column("device-hours", "hours", "compiling and evaluating included")),
+    ("throughput", Column("samples/s", "count", "while it trained")),
+    ("peak_memory_bytes", Column("peak memory", "memory")),
+    ("cost_usd", Column("cost", "money", "at list prices")),
+    ("halting_mean_steps", Column("halts after", "number", "mean supervision steps under the halting rule")),
+    ("halting_accuracy", Column("accuracy when halting", "accuracy", "of the answers at the halting step")),
+)
+"""What a configuration costs: a column of the table of runs, and how it is shown."""
+
+_RUN: tuple[tuple[str, Column], ...] = (
+    ("experiment", Column("experiment", "code")),
+    ("seed", Column("seed", "count")),
+    ("state", Column("state", "verdict")),
+    ("test_accuracy", Column("averaged", "accuracy")),
+    ("test_accuracy_unaveraged", Column("unaveraged", "accuracy")),
+    ("test_cell_accuracy", Column("cells", "accuracy")),
+    ("test_total", Column("test puzzles", "count")),
+    ("val_accuracy", Column("validation", "accuracy")),
+    ("best_step", Column("best step", "count")),
+    ("steps", Column("steps", "count")),
+    *(
+        (name, column)
+        for name, column in COSTS
+        if name in ("device_hours", "throughput", "peak_memory_bytes")
+    ),
+    ("identity", Column("identity", "code")),
+    ("reason", Column("why not finished")),
 )
 
-_FEW = 6
-"""Rows of predictions that are shown unasked; a band drawn through many places is in the figure."""
+
+def finished_of(table: pd.DataFrame) -> pd.DataFrame:
+    """The finished runs; all of a table from elsewhere that has no states."""
+    return table[table["state"] == FINISHED] if "state" in table else table
 
 
-def text(value: str | None, *, mono: bool = False) -> Cell:
-    """Words."""
-    return Cell(value, value.casefold(), mono=mono) if value else MISSING
+def mean(runs: pd.DataFrame, column: str) -> float | None:
+    """Over the runs that have a number there."""
+    return number(pd.to_numeric(runs[column], errors="coerce").mean()) if column in runs else None
 
 
-def figures(value: float | None, shown: str) -> Cell:
-    """A number as it is shown, sorted by itself."""
-    return MISSING if value is None else Cell(shown, value)
+def tells_apart(runs: pd.DataFrame, column: str) -> bool:
+    """Whether the column differs between runs, by more than a hundredth where it is a number."""
+    if column not in runs:
+        return False
+    values = pd.to_numeric(runs[column], errors="coerce").dropna()
+    return bool(len(values) and values.max() > 1.01 * values.min())
 
 
-def whole(value: float | None) -> Cell:
-    return figures(value, "" if value is None else f"{value:,.0f}")
+def configurations(
+    names: Sequence[str],
+    runs: pd.DataFrame,
+    summaries: Mapping[str, SeedSummary],
+    changed: Mapping[str, str],
+    costs: Sequence[tuple[str, Column]],
+    *,
+    folded: bool = False,
+    probability: Mapping[str, float | None] | None = None,
+) -> Table:
+    """A row for each of `names`, run or not, with means over its finished runs.
+
+    `changed`: name -> what it changes. `probability`: of being on a frontier, which the caption must name.
+    """
+    finished = finished_of(runs)
+    rows = []
+    for name in names:
+        done = finished[finished["experiment"] == name]
+        found = summaries.get(name)
+        rows.append(
+            (
+                name,
+                changed.get(name),
+                len(done) or None,
+                found.mean if found else mean(done, "test_accuracy"),
+                found.interval if found else None,
+                mean(done, "test_accuracy_unaveraged"),
+                mean(done, "test_cell_accuracy"),
+                *(mean(done, column) for column, _ in costs),
+                (probability or {}).get(name),
+            )
+        )
+    columns = (
+        Column("experiment", "code"),
+        Column("changes"),
+        Column("seeds", "count", "finished runs"),
+        Column(
+            "averaged", "accuracy", "test puzzles with every cell right; the weights of the run's headline"
+        ),
+        Column("95 % interval", "interval", "in per cent, of the mean over seeds"),
+        Column("unaveraged", "accuracy", "the same checkpoints without weight averaging"),
+        Column("cells", "accuracy", "test cells that are right"),
+        *(column for _, column in costs),
+        Column(
+            "P(frontier)", "share", "that it is on the frontier of true accuracy against training compute"
+        ),
+    )
+    basis = sorted({each.basis for each in summaries.values() if each.basis})
+    note = f"Intervals: {', '.join(basis)}." if basis else ""
+    return Table("Configurations", columns, tuple(rows), note, folded).without_empty_columns()
 
 
-def accuracy(value: float | None) -> Cell:
-    return figures(value, percent(value))
-
-
-def badge(word: str, tone: Tone) -> Cell:
-    return Cell(word, word, badge=tone)
-
-
-def _range(interval: Interval | None, shown: str) -> Cell:
-    """An interval, sorted by its lower end."""
-    return MISSING if interval is None else Cell(shown, interval.ends[0])
+def every_run(runs: pd.DataFrame) -> Table:
+    """A row a run, in whatever state."""
+    shown = [(name, column) for name, column in _RUN if name in runs]
+    short = runs.assign(identity=runs["identity"].astype("str").str[:8]) if "identity" in runs else runs
+    rows = tuple(
+        tuple(None if pd.isna(row[name]) else row[name] for name, _ in shown)
+        for row in short.to_dict("records")
+    )
+    return Table("Every run", tuple(column for _, column in shown), rows, folded=True).without_empty_columns()
 
 
 def parameters(fit: Fit) -> Table:
-    """A law's numbers."""
+    """The numbers of a law."""
     rows = tuple(
-        (
-            text(each.name, mono=True),
-            figures(each.value, significant(each.value)),
-            _range(each.interval, plain_interval(each.interval)),
-            text(each.interval.method if each.interval else None),
-        )
+        (each.name, each.value, each.interval, each.interval.method if each.interval else None)
         for each in fit.parameters
     )
     columns = (
-        Column("parameter"),
-        Column("value", numeric=True),
-        Column("95 % interval", numeric=True),
+        Column("parameter", "code"),
+        Column("value", "number"),
+        Column("95 % interval", "plain interval"),
         Column("interval by"),
     )
-    return Table("Parameters of the law", columns, rows, note="In the units of the x axis.")
+    return Table("Parameters", columns, rows, note="In the units of the x axis.")
+
+
+def choices(fit: Fit) -> Table:
+    """The exponent under other choices of the analyst."""
+    rows = tuple((each.label, each.exponent.value, each.exponent.interval) for each in fit.choices)
+    columns = (Column("with"), Column("exponent", "number"), Column("95 % interval", "plain interval"))
+    return Table("Exponent under other choices", columns, rows)
+
+
+def held_out(fit: Fit) -> Table:
+    """What was predicted and never fitted."""
+    rows = tuple(
+        (each.label, each.predicted, each.observed, each.interval, each.runs, "yes" if each.inside else "no")
+        for each in fit.held_out
+    )
+    columns = (
+        Column("held out", "code"),
+        Column("predicted", "accuracy"),
+        Column("observed", "accuracy"),
+        Column("95 % interval", "interval", "of one run"),
+        Column("runs", "count"),
+        Column("inside"),
+    )
+    return Table("Predicted, never fitted", columns, rows)
 
 
 def rivals(fit: Fit) -> Table:
-    """The other laws that were fitted to the same runs."""
+    """The other forms that were fitted to the same runs."""
     rows = tuple(
         (
-            text(each.formula, mono=True),
-            whole(each.parameter_count),
-            figures(each.aicc, significant(each.aicc, 4)),
-            figures(each.delta_aicc, "" if each.delta_aicc is None else f"{each.delta_aicc:+.1f}"),
-            figures(
-                each.extrapolation.absolute_error if each.extrapolation else None,
-                percent(each.extrapolation.absolute_error) if each.extrapolation else "",
-            ),
+            each.formula,
+            each.parameter_count,
+            each.delta_aicc,
+            each.extrapolation.absolute_error if each.extrapolation else None,
         )
         for each in fit.rivals
     )
     columns = (
-        Column("rival law"),
-        Column("parameters", numeric=True),
-        Column("AICc", numeric=True, about="Akaike's criterion, corrected for few runs"),
-        Column("difference", numeric=True, about="its AICc less that of the law above"),
-        Column("error on the largest", numeric=True, about="predicted by a fit without them"),
+        Column("rival form", "code"),
+        Column("parameters", "count"),
+        Column("AICc less that of the law", "number", "above 0 the rival explains the runs less well"),
+        Column("error on the largest", "accuracy", "fitted without it; mean absolute error"),
     )
-    note = "Differences within 2 prefer neither law; a negative one prefers the rival."
-    return Table("The same runs under other laws", columns, rows, note=note)
-
-
-def predictions(fit: Fit) -> Table:
-    """The law where it was asked."""
-    rows = tuple(
-        (
-            text(", ".join(f"{name} = {compact(value)}" for name, value in each.at.items())),
-            accuracy(each.value),
-            _range(each.law, percent_interval(each.law)),
-            _range(each.run, percent_interval(each.run)),
-        )
-        for each in fit.predictions
-    )
-    columns = (
-        Column("at"),
-        Column("accuracy", numeric=True),
-        Column("95 % interval of the mean", numeric=True),
-        Column("95 % interval of one more run", numeric=True),
-    )
-    return Table("What the law predicts", columns, rows, folded=len(rows) > _FEW)
+    return Table("Rival forms", columns, rows).without_empty_columns()
 
 
 def comparisons(found: Sequence[Comparison]) -> Table:
-    """Pairs of configurations, each with what may be said of it."""
+    """Differences, as they are compared."""
     rows = tuple(
         (
-            text(f"{each.b} against {each.a}", mono=True),
-            Cell(f"{each.runs[1]} and {each.runs[0]}", min(each.runs)),
-            figures(each.difference, points(each.difference)),
-            _range(each.interval, points_interval(each.interval)),
-            figures(each.claim.p_value, f"{each.claim.p_value:.2g}"),
-            badge(each.claim.word, _claim_tone(each.claim.word)),
-            whole(each.seeds_to_detect),
+            f"{each.b} less {each.a}",
+            f"{amount(each.runs[0], 'pair')}" if each.paired else f"{each.runs[1]} and {each.runs[0]}",
+            each.difference,
+            each.interval,
+            each.claim.p_value,
+            each.claim.word,
+            each.seeds_to_detect,
         )
         for each in found
     )
     columns = (
         Column("compared"),
-        Column("seeds", numeric=True),
-        Column("difference", "points", numeric=True),
-        Column("95 % interval", "points", numeric=True),
-        Column("p", numeric=True, about="exact rank test, corrected for the number of comparisons (Holm)"),
-        Column("verdict"),
-        Column("seeds to detect", numeric=True, about="each side, to find such a difference in 4 of 5 cases"),
+        Column("seeds"),
+        Column("difference", "points", "percentage points of accuracy, averaged weights"),
+        Column("95 % interval", "points interval"),
+        Column("p", "p", "exact rank test, corrected for the number of comparisons (Holm)"),
+        Column("verdict", "verdict"),
+        Column("seeds to detect", "count", "each side, to find such a difference in 4 of 5 studies"),
     )
-    note = found[0].claim.sentence if {each.claim.word for each in found} == {"out of reach"} else ""
-    return Table("Comparisons", columns, rows, note=note)
-
-
-def _claim_tone(word: str) -> Tone:
-    match word:
-        case "significant":
-            return "good"
-        case "out of reach":
-            return "quiet"
-        case _:
-            return "middling"
+    pairings = dict.fromkeys(each.pairing for each in found if each.pairing)
+    out_of_reach = {each.claim.word for each in found} == {"too few seeds"}
+    note = " ".join([*pairings, *([found[0].claim.sentence] if out_of_reach else [])])
+    return Table("Comparisons", columns, rows, note).without_empty_columns()
 
 
 def frontier(found: Frontier, column: str) -> Table:
-    """Configurations by what they cost in `column`, those on the frontier marked."""
-    quantity = quantity_of(column)
-    factor, unit = quantity.unit([each.cost for each in found.points])
+    """The configurations that may be on a frontier, the cheapest first."""
+    kind: Kind = next((each.kind for name, each in COSTS if name == column), "number")
     rows = tuple(
         (
-            text(each.configuration, mono=True),
-            figures(each.cost, significant(each.cost / factor)),
-            accuracy(each.accuracy),
-            whole(each.runs),
-            badge("knee", "good")
-            if each.configuration == found.knee
-            else badge("on it", "middling")
-            if each.on_frontier
-            else badge("below", "quiet"),
-            figures(each.probability, percent(each.probability, 0)),
-            figures(each.probability_best, percent(each.probability_best, 0)),
+            each.configuration,
+            each.cost,
+            each.accuracy,
+            each.runs,
+            "knee" if each.configuration == found.knee else "on it" if each.on_frontier else "below",
+            each.probability,
+            each.probability_best,
         )
         for each in found.points
+        if each.on_frontier or (each.probability or 0) >= 0.01
     )
     columns = (
-        Column("experiment"),
-        Column(quantity.name.lower(), unit, numeric=True),
-        Column("test accuracy", numeric=True),
-        Column("seeds", numeric=True),
-        Column("frontier"),
-        Column("on it with probability", numeric=True),
-        Column("best with probability", numeric=True),
+        Column("experiment", "code"),
+        Column(quantity_of(column).name.lower(), kind),
+        Column("averaged", "accuracy"),
+        Column("seeds", "count"),
+        Column("by the means", "verdict"),
+        Column("P(on the frontier)", "share"),
+        Column("P(highest accuracy of all)", "share"),
     )
-    note = f"Probabilities: {found.noise}."
-    return Table(f"Accuracy against {quantity.name.lower()}", columns, rows, note=note, folded=True)
+    left = len(found.points) - len(rows)
+    note = f"Probabilities: {found.noise}." + (f" {left} others have P < 1 %." if left else "")
+    note += f" {found.left_out[:1].upper()}{found.left_out[1:]}." if found.left_out else ""
+    return Table(f"Against {quantity_of(column).name.lower()}", columns, rows, note).without_empty_columns()
 
 
 def importance(found: Importance) -> Table:
     """What each factor explains of the differences in accuracy."""
     rows = tuple(
-        (
-            text(each.factor),
-            whole(each.levels),
-            figures(each.share, percent(each.share)),
-            figures(each.spread, f"{100 * each.spread:.1f}"),
-            text(each.best, mono=True),
-            figures(each.adjusted_p, f"{each.adjusted_p:.2g}"),
-        )
+        (each.factor, each.levels, each.share, each.spread, each.best, each.adjusted_p)
         for each in found.factors
     )
     columns = (
         Column("family"),
-        Column("experiments", numeric=True),
-        Column("share of variance", numeric=True, about="omega squared: less what chance alone would give"),
-        Column("spread", "points", numeric=True, about="best experiment less worst, the other families held"),
-        Column("best"),
-        Column("p", numeric=True, about="F test, corrected for the number of families (Holm)"),
+        Column("experiments", "count"),
+        Column("share of variance", "accuracy", "omega squared: less what chance alone would give"),
+        Column("best less worst", "points", "percentage points, the other families held"),
+        Column("best", "code"),
+        Column("p", "p", "F test, corrected for the number of families (Holm)"),
     )
-    left = f"Main effects leave {percent(found.unexplained)} of the variance to seeds and combinations"
-    note = f"{left}; residual standard deviation {100 * found.residual_sd:.1f} points."
+    note = f"Main effects leave {percent(found.unexplained)} of the variance to seeds and combinations; "
+    note += f"residual standard deviation {100 * found.residual_sd:.1f} points."
     if found.inseparable:
-        note += f" Inseparable from the others: {', '.join(found.inseparable)}."
-    return Table("Analysis of variance of test accuracy", columns, rows, note=note)
+        note += f" Cannot be told from the others: {', '.join(found.inseparable)}."
+    return Table("Analysis of variance of test accuracy", columns, rows, note)
+
+
+def listed(caption: str, columns: Sequence[tuple[str, Column]], rows: Sequence[Mapping[str, Any]]) -> Table:
+    """A table of plain records: key -> value."""
+    cells = tuple(tuple(row.get(key) for key, _ in columns) for row in rows)
+    return Table(caption, tuple(column for _, column in columns), cells).without_empty_columns()

@@ -7,7 +7,7 @@ known of its end.
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,6 +60,8 @@ class Attempt:
     """None while it goes on, or when it died without a word."""
     message: str | None = None
     incidents: tuple[Incident, ...] = ()
+    known: Mapping[str, Any] | None = None
+    """Names, family and overrides of the run as the study had them when it began."""
 
     @property
     def failure(self) -> FailureClass | None:
@@ -78,7 +80,8 @@ def read_attempts(path: Path) -> list[Attempt]:
         try:
             number, time = int(record["attempt"]), str(record["time"])
             if record["event"] == "began":
-                attempts[number] = Attempt(number, time, record["host"], int(record["micro_batch_size"]))
+                size, known = int(record["micro_batch_size"]), record.get("known")
+                attempts[number] = Attempt(number, time, record["host"], size, known=known)
             elif record["event"] == "met":
                 met = (*attempts[number].incidents, Incident(str(record["message"]), time))
                 attempts[number] = replace(attempts[number], incidents=met)
@@ -90,8 +93,11 @@ def read_attempts(path: Path) -> list[Attempt]:
     return [attempts[number] for number in sorted(attempts)]
 
 
-def begin_attempt(path: Path, micro_batch_size: int) -> int:
-    """Write that an attempt begins, and return its number. For the process that holds the run."""
+def begin_attempt(path: Path, micro_batch_size: int, known: Mapping[str, Any] | None = None) -> int:
+    """Write that an attempt begins, and return its number. For the process that holds the run.
+
+    `known`: what the study says of the run now (`results.plain.as_known`).
+    """
     before = read_attempts(path)
     if before and before[-1].ending is None:
         end_attempt(path, before[-1].number, "preempted", "it ended without a word")
@@ -104,6 +110,7 @@ def begin_attempt(path: Path, micro_batch_size: int) -> int:
             "time": _now(),
             "host": socket.gethostname(),
             "micro_batch_size": micro_batch_size,
+            **({"known": known} if known else {}),
         },
     )
     return number

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
 from trm_scaling.config import RunConfig
-from trm_scaling.results.plain import leaves
+from trm_scaling.config.fields import schema_fields
 
 Kind = Literal["text", "count", "number", "flag"]
 """What its cells are. In pandas: str; int64 (float64 where one is missing); float64; bool (object where
@@ -50,7 +50,7 @@ _WHICH: tuple[_Described, ...] = (
     ("profile", "text", "", "Budget that the values were mapped to; runs of two are not compared",
      "result.json: profile"),
     ("seed", "count", "", "Seed of initialisation, sampling and exploration", "result.json: seed"),
-    ("state", "text", "", "finished, running, stopped, interrupted, failed, new; damaged: its "
+    ("state", "text", "", "finished, running, stopped, interrupted, failed, new, imported; damaged: its "
      "result.json cannot be read; duplicate: another folder holds a run of its configuration and seed",
      "the run folder"),
     ("reason", "text", "", "Why it is not finished", "failure.json, lease.json, result.json"),
@@ -80,6 +80,11 @@ _MEASURED: tuple[_Described, ...] = (
     ("device_kind", "text", "", "JAX's word for the device", "result.json: device_kind"),
     ("device_count", "count", "", "Devices used", "result.json: device_count"),
     ("runs_together", "count", "", "Runs that shared the devices' time", "result.json: runs_together"),
+    ("other_load", "number", "fraction", "Share of the machine's cores that other processes kept busy "
+     "while it trained; missing where the system does not say", "result.json: other_load"),
+    ("device_time_shared", "flag", "", "Of a run on a CPU: whether something else ran meanwhile, another "
+     "run of the study, or processes on more than 5 % of the cores. Its times are then in no frontier",
+     "attempts.jsonl of all runs, other_load"),
     ("device_hours", "number", "h", "(compile_s + train_s + eval_s + checkpoint_s) x device_count / "
      "runs_together", "computed"),
     ("cost_usd", "number", "USD", "device_hours at the on-demand price of the device; missing where no "
@@ -105,17 +110,23 @@ _MEASURED: tuple[_Described, ...] = (
     ("test_cell_accuracy", "number", "fraction", "Share of test cells right", _HEADLINE),
     ("test_accuracy_last", "number", "fraction", "Test accuracy of the last step's weights",
      "result.json: test[last]"),
-    ("test_accuracy_unaveraged", "number", "fraction", "Test accuracy of the best checkpoint without the "
-     "moving average; missing where the run keeps none", "result.json: test[best, not averaged]"),
+    ("test_accuracy_unaveraged", "number", "fraction", "Test accuracy of the best checkpoint by its current "
+     "weights, without the moving average that test_accuracy is of where the run keeps one",
+     "result.json: test[best, not averaged]"),
     ("halting_accuracy", "number", "fraction", "Test accuracy when each puzzle stops at its halting "
      "logit", _HEADLINE),
     ("halting_mean_steps", "number", "steps", "Supervision steps that takes, in the mean", _HEADLINE),
     ("halting_inference_flops", "number", "FLOP", "inference_flops x halting_mean_steps / halt_max_steps",
      "computed"),
+    ("test_fingerprint", "text", "", "Of the test puzzles: equal where runs answered the same ones",
+     "result.json: test_fingerprint"),
     ("data_fingerprint", "text", "", "Of the dataset's content: equal where runs had the same puzzles",
      "result.json: data_fingerprint"),
     ("weights_sha256", "text", "", "Of all weights after the last step: equal where two runs are one",
      "result.json: weights_sha256"),
+    ("trajectory_sha256", "text", "", "Of the weights after the last step without their averages: equal "
+     "where two runs are one training, of which each keeps another average",
+     "result.json: trajectory_sha256"),
     ("attempts", "count", "", "Starts that it took", "attempts.jsonl"),
     ("commit", "text", "", "Source commit", "result.json: commit"),
     ("uncommitted_changes", "flag", "", "Whether the source differed from that commit",
@@ -143,28 +154,18 @@ def column_of_field(field: str) -> str:
 
 def _configured() -> list[Column]:
     columns = []
-    for field in leaves(RunConfig):
+    for field, found in schema_fields(RunConfig).items():
         if field not in _ELSEWHERE:
-            annotation, meaning = _field(field)
-            kind = _kind(annotation)
-            name = column_of_field(field)
-            columns.append(Column(name, kind, "", meaning, f"config.yaml: {field}"))
+            meaning = " ".join((found.info.description or "").split())
+            kind = _kind(found.info.annotation)
+            columns.append(Column(column_of_field(field), kind, "", meaning, f"config.yaml: {field}"))
     return columns
-
-
-def _field(dotted: str) -> tuple[Any, str]:
-    model: Any = RunConfig
-    *parents, leaf = dotted.split(".")
-    for parent in parents:
-        model = model.model_fields[parent].annotation
-    found = model.model_fields[leaf]
-    return found.annotation, " ".join((found.description or "").split())
 
 
 def _kind(annotation: Any) -> Kind:
     if isinstance(annotation, types.UnionType):
         annotation = next(each for each in get_args(annotation) if each is not type(None))
-    if get_origin(annotation) is Literal or annotation is str:
+    if get_origin(annotation) in (Literal, tuple) or annotation is str:
         return "text"
     if annotation is bool:
         return "flag"
@@ -185,5 +186,7 @@ def columns() -> Mapping[str, Column]:
 def configured_columns() -> Mapping[str, Column]:
     """Dotted field of the configuration -> its column."""
     return {
-        field: columns()[column_of_field(field)] for field in leaves(RunConfig) if field not in _ELSEWHERE
+        field: columns()[column_of_field(field)]
+        for field in schema_fields(RunConfig)
+        if field not in _ELSEWHERE
     }

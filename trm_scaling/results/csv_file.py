@@ -19,7 +19,7 @@ import pandas as pd
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_bytes
 from trm_scaling.results.cells import cell_of, cells_of, written
-from trm_scaling.results.columns import columns
+from trm_scaling.results.columns import Column, columns
 from trm_scaling.results.frame import frame_of
 
 _DANGEROUS = re.compile(r"'*[=+\-@\t\r\n]")
@@ -59,14 +59,27 @@ def read_results(path: Path | str) -> pd.DataFrame:
     typed: dict[str, list[Any]] = {}
     for index, name in enumerate(header):
         texts = [_unguarded(row[index]) if row[index] else None for row in sheet.rows]
-        try:
-            typed[name] = (
-                [cell_of(each, known[name].kind) for each in texts] if name in known else cells_of(texts)
-            )
-        except ValueError as error:
-            raise UserError(f"{path}: column {name}: {error}; mend the file, or write it again") from None
+        typed[name] = _column(texts, known[name], path) if name in known else cells_of(texts)
     rows = [dict(zip(typed, row, strict=True)) for row in zip(*typed.values(), strict=True)]
     return frame_of(rows, extra=[name for name in typed if name not in known])
+
+
+def _column(texts: Sequence[str | None], column: Column, path: Path | str) -> list[Any]:
+    """The cells of a documented column. Raises UserError with the number of those that say nothing of it."""
+    cells: list[Any] = []
+    broken: list[str] = []
+    for number, text in enumerate(texts, start=1):
+        try:
+            cells.append(cell_of(text, column.kind))
+        except ValueError as error:
+            broken.append(f"{error} (row {number})")
+    if broken:
+        there = sum(text is not None for text in texts)
+        raise UserError(
+            f"{path}: column {column.name}: {broken[0]}, and {len(broken)} of its {there} cells cannot "
+            "be read; write numbers as 6830000 and 0.874, and leave a cell empty that has no value"
+        )
+    return cells
 
 
 class Sheet(NamedTuple):

@@ -39,6 +39,16 @@ ACCURACY_BY_STEP: dict[str, Kind] = {
 
 HALTING_HISTOGRAMS: dict[str, Kind] = {"at": "text", "supervision_step": "count", "count": "count"}
 
+SCORES_BY_AVERAGE: dict[str, Kind] = {
+    "at": "text",
+    "ema_rate": "number",
+    "step": "count",
+    "solved": "count",
+    "total": "count",
+    "accuracy": "number",
+    "cell_accuracy": "number",
+}
+
 TEST = "test"
 """Where a histogram of halting steps is of the test split; else `train step N`."""
 
@@ -64,6 +74,15 @@ def halting_histograms(table: pd.DataFrame) -> pd.DataFrame:
     `at` says where: `test`, or `train step N` for the validation sample after N training steps.
     """
     return _long(table, HALTING_HISTOGRAMS, _halting)
+
+
+def scores_by_average(table: pd.DataFrame) -> pd.DataFrame:
+    """Test puzzles solved by every set of weights that a run tested: its averages, and its current weights.
+
+    `ema_rate` is the average's as the configuration says it, and missing for the current weights; `at` is
+    `best`, the checkpoint that did best on validation by the run's first average, or `last`.
+    """
+    return _long(table, SCORES_BY_AVERAGE, _scores)
 
 
 def _long(
@@ -120,6 +139,22 @@ def _headline(record: Mapping[str, Any]) -> Mapping[str, Any]:
     scores = {(each["at"], each["averaged"]): each["summary"] for each in record["test"]}
     summary: Mapping[str, Any] = scores["best", ema]
     return summary
+
+
+def _scores(record: Mapping[str, Any]) -> Iterable[Cells]:
+    rate = record["config"]["ema_rate"]
+    tested = [{**each, "ema_rate": rate if each["averaged"] else None} for each in record["test"]]
+    for each in [*tested, *record.get("averages", [])]:
+        final = each["summary"]["final"]
+        yield {
+            "at": each["at"],
+            "ema_rate": each["ema_rate"],
+            "step": each["step"],
+            "solved": final["solved"],
+            "total": final["puzzles"],
+            "accuracy": final["exact_rate"],
+            "cell_accuracy": final["cell_rate"],
+        }
 
 
 def _by_step(record: Mapping[str, Any]) -> Iterable[Cells]:

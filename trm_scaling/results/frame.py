@@ -78,10 +78,10 @@ def is_of(value: Any, kind: Kind) -> bool:
 def checked_table(table: pd.DataFrame) -> pd.DataFrame:
     """`table`, from anywhere, with every documented column that it has of its kind; the others as they are.
 
-    Numbers are finite, accuracies and other fractions lie within 0 and 1, and counts, times, memory, money
-    and losses are not negative. Numbers in a column of text are text: `pandas.read_csv` makes numbers of
-    hashes that have no letter. Raises UserError for a cell that breaks this, naming its column, its row's
-    experiment and its value, and for two columns of one name.
+    NaN and infinities are missing. Accuracies and other fractions lie within 0 and 1, and counts, times,
+    memory, money and losses are not negative. Numbers in a column of text are text: `pandas.read_csv` makes
+    numbers of hashes that have no letter. Raises UserError for a cell that breaks this, naming its column,
+    its row's experiment and its value, and for two columns of one name.
     """
     if not table.columns.is_unique:
         twice = sorted({str(name) for name in table.columns[table.columns.duplicated()]})
@@ -120,7 +120,7 @@ def _checked(cell: Any, column: Column) -> Any:
         value = f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)
     elif column.kind == "count" and isinstance(value, float) and value.is_integer():
         value = int(value)
-    if value is None:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return None
     if not is_of(value, column.kind):
         raise ValueError(f"{value!r:.40} is no {column.kind}")
@@ -130,8 +130,6 @@ def _checked(cell: Any, column: Column) -> Any:
 
 
 def _refuse_impossible(value: float, column: Column) -> None:
-    if not math.isfinite(value):
-        raise ValueError(f"{value} is not finite")
     if column.unit == "fraction" and not 0 <= value <= 1:
         raise ValueError(f"{value:g} lies outside 0 to 1; give it as a fraction of 1, 0.92 for 92 %")
     if value < 0 and (column.kind == "count" or column.unit):

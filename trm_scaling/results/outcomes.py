@@ -14,6 +14,8 @@ from trm_scaling.io.foreign import BROKEN_ARRAYS
 from trm_scaling.io.run_folder import RunFolder
 
 _ARRAYS = ("solved", "halt_step", "rating", "data_fingerprint")
+TEST_FINGERPRINT = "test_fingerprint"
+"""Younger than the others."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,9 @@ class TestOutcomes:
     """(M,) int, from 1: the step at which the halting logit would stop it."""
     rating: np.ndarray
     """(M,) int: guesses that a simple solver needs; -1 where nobody rated it."""
-    data_fingerprint: str
-    """Of the dataset: runs with the same one answered the same puzzles in the same order."""
+    test_fingerprint: str
+    """Of the test puzzles: runs with the same one answered the same puzzles in the same order, whatever they
+    were trained on. Of the whole dataset where the file is older than this."""
 
     @property
     def solved_at_last(self) -> np.ndarray:
@@ -60,6 +63,8 @@ def read_outcomes(folder: Path) -> TestOutcomes:
         # Opened here: numpy leaves the file of a broken archive open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             solved, halt_step, rating, fingerprint = (arrays[name] for name in _ARRAYS)
+            if TEST_FINGERPRINT in arrays:
+                fingerprint = arrays[TEST_FINGERPRINT]
     except FileNotFoundError:
         raise UserError(f"{path} is not there: the run has no record of its single answers") from None
     except BROKEN_ARRAYS as error:
@@ -86,8 +91,8 @@ def paired_outcomes(a: pd.DataFrame, b: pd.DataFrame) -> PairedOutcomes:
         except UserError as error:
             unpaired.append(f"seed {seed}: {error}")
             continue
-        if one.data_fingerprint != other.data_fingerprint or len(one.solved) != len(other.solved):
-            unpaired.append(f"seed {seed}: the two answered other puzzles (their datasets differ)")
+        if one.test_fingerprint != other.test_fingerprint or len(one.solved) != len(other.solved):
+            unpaired.append(f"seed {seed}: the two answered other puzzles (their test splits differ)")
         elif pairs and len(pairs[0][1]) != len(one.solved):
             unpaired.append(f"seed {seed}: it answered other puzzles than seed {pairs[0][0]}")
         else:

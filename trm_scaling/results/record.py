@@ -8,7 +8,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from trm_scaling.errors import UserError
 from trm_scaling.results.attempts import FailureClass
 
-VERSION: Literal[1] = 1
+VERSION: Literal[2] = 2
+"""Version 1 says nothing of names, family and overrides."""
+
+READABLE = (1, 2)
 
 
 class _Record(BaseModel):
@@ -28,6 +31,19 @@ class TestScores(_Record):
     """Training steps that made the weights."""
     summary: dict[str, Any]
     """Counts, rates and 95 % intervals after each supervision step, under the halting rule, by rating."""
+
+
+class AverageScores(_Record):
+    """A further average of the run (`ema_rates`) on the test split."""
+
+    ema_rate: float
+    """Its rate, as the configuration says it."""
+    at: Literal["best", "last"]
+    """The checkpoint; `best` is the one that the average of `ema_rate` chose."""
+    step: int
+    """Training steps that made the weights."""
+    summary: dict[str, Any]
+    """As in `TestScores`."""
 
 
 class FailedAttempt(_Record):
@@ -53,12 +69,18 @@ class MetDamage(_Record):
 class RunRecord(_Record):
     """Written once, atomically, last. Its presence means that the run is finished."""
 
-    version: Literal[1] = VERSION
-    """Of this schema."""
+    version: Literal[1, 2] = VERSION
+    """Of this schema, when the record was written."""
     status: Literal["finished"] = "finished"
     """A run that failed or was stopped has no record, but `failure.json` or a checkpoint."""
     name: str
     """The catalogue name it lies under; others may share it (`trm batch --list` shows them)."""
+    names: list[str] | None = None
+    """All names of its configuration when it began, `name` first; None in version 1."""
+    family: str | None = None
+    """The family of `name`, or `name` itself where there is none; None in version 1."""
+    overrides: dict[str, Any] | None = None
+    """Fields of science in which it differed from `name` as it was written; None in version 1."""
     identity: str
     """Hash of the fields that are science, seed aside."""
     profile: str
@@ -94,6 +116,9 @@ class RunRecord(_Record):
     """Seconds compiling the training call, resumes included."""
     train_s: float
     """Seconds in training calls."""
+    other_load: float | None = None
+    """Share of the machine's cores that other processes kept busy while it trained; None where the system
+    does not say, and in records older than this. Where it is not small, times say little."""
     eval_s: float
     """Seconds in evaluations."""
     checkpoint_s: float
@@ -104,16 +129,25 @@ class RunRecord(_Record):
     """Devices used."""
     runs_together: int
     """Runs that the last attempt trained as one program, this one included: they shared its seconds."""
+    one_trajectory: bool = False
+    """Whether those runs differed in the average alone and were trained once."""
     best_step: int
     """Step of the checkpoint that did best on validation."""
     test: list[TestScores]
     """Test accuracy at best and at last, with the moving average (if there is one) and without."""
+    averages: list[AverageScores] = []
+    """The further averages that it kept, at best and at last."""
     learning_curve: list[dict[str, Any]]
     """The evaluation records of `metrics.jsonl`, in order."""
     data_fingerprint: str
     """Of the dataset's content."""
+    test_fingerprint: str | None = None
+    """Of the test puzzles alone; None in records older than this."""
     weights_sha256: str
     """Of every parameter, average and buffer after the last step."""
+    trajectory_sha256: str | None = None
+    """The same without the averages, which training does not read: runs that have it alike are one
+    trajectory. None in records older than this."""
     attempts: int
     """Starts that it took, this one included; each resumes from the newest checkpoint."""
     failures: list[FailedAttempt]

@@ -6,11 +6,12 @@ takes a minute; what a row needs of them is checked here, cell by cell.
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pydantic_core
 
 from trm_scaling.config.compose import load
+from trm_scaling.config.fields import flattened
 from trm_scaling.config.identity import identity
 from trm_scaling.counting.devices import find_chip
 from trm_scaling.errors import UserError
@@ -18,8 +19,7 @@ from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.results.attempts import read_attempts
 from trm_scaling.results.columns import columns, configured_columns
 from trm_scaling.results.frame import is_of
-from trm_scaling.results.plain import flattened
-from trm_scaling.results.record import VERSION
+from trm_scaling.results.record import READABLE
 from trm_scaling.results.scan import FoundRun
 from trm_scaling.results.state import Standing, standing
 
@@ -45,13 +45,29 @@ _MEASURES = {
 }
 """Column -> key of the record, where one is the other."""
 
+_KNOWN = ("names", "family", "overrides")
+
+
+_LATER = ("other_load", "test_fingerprint", "trajectory_sha256")
+"""Keys that older records of this version lack, named as their columns."""
+
 
 class DamagedRecord(ValueError):
     """A `result.json` that is none; the message says what is wrong with it."""
 
 
-def run_row(run: FoundRun) -> tuple[Row, Mapping[str, Any] | None]:
-    """The row of a run, without what the catalogue knows of it; and its configuration, None if unknown."""
+class RunRow(NamedTuple):
+    """A run's row, without what the study knows of it."""
+
+    row: Row
+    config: Mapping[str, Any] | None
+    """None where it is unknown."""
+    known: Mapping[str, Any] | None
+    """Names, family and overrides as the record has them; None for an unfinished run, or an old record."""
+
+
+def run_row(run: FoundRun) -> RunRow:
+    """The row of a run, from its folder alone."""
     row: Row = {
         "identity": run.identity8,
         "profile": run.profile,
@@ -64,7 +80,8 @@ def run_row(run: FoundRun) -> tuple[Row, Mapping[str, Any] | None]:
         try:
             record = read_plain_record(run.folder)
             row |= measured(record) | configured(record["config"])
-            return row | {"state": "finished"}, record["config"]
+            known = None if record["version"] == 1 else {key: record.get(key) for key in _KNOWN}
+            return RunRow(row | {"state": "finished"}, record["config"], known)
         except DamagedRecord as error:
             row |= {"state": DAMAGED, "reason": f"result.json: {error}"}
     else:
@@ -72,10 +89,10 @@ def run_row(run: FoundRun) -> tuple[Row, Mapping[str, Any] | None]:
     try:
         config = load(run.folder.config)
         values = config.model_dump(mode="json")
-        return row | {"identity": identity(config)} | configured(values), values
+        return RunRow(row | {"identity": identity(config)} | configured(values), values, None)
     except UserError:
         # It broke off before it had one, or another version wrote it: its name has to do.
-        return row, None
+        return RunRow(row, None, None)
 
 
 def read_plain_record(folder: RunFolder) -> dict[str, Any]:
@@ -86,8 +103,8 @@ def read_plain_record(folder: RunFolder) -> dict[str, Any]:
         raise DamagedRecord(f"it cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise DamagedRecord(f"it is not JSON: {error}") from None
-    if not isinstance(record, dict) or record.get("version") != VERSION:
-        raise DamagedRecord(f"it is not a run record of version {VERSION}")
+    if not isinstance(record, dict) or record.get("version") not in READABLE:
+        raise DamagedRecord(f"it is not a run record of version {' or '.join(map(str, READABLE))}")
     if not isinstance(record.get("config"), dict):
         raise DamagedRecord("it holds no configuration")
     return record
@@ -97,7 +114,7 @@ def measured(record: Mapping[str, Any]) -> Row:
     """The measured cells of a record. Raises DamagedRecord, naming the column, for what is not there."""
     try:
         row = {column: record[key] for column, key in _MEASURES.items()}
-        row |= _tested(record) | _validated(record)
+        row |= {column: record.get(column) for column in _LATER} | _tested(record) | _validated(record)
         row |= _spent(row)
         row["halting_inference_flops"] = (
             row["inference_flops"] * row["halting_mean_steps"] / record["config"]["arch"]["halt_max_steps"]
@@ -115,15 +132,20 @@ def configured(values: Mapping[str, Any]) -> Row:
     A field that `values` lacks, or has and the schema has not, is missing.
     """
     flat = flattened(values)
-    return checked({column.name: flat.get(field) for field, column in configured_columns().items()})
+    return checked({column.name: _cell(flat.get(field)) for field, column in configured_columns().items()})
+
+
+def _cell(value: Any) -> Any:
+    """A list of numbers as text, `0.99, 0.995`; an empty one is missing."""
+    return ", ".join(f"{each:g}" for each in value) if isinstance(value, list | tuple) else value
 
 
 def checked(row: Row) -> Row:
-    """The cells of `row` that are there (NaN is not). Raises DamagedRecord for one of another kind."""
+    """The finite cells of `row` that are there. Raises DamagedRecord for one of another kind."""
     known = columns()
     kept: Row = {}
     for name, value in row.items():
-        if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
             continue
         if not is_of(value, known[name].kind):
             raise DamagedRecord(f"{name} should be a {known[name].kind}, and is {value!r:.80}")
@@ -137,7 +159,7 @@ def _tested(record: Mapping[str, Any]) -> Row:
     headline, last = scores["best", ema], scores["last", ema]
     final, rule = headline["final"], headline["halting_rule"]
     low, high = final["interval_95"]
-    unaveraged = scores.get(("best", False)) if ema else None
+    unaveraged = scores.get(("best", False))
     return {
         "test_solved": final["solved"],
         "test_total": final["puzzles"],
@@ -190,6 +212,8 @@ def reason(now: Standing) -> str:
             return "the disk refused it; the same command resumes it" + said
         case "interrupted":
             return "it died or was preempted; the same command resumes it" + said
+        case "imported":
+            return "weights that were trained elsewhere: `trm eval` measures them"
         case _:
             return "it was not begun"
 

@@ -8,8 +8,9 @@ from trm_scaling.io.notes import read_note
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.results.attempts import FAILURE_CLASSES, RESUMABLE, FailureClass
 
-State = Literal["new", "running", "interrupted", "stopped", "failed", "finished"]
-"""`interrupted`: it died or was preempted, and the same command resumes it. `stopped`: by request."""
+State = Literal["new", "running", "interrupted", "stopped", "failed", "finished", "imported"]
+"""`interrupted`: it died or was preempted, and the same command resumes it. `stopped`: by request.
+`imported`: weights that were trained elsewhere, without a record."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ def standing(folder: RunFolder) -> Standing:
     # It may have finished between the two looks.
     if folder.result.is_file():
         return Standing("finished")
+    if folder.imported.is_file():
+        return Standing("imported")
     failure = read_failure(folder)
     if failure is not None and failure.failure not in RESUMABLE:
         return Standing("failed", failure=failure)

@@ -1,32 +1,34 @@
 """The runs of a study as one table: a row a run, finished or not, each once whatever its names.
 
-Reads records and names and composes nothing, unless a run lies under an experiment that was written or
-edited by hand. The columns are documented in `columns.py`, and `trm results --columns` prints them.
+The columns are documented in `columns.py`, and `trm results --columns` prints them.
 """
 
+import operator as op
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from trm_scaling.config.overrides import as_override
+from trm_scaling.config.fields import flattened
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import Catalogue, Family, load_catalogue
 from trm_scaling.io.study import Study
+from trm_scaling.results.cells import cell_of, written
+from trm_scaling.results.device_time import mark_shared, spans_of
 from trm_scaling.results.frame import frame_of
-from trm_scaling.results.plain import PlainExperiments, differences, flattened
+from trm_scaling.results.plain import PlainExperiments, differences
 from trm_scaling.results.row import Row, run_row
+from trm_scaling.results.run_names import called, said_of
 from trm_scaling.results.scan import FoundRun, scan_runs
 
 SEPARATOR = ", "
 """Between the names of a run in the column `names`."""
 
-_WORD = re.compile(r"[A-Za-z][\w./-]*")
-"""Text that needs no quotes on the command line."""
 
 DUPLICATE = "duplicate"
 """The state of a finished run whose configuration and seed another finished run has, with other weights."""
@@ -47,9 +49,11 @@ def results_table(
     catalogue = catalogue or load_catalogue(study.path)
     runs = scan_runs(study, None if profile is None else [profile])
     _check(patterns, catalogue, runs)
-    namer = _Namer(PlainExperiments(study.configs, catalogue), catalogue, patterns)
+    namer = _Namer(PlainExperiments(study.configs), catalogue, patterns)
     rows = _once([row for run in runs if (row := namer.row(run)) is not None])
     namer.tell_apart(rows)
+    # Whatever ran beside a run counts, of every profile and whether it was asked for or not.
+    mark_shared(rows, spans_of(runs if profile is None else scan_runs(study)))
     rank = {name: index for index, name in enumerate(catalogue.names)}
 
     def order(row: Row) -> tuple[Any, ...]:
@@ -91,6 +95,46 @@ def goes_by(table: pd.DataFrame, patterns: Sequence[str], by: str = "names") -> 
     return _where(table, kept)
 
 
+_CONDITION = re.compile(r"\s*(?P<column>[^=<>!]+?)\s*(?P<sign>==|!=|>=|<=|=|>|<)\s*(?P<value>.*?)\s*")
+_SIGNS = {"=": op.eq, "==": op.eq, "!=": op.ne, ">=": op.ge, "<=": op.le, ">": op.gt, "<": op.lt}
+
+
+def where(table: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
+    """The rows for which all `conditions` hold, as `meets` has it."""
+    for condition in conditions:
+        table = _where(table, meets(table, condition))
+    return table
+
+
+def meets(table: pd.DataFrame, condition: str, option: str = "--where") -> list[bool]:
+    """For which rows `condition` holds: `num_aug>0`, `lr=1e-3`, `experiment!=exp01f`.
+
+    For none without a value in the column. Raises UserError for a condition that is none, for a column that
+    the table lacks, and for a value that no cell of the column can be compared with; `option` gave it.
+    """
+    found = _CONDITION.fullmatch(condition)
+    where = f"{option} {condition!r}"
+    if found is None or not found["value"]:
+        raise UserError(f"{where} is no condition: write 'num_aug>0' or 'optimizer=adamw'")
+    name, value = found["column"], found["value"]
+    if name not in table:
+        near = get_close_matches(name, map(str, table.columns), 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(f"{where}: the table has no column {name!r}{hint} `trm results --columns` lists them")
+    cells = table[name]
+    if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
+        try:
+            wanted: Any = cell_of(value, "number")
+        except ValueError as error:
+            raise UserError(f"{where}: {error}, and {name} holds numbers") from None
+    elif found["sign"] in ("=", "==", "!="):
+        cells, wanted = cells.map(written, na_action="ignore"), value
+    else:
+        raise UserError(f"{where}: {name} holds text, so compare it with = or !=")
+    held: list[bool] = (_SIGNS[found["sign"]](cells, wanted) & cells.notna()).tolist()
+    return held
+
+
 def check_replicates(table: pd.DataFrame) -> None:
     """Raise UserError when two finished runs of one experiment and profile cannot be told to be replicates.
 
@@ -123,7 +167,7 @@ def family_rows(table: pd.DataFrame, family: Family) -> pd.DataFrame:
     kept = [name is not None for name in own]
     rows = _where(table, kept)
     names = [name for name in own if name is not None]
-    rows["experiment"] = pd.Series(map(_called, names, rows["overrides"]), dtype="str")
+    rows["experiment"] = pd.Series(map(called, names, rows["overrides"]), dtype="str")
     rows["family"] = pd.Series([family.key] * len(names), dtype="str")
     order = {name: index for index, name in enumerate(family.names)}
     by_family = sorted(range(len(rows)), key=lambda row: order[names[row]])
@@ -146,8 +190,9 @@ class _Namer:
         aliases = self._by_identity(run.profile, run.identity8)
         if not self._asked((*aliases, *run.names)):
             return None
-        row, values = run_row(run)
-        names, overrides = self._names(run, row["identity"], values)
+        row, values, known = run_row(run)
+        imported = row["state"] == "imported"
+        names, overrides = (run.names, "") if imported else self._names(run, row["identity"], values, known)
         asked = [name for name in names if self._asked((name,))]
         row["names"] = SEPARATOR.join(names)
         row["overrides"] = overrides
@@ -166,7 +211,7 @@ class _Namer:
             if row["identity"] in group:
                 base, own = next(iter(group.values())), flattened(group[row["identity"]])
                 fields = {field for values in group.values() for field in differences(base, values)}
-                row["overrides"] = _said({field: own.get(field) for field in sorted(fields)})
+                row["overrides"] = said_of({field: own.get(field) for field in sorted(fields)})
                 self._call(row, row["name"])
         identities: dict[tuple[str, str], set[str]] = defaultdict(set)
         for row in rows:
@@ -178,12 +223,21 @@ class _Namer:
                 self._call(row, row["name"])
 
     def _names(
-        self, run: FoundRun, identity: str, values: Mapping[str, Any] | None
+        self,
+        run: FoundRun,
+        identity: str,
+        values: Mapping[str, Any] | None,
+        recorded: Mapping[str, Any] | None,
     ) -> tuple[tuple[str, ...], str]:
-        """All names of the run's configuration, and its overrides as text."""
+        """All names of the run's configuration, and its overrides as text.
+
+        A configuration that the study has no longer, or never had, is what its record calls it.
+        """
         known = self._by_identity(run.profile, identity)
         if known:
             return known, ""
+        if recorded is not None and recorded["names"]:
+            return tuple(recorded["names"]), said_of(recorded["overrides"] or {})
         if values is None:
             return run.names, f"identity={identity[:8]}"
         key = (run.profile, run.names[0], identity)
@@ -192,18 +246,18 @@ class _Namer:
         changed = self._changed[key]
         if changed is None:
             self._uncharted[run.profile, SEPARATOR.join(run.names)][identity] = values
-        return run.names, _said(changed or {})
+        return run.names, said_of(changed or {})
 
     def _by_identity(self, profile: str, identity: str) -> tuple[str, ...]:
         # A folder's name holds eight digits, which is all that is known of a run that broke off early.
-        return self._plain.names_by_identity8(profile).get(identity[:8], ())
+        return self._catalogue.names_of(identity[:8], profile)
 
     def _asked(self, names: Iterable[str]) -> bool:
         return not self._patterns or any(_matches(name, self._patterns) for name in names)
 
     def _call(self, row: Row, name: str) -> None:
         row["name"] = name
-        row["experiment"] = _called(name, row["overrides"])
+        row["experiment"] = called(name, row["overrides"])
         row["family"] = self._catalogue.group_of(name)
 
 
@@ -244,17 +298,3 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 
 def _first(names: Sequence[str], wanted: set[str]) -> str | None:
     return next((name for name in names if name in wanted), None)
-
-
-def _called(name: str, overrides: str) -> str:
-    return f"{name}[{overrides}]" if overrides else name
-
-
-def _said(changed: Mapping[str, Any]) -> str:
-    """`lr=0.001 optimizer=adamw`, as one would type it."""
-    return " ".join(
-        f"{field}={value}"
-        if isinstance(value, str) and _WORD.fullmatch(value)
-        else as_override(field, value).removeprefix("++")
-        for field, value in changed.items()
-    )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from trm_scaling.config.traced_fields import TRACED_FIELDS
 from trm_scaling.run.rerun import Lines
 
 Verdict = Literal["equal", "close", "differs", "undecided"]
@@ -21,8 +22,9 @@ GROWTH = 10 ** (1 / 4)
 MOST = 0.1
 """Above this nothing is close, however late the step."""
 
-SCHEDULED = {"train/lr", "train/halt_exploration_prob"}
-"""Functions of the step alone, which no training has a part in."""
+SCHEDULED = {f"train/{field.rpartition('.')[2]}" for field in TRACED_FIELDS}
+"""Metrics named after a number that the program is given: functions of the step alone, which no training
+has a part in."""
 
 SLOTS = 2
 """Slots of a batch that rounding alone may let solve or halt otherwise, in counts and rates."""

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from trm_scaling.config import RunConfig
 from trm_scaling.config.compose import dump, load
-from trm_scaling.config.identity import science
+from trm_scaling.config.identity import differing_fields
 from trm_scaling.errors import UserError
-from trm_scaling.experiments import load_catalogue
 from trm_scaling.io.atomic import write_json, write_text
 from trm_scaling.io.lease import stop_requested
 from trm_scaling.io.provenance import Provenance, collect_provenance
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.secrets import masked_text
 from trm_scaling.results.attempts import FailureClass, begin_attempt, end_attempt, note_incident
+from trm_scaling.results.plain import as_known
 from trm_scaling.results.record import RunRecord
+from trm_scaling.run.failure import failure_class
 from trm_scaling.run.planned import Run
 from trm_scaling.run.record import assemble
 from trm_scaling.tracking.wandb_start import start_mirror
@@ -72,6 +73,7 @@ def origin() -> tuple[Provenance, dict[str, Any]]:
         "commit": found.commit,
         "uncommitted_changes": found.dirty,
         "uncommitted_diff": found.diff,
+        "untracked_files": dict(found.untracked or {}),
     }
     return found, source
 
@@ -85,20 +87,24 @@ def attempted(run: Run, folder: RunFolder) -> Iterator[RunAttempt]:
     config = run.config
     refuse_another(folder, config)
     write_text(folder.config, dump(config))
-    number = begin_attempt(folder.attempts, config.global_batch_size // config.micro_batches)
+    # Whatever may refuse comes before the attempt begins: from then on its end has to be written down.
+    known = as_known(run.study, config)
+    number = begin_attempt(folder.attempts, config.global_batch_size // config.micro_batches, known)
     folder.failure.unlink(missing_ok=True)
-    group = load_catalogue(run.study.path).group_of(config.name)
-    with start_mirror(folder.path, group) or nullcontext():
-        yield RunAttempt(run, folder, number)
+    attempt = RunAttempt(run, folder, number)
+    try:
+        mirror = start_mirror(folder.path, known["family"])
+    except BaseException as error:
+        attempt.failed(failure_class(error), error)
+        raise
+    with mirror or nullcontext():
+        yield attempt
 
 
 def refuse_another(folder: RunFolder, config: RunConfig) -> None:
     """Raise UserError when `folder` holds a run of another configuration, edited or misplaced."""
-    if folder.config.exists():
-        found, wanted = science(load(folder.config)), science(config)
-        if found != wanted:
-            differing = sorted(key for key in wanted if found.get(key) != wanted[key])
-            raise UserError(
-                f"{folder.path} holds a run of another configuration (it differs in {', '.join(differing)}); "
-                "move the folder away, or run with the configuration it holds"
-            )
+    if folder.config.exists() and (differing := differing_fields(load(folder.config), config)):
+        raise UserError(
+            f"{folder.path} holds a run of another configuration (it differs in {', '.join(differing)}); "
+            "move the folder away, or run with the configuration it holds"
+        )

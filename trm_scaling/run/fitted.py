@@ -3,6 +3,24 @@
 from trm_scaling.config import RunConfig
 from trm_scaling.counting.devices import Target
 from trm_scaling.counting.fitting import first_fitting, safe_bytes
+from trm_scaling.counting.memory import training_memory
+
+
+def shortage(config: RunConfig, target: Target | None) -> str | None:
+    """What a user should know before training starts where the estimate is beyond the memory there is."""
+    limit = None if target is None else target.chip.memory_bytes
+    if target is None or limit is None:
+        return None
+    shapes = (config.data.vocab_size, config.data.seq_len)
+    devices = config.system.devices or target.chips
+    needed = training_memory(config, *shapes, target.chip.backend, devices=devices).total
+    if needed <= limit:
+        return None
+    return (
+        f"training takes about {needed / 2**30:,.0f} GiB of memory a device, by estimate, and there are "
+        f"{limit / 2**30:,.1f}: it may end for want of memory. A smaller --profile or "
+        "system.micro_batch_size takes less; --dry-run says how much"
+    )
 
 
 def fitted(config: RunConfig, target: Target | None) -> RunConfig:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from trm_scaling.config.alike import refuse_unlike
+from trm_scaling.config.traced_fields import are_one_trajectory, refuse_other_programs
 from trm_scaling.errors import UserError
+from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.results.record import RunRecord
 from trm_scaling.run.attempt import RunAttempt, attempted, origin
 from trm_scaling.run.failure import EXIT_STATUS, OutOfMemory, failure_class
@@ -41,11 +42,17 @@ def execute_together(runs: Sequence[Run], reporters: Sequence["RunReporter"]) ->
     Raises UserError as `execute` does when all end early (a stop, memory, the disk, a run in use), and
     when no one program can train them; what ended them is then written down for each.
     """
-    refuse_unlike([run.config for run in runs])
+    configs = [run.config for run in runs]
+    if not are_one_trajectory(configs):
+        refuse_other_programs(configs)
     ended: dict[int, Ended] = {}
+    opened: list[_Open] = []
     with ExitStack() as held:
-        opened = [_open(held, run) for run in runs]
+        # All are held before the first attempt begins: one that is in use leaves no trace in the others.
+        taken = [_take(held, run) for run in runs]
         try:
+            for named, folder, own in taken:
+                opened.append(_Open(own.enter_context(attempted(named, folder)), own.close))
             with ended_politely(), damage_kept(partial(_met, opened)):
                 _to_the_end(opened, reporters, ended)
         except BaseException as error:
@@ -64,14 +71,14 @@ def execute_together(runs: Sequence[Run], reporters: Sequence["RunReporter"]) ->
     return [ended[number] for number in range(len(runs))]
 
 
-def _open(held: ExitStack, run: Run) -> _Open:
-    """Take the run's folder and begin an attempt, until `held` or the attempt ends."""
+def _take(held: ExitStack, run: Run) -> tuple[Run, RunFolder, ExitStack]:
+    """The run as it lies, its folder, held by this process, and what lets go of it, at the latest `held`."""
     own = held.enter_context(ExitStack())
     named, folder = claimed(run)
     own.enter_context(folder.lock())
     if folder.finished:
         raise UserError(f"{folder.path} was finished by another process just now: run the same command again")
-    return _Open(own.enter_context(attempted(named, folder)), own.close)
+    return named, folder, own
 
 
 def _met(opened: Sequence[_Open], damage: str) -> None:

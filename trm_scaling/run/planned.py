@@ -1,5 +1,6 @@
 """From a name to a run that could be started, and from a name to a run that was. Nothing here writes."""
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +12,7 @@ from trm_scaling.config.identity import identity
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.study import Study
+from trm_scaling.results.scan import scan_runs
 from trm_scaling.run.place import Place
 
 
@@ -67,6 +69,20 @@ def plan_run(study: Study, name: str, profile: str, overrides: Sequence[str] = (
     return Planner(study, profile, overrides).plan(name)
 
 
+def _no_run(study: Study, name: str, profile: str) -> str:
+    """What to do about a run that is not there: perhaps it is under another profile, or has another name."""
+    missing = f"no run of {name!r} under profile {profile} in {study.checkpoints}"
+    known = {run.profile: None for run in scan_runs(study) if name in run.names}
+    if known:
+        return f"{missing}; there is one under {' and '.join(known)}: add --profile {next(iter(known))}"
+    if name in study.experiments:
+        return f"{missing}: train it with `trm run {name} --profile {profile}`, or name a run folder"
+    names = dict.fromkeys(each for run in scan_runs(study) for each in run.names)
+    near = difflib.get_close_matches(name, [*names, *study.experiments], n=3, cutoff=0.5)
+    said = f"nearest: {', '.join(near)}; " if near else ""
+    return f"{missing}, and no experiment is called so; {said}`trm status` shows the runs that there are"
+
+
 def find_run(study: Study, name: str, profile: str) -> RunFolder:
     """The run of experiment `name` under `profile`: the one without overrides, else the newest.
 
@@ -82,8 +98,5 @@ def find_run(study: Study, name: str, profile: str) -> RunFolder:
         if written.has_checkpoint:
             return written
     if not folders:
-        raise UserError(
-            f"no run of {name!r} under profile {profile} in {study.checkpoints}: train it with "
-            f"`trm run {name} --profile {profile}`, or name a run folder"
-        )
+        raise UserError(_no_run(study, name, profile))
     return next((folder for folder in reversed(folders) if folder.has_checkpoint), folders[-1])

@@ -8,6 +8,7 @@ from typing import Any
 
 from trm_scaling.config import DataConfig, RunConfig, Schedule
 from trm_scaling.config.compose import BASELINE, compose, mapped_values
+from trm_scaling.config.fields import flattened
 from trm_scaling.counting import (
     count_parameters,
     count_puzzle_emb,
@@ -224,18 +225,10 @@ class Previewer:
 
 
 def _differences(baseline: RunConfig, config: RunConfig) -> Iterator[Difference]:
-    usual = dict(_leaves(baseline.model_dump(mode="json")))
-    for field, value in _leaves(config.model_dump(mode="json")):
+    usual = flattened(baseline.model_dump(mode="json"))
+    for field, value in flattened(config.model_dump(mode="json")).items():
         if field != "name" and usual[field] != value:
             yield Difference(field, usual[field], value)
-
-
-def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _stages(config: RunConfig, schedule: Schedule) -> Iterator[StagePreview]:

@@ -16,7 +16,7 @@ from trm_scaling.io.jsonl import read_jsonl
 from trm_scaling.io.provenance import Provenance
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.results.attempts import read_attempts
-from trm_scaling.results.record import FailedAttempt, MetDamage, RunRecord, TestScores
+from trm_scaling.results.record import AverageScores, FailedAttempt, MetDamage, RunRecord, TestScores
 
 if TYPE_CHECKING:
     from trm_scaling.train.whole import Finished
@@ -31,10 +31,15 @@ def assemble(config: RunConfig, folder: RunFolder, provenance: Provenance, finis
     one_peak = peak_flops(finished.device_kind)
     peak = one_peak * finished.device_count if one_peak else None
     train_s = seconds["train"]
+    trainings = 1 if finished.one_trajectory else finished.runs_together
     curve = [line for line in read_jsonl(folder.metrics).records if line.get("kind") == "eval"]
     attempts = read_attempts(folder.attempts)
+    known = next((each.known for each in attempts if each.known), None) or {}
     return RunRecord(
         name=config.name,
+        names=known.get("names"),
+        family=known.get("family"),
+        overrides=known.get("overrides"),
         identity=identity(config),
         profile=config.profile,
         seed=config.seed,
@@ -46,23 +51,28 @@ def assemble(config: RunConfig, folder: RunFolder, provenance: Provenance, finis
         steps=finished.steps,
         puzzle_steps=puzzle_steps,
         examples_per_s=puzzle_steps / train_s if train_s else None,
-        # What the device reached, and it works on all runs of the program at once.
-        mfu=spent * finished.runs_together / train_s / peak if peak and train_s else None,
+        # What the device reached, and it works on all runs of the program at once, or on one for all.
+        mfu=spent * trainings / train_s / peak if peak and train_s else None,
         peak_flops=peak,
         peak_memory_bytes=finished.peak_memory_bytes,
         peak_memory_of=finished.peak_memory_of,
         compile_s=seconds["compile"],
         train_s=train_s,
+        other_load=finished.other_load,
         eval_s=seconds["evaluate"],
         checkpoint_s=seconds["checkpoint"],
         device_kind=finished.device_kind,
         device_count=finished.device_count,
         runs_together=finished.runs_together,
+        one_trajectory=finished.one_trajectory,
         best_step=finished.best_step,
         test=[TestScores(**asdict(scores)) for scores in finished.scores],
+        averages=[AverageScores(**asdict(scores)) for scores in finished.averages],
         learning_curve=curve,
         data_fingerprint=finished.data_fingerprint,
+        test_fingerprint=finished.test_fingerprint,
         weights_sha256=finished.weights_sha256,
+        trajectory_sha256=finished.trajectory_sha256,
         attempts=len(attempts),
         failures=[
             FailedAttempt(failure=each.failure, message=each.message or "", time=each.ended or each.began)

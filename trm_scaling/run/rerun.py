@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trm_scaling.config import RunConfig
 from trm_scaling.config.compose import load
-from trm_scaling.config.identity import science
+from trm_scaling.config.identity import differing_fields
 from trm_scaling.errors import UserError
 from trm_scaling.io.jsonl import read_jsonl
 from trm_scaling.io.run_folder import RunFolder
@@ -78,9 +78,7 @@ def recorded_beginning(folder: RunFolder, steps: int) -> Recorded:
             "the command that trains it goes on with it"
         )
     record, config = read_record(folder.result), load(folder.config)
-    told = science(RunConfig.model_validate(record.config))
-    differing = sorted(key for key, value in science(config).items() if told.get(key) != value)
-    if differing:
+    if differing := differing_fields(config, RunConfig.model_validate(record.config)):
         raise UserError(
             f"{folder.config} is not the configuration of {folder.result.name} beside it: they differ in "
             f"{', '.join(differing)}. One of them was changed after the run; restore it from a copy"

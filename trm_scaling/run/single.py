@@ -8,6 +8,7 @@ from trm_scaling.parallel.hosts import ALONE, Hosts
 from trm_scaling.results.record import RunRecord, read_record
 from trm_scaling.run.attempt import RunAttempt, attempted, origin, refuse_another
 from trm_scaling.run.failure import as_told, failure_class
+from trm_scaling.run.fitted import shortage
 from trm_scaling.run.here import this_device
 from trm_scaling.run.incidents import damage_kept
 from trm_scaling.run.plan.fit import way
@@ -58,6 +59,8 @@ def _train(run: Run, folder: RunFolder, reporter: "RunReporter", hosts: Hosts, v
     if config != run.config:
         size = config.system.micro_batch_size
         reporter.note(f"the whole batch needs more memory than there is: {size:,} puzzles at a time")
+    if short := shortage(config, this_device()):
+        reporter.note(f"warning: {short}")
     with attempted(replace(run, config=config), folder) as attempt:
         verdict.write_down = attempt.failed
         return _recorded(attempt, reporter, hosts)

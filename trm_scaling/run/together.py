@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trm_scaling.config import RunConfig
-from trm_scaling.config.identity import science
+from trm_scaling.config.identity import differing_fields
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.parallel.hosts import HostLost, Hosts
@@ -89,8 +89,7 @@ def follow(run: Run, reporter: "RunReporter", hosts: Hosts) -> None:
 
 
 def _refuse_another(own: RunConfig, told: RunConfig, hosts: Hosts) -> None:
-    here, there = science(own), science(told)
-    if differing := sorted(key for key in there if here.get(key) != there[key]):
+    if differing := differing_fields(own, told):
         raise UserError(
             f"process {hosts.index} was started with another configuration than process 0 (they differ in "
             f"{', '.join(differing)}): give all processes the same command"

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trm_scaling.config import RunConfig
-from trm_scaling.config.strict import validate
+from trm_scaling.config.validate import validate
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_bytes
 
@@ -68,10 +68,10 @@ def rounded(tensors: Mapping[str, np.ndarray], where: str) -> dict[str, np.ndarr
     for name, array in tensors.items():
         with np.errstate(over="ignore"):
             halves[name] = array.astype(np.float16)
-        if not np.isfinite(halves[name]).all():
+        if beyond := int((~np.isfinite(halves[name])).sum()):
             raise UserError(
-                f"{where}: {name} holds numbers beyond float16 (65,504); write its weights in float32 with "
-                "`trm export-torch`"
+                f"{where}: {name} holds {beyond:,} values of {array.size:,} beyond float16 (65,504); "
+                "write its weights in float32 with `trm export-torch`"
             )
     return halves
 

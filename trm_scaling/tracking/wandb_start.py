@@ -39,6 +39,19 @@ class Mirror:
         self.close()
 
 
+def mirror_said() -> str:
+    """Whether runs of this process are copied to W&B, and how to change that, on one line."""
+    mode = os.environ.get("WANDB_MODE", "")
+    if mode == "disabled":
+        return "Weights & Biases: off (--no-wandb, or WANDB_MODE=disabled); metrics are in metrics.jsonl"
+    if not installed():
+        return "Weights & Biases: not installed (pip install '.[wandb]', then wandb login); see metrics.jsonl"
+    return (
+        f"Weights & Biases: mirrored {mode or 'online if logged in (wandb login), else offline'}; "
+        "--no-wandb leaves it out, `trm sync` completes it"
+    )
+
+
 def start_mirror(folder: Path, group: str) -> Mirror | None:
     """Start copying the run in `folder`, which has its `config.yaml`, to the W&B group `group`.
 

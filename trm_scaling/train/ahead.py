@@ -3,6 +3,7 @@
 import hashlib
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
@@ -10,13 +11,15 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding
 
 from trm_scaling.config import RunConfig, Schedule
-from trm_scaling.optim import Hyper
-from trm_scaling.parallel.collectives import Collective, collectives
+from trm_scaling.counting.collectives import Collective, collectives
+from trm_scaling.counting.devices import Chip
+from trm_scaling.counting.kernels import Bound, KindCount, bound, by_kind, kernels
+from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.sharding import WHOLE, on_mesh
 from trm_scaling.train.call import Feed, feed_specs, make_train_call
 from trm_scaling.train.state import TrainState, init_state, state_specs
 
-Arguments = tuple[TrainState, Hyper, Feed, jax.ShapeDtypeStruct]
+Arguments = tuple[TrainState, TracedHparams, Feed, jax.ShapeDtypeStruct]
 
 # Of HLO temporaries alone, or of the whole program, depending on the pass that gives up.
 _REFUSED = re.compile(
@@ -39,10 +42,14 @@ class Compiled:
     """The code."""
     total_bytes: int
     """All of it at once."""
-    flops_once: float
-    """By XLA's count, which visits the body of a loop once."""
+    flops_once: float | None
+    """By XLA's count, which visits the body of a loop once; None where it does not count, as for a GPU."""
     collectives: tuple[Collective, ...]
     """Of one step."""
+    kinds: tuple[KindCount, ...]
+    """Kernels, bytes and FLOPs of one step."""
+    bound: Bound | None
+    """Of one step, at the peaks of the chip; None where those are not known."""
 
 
 class DoesNotFit(Exception):
@@ -60,7 +67,7 @@ def call_arguments(config: RunConfig) -> Arguments:
     vocab, cells = config.data.vocab_size, config.data.seq_len
     steps, batch = config.system.steps_per_call, config.global_batch_size
     state = jax.eval_shape(lambda: init_state(config, vocab, cells, 1))
-    hyper = jax.eval_shape(lambda: Hyper.of(config, Schedule.of(config, config.data.train_size)))
+    hyper = jax.eval_shape(lambda: TracedHparams.of(config, Schedule.of(config, config.data.train_size)))
     puzzles = jax.ShapeDtypeStruct((steps, batch, cells), jnp.uint8)
     numbers = jax.ShapeDtypeStruct((steps, batch), jnp.int32)
     feed = Feed(puzzles, puzzles, numbers, numbers, numbers)  # type: ignore[arg-type]
@@ -90,8 +97,13 @@ def digest(program: jax.stages.Lowered) -> str:
     return hashlib.sha256(program.as_text().encode()).hexdigest()
 
 
-def compiled(program: jax.stages.Lowered) -> Compiled:
-    """Compile `program`. Raises DoesNotFit with what it would need."""
+def compiled(program: jax.stages.Lowered, chip: Chip, dtype: str, flops: int) -> Compiled:
+    """Compile `program`, whose passes are in `dtype`, for devices that are `chip`.
+
+    `flops`: of the products of one step on one device, by arithmetic.
+
+    Raises DoesNotFit with what it would need.
+    """
     begun = time.monotonic()
     try:
         done = program.compile()
@@ -108,15 +120,28 @@ def compiled(program: jax.stages.Lowered) -> Compiled:
     assert text is not None
     arguments, temporary = memory.argument_size_in_bytes, memory.temp_size_in_bytes
     results = memory.output_size_in_bytes - memory.alias_size_in_bytes
+    total = arguments + results + temporary + memory.generated_code_size_in_bytes
+    if chip.backend == "gpu" and chip.memory_bytes is not None and total > chip.memory_bytes:
+        raise DoesNotFit(seconds, total)  # that compiler accepts whatever it is given
+    found = kernels(text)
+    peak = chip.peak_flops_float32 if dtype == "float32" else chip.peak_flops
     return Compiled(
         seconds=seconds,
         argument_bytes=arguments,
         temporary_bytes=temporary,
         program_bytes=memory.generated_code_size_in_bytes,
-        total_bytes=arguments + results + temporary + memory.generated_code_size_in_bytes,
-        flops_once=(costs or {}).get("flops", float("nan")),
+        total_bytes=total,
+        flops_once=_flops_once(costs),
         collectives=collectives(text),
+        kinds=by_kind(found),
+        bound=None
+        if peak is None or chip.bytes_per_s is None
+        else bound(found, peak, chip.bytes_per_s, flops),
     )
+
+
+def _flops_once(costs: Mapping[str, float] | None) -> float | None:
+    return None if costs is None else costs.get("flops")
 
 
 def _bytes(size: str) -> int:

@@ -9,7 +9,7 @@ from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Float, Int, UInt8
 
 from trm_scaling.config import RunConfig
-from trm_scaling.optim import Hyper
+from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.mesh import MODEL
 from trm_scaling.parallel.sharding import WHOLE, batch_spec, on_mesh
 from trm_scaling.puzzles.sudoku.augment import augment
@@ -49,7 +49,7 @@ def make_train_call(
     and the feed lie as `state_specs` and `feed_specs` say, the metrics on every device.
 
     Several `runs` are one program on one device: state, numbers, feed and metrics then have a first axis
-    of runs, and no run depends on another. `config` may be that of any of them (`config.alike`).
+    of runs, and no run depends on another. `config` may be that of any of them (`config.traced_fields`).
     """
     if runs == 1:
         return jax.jit(partial(_train_call, config, augmentation_seed, mesh), donate_argnums=0)
@@ -62,7 +62,7 @@ def _train_call(
     augmentation_seed: int,
     mesh: Mesh | None,
     state: TrainState,
-    hyper: Hyper,
+    hyper: TracedHparams,
     feed: Feed,
     count: Int[Array, ""],
 ) -> tuple[TrainState, CallMetrics]:

@@ -15,12 +15,13 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from trm_scaling.config import RunConfig
 from trm_scaling.losses import trm_losses
 from trm_scaling.model import begin, empty_carry, forward
-from trm_scaling.parallel.mesh import device_mesh
+from trm_scaling.parallel.mesh import device_mesh, platform_of
 from trm_scaling.parallel.sharding import WHOLE, batch_spec, on_mesh, placed
 from trm_scaling.puzzles.dataset import Split
 from trm_scaling.puzzles.progress import Progress, silent
 from trm_scaling.train.outcomes import Outcomes
 from trm_scaling.train.step import cross_entropy_of
+from trm_scaling.train.weights import refuse_nonfinite
 
 Params = dict[str, Any]
 
@@ -42,16 +43,28 @@ def answer_steps(
     inputs: UInt8[Array, "B C"],
     labels: UInt8[Array, "B C"],
     puzzle_ids: Int[Array, " B"],
+    platform: str | None = None,
 ) -> StepAnswers:
     """Work on `inputs` for `steps` supervision steps from the initial states, nobody halting.
 
-    Labels are what the loss is taken against (0: none); nothing else depends on them.
+    Labels are what the loss is taken against (0: none); nothing else depends on them. `platform` as in
+    `forward`.
     """
     batch, seq_len = inputs.shape
     carry = begin(empty_carry(config.arch, batch, seq_len), buffers, inputs, labels, puzzle_ids)
 
     def step(states: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], StepAnswers]:
-        out = forward(config.arch, params, *states, inputs, puzzle_ids, unroll=config.system.unroll)
+        out = forward(
+            config.arch,
+            params,
+            *states,
+            inputs,
+            puzzle_ids,
+            unroll=config.system.unroll,
+            gate_kernels=config.system.gate_kernel,
+            differentiated=False,
+            platform=platform,
+        )
         predictions = jnp.argmax(out.logits, axis=-1).astype(jnp.uint8)
         losses = trm_losses(out.logits, out.q_halt, labels, cross_entropy_of(config))
         return (out.z_H, out.z_L), StepAnswers(predictions, out.q_halt, losses.cells)
@@ -82,7 +95,7 @@ class Evaluator:
         self.config = config
         self.steps = steps or config.arch.halt_max_steps
         self._mesh = mesh or device_mesh(jax.local_devices()[:1])
-        score = partial(_score, config, self.steps)
+        score = partial(_score, config, self.steps, platform_of(self._mesh))
         if self._mesh.size > 1:
             rows, answers = batch_spec(), batch_spec(axis=1)
             specs = (WHOLE, WHOLE, rows, rows, rows)
@@ -97,7 +110,11 @@ class Evaluator:
         limit: int | None = None,
         progress: Progress = silent,
     ) -> Outcomes:
-        """Outcomes on the first `limit` puzzles of `split`, on all of them by default."""
+        """Outcomes on the first `limit` puzzles of `split`, on all of them by default.
+
+        Raises UserError for weights that are not finite.
+        """
+        refuse_nonfinite({"params": params, "buffers": buffers}, "the weights to evaluate")
         inputs, labels = split.inputs[:limit], split.labels[:limit]
         total = len(inputs)
         devices = self._mesh.size
@@ -127,13 +144,14 @@ class Evaluator:
 def _score(
     config: RunConfig,
     steps: int,
+    platform: str | None,
     params: Params,
     buffers: Params,
     inputs: UInt8[Array, "B C"],
     labels: UInt8[Array, "B C"],
     puzzle_ids: Int[Array, " B"],
 ) -> Scores:
-    answers = answer_steps(config, steps, params, buffers, inputs, labels, puzzle_ids)
+    answers = answer_steps(config, steps, params, buffers, inputs, labels, puzzle_ids, platform)
     labelled = labels > 0
     right = jnp.sum((answers.predictions == labels[None]) & labelled[None], axis=-1)
     counts = jnp.sum(labelled, axis=-1)

@@ -1,6 +1,6 @@
 """The test split, once: at the best checkpoint and at the last."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -26,6 +26,35 @@ class WeightScores:
     """`Outcomes.summary()`."""
 
 
+@dataclass(frozen=True)
+class AverageScores:
+    """A further average (`ema_rates`) on the test split."""
+
+    ema_rate: float
+    at: Literal["best", "last"]
+    """The checkpoint; `best` is that of the average of `ema_rate`, which alone chooses."""
+    step: int
+    summary: dict[str, Any]
+    """`Outcomes.summary()`."""
+
+
+def score_averages(
+    evaluator: Evaluator, dataset: Dataset, trained: Trained, rates: Sequence[float], progress: Progress
+) -> list[AverageScores]:
+    """Scores of every further average, at the best checkpoint and at the last."""
+    scores: list[AverageScores] = []
+    for at, state, step in _checkpoints(trained):
+        for rate, ema in zip(rates, state.emas, strict=True):
+            same = next((s for s in scores if (s.step, s.ema_rate) == (step, rate)), None)
+            if same is not None:
+                scores.append(replace(same, at=at))
+                continue
+            params = evaluation_params(state.params, ema)
+            outcomes = evaluator(params, state.buffers, dataset.test, progress=progress)
+            scores.append(AverageScores(rate, at, step, outcomes.summary()))
+    return scores
+
+
 def score_test_split(
     evaluator: Evaluator, dataset: Dataset, trained: Trained, progress: Progress
 ) -> tuple[list[WeightScores], Outcomes]:
@@ -48,22 +77,26 @@ def _sets_of_weights(
     trained: Trained,
 ) -> Iterator[tuple[Literal["best", "last"], bool, int, Params, Params]]:
     """The headline first: best on validation, averaged where there is an average."""
-    points: tuple[tuple[Literal["best", "last"], TrainState, int], ...] = (
-        ("best", trained.best, trained.best_step),
-        ("last", trained.state, trained.schedule.total_steps),
-    )
-    for at, state, step in points:
+    for at, state, step in _checkpoints(trained):
         if state.ema is not None:
             yield at, True, step, evaluation_params(state.params, state.ema), state.buffers
         yield at, False, step, state.params, state.buffers
 
 
-def outcome_arrays(outcomes: Outcomes, fingerprint: str) -> dict[str, np.ndarray]:
-    """`test_outcomes.npz`: by puzzle (its row in the test split of the dataset with that fingerprint)."""
+def _checkpoints(trained: Trained) -> tuple[tuple[Literal["best", "last"], TrainState, int], ...]:
+    return (
+        ("best", trained.best, trained.best_step),
+        ("last", trained.state, trained.schedule.total_steps),
+    )
+
+
+def outcome_arrays(outcomes: Outcomes, dataset: Dataset) -> dict[str, np.ndarray]:
+    """`test_outcomes.npz`: by puzzle (its row in the test split of `dataset`)."""
     return {
         "puzzle": np.arange(len(outcomes.solved), dtype=np.int32),
         "solved": outcomes.solved,
         "halt_step": outcomes.halt_step,
         "rating": outcomes.ratings,
-        "data_fingerprint": np.array(fingerprint),
+        "data_fingerprint": np.array(dataset.fingerprint),
+        "test_fingerprint": np.array(dataset.test_fingerprint),
     }

@@ -11,7 +11,7 @@ from trm_scaling.config import RunConfig
 from trm_scaling.config.compose import dump
 from trm_scaling.config.identity import identity
 from trm_scaling.errors import UserError
-from trm_scaling.io.atomic import write_text
+from trm_scaling.io.atomic import write_json, write_text
 from trm_scaling.io.provenance import collect_provenance
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.study import Study
@@ -37,6 +37,7 @@ def import_weights(
         folder.record_provenance(collect_provenance([device.device_kind for device in jax.devices()]))
         store.save(0, weights, {"imported_from": where}, score=None)
         store.wait()
+        write_json(folder.imported, {"from": where})
         # Last: the configuration is what makes the folder a run.
         write_text(folder.config, dump(config))
     return folder

@@ -13,6 +13,7 @@ class Interrupted(UserError):
     """The run was asked to stop and has saved its state; the same command resumes it."""
 
     exit_status = 75  # EX_TEMPFAIL of sysexits.h: try again
+    is_failure = False
 
 
 class StopRequest:
@@ -31,9 +32,9 @@ class StopRequest:
 
     def interruption(self, step: int, total: int, cause: str) -> Interrupted:
         """What to raise once the state after `step` of `total` steps is saved."""
+        by = "Ctrl-C" if cause == "SIGINT" else cause
         return Interrupted(
-            f"stopped by {cause} after step {step} of {total}; the state is saved, "
-            "and the same command resumes"
+            f"stopped by {by} after step {step} of {total}; the state is saved, and the same command resumes"
         )
 
 

@@ -5,8 +5,8 @@ It trains one run, or several as one program: what is a run's own is its `Member
 """
 
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +15,6 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from trm_scaling.config import RunConfig, Schedule, Stage
-from trm_scaling.config.alike import refuse_unlike
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.parallel.hosts import ALONE, Hosts
@@ -29,8 +28,9 @@ from trm_scaling.train.lost import warn_of_lost_best
 from trm_scaling.train.member import Member, Trainee, resumed
 from trm_scaling.train.metrics import NonFiniteLoss
 from trm_scaling.train.reporter import Reporter
-from trm_scaling.train.stacking import Stacking
+from trm_scaling.train.stacking import stacking_of
 from trm_scaling.train.state import TrainState, evaluation_params
+from trm_scaling.train.weights import refuse_nonfinite, weights_of
 
 
 @dataclass(frozen=True)
@@ -68,18 +68,18 @@ def train_together(
 ) -> list[Trained | None]:
     """Train `runs` to the end, from the newest checkpoint if there is one (several: see `resumed`).
 
-    Several runs are trained side by side, as one program on one device; None stands for one that failed
-    while others went on. Of several processes, which train one run alone, each goes through the same
-    calls; the first decides when to save and to stop, and writes.
+    Several runs are trained side by side, as one program on one device, or once where they are one
+    trajectory; None stands for one that failed while others went on. Of several processes, which train one
+    run alone, each goes through the same calls; the first decides when to save and to stop, and writes.
 
     Raises Interrupted after saving when `stop` was asked for, NonFiniteLoss with the step when no run is
     left, and UserError for a checkpoint of another configuration, a full disk, a batch that does not
     divide over the devices, and several runs that no one program can train.
     """
     config = runs[0].config
-    refuse_unlike([run.config for run in runs])
+    stacking = stacking_of([run.config for run in runs])
     mesh = make_mesh(config)
-    if len(runs) > 1 and mesh.size > 1:
+    if stacking.streams > 1 and mesh.size > 1:
         raise UserError(
             f"{len(runs)} runs train together on one device, and {mesh.size} share each batch here: "
             "say system.devices=1, or train them one after another"
@@ -87,20 +87,34 @@ def train_together(
     schedule = Schedule.of(config, dataset.num_puzzles)
     with ExitStack() as opened:
         members = [opened.enter_context(Member(run, dataset, mesh, hosts)) for run in runs]
-        stacking = Stacking(len(members))
-        state = stacking.join(resumed(members))
-        hyper = stacking.join([member.hyper for member in members])
+        state = stacking.join_states(resumed(members))
+        hyper = stacking.join_hyper([member.hyper for member in members])
         step = int(stacking.part(state, 0).step)
         for member in members:
             member.begin(step, schedule.total_steps)
 
         stage: Stage | None = None
         evaluator = Evaluator(config, mesh=mesh)
+        fed = members[: stacking.streams]
         # Those that have not failed, with their numbers.
         living = dict(enumerate(members))
         # Metrics of a call that may still be running, with the steps it covers.
         pending: tuple[int, int, CallMetrics] | None = None
         saved_at = time.monotonic()
+
+        @contextmanager
+        def dropping(number: int, member: Member) -> Iterator[None]:
+            """Let a run whose numbers are not finite end, and the others go on."""
+            try:
+                yield
+            except NonFiniteLoss as error:
+                if len(living) == 1:
+                    raise
+                # Its part of the program goes on computing, and nobody looks at it any more.
+                del living[number]
+                # Its folder may be another process's in a moment.
+                member.store.wait()
+                member.run.failed(error)
 
         def settle() -> None:
             nonlocal pending
@@ -109,16 +123,8 @@ def train_together(
                 pending = None
                 of_runs = stacking.on_host(metrics)
                 for number, member in tuple(living.items()):
-                    try:
+                    with dropping(number, member):
                         member.settled(first, last, of_runs[number])
-                    except NonFiniteLoss as error:
-                        if len(living) == 1:
-                            raise
-                        # Its part of the program goes on computing, and nobody looks at it any more.
-                        del living[number]
-                        # Its folder may be another process's in a moment.
-                        member.store.wait()
-                        member.run.failed(error)
                 hosts.progress.made()
 
         def measure(purpose: str) -> AbstractContextManager[None]:
@@ -137,8 +143,8 @@ def train_together(
                 hosts.progress.starts()
                 with measure("compile"):
                     staged = _at_depth(config, stage)
-                    program = make_train_call(staged, dataset.augmentation_seed, mesh, len(members))
-                    feed = stacking.join([member.feeder.feed(step, step + 1) for member in members])
+                    program = make_train_call(staged, dataset.augmentation_seed, mesh, stacking.streams)
+                    feed = stacking.join([member.feeder.feed(step, step + 1) for member in fed])
                     call = program.lower(state, hyper, feed, jnp.int32(1)).compile()
                 if len(schedule.stages) > 1:
                     depth = f"L_cycles {stage.depth.L_cycles}, H_cycles {stage.depth.H_cycles}"
@@ -146,7 +152,7 @@ def train_together(
                         member.run.reporter.note(f"recursion from step {step}: {depth}")
             with measure("train"):
                 until = schedule.next_stop(step, config.system.steps_per_call)
-                feed = stacking.join([member.feeder.feed(step, until) for member in members])
+                feed = stacking.join([member.feeder.feed(step, until) for member in fed])
                 state, metrics = call(state, hyper, feed, jnp.int32(until - step))
                 settle()
                 pending = (step + 1, until, metrics)
@@ -159,13 +165,27 @@ def train_together(
                     settle()
             if at_evaluation or due or stopping:
                 hosts.progress.starts()
+                for number, member in tuple(living.items()):
+                    # The last update may have broken what its loss and gradient did not show.
+                    with dropping(number, member):
+                        weights = weights_of(stacking.part(state, number))
+                        refuse_nonfinite(weights, f"after step {step}", NonFiniteLoss)
                 for number, member in living.items():
                     own, score = stacking.part(state, number), None
                     if at_evaluation:
                         with measure("evaluate"):
-                            params, alive = evaluation_params(own.params, own.ema), partial(_is_alive, hosts)
-                            outcomes = evaluator(params, own.buffers, dataset.val, config.eval_puzzles, alive)
-                        score = member.evaluated(step, outcomes)
+                            alive = partial(_is_alive, hosts)
+                            outcomes, *further = (
+                                evaluator(
+                                    evaluation_params(own.params, ema),
+                                    own.buffers,
+                                    dataset.val,
+                                    config.eval_puzzles,
+                                    alive,
+                                )
+                                for ema in (own.ema, *own.emas)
+                            )
+                        score = member.evaluated(step, outcomes, further)
                         hosts.progress.starts()
                     with measure("checkpoint"):
                         member.save(step, own, score)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,7 +13,7 @@ from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.errors import UserError
 from trm_scaling.io.jsonl import truncate_after
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.optim import Hyper
+from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.hosts import Hosts
 from trm_scaling.puzzles.dataset import Dataset
 from trm_scaling.tracking.tracker import Tracker
@@ -24,12 +25,13 @@ from trm_scaling.train.metrics import (
     NonFiniteLoss,
     Rate,
     evaluation_metrics,
+    further_metrics,
     read_metrics,
     validation_score,
 )
 from trm_scaling.train.outcomes import Outcomes
 from trm_scaling.train.reporter import Reporter
-from trm_scaling.train.state import TrainState, init_state_on
+from trm_scaling.train.state import TrainState, init_state_on, state_shapes_on
 
 
 @dataclass(frozen=True)
@@ -51,29 +53,29 @@ class Member:
     def __init__(self, run: Trainee, dataset: Dataset, mesh: Mesh, hosts: Hosts) -> None:
         config = run.config
         self.run = run
-        self.hyper = Hyper.of(config, Schedule.of(config, dataset.num_puzzles))
+        self.hyper = TracedHparams.of(config, Schedule.of(config, dataset.num_puzzles))
         self.feeder = Feeder(config, dataset, mesh)
         self.clock = Clock()
         self.rate = Rate(config.global_batch_size)
         shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_identifiers)
-        self._first = init_state_on(mesh, config, *shapes)
+        self._init = partial(init_state_on, mesh, config, *shapes)
+        self._like = state_shapes_on(mesh, config, *shapes)
         self._hosts = hosts
         self.store = CheckpointStore(run.folder.checkpoints, config.system.keep_checkpoints, hosts)
         self._tracker: Tracker | None = None
 
     def newest(self) -> TrainState:
         """The state at the newest checkpoint; before the first step where there is none."""
-        return self._first if self.store.latest_step() is None else self._restored(None)
+        return self._init() if self.store.latest_step() is None else self._restored(None)
 
     def back_at(self, step: int) -> TrainState:
         """The state after `step` steps (0: before the first), for which later checkpoints are deleted."""
         self.store.forget_after(step)
         self.clock = Clock()
-        return self._first if step == 0 else self._restored(step)
+        return self._init() if step == 0 else self._restored(step)
 
     def begin(self, step: int, total: int) -> None:
         """Go on after `step` of `total` steps; what the record says of later ones is dropped."""
-        del self._first
         folder, reporter = self.run.folder, self.run.reporter
         if step:
             reporter.note(f"resuming after step {step}")
@@ -91,15 +93,21 @@ class Member:
         self._tracker.log(last, {**read.means, **read.histograms, "time/examples_per_s": speed})
         self.run.reporter.progressed(last, read.means, speed)
 
-    def evaluated(self, step: int, outcomes: Outcomes) -> float:
-        """Write down an evaluation on validation. Returns its score: the highest is the best checkpoint."""
+    def evaluated(self, step: int, outcomes: Outcomes, further: Sequence[Outcomes] = ()) -> tuple[int, float]:
+        """Write down an evaluation on validation, and that of each of `ema_rates` (`further`).
+
+        Returns its score: the highest is the best checkpoint.
+        """
         assert self._tracker is not None
         summary = outcomes.summary()
-        self._tracker.log(step, evaluation_metrics(summary), kind="eval")
+        by_rate = {
+            rate: each.summary() for rate, each in zip(self.run.config.ema_rates, further, strict=True)
+        }
+        self._tracker.log(step, {**evaluation_metrics(summary), **further_metrics(by_rate)}, kind="eval")
         self.run.reporter.evaluated(step, summary)
         return validation_score(summary["final"]["solved"], summary["final"]["cell_rate"])
 
-    def save(self, step: int, state: TrainState, score: float | None) -> None:
+    def save(self, step: int, state: TrainState, score: tuple[int, float] | None) -> None:
         """Begin to save `state`. Raises what `CheckpointStore.save` and `Tracker.sync` do."""
         assert self._tracker is not None
         # A checkpoint that outlived the metrics before it would be gone on from, with a hole in the curve.
@@ -108,7 +116,7 @@ class Member:
 
     def _restored(self, step: int | None) -> TrainState:
         state: TrainState
-        state, saved = self.store.restore(step, like=self._first)
+        state, saved = self.store.restore(step, like=self._like)
         _refuse_other_data(saved, self.run.about, self.run.folder)
         self.clock = Clock(saved["clock"])
         return state

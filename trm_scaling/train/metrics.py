@@ -1,6 +1,7 @@
 """From a call's arrays and an evaluation's summary to the numbers that `metrics.jsonl` keeps."""
 
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,12 +73,9 @@ def read_metrics(metrics: HostMetrics, first: int, last: int) -> CallSummary:
     )
 
 
-def validation_score(solved: int, cell_rate: float) -> float:
-    """What chooses the best checkpoint: solved puzzles, and among equals the share of right cells.
-
-    The share decides alone where it is below one for both; where all cells are right, all puzzles are solved.
-    """
-    return solved + cell_rate
+def validation_score(solved: int, cell_rate: float) -> tuple[int, float]:
+    """What chooses the best checkpoint: solved puzzles, and among equals the share of right cells."""
+    return solved, cell_rate
 
 
 def evaluation_metrics(summary: dict[str, Any]) -> dict[str, float | int | list[int]]:
@@ -93,4 +91,13 @@ def evaluation_metrics(summary: dict[str, Any]) -> dict[str, float | int | list[
         "eval/halting_rule_exact_rate": rule["exact_rate"],
         "eval/halting_rule_mean_steps": rule["mean_steps"],
         "eval/halting_rule_steps_histogram": rule["steps_histogram"],
+    }
+
+
+def further_metrics(summaries: Mapping[float, Mapping[str, Any]]) -> dict[str, float | int]:
+    """The same of the further averages, by their rates and in fewer lines: `eval/ema_0.99/solved`."""
+    return {
+        f"eval/ema_{rate:g}/{name}": summary["final"][name]
+        for rate, summary in summaries.items()
+        for name in ("solved", "exact_rate", "cell_rate", "loss")
     }

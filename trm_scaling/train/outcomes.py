@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from trm_scaling.puzzles.scoring import interval
+from trm_scaling.model.act import wants_to_halt
+from trm_scaling.puzzles.scoring import interval, rating_bands
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Outcomes:
     @property
     def halt_step(self) -> np.ndarray:
         """(M,) int32, from 1: the first step whose halting logit is above zero, else N."""
-        wants = self.q_halt > 0
+        wants = wants_to_halt(self.q_halt)
         return np.where(wants.any(1), wants.argmax(1), wants.shape[1] - 1).astype(np.int32) + 1
 
     def summary(self) -> dict[str, Any]:
@@ -47,7 +48,8 @@ class Outcomes:
                 "steps_histogram": np.bincount(self.halt_step, minlength=steps + 1)[1:].tolist(),
             },
             "by_rating": [
-                {"ratings": label, **_proportion(self.solved[inside, -1])} for label, inside in self._bands()
+                {"ratings": label, **_proportion(self.solved[inside, -1])}
+                for label, inside in rating_bands(self.ratings)
             ],
         }
 
@@ -58,20 +60,6 @@ class Outcomes:
             **{"cells_right": right, "cells": total, "cell_rate": right / total},
             "loss": float(self.loss[:, step - 1].mean(dtype=np.float64)),
         }
-
-    def _bands(self) -> list[tuple[str, np.ndarray]]:
-        """Difficulty bands: no guess, then powers of four, as far as the puzzles reach."""
-        edges = [0, 1, 4, 16, 64, 256]
-        uppers = [*[edge - 1 for edge in edges[1:]], None]
-        bands = []
-        for low, high in zip(edges, uppers, strict=True):
-            inside = (self.ratings >= low) & (self.ratings <= (high if high is not None else np.inf))
-            if inside.any():
-                label = f"{low}+" if high is None else str(low) if low == high else f"{low}-{high}"
-                bands.append((label, inside))
-        if (self.ratings < 0).any():
-            bands.append(("unrated", self.ratings < 0))
-        return bands
 
 
 def _proportion(solved: np.ndarray) -> dict[str, Any]:

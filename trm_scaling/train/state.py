@@ -41,6 +41,8 @@ class TrainState:
     """The fixed initial states of the recursion."""
     ema: Params | None
     """Average of the network's parameters (and of the puzzle embeddings, if the configuration says so)."""
+    emas: tuple[Params, ...]
+    """Further averages, one for each of `hyper.ema_rates`."""
     optimizer: Any
     carry: Carry
     loss_scale: LossScale | None
@@ -80,6 +82,20 @@ def init_state_on(
     return replace(jax.tree.map(jnp.copy, placed(state, shardings)), carry=carry)
 
 
+def state_shapes_on(
+    mesh: Mesh, config: RunConfig, vocab_size: int, seq_len: int, num_puzzle_ids: int
+) -> TrainState:
+    """The shapes of `init_state_on` and where they lie: what a checkpoint is read into."""
+    shapes = jax.eval_shape(lambda: init_state(config, vocab_size, seq_len, num_puzzle_ids))
+    shardings = on_mesh(mesh, state_specs(shapes, config.system.parameter_shards))
+
+    def lying(shape: jax.ShapeDtypeStruct, sharding: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
+
+    laid: TrainState = jax.tree.map(lying, shapes, shardings)
+    return laid
+
+
 def _without_slots(config: RunConfig, vocab_size: int, seq_len: int, num_puzzle_ids: int) -> TrainState:
     """`init_state` with a carry of no slots."""
     arch: ArchConfig = config.arch
@@ -91,6 +107,7 @@ def _without_slots(config: RunConfig, vocab_size: int, seq_len: int, num_puzzle_
         params=params,
         buffers=init_buffers(buffers_key, arch),
         ema=averaged_part(config, params) if config.ema else None,
+        emas=tuple(averaged_part(config, params) for _ in config.ema_rates),
         optimizer=init_optimizer(config.optimizer, network_of(params)),
         carry=empty_carry(arch, 0, seq_len),
         loss_scale=LossScale.first() if arch.forward_dtype == "float16" else None,
@@ -113,6 +130,7 @@ def state_specs(state: TrainState, shards: int) -> Any:
         specs,
         params=cut(state.params),
         ema=cut(state.ema),
+        emas=cut(state.emas),
         optimizer=cut(state.optimizer),
         carry=carry_specs(),
     )
@@ -128,7 +146,15 @@ def state_digest(state: TrainState) -> str:
 
     Parameters in parts are put together first, which takes all processes.
     """
-    weights = (state.params, state.ema, state.buffers)
+    return _digest_of((state.params, state.ema, state.buffers, *state.emas), state)
+
+
+def trajectory_digest(state: TrainState) -> str:
+    """`state_digest` without the averages, which training does not read: equal for runs of one trajectory."""
+    return _digest_of((state.params, state.buffers), state)
+
+
+def _digest_of(weights: Any, state: TrainState) -> str:
     mesh = getattr(state.step.sharding, "mesh", None)
     if mesh is not None:
         weights = gathered(weights, mesh)

@@ -15,9 +15,10 @@ from trm_scaling.config import RunConfig
 from trm_scaling.losses import Losses, softmax_cross_entropy, stablemax_cross_entropy, trm_losses
 from trm_scaling.losses.trm import CrossEntropy
 from trm_scaling.model import Carry, begin, forward, halt
+from trm_scaling.model.act import wants_to_halt
 from trm_scaling.model.forward import PUZZLE_EMB
 from trm_scaling.optim import (
-    Hyper,
+    TracedHparams,
     exploration_probability,
     learning_rate_factor,
     update_ema,
@@ -25,7 +26,7 @@ from trm_scaling.optim import (
     update_puzzle_emb,
 )
 from trm_scaling.optim.loss_scale import all_finite
-from trm_scaling.parallel.mesh import MODEL
+from trm_scaling.parallel.mesh import MODEL, platform_of
 from trm_scaling.parallel.sharding import (
     WHOLE,
     batch_spec,
@@ -69,7 +70,7 @@ def cross_entropy_of(config: RunConfig) -> CrossEntropy:
 
 
 def train_step(
-    config: RunConfig, state: TrainState, hyper: Hyper, batch: Batch, mesh: Mesh | None = None
+    config: RunConfig, state: TrainState, hyper: TracedHparams, batch: Batch, mesh: Mesh | None = None
 ) -> tuple[TrainState, Metrics]:
     """Fill halted slots, one supervision step with its gradient, update, decide who halts.
 
@@ -90,9 +91,10 @@ def train_step(
         seen = _rows_seen(rows.shape[0], carry.puzzle_ids, mesh)
         params[PUZZLE_EMB] = update_puzzle_emb(rows, grads[PUZZLE_EMB], seen, hyper, lr_factor)
 
-    ema = state.ema
+    ema, averaged = state.ema, averaged_part(config, params)
     if ema is not None:
-        ema = update_ema(ema, averaged_part(config, params), hyper.ema_rate)
+        ema = update_ema(ema, averaged, hyper.ema_rate)
+    further = zip(state.emas, hyper.ema_rates, strict=True)
 
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), EXPLORE)
     steps = carry.steps + 1
@@ -104,6 +106,7 @@ def train_step(
         step=step,
         params=params,
         ema=ema,
+        emas=tuple(update_ema(each, averaged, rate) for each, rate in further),
         optimizer=optimizer,
         carry=dataclasses.replace(carry, z_H=answer.z_H, z_L=answer.z_L, steps=steps, halted=halted),
     )
@@ -143,14 +146,15 @@ def batch_gradients(
     sum of their gradients, once. `scale` multiplies the loss before differentiation (float16) and
     is divided out again.
     """
+    platform = platform_of(mesh)
     if mesh is None or mesh.size == 1:
-        grads, answer = _gradients_of_share(config, 1, params, carry, scale)
+        grads, answer = _gradients_of_share(config, 1, platform, params, carry, scale)
     else:
         specs = parameter_specs(params, mesh.shape[MODEL])
 
         def of_device(params: Params, carry: Carry, scale: Array) -> tuple[Params, Answer]:
             whole = gather_parameters(params, specs)
-            grads, answer = _gradients_of_share(config, mesh.size, whole, carry, scale)
+            grads, answer = _gradients_of_share(config, mesh.size, platform, whole, carry, scale)
             return sum_gradients(grads, specs), answer
 
         grads, answer = jax.shard_map(
@@ -172,7 +176,12 @@ def _answer_specs() -> Any:
 
 
 def _gradients_of_share(
-    config: RunConfig, devices: int, params: Params, carry: Carry, scale: Float[Array, ""]
+    config: RunConfig,
+    devices: int,
+    platform: str | None,
+    params: Params,
+    carry: Carry,
+    scale: Float[Array, ""],
 ) -> tuple[Params, Answer]:
     """Gradients (times `scale`) and answers of the slots of one of `devices`, in slices."""
 
@@ -185,7 +194,9 @@ def _gradients_of_share(
             carry.inputs,
             carry.puzzle_ids,
             unroll=config.system.unroll,
+            gate_kernels=config.system.gate_kernel,
             remat=config.system.remat,
+            platform=platform,
         )
         losses = trm_losses(out.logits, out.q_halt, carry.labels, cross_entropy_of(config))
         states = jax.lax.stop_gradient((out.z_H, out.z_L))
@@ -237,7 +248,7 @@ def _skip_overflow(old: TrainState, new: TrainState, finite: Array) -> TrainStat
             lambda after, before: jnp.where(finite, after, before), getattr(new, name), getattr(old, name)
         )
 
-    kept = {name: keep(name) for name in ("params", "optimizer", "ema")}
+    kept = {name: keep(name) for name in ("params", "optimizer", "ema", "emas")}
     # A slot whose own states overflowed can only begin anew.
     states = jnp.isfinite(new.carry.z_H) & jnp.isfinite(new.carry.z_L)
     halted = new.carry.halted | ~jnp.all(states, axis=(0, 2))
@@ -266,7 +277,7 @@ def _metrics(
         "train/finished_rate": jnp.mean(finished.astype(jnp.float32)),
         "train/finished_cell_rate": over_finished(losses.accuracy),
         "train/finished_exact_rate": over_finished(losses.solved),
-        "train/finished_halt_right_rate": over_finished((answer.q_halt >= 0) == losses.solved),
+        "train/finished_halt_right_rate": over_finished(wants_to_halt(answer.q_halt) == losses.solved),
         "train/finished_steps": over_finished(steps),
         "train/finished_steps_histogram": jnp.sum(after & finished[None, :], axis=1).astype(jnp.float32),
         "train/grad_norm": jnp.sqrt(jnp.sum(jnp.stack(squares))),

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Int
 
 from trm_scaling.checkpoint import CheckpointReader
+from trm_scaling.checkpoint.leaves import named_leaves
 from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
@@ -47,10 +49,30 @@ def weights_like(config: RunConfig, num_puzzle_ids: int = 1) -> Weights:
     return jax.eval_shape(lambda: weights_of(init_state(config, vocab, cells, num_puzzle_ids)))
 
 
+def refuse_nonfinite(weights: Any, where: str, error: type[UserError] = UserError) -> None:
+    """Raise `error` when a number in `weights` (a pytree) is NaN or infinite, naming the tensor and how many.
+
+    Such weights answer every puzzle, and all answers are wrong: that is no measurement. `where` names them.
+    """
+    leaves = {name: leaf for name, leaf in named_leaves(weights).items() if leaf is not None}
+    for name, count in _nonfinite_counts(leaves).items():
+        if count:
+            raise error(
+                f"{where}: {name} holds {int(count):,} values of {leaves[name].size:,} that are NaN or "
+                "infinite; such weights are neither saved nor measured. Take an earlier checkpoint, or train "
+                "with a lower lr or arch.forward_dtype=float32, each of which is a new run"
+            )
+
+
+@jax.jit
+def _nonfinite_counts(leaves: dict[str, Array]) -> dict[str, Int[Array, ""]]:
+    return {name: jnp.sum(~jnp.isfinite(leaf)) for name, leaf in leaves.items()}
+
+
 def weights_from_public(config: RunConfig, tensors: Mapping[str, np.ndarray], where: str) -> Weights:
     """The weights of `config` from tensors under the public code's names; they keep no average.
 
-    Raises UserError when one is missing, unknown or of another shape; `where` names the source.
+    Raises UserError when one is missing, unknown, of another shape or not finite; `where` names the source.
     """
     like = weights_like(config)
     params, buffers = from_public(config.arch, tensors, (like.params, like.buffers), where)
@@ -60,7 +82,8 @@ def weights_from_public(config: RunConfig, tensors: Mapping[str, np.ndarray], wh
 def load_weights(folder: RunFolder, config: RunConfig, which: Which) -> tuple[Weights, int]:
     """The weights of a run and the step they were taken at: best on validation, or the newest.
 
-    Works while the run is still training. Raises UserError when there is no usable checkpoint.
+    Works while the run is still training. Raises UserError when there is no usable checkpoint, and for
+    weights that are not finite.
     """
     reader = CheckpointReader(folder.checkpoints)
     for _ in range(PRUNED_TRIES):
@@ -72,9 +95,12 @@ def load_weights(folder: RunFolder, config: RunConfig, which: Which) -> tuple[We
                 f"`trm run {config.name} --profile {config.profile}` and the fields its config.yaml changes"
             )
         try:
-            return reader.restore_part(step, like=weights_like(config))[0], step
+            weights: Weights = reader.restore_part(step, like=weights_like(config))[0]
         except (UserError, OSError):
             if step in reader.steps():
                 raise
             # The run that is training deleted it while it was read: choose again.
+            continue
+        refuse_nonfinite(weights, f"{folder.path}, checkpoint of step {step}")
+        return weights, step
     raise UserError(f"{folder.path} deletes its checkpoints faster than they are read: try again")

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from trm_scaling.config import RunConfig
+from trm_scaling.config.traced_fields import are_one_trajectory
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_bytes
 from trm_scaling.io.run_folder import RunFolder
@@ -21,13 +22,19 @@ from trm_scaling.puzzles.dataset import Dataset
 from trm_scaling.puzzles.progress import Progress
 from trm_scaling.train.clock import measure_all
 from trm_scaling.train.evaluate import Evaluator
-from trm_scaling.train.final import WeightScores, outcome_arrays, score_test_split
+from trm_scaling.train.final import (
+    AverageScores,
+    WeightScores,
+    outcome_arrays,
+    score_averages,
+    score_test_split,
+)
 from trm_scaling.train.interrupt import stop_on_signals
 from trm_scaling.train.loop import Trained, train_together
 from trm_scaling.train.member import Trainee
 from trm_scaling.train.outcomes import Outcomes
 from trm_scaling.train.reporter import RunReporter
-from trm_scaling.train.state import state_digest
+from trm_scaling.train.state import state_digest, trajectory_digest
 
 
 @dataclass(frozen=True)
@@ -38,17 +45,25 @@ class Finished:
     best_step: int
     scores: list[WeightScores]
     """The headline first."""
+    averages: list[AverageScores]
+    """Of the further averages."""
     seconds: dict[str, float]
     """By purpose: compile, train, evaluate, checkpoint."""
+    other_load: float | None
+    """Share of the machine's cores that other processes kept busy while it trained."""
     vocab_size: int
     seq_len: int
     num_puzzle_ids: int
     data_fingerprint: str
+    test_fingerprint: str
     weights_sha256: str
+    trajectory_sha256: str
     device_kind: str
     device_count: int
     runs_together: int
     """Runs that were trained as one program, this one included: the seconds are those of all of them."""
+    one_trajectory: bool
+    """Whether those runs were trained once, each keeping an average of its own."""
     peak_memory_bytes: int
     peak_memory_of: Literal["device", "process"]
 
@@ -98,18 +113,20 @@ def train_and_test_together(
 
     left = [(run, each) for run, each in zip(runs, trained, strict=True) if each is not None]
     evaluator = Evaluator(config, mesh=left[0][1].mesh)
-    tested: list[tuple[Trained, list[WeightScores]]] = []
+    tested: list[tuple[Trained, list[WeightScores], list[AverageScores]]] = []
     hosts.progress.starts()
     for run, each in left:
         run.reporter.note(f"testing on {len(dataset.test):,} puzzles")
         with measure_all([other.clock for _, other in left], "evaluate"):
             scores, outcomes = score_test_split(evaluator, dataset, each, testing)
-        tested.append((each, scores))
+            averages = score_averages(evaluator, dataset, each, run.config.ema_rates, testing)
+        tested.append((each, scores, averages))
         hosts.progress.starts()
         if hosts.is_first:
             _write_outcomes(run.folder, outcomes, dataset)
     # Their clocks are read last, since runs that train together share the time of all tests.
-    finished = iter([_finished(each, scores, dataset, len(runs)) for each, scores in tested])
+    shared = are_one_trajectory([run.config for run in runs])
+    finished = iter([_finished(*each, dataset, len(runs), shared) for each in tested])
     return [None if each is None else next(finished) for each in trained]
 
 
@@ -120,11 +137,18 @@ def _about(run: Trainee, dataset: Dataset) -> dict[str, Any]:
 
 def _write_outcomes(folder: RunFolder, outcomes: Outcomes, dataset: Dataset) -> None:
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **outcome_arrays(outcomes, dataset.fingerprint))  # type: ignore[arg-type]
+    np.savez_compressed(buffer, **outcome_arrays(outcomes, dataset))  # type: ignore[arg-type]
     write_bytes(folder.test_outcomes, buffer.getvalue())
 
 
-def _finished(trained: Trained, scores: list[WeightScores], dataset: Dataset, runs_together: int) -> Finished:
+def _finished(
+    trained: Trained,
+    scores: list[WeightScores],
+    averages: list[AverageScores],
+    dataset: Dataset,
+    runs_together: int,
+    one_trajectory: bool,
+) -> Finished:
     own = trained.mesh.local_devices
     peaks = [(device.memory_stats() or {}).get("peak_bytes_in_use") for device in own]
     on_device = max((peak for peak in peaks if peak), default=None)
@@ -135,15 +159,20 @@ def _finished(trained: Trained, scores: list[WeightScores], dataset: Dataset, ru
         steps=trained.schedule.total_steps,
         best_step=trained.best_step,
         scores=scores,
+        averages=averages,
         seconds=trained.clock.spent(),
+        other_load=trained.clock.other_load(),
         vocab_size=dataset.vocab_size,
         seq_len=dataset.seq_len,
         num_puzzle_ids=dataset.num_puzzle_identifiers,
         data_fingerprint=dataset.fingerprint,
+        test_fingerprint=dataset.test_fingerprint,
         weights_sha256=state_digest(trained.state),
+        trajectory_sha256=trajectory_digest(trained.state),
         device_kind=own[0].device_kind,
         device_count=trained.mesh.size,
         runs_together=runs_together,
+        one_trajectory=one_trajectory,
         peak_memory_bytes=on_device or resident,
         peak_memory_of="device" if on_device else "process",
     )

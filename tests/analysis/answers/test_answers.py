@@ -94,7 +94,7 @@ def test_the_best_of_a_few_with_its_lead_over_the_next() -> None:
 
 def test_three_seeds_are_refused_the_word_significant() -> None:
     found = answer(table({"exp09a": 0.86, "exp09b": 0.80}, seeds=3), CHOICE)
-    assert found.comparisons[0].claim.word == "out of reach"
+    assert found.comparisons[0].claim.word == "too few seeds"
     assert any("cannot show a difference" in caveat for caveat in found.caveats)
 
 

@@ -17,7 +17,7 @@ from trm_scaling.errors import UserError
 from trm_scaling.io.study import Study
 from trm_scaling.run.fitted import fitted
 from trm_scaling.run.plan import compiled
-from trm_scaling.run.plan.compiled import Compilations, slice_of
+from trm_scaling.run.plan.compiled import Compilations, described_as
 from trm_scaling.run.plan.fit import Answer, fit, known, way, ways
 from trm_scaling.run.plan.report import compiled_rows, markdown
 from trm_scaling.run.plan.study_plan import Planned, plan_configurations
@@ -34,7 +34,7 @@ class MadeUpCompiler:
         self.digest = "first"
         self.asked: list[RunConfig] = []
 
-    def __call__(self, question: str) -> Any:
+    def __call__(self, question: str, tell: Any) -> Any:
         asked = json.loads(question)
         config = RunConfig.model_validate(asked["config"])
         program = {"digest": self.digest, "versions": VERSIONS}
@@ -52,6 +52,10 @@ class MadeUpCompiler:
                     "program_bytes": 1,
                     "total_bytes": needs,
                     "flops_once": 1.0,
+                    "kinds": [
+                        {"kind": "products", "kernels": 426, "bytes": 166 * 10**9, "flops": 33 * 10**12}
+                    ],
+                    "bound": {"products_s": 0.03, "traffic_s": 0.07, "least_s": 0.08},
                     "collectives": [{"kind": "all-reduce", "dtypes": ["f32"], "bytes": 20, "times": 2}],
                 }
         return compiled._Answer.model_validate({"program": program, "outcome": outcome})
@@ -167,8 +171,15 @@ def test_a_compiler_that_dies_is_said(compilations: Compilations, monkeypatch: p
         compilations.ask(paper("baseline"))
 
 
-def test_slices_are_targets_that_can_be_compiled_for() -> None:
-    assert [slice_of(target) for target in TARGETS.values()] == [None, None, None, None, "v4-8", "v4-64"]
+def test_targets_that_can_be_compiled_for() -> None:
+    assert [described_as(target) for target in TARGETS.values()] == [
+        None,
+        None,
+        None,
+        "h200",
+        "v4-8",
+        "v4-64",
+    ]
 
 
 def test_the_report_has_a_row_for_each_program_of_each_configuration(

@@ -1,12 +1,16 @@
 """One entry for every question."""
 
+from dataclasses import replace
+
 import pandas as pd
 
 from trm_scaling.analysis.answers.answer import Answer, Question
 from trm_scaling.analysis.answers.batch import largest_batch
+from trm_scaling.analysis.answers.certainty import hedged
 from trm_scaling.analysis.answers.choice import best_choice
 from trm_scaling.analysis.answers.scaling import where_it_stops_paying
 from trm_scaling.analysis.answers.usable import Usable, usable
+from trm_scaling.analysis.fits.sensitivity import speed_at_budget
 from trm_scaling.analysis.seeds import PooledVariance
 
 _TOO_FEW = 2
@@ -35,7 +39,17 @@ def answer(
             found = largest_batch(runs, question, curves, elsewhere)
         case "tradeoff" | "choice":
             found = best_choice(runs, question, elsewhere)
-    return found
+    return _limited(found, speed_at_budget(runs.table))
+
+
+def _limited(found: Answer, caveat: str | None) -> Answer:
+    """An answer of runs that had not ended their ascent is tentative at most, and says so."""
+    if caveat is None:
+        return found
+    found = replace(found, caveats=(caveat, *found.caveats))
+    if found.verdict != "answered":
+        return found
+    return replace(found, verdict="tentative", reason=caveat, sentence=hedged("tentative", found.sentence))
 
 
 def _too_few(runs: Usable, question: Question, ran: int) -> Answer:

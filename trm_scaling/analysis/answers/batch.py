@@ -17,7 +17,7 @@ from trm_scaling.analysis.learning_curve import LearningCurve, steps_to
 from trm_scaling.analysis.seeds import PooledVariance, SeedSummary
 from trm_scaling.errors import UserError
 
-_SMALLEST = "It is the smallest batch that was tried: a smaller one may learn more still."
+_SMALLEST = "It is the smallest batch tried: a smaller one may learn still more."
 TARGET = 0.8
 """The critical batch size is read where every batch has reached this share of the least best accuracy."""
 
@@ -100,25 +100,26 @@ def _sentence(
     best = max(seeds, key=lambda each: each.mean)
     which = f"{count(size)} ({found.configuration})"
     if found.at_end:
-        text = f"No batch above the smallest that was tried, {which}, learns as much from as many puzzles: "
+        text = f"No batch above the smallest tried, {which}, learns as much from as many samples: "
     elif found.all_after:
-        most = ", the largest that was tried," if found.at_start else ""
-        text = f"Batches up to {which}{most} learn as much from as many puzzles: "
+        most = ", the largest tried," if found.at_start else ""
+        text = f"Batches up to {which}{most} learn as much from as many samples: "
     else:
-        text = f"A batch of {which} learns as much from as many puzzles, though some smaller ones do not: "
+        text = f"A batch of {which} learns as much from as many samples, though some smaller ones do not: "
     text += accuracy(by_name[found.configuration])
     if best.configuration != found.configuration:
         text += f", within {100 * WORTH:g} points of the best, {best.configuration} with {accuracy(best)}"
     if found.probability is not None:
-        text += f"; probability {probability(found.probability)}"
+        text += f". P = {probability(found.probability)} that it is the largest within "
+        text += f"{100 * WORTH:g} points of the best"
         if found.low != found.high:
-            text += f", at 95 % between {found.high} and {found.low}"
+            text += f"; 95 % range {found.high} to {found.low}"
     if critical is not None and critical.verdict.word == "identified":
         interval = critical.interval
         within = (
-            f" ({count(interval.low)} to {count(interval.high)})"
+            f" [{count(interval.low)}, {count(interval.high)}]"
             if interval is not None and interval.low is not None and interval.high is not None
             else ""
         )
-        text += f"; the critical batch size is {count(critical.critical_batch)}{within}"
+        text += f". The critical batch size is {count(critical.critical_batch)}{within}"
     return text + "."

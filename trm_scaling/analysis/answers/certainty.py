@@ -20,16 +20,16 @@ def hedged(word: Certainty, sentence: str) -> str:
         case "answered":
             return sentence
         case "tentative":
-            return f"Probably: {sentence}"
+            return f"Tentative: {sentence[:1].lower()}{sentence[1:]}"
         case "open":
-            return f"Not settled; by the means alone: {sentence}"
+            return f"Open. On the means, {sentence[:1].lower()}{sentence[1:]}"
 
 
 def reason(probability: float | None, what: str) -> str:
     """Why an answer is called what `certainty` calls it."""
     if probability is None:
         return "None of these was run with two seeds, so their order may be that of seeds alone."
-    return f"{what} in {100 * probability:.0f} % of the draws of what the true means may be."
+    return f"P = {probability:.2f} that {what}."
 
 
 def of_the_seeds(runs: AccuracyRuns) -> tuple[str, ...]:

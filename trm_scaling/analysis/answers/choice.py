@@ -8,20 +8,23 @@ import pandas as pd
 from trm_scaling.analysis.answers.answer import Answer, Certainty, Question
 from trm_scaling.analysis.answers.certainty import of_the_seeds, reason
 from trm_scaling.analysis.answers.enough import WORTH
-from trm_scaling.analysis.answers.usable import ACCURACY, Usable
+from trm_scaling.analysis.answers.usable import Usable
 from trm_scaling.analysis.answers.wording import accuracy, listed, points, probability
 from trm_scaling.analysis.comparison import Comparison, compare, correct_family
 from trm_scaling.analysis.frontier import Frontier, pareto_frontier
-from trm_scaling.analysis.interval import Interval
+from trm_scaling.analysis.pairing import compare_runs
 from trm_scaling.analysis.seeds import PooledVariance, SeedSummary, summarise_seeds
+from trm_scaling.results.device_time import timed_alone
 
 _MEASURES = {
     "training_flops": "training FLOPs",
-    "throughput": "puzzle-steps a second",
+    "throughput": "samples per second",
     "peak_memory_bytes": "peak memory",
     "halting_mean_steps": "steps under the halting rule",
 }
-_OPEN = "No difference is shown; by the means alone: "
+_EXACT = frozenset({"training_flops"})
+"""Those that are arithmetic on the configuration; the others are measured, with the scatter of a machine."""
+_OPEN = "Open. On the means, "
 _LIKELY = 0.95
 """Probability of being the best from which an answer is tentative."""
 _WORTH_SAYING = 0.05
@@ -70,7 +73,7 @@ def _standing(
         words = f"{100 * WORTH:g} points"
         return "answered", f"No other is {words} worse, at 95 %.", f"All are within {words} of the best: "
     if sure >= _LIKELY:
-        return "tentative", reason(sure, f"{best.configuration} is the best"), "Probably: "
+        return "tentative", reason(sure, f"{best.configuration} is the best"), "Tentative: "
     return "open", reason(sure, f"{best.configuration} is the best"), _OPEN
 
 
@@ -83,9 +86,9 @@ def _order(table: pd.DataFrame, question: Question) -> list[str]:
 
 
 def _comparisons(table: pd.DataFrame, reference: str, order: Sequence[str]) -> tuple[Comparison, ...]:
-    rates = {str(name): group.to_numpy(float) for name, group in table.groupby("experiment")[ACCURACY]}
+    runs = {str(name): group for name, group in table.groupby("experiment")}
     others = [name for name in order if name != reference]
-    return correct_family([compare(reference, name, rates[reference], rates[name]) for name in others])
+    return correct_family([compare_runs(reference, name, runs[reference], runs[name]) for name in others])
 
 
 def _probability_best(standing: Frontier, best: SeedSummary) -> float | None:
@@ -103,46 +106,62 @@ def _sentence(
     reference: str,
 ) -> str:
     best = max(seeds, key=lambda each: each.mean)
-    known = "" if sure is None else f", with probability {probability(sure)} the best of {len(seeds)}"
-    parts = [f"{question.label(best.configuration)} solves most, {accuracy(best)}{known}"]
+    known = "" if sure is None else f". P = {probability(sure)} that it is the best of the {len(seeds)}"
+    parts = [f"{question.label(best.configuration)} solves most: {accuracy(best)}{known}"]
     if best.configuration == reference:
         rivals = [each for each in seeds if each is not best]
         second = max(rivals, key=lambda each: each.mean)
         lead = next(each for each in comparisons if each.b == second.configuration)
-        parts.append(
-            f"next is {question.label(second.configuration)}, {points(lead.difference, lead.interval)}"
-        )
+        parts.append(f"Next is {question.label(second.configuration)}: {_lead(lead)}")
         other = second.configuration
     else:
         lead = next(each for each in comparisons if each.b == best.configuration)
-        parts.append(f"against {reference} {points(lead.difference, lead.interval)}")
+        parts.append(f"Against {reference}: {_lead(lead)}")
         other = best.configuration
     if changed := _measured(table, reference, other, question.measure):
-        parts.append(f"{other} takes {changed} of {reference}")
-    return "; ".join(parts) + "."
+        parts.append(f"{other} has {changed} of {reference}")
+    return ". ".join(parts) + "."
+
+
+def _lead(found: Comparison) -> str:
+    """`+7.3 points, paired over 1 seed` of one trajectory, `+3.1 points [0.5, 5.7]` else."""
+    said = points(found.difference, found.interval)
+    pairs = found.runs[0]
+    return f"{said}, paired over {pairs} seed{'s' if pairs > 1 else ''}" if found.paired else said
 
 
 def _measured(table: pd.DataFrame, reference: str, other: str, always: str) -> str:
-    """`0.61 (0.58 to 0.64) x the steps under the halting rule`, of what differs between the two."""
+    """`0.61 [0.58, 0.64] x the steps under the halting rule`, of what differs between the two."""
     said = []
     for column, words in _MEASURES.items():
         if column not in table or not (table[column] > 0).all():
             continue
-        logs = {name: np.log(group.to_numpy(float)) for name, group in table.groupby("experiment")[column]}
+        alone = timed_alone(table, column)[0]
+        logs = {name: np.log(group.to_numpy(float)) for name, group in alone.groupby("experiment")[column]}
+        if not {reference, other} <= logs.keys():
+            continue
         found = compare(reference, other, logs[reference], logs[other])
+        factor = _factor(found, is_exact=column in _EXACT)
         if column == always or abs(found.difference) > _WORTH_SAYING:
-            said.append(f"{np.exp(found.difference):.2f}{_factor(found.interval)} x the {words}")
+            said.append(f"{factor} x the {words}")
     return listed(said) if said else ""
 
 
-def _factor(interval: Interval | None) -> str:
-    """Of a difference of logarithms; nothing where seeds do not differ, since the number is exact then."""
+def _factor(found: Comparison, *, is_exact: bool) -> str:
+    """Of a difference of logarithms, with no more digits than it has: one where a side has one run.
+
+    A number that arithmetic gives is exact.
+    """
+    factor = np.exp(found.difference)
+    if is_exact:
+        return f"{factor:.2f}"
+    interval = found.interval
     if interval is None or interval.low is None or interval.high is None:
-        return ""
+        return f"about {factor:.1g}" if factor < 1 else f"about {factor:.1f}"
     low, high = (f"{end:.2f}" for end in np.exp([interval.low, interval.high]))
-    return f" ({low} to {high})" if low != high else ""
+    return f"{factor:.2f} [{low}, {high}]" if low != high else f"{factor:.2f}"
 
 
 def _out_of_reach(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
-    out = [each for each in comparisons if each.claim.word == "out of reach"]
+    out = [each for each in comparisons if each.claim.word == "too few seeds"]
     return (out[0].claim.sentence,) if out else ()

@@ -5,10 +5,11 @@ import numpy as np
 from trm_scaling.analysis.answers.answer import Answer, Certainty, Question
 from trm_scaling.analysis.answers.certainty import certainty, hedged, of_the_seeds, reason
 from trm_scaling.analysis.answers.enough import WORTH, Enough, enough
-from trm_scaling.analysis.answers.usable import Usable
+from trm_scaling.analysis.answers.usable import ACCURACY, Usable
 from trm_scaling.analysis.answers.wording import accuracy, probability, quantity
-from trm_scaling.analysis.fits.accuracy import fit_accuracy
+from trm_scaling.analysis.fits.accuracy import accuracy_exponent, fit_accuracy
 from trm_scaling.analysis.fits.record import Fit
+from trm_scaling.analysis.fits.sensitivity import limited, other_choices, speed_at_budget, with_choices
 from trm_scaling.analysis.frontier import Frontier, pareto_frontier
 from trm_scaling.analysis.runs import AccuracyRuns
 from trm_scaling.analysis.seeds import PooledVariance, SeedSummary, summarise_seeds
@@ -31,7 +32,7 @@ def where_it_stops_paying(runs: Usable, question: Question, elsewhere: PooledVar
     seeds = in_order(accuracies, elsewhere)
     found = enough(accuracies)
     verdict, why = _verdict(found)
-    fit, unfitted = _law(accuracies)
+    fit, unfitted = _law(runs, question.axis)
     return Answer(
         sentence=hedged(verdict, _sentence(question, accuracies, seeds, found)),
         verdict=verdict,
@@ -59,40 +60,45 @@ def _sentence(question: Question, runs: AccuracyRuns, seeds: tuple[SeedSummary, 
     at = quantity(question.axis, float(x[found.configuration]))
     reached = accuracy(by_name[found.configuration])
     if found.at_end:
-        text = f"Accuracy still rises at the most that was tried, {at} ({found.configuration}): {reached}"
+        text = f"Accuracy still rises at the largest value tried ({at}, {found.configuration}: {reached})"
     else:
-        least = ", the least that was tried," if found.at_start else ""
-        text = f"{at} ({found.configuration}){least} are enough: they solve {reached}"
+        least = ", the smallest value tried" if found.at_start else ""
+        text = f"{at} are enough ({found.configuration}{least}: {reached})"
         if best.configuration == found.configuration:
-            text += f", and nothing larger gains {100 * WORTH:g} points"
+            text += f". No larger value is {100 * WORTH:g} points better"
         else:
-            text += f", within {100 * WORTH:g} points of the best, {best.configuration} with {accuracy(best)}"
+            text += (
+                f". The best, {best.configuration} with {accuracy(best)}, is within {100 * WORTH:g} points"
+            )
     return text + _how_sure(found) + "."
 
 
 def _how_sure(found: Enough) -> str:
     if found.probability is None:
         return ""
-    if found.low == found.high:
-        return f"; probability {probability(found.probability)}"
-    said = f"between {found.low} and {found.high}"
-    return f"; probability {probability(found.probability)}, at 95 % {said}"
+    text = f". P = {probability(found.probability)} that no smaller value is within "
+    text += f"{100 * WORTH:g} points of the best"
+    return text if found.low == found.high else f"{text}; 95 % range {found.low} to {found.high}"
 
 
 def _verdict(found: Enough) -> tuple[Certainty, str]:
     word = certainty(found.probability)
-    why = reason(found.probability, f"{found.configuration} is the least that is enough")
+    why = reason(found.probability, f"{found.configuration} is the smallest value that is enough")
     if found.at_end and word == "answered":
-        return "tentative", "It is the end of what was tried: more may still pay."
+        return "tentative", "It is the largest value tried: larger ones may still be better."
     return word, why
 
 
-def _law(runs: AccuracyRuns) -> tuple[Fit | None, tuple[str, ...]]:
-    band = np.geomspace(runs.x.min(), runs.x.max(), _PLACES)
+def _law(runs: Usable, axis: str) -> tuple[Fit | None, tuple[str, ...]]:
+    accuracies = runs.runs(axis)
+    band = np.geomspace(accuracies.x.min(), accuracies.x.max(), _PLACES)
     try:
-        return fit_accuracy(runs, predict=band.tolist()), ()
+        fit = fit_accuracy(accuracies, predict=band.tolist())
     except UserError as error:
         return None, (f"No law was fitted: {error}.",)
+    choices = other_choices(runs.table, axis, ACCURACY)
+    others = {label: accuracy_exponent(runs.runs(x, y)) for label, (x, y) in choices.items()}
+    return limited(with_choices(fit, others), speed_at_budget(runs.table)), ()
 
 
 def _of_the_law(fit: Fit | None) -> tuple[str, ...]:

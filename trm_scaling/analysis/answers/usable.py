@@ -4,11 +4,14 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from trm_scaling.analysis.fits.sensitivity import with_sizes
 from trm_scaling.analysis.runs import AccuracyRuns
 from trm_scaling.analysis.seeds import PooledVariance, pooled_variance
 from trm_scaling.errors import UserError
+from trm_scaling.results.device_time import timed_alone
 
 ACCURACY = "test_accuracy"
 _SOME = 8
@@ -23,16 +26,21 @@ class Usable:
     excluded: tuple[str, ...]
     """`exp01b, seed 3: failed: non-finite loss`."""
 
-    def runs(self, x: str) -> AccuracyRuns:
-        """Accuracy against the column `x`, of the runs that have a positive value there.
+    def runs(self, x: str, y: str = ACCURACY) -> AccuracyRuns:
+        """Accuracy `y` against the column `x`, of the runs that have a positive value there.
 
-        Raises UserError where there is none, or where a configuration has one seed twice.
+        A time counts only where the machine did nothing else. Raises UserError where there is no such run,
+        or where a configuration has one seed twice.
         """
-        at = self.table.get(x)
+        table, left_out = timed_alone(self.table, x)
+        at = table.get(x)
         if at is None or not (at > 0).any():
-            raise UserError(f"none of the {len(self.table)} runs has a value of {x} above 0")
-        known = self.table[at > 0]
-        counted = all(name in known and known[name].notna().all() for name in _COUNTS)
+            raise UserError(
+                f"none of the {len(self.table)} runs has a value of {x} above 0"
+                + (f" that counts; {left_out}" if left_out else "")
+            )
+        known = table[at > 0]
+        counted = y == ACCURACY and all(name in known and known[name].notna().all() for name in _COUNTS)
         return AccuracyRuns.of(
             known,
             x,
@@ -40,7 +48,7 @@ class Usable:
             seed="seed" if "seed" in known and known["seed"].notna().all() else None,
             solved="test_solved",
             total="test_total",
-            accuracy=None if counted else ACCURACY,
+            accuracy=None if counted else y,
         )
 
 
@@ -54,6 +62,7 @@ def usable(table: pd.DataFrame) -> Usable:
         if column not in table:
             some = ", ".join(map(str, table.columns[:_SOME])) or "none"
             raise UserError(f"the table has no column {column}; its first ones are {some}")
+    table = table.assign(**{ACCURACY: table[ACCURACY].replace([np.inf, -np.inf], np.nan)})
     kept = table[ACCURACY].notna() & counts(table)
     excluded = tuple(_left_out(row) for row in table[~kept].to_dict("records"))
     found = table[kept]
@@ -62,7 +71,7 @@ def usable(table: pd.DataFrame) -> Usable:
             f"the runs come from {len(profiles)} profiles, {', '.join(map(str, profiles))}, which are "
             "different budgets: choose one (--profile)"
         )
-    return Usable(found, excluded)
+    return Usable(with_sizes(found), excluded)
 
 
 def seed_variance(table: pd.DataFrame) -> PooledVariance | None:

@@ -32,19 +32,19 @@ def count(value: float) -> str:
 
 
 def accuracy(summary: SeedSummary) -> str:
-    """`86.2 % (84.1 to 88.0)`."""
+    """`86.2 % [84.1, 88.0]`."""
     return f"{100 * summary.mean:.1f} %{span(summary.interval)}"
 
 
 def span(interval: Interval | None) -> str:
-    """` (84.1 to 88.0)` of an interval of fractions, in per cent; nothing without both ends."""
+    """` [84.1, 88.0]` of an interval of fractions, in per cent; nothing without both ends."""
     if interval is None or interval.low is None or interval.high is None:
         return ""
-    return f" ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+    return f" [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
 def points(difference: float, interval: Interval | None) -> str:
-    """`+3.1 points (0.5 to 5.7)`."""
+    """`+3.1 points [0.5, 5.7]`."""
     # Adding zero takes the sign from a zero.
     return f"{round(100 * difference, 1) + 0.0:+.1f} points{span(interval)}"
 

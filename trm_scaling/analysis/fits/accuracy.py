@@ -9,7 +9,7 @@ from trm_scaling.analysis.fits import evidence
 from trm_scaling.analysis.fits.fitted import Fitted, fit_form
 from trm_scaling.analysis.fits.forms import FORMULAS, Form, Scale, parameter_count
 from trm_scaling.analysis.fits.likelihood import Likelihood
-from trm_scaling.analysis.fits.record import Fit, Parameter, Prediction, Rival
+from trm_scaling.analysis.fits.record import Fit, Parameter, Prediction, Rival, exponent, plausible, union
 from trm_scaling.analysis.fits.region import PROFILED, Region
 from trm_scaling.analysis.fits.replicates import ALPHA, explain, lack_of_fit
 from trm_scaling.analysis.fits.resampling import ENOUGH_CONFIGURATIONS, bootstrap
@@ -20,6 +20,10 @@ from trm_scaling.errors import UserError
 OF_SIZE: tuple[Form, ...] = ("saturating_power", "error_power", "log_linear", "logit_linear", "constant")
 """Laws of a quantity that is worth having more of."""
 OF_LOSS: tuple[Form, ...] = ("loss_sigmoid", "log_linear", "logit_linear", "constant")
+_OF_RIVALS = 100
+"""Replicates for a rival's prediction, where it takes any: enough for where forms disagree."""
+_DISAGREE = 0.05
+"""Forms that span less than five points together do not disagree."""
 
 
 def fit_accuracy(
@@ -50,14 +54,16 @@ def fit_accuracy(
     if likelihood != "least_squares" and runs.total is None:
         raise UserError(f"likelihood {likelihood} needs counts, and these runs have rates only")
     scale = Scale.of(runs.x)
-    fitted, observed, note = _fit_replicates(runs, form, likelihood, scale)
+    fitted, observed, misfit = _fit_replicates(runs, form, likelihood, scale)
     rng = np.random.default_rng(seed)
     asked = np.array(predict, dtype=float)
     if not (asked > 0).all():
         raise UserError(f"a law of x cannot be asked for x = {asked.min():g}: give positive values")
     intervals, laws = _intervals(fitted, observed, asked, replicates, rng)
 
-    aicc, rivals = _rivals(form, runs, likelihood, scale, asked)
+    aicc, rivals, fits = _rivals(form, runs, likelihood, scale, asked)
+    possible = {each.law for each in plausible(aicc, rivals)} if asked.size else set()
+    also = [fit for name, fit in fits.items() if name in possible]
     extrapolated = evidence.extrapolation(runs, form, likelihood, scale)
     return Fit(
         law=form,
@@ -69,16 +75,27 @@ def fit_accuracy(
         objective=float(fitted.optimum.solved.objective),
         runs=runs.x.size,
         configurations=len(runs.configurations.names),
-        replicates=note,
+        replicates=explain(misfit),
         starts=fitted.optimum.starts,
         agreeing=fitted.optimum.agreeing,
         condition=fitted.condition,
         aicc=aicc,
         rivals=rivals,
         extrapolation=extrapolated,
-        predictions=_predictions(fitted, runs, asked, laws),
-        verdict=evidence.verdict(fitted, intervals.get("c"), rivals, extrapolated),
+        predictions=_predictions(fitted, runs, asked, laws, _of_others(also, asked, replicates, seed)),
+        verdict=evidence.verdict(fitted, intervals.get("c"), rivals, extrapolated, misfit, runs),
     )
+
+
+def accuracy_exponent(
+    runs: AccuracyRuns, form: Form = "saturating_power", *, likelihood: Likelihood | None = None
+) -> Parameter | None:
+    """The exponent of `form` with its interval, and nothing else; None where the form has none."""
+    likelihood = likelihood or ("least_squares" if runs.total is None else "beta_binomial")
+    fitted, observed, _ = _fit_replicates(runs, form, likelihood, Scale.of(runs.x))
+    none = np.zeros(0)
+    found, _ = _intervals(fitted, observed, none, _OF_RIVALS, np.random.default_rng(0))
+    return exponent(Parameter(name, value, found[name]) for name, value in fitted.parameters.items())
 
 
 def _misfit(fitted: Fitted, runs: AccuracyRuns) -> float | None:
@@ -90,30 +107,30 @@ def _misfit(fitted: Fitted, runs: AccuracyRuns) -> float | None:
 
 def _fit_replicates(
     runs: AccuracyRuns, form: Form, likelihood: Likelihood, scale: Scale
-) -> tuple[Fitted, AccuracyRuns, str]:
-    """The fit, the observations it took for independent, and why."""
+) -> tuple[Fitted, AccuracyRuns, float | None]:
+    """The fit, the observations it took for independent, and the p-value of lack of fit."""
     fitted = fit_form(runs, form, likelihood, scale)
     misfit = _misfit(fitted, runs)
     if misfit is None or misfit >= ALPHA:
-        return fitted, runs, explain(misfit)
+        return fitted, runs, misfit
     means = runs.collapsed()
-    return fit_form(means, form, likelihood, scale), means, explain(misfit)
+    return fit_form(means, form, likelihood, scale), means, misfit
 
 
 def _rivals(
     form: Form, runs: AccuracyRuns, likelihood: Likelihood, scale: Scale, asked: np.ndarray
-) -> tuple[float | None, tuple[Rival, ...]]:
-    """AICc of `form`, and its rivals with theirs.
+) -> tuple[float | None, tuple[Rival, ...], dict[Form, tuple[Fitted, AccuracyRuns]]]:
+    """AICc of `form`, its rivals with theirs, and the fit of each with the runs it was fitted to.
 
     Laws are compared on each run where one of them at least leaves configurations scattering no more
     than seeds do; where none does, on configurations' means.
     """
     forms = [form, *(other for other in (OF_LOSS if form == "loss_sigmoid" else OF_SIZE) if other != form)]
     fits = {other: fit_form(runs, other, likelihood, scale) for other in forms}
-    misfits = [_misfit(fitted, runs) for fitted in fits.values()]
+    misfits, observed = [_misfit(fitted, runs) for fitted in fits.values()], runs
     if all(misfit is not None and misfit < ALPHA for misfit in misfits):
-        means = runs.collapsed()
-        fits = {other: fit_form(means, other, likelihood, scale) for other in forms}
+        observed = runs.collapsed()
+        fits = {other: fit_form(observed, other, likelihood, scale) for other in forms}
     factor = fits[form].factor
     criteria = {other: fitted.aicc(factor) for other, fitted in fits.items()}
     own = criteria[form]
@@ -131,7 +148,16 @@ def _rivals(
                 predictions=tuple(fits[other].rate(asked).tolist()),
             )
         )
-    return own, tuple(rivals)
+    return own, tuple(rivals), {other: (fitted, observed) for other, fitted in fits.items()}
+
+
+def _of_others(
+    others: Sequence[tuple[Fitted, AccuracyRuns]], asked: np.ndarray, replicates: int, seed: int
+) -> list[list[Interval | None]]:
+    """For each x asked for, what other forms say of it."""
+    rng, fewer = np.random.default_rng(seed), min(replicates, _OF_RIVALS)
+    each = [_intervals(fitted, observed, asked, fewer, rng)[1] for fitted, observed in others]
+    return [list(at) for at in zip(*each, strict=True)] if each else [[] for _ in asked]
 
 
 def _intervals(
@@ -151,23 +177,27 @@ def _intervals(
 
 
 def _predictions(
-    fitted: Fitted, runs: AccuracyRuns, asked: np.ndarray, laws: list[Interval | None]
+    fitted: Fitted,
+    runs: AccuracyRuns,
+    asked: np.ndarray,
+    laws: list[Interval | None],
+    others: list[list[Interval | None]],
 ) -> tuple[Prediction, ...]:
-    """The law's values, with the scatter of single runs around them, whatever was fitted."""
+    """The law's values, with the spread between forms and the scatter of single runs around them."""
     likelihood = fitted.problem.outcome.likelihood
     single = fit_form(runs, fitted.problem.form, likelihood, fitted.problem.scale)
     sd = single.run_sd(fitted.rate(asked))
     wide = float(t_distribution.ppf(TAILS[1], fitted.freedom))
-    return tuple(
-        Prediction(
-            {"x": float(x)}, float(value), law, law and _of_one_run(float(value), law, wide * float(width))
-        )
-        for x, value, law, width in zip(asked, fitted.rate(asked), laws, sd, strict=True)
-    )
+    found = []
+    for x, value, law, other, width in zip(asked, fitted.rate(asked), laws, others, sd, strict=True):
+        forms, apart = union(law, other, _DISAGREE)
+        run = forms and _of_one_run(float(value), forms, wide * float(width))
+        found.append(Prediction({"x": float(x)}, float(value), law, run, forms, apart))
+    return tuple(found)
 
 
 def _of_one_run(value: float, law: Interval, half_width: float) -> Interval:
     """The law's interval with one run's noise added in quadrature, side by side."""
-    low, high = law.ends
+    low, high = min(law.ends[0], value), max(law.ends[1], value)
     low, high = value - np.hypot(value - low, half_width), value + np.hypot(high - value, half_width)
     return Interval(float(low), float(high), f"{law.method}, with one run's noise").clipped(0.0, 1.0)

@@ -20,7 +20,7 @@ Look = Callable[[Float[np.ndarray, "P q"], Int[np.ndarray, " P"]], tuple[Value, 
 problems that the second argument numbers."""
 
 _MOST_STEPS = 400
-_ENOUGH = 1e-11
+_ENOUGH = 1e-8
 """Share of the value that a step must gain to be worth another."""
 _FIRST, _LEAST, _MOST = 1e-3, 1e-9, 1e9
 """Damping; at the most, a problem is done: no step gains anything."""

@@ -4,13 +4,12 @@ Shapes: R refits, d numbers in eta, n runs.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from trm_scaling.analysis.fits.descent import descend
 from trm_scaling.analysis.fits.fitted import Fitted, refit
 from trm_scaling.analysis.fits.forms import (
     Form,
@@ -19,7 +18,6 @@ from trm_scaling.analysis.fits.forms import (
     linear_parameters,
     shape,
     shape_parameters,
-    vertices,
 )
 from trm_scaling.analysis.runs import AccuracyRuns
 
@@ -69,30 +67,8 @@ class Draws:
 
     @classmethod
     def _side_by_side(cls, fitted: Fitted, rates: np.ndarray, weight: np.ndarray) -> Self:
-        """Shapes of two numbers, all at once from where the fit stands.
-
-        With the asymptote, where the form has one, as a third number.
-        """
+        """Shapes of two numbers, all at once from where the fit stands."""
         problem = fitted.problem
-        corners = vertices(problem.form, problem.outcome.margin)
-        start = corners[0, 0]
-        asymptotes = [(corners[:, 1].min(), corners[:, 1].max())] if len(corners) > 1 else []
-        ends = np.append(fitted.optimum.eta, [fitted.optimum.solved.beta[1]] * len(asymptotes))
-
-        def look(theta: np.ndarray, problems: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            w, by_eta = shape(problem.form, theta[:, :2], problem.x, problem.scale)
-            rise = (theta[:, 2:] if asymptotes else corners[0, 1]) - start
-            p = np.clip(start + rise * w, problem.outcome.margin, 1 - problem.outcome.margin)
-            outcome, own = replace(problem.outcome, rate=rates[problems]), weight[problems]
-            first, second = outcome.derivatives(p)
-            by_asymptote = [w[:, None]] * len(asymptotes)
-            jacobian = np.concatenate([np.reshape(rise, (-1, 1, 1)) * by_eta, *by_asymptote], axis=1)
-            gradient = (jacobian * (own * first)[:, None]).sum(-1)
-            curvature = (jacobian * (own * second)[:, None]) @ np.swapaxes(jacobian, -1, -2)
-            return (own * outcome.distances(p)).sum(-1), gradient, curvature
-
-        bounds = np.array([*eta_bounds(problem.form, problem.scale), *asymptotes])
-        theta, _ = descend(look, np.tile(ends, (len(rates), 1)), bounds)
-        asymptote = theta[:, 2] if asymptotes else np.full(len(theta), corners[0, 1])
-        beta = np.stack([np.full(len(theta), start), asymptote], axis=-1)
-        return cls(problem.form, problem.scale, theta[:, :2], beta)
+        starts = np.tile(fitted.optimum.eta, (len(rates), 1))
+        eta, beta, _ = problem.descend(starts, rates, weight, float(fitted.optimum.solved.beta[1]))
+        return cls(problem.form, problem.scale, eta, beta)

@@ -10,7 +10,7 @@ from trm_scaling.analysis.fits.forms import Form, Scale, parameter_count
 from trm_scaling.analysis.fits.likelihood import Likelihood
 from trm_scaling.analysis.fits.profile import Problem
 from trm_scaling.analysis.fits.record import Extrapolation, Rival, Verdict, judge
-from trm_scaling.analysis.fits.replicates import ALPHA
+from trm_scaling.analysis.fits.replicates import ALPHA, constant_fits, misses_means
 from trm_scaling.analysis.interval import Interval
 from trm_scaling.analysis.runs import AccuracyRuns, largest
 
@@ -50,17 +50,21 @@ def verdict(
     exponent: Interval | None,
     rivals: Sequence[Rival],
     extrapolated: Extrapolation | None,
+    misfit: float | None = None,
+    runs: AccuracyRuns | None = None,
 ) -> Verdict:
-    """Whether the runs say what the parameters of `fitted` are; `exponent` is the interval of c, if any."""
+    """Whether the runs say what the parameters of `fitted` are.
+
+    `exponent` is the interval of c, if any, `misfit` the p-value of lack of fit, and `runs` are all runs
+    where the law was fitted to their means.
+    """
     form, x = fitted.problem.form, fitted.problem.x
     sizes, parameters, flat = np.unique(x).size, parameter_count(form), flatness(fitted)
     against: list[str | None] = [
         f"{sizes} different x cannot test a law of {parameters} parameters." if sizes <= parameters else None,
-        f"A constant explains the runs as well (F test, p = {flat:.2g})."
-        if flat >= ALPHA and form != "constant"
-        else None,
+        _no_better_than_flat(flat, misfit, runs) if flat >= ALPHA and form != "constant" else None,
     ]
-    doubts: list[str | None] = []
+    doubts: list[str | None] = [misses_means(misfit)]
     if form in POWERS:
         against.append(_without_exponent(exponent))
         doubts.append(_loose_exponent(exponent))
@@ -70,6 +74,13 @@ def verdict(
         doubts.append(f"Fitted without the largest configurations, it misses them by {missed:.1f} points.")
     favour = f"Rival laws and a constant (F test, p = {flat:.2g}) explain the runs clearly less well."
     return judge(against, doubts, favour)
+
+
+def _no_better_than_flat(flat: float, misfit: float | None, runs: AccuracyRuns | None) -> str:
+    if runs is not None and constant_fits(runs.configurations, runs.accuracy, runs.x) < ALPHA:
+        said = "It explains the runs no better than a constant, and they are not constant."
+        return misses_means(misfit) or said
+    return f"A constant explains the runs as well (F test, p = {flat:.2g})."
 
 
 def _without_exponent(exponent: Interval | None) -> str | None:

@@ -1,84 +1,139 @@
-"""A law of the loss: fitted, with intervals, beside its rivals, and judged."""
+"""A law of the loss, or of a share of errors: fitted, with intervals, beside its rivals, and judged."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
 from scipy.stats import t as t_distribution
 
 from trm_scaling.analysis.fits.loss_evidence import extrapolation, rivals_of, varies, verdict
-from trm_scaling.analysis.fits.loss_law import Inputs, LossLaw, aicc
+from trm_scaling.analysis.fits.loss_law import (
+    HUBER_DELTA,
+    Inputs,
+    Law,
+    LossLaw,
+    columns_missing,
+    reported,
+    theta_of,
+)
 from trm_scaling.analysis.fits.loss_search import (
     THOROUGH,
     FittedLoss,
-    descend_loss,
     refit_loss,
-    reported,
+    refits,
+    reweighted,
     search_loss,
-    theta_of,
+    simulated,
 )
-from trm_scaling.analysis.fits.record import Fit, Parameter, Prediction
-from trm_scaling.analysis.fits.replicates import ALPHA, explain, lack_of_fit
-from trm_scaling.analysis.fits.resampling import ENOUGH_CONFIGURATIONS, noise_scale, resample_clusters
+from trm_scaling.analysis.fits.record import Fit, Parameter, Prediction, exponent, plausible, union
+from trm_scaling.analysis.fits.replicates import ALPHA, explain, lack_of_fit, lack_of_fit_of_clusters
+from trm_scaling.analysis.fits.resampling import ENOUGH_CONFIGURATIONS, resample_clusters
 from trm_scaling.analysis.interval import TAILS, Interval
 from trm_scaling.analysis.runs import Configurations, LossRuns
 from trm_scaling.errors import UserError
 
+_OF_RIVALS = 100
+"""Replicates for a rival's prediction: enough for where forms disagree."""
+_LN_DISAGREE = 0.1
+"""Forms that differ by less than a tenth of a loss do not disagree."""
+
+
+@dataclass(frozen=True)
+class _Resampling:
+    """How the fit is made again, for a law and its rivals alike."""
+
+    observed: LossRuns
+    replicates: int
+    seed: int
+
+    @property
+    def by_cluster(self) -> bool:
+        return len(self.observed.units.names) >= ENOUGH_CONFIGURATIONS
+
+    @property
+    def method(self) -> str:
+        kind = (
+            "clustered"
+            if self.by_cluster
+            else "wild cluster"
+            if self.observed.cluster is not None
+            else "parametric"
+        )
+        return f"{kind} bootstrap, {self.replicates} replicates"
+
+    def draws(self, fitted: FittedLoss) -> np.ndarray:
+        """(replicates, q) theta."""
+        rng = np.random.default_rng(self.seed)
+        if self.by_cluster:
+            # Points of one run share its noise: they are drawn together, and all of them.
+            alone = self.observed.cluster is None
+            rows = [resample_clusters(self.observed.units, rng, within=alone) for _ in range(self.replicates)]
+            return refits(fitted, *reweighted(fitted, rows))
+        return refits(fitted, *simulated(fitted, self.replicates, rng, self.observed.cluster))
+
 
 def fit_loss(
     runs: LossRuns,
-    law: LossLaw | None = None,
+    law: Law | None = None,
     *,
     predict: Sequence[Mapping[str, float]] = (),
     start: Mapping[str, float] | None = None,
+    delta: float = HUBER_DELTA,
     replicates: int = 500,
     seed: int = 0,
 ) -> Fit:
     """Fit `law` to the losses of `runs`, with its rivals beside it.
 
-    Unless given, `law` has a term or exponent for every column of `runs` that varies. `predict` lists
-    places to ask the law for: mappings with `params`, `data` and `recursions` as far as the law reads
-    them. `start` begins at these parameters, by name, in place of a search from everywhere. Intervals
-    come from `replicates` of a bootstrap drawn from `seed`: over configurations and then seeds with 12
-    configurations or more, else with fresh noise on the fitted law.
+    Unless given, `law` has a floor, and a term or exponent for every column of `runs` that varies.
+    `predict` lists places to ask the law for: mappings with `params`, `data` and `recursions` as far as
+    the law reads them. `start` begins at these parameters, by name, in place of a search from everywhere.
+    `delta` is Huber's: residuals of ln L beyond it count linearly. Intervals come from `replicates` of a
+    bootstrap drawn from `seed`: over runs where runs have several points, else over configurations and
+    then seeds; with fewer than 12 of them, with fresh noise on the fitted law.
 
     Raises UserError when the law needs a column that `runs` or `predict` lack, or the runs are no more
     than its parameters.
     """
     law = law or law_for(runs)
-    _refuse(runs, law)
+    _refuse(runs, law, delta)
     asked = places(predict, law)
-    clustered = len(runs.configurations.names) >= ENOUGH_CONFIGURATIONS
-    fitted, observed, note = _fit_replicates(runs, law, start)
-    rng = np.random.default_rng(seed)
-    if clustered:
-        rows = [resample_clusters(observed.configurations, rng) for _ in range(replicates)]
-        draws = refits(fitted, *reweighted(fitted, rows))
-    else:
-        draws = refits(fitted, *simulated(fitted, replicates, rng))
-    method = f"{'clustered' if clustered else 'parametric'} bootstrap, {replicates} replicates"
-    parameters = _parameters(fitted, draws, method)
-    own = aicc(law, fitted.objective, observed.loss.size)
-    rivals = rivals_of(law, observed, runs, own, asked)
-    extrapolated = extrapolation(law, runs)
+    fitted, observed, misfit = _fit_replicates(runs, law, start, delta)
+    resampling = _Resampling(observed, replicates, seed)
+    draws = resampling.draws(fitted)
+    parameters = _parameters(fitted, draws, resampling.method)
+    own, rivals, fits = rivals_of(fitted, observed, runs, asked)
+    extrapolated = extrapolation(law, runs, delta)
+    also = (
+        [fits[each.law] for each in plausible(own, rivals) if each.predictions] if asked is not None else []
+    )
     return Fit(
         law=law.name,
         formula=law.formula,
-        likelihood="Huber loss of ln L, delta 0.001, summed",
+        likelihood=f"Huber loss of ln L, delta {delta:g}, summed",
         parameters=parameters,
         objective=fitted.objective,
-        runs=runs.loss.size,
+        runs=len(Configurations.of(runs.cluster).names) if runs.cluster is not None else runs.loss.size,
         configurations=len(runs.configurations.names),
-        replicates=note,
+        replicates=_explain(runs, misfit),
         starts=fitted.starts,
         agreeing=fitted.agreeing,
         condition=fitted.condition,
         aicc=own,
         rivals=rivals,
         extrapolation=extrapolated,
-        predictions=_predictions(predict, asked, fitted, draws, refit_loss(fitted, runs), method),
-        verdict=verdict(fitted, parameters, rivals, extrapolated),
+        predictions=_predictions(predict, asked, fitted, draws, also, refit_loss(fitted, runs), resampling),
+        verdict=verdict(fitted, parameters, rivals, extrapolated, misfit, runs),
     )
+
+
+def loss_exponent(
+    runs: LossRuns, law: Law, *, delta: float = HUBER_DELTA, replicates: int = 100, seed: int = 0
+) -> Parameter | None:
+    """The exponent of size (or of data, where the law has no other) with its interval, and nothing else."""
+    _refuse(runs, law, delta)
+    fitted, observed, _ = _fit_replicates(runs, law, None, delta)
+    resampling = _Resampling(observed, replicates, seed)
+    return exponent(_parameters(fitted, resampling.draws(fitted), resampling.method))
 
 
 def law_for(runs: LossRuns) -> LossLaw:
@@ -86,13 +141,14 @@ def law_for(runs: LossRuns) -> LossLaw:
     return LossLaw(data=varies(runs.data), recursion="power" if varies(runs.recursions) else "none")
 
 
-def places(predict: Sequence[Mapping[str, float]], law: LossLaw) -> LossRuns | None:
+def places(predict: Sequence[Mapping[str, float]], law: Law) -> LossRuns | None:
     """The places to predict as runs without a loss; None when there are none."""
     if not predict:
         return None
-    wanted = {"params": law.size, "data": law.data, "recursions": law.recursion != "none"}
-    for name, needed in wanted.items():
-        if needed and any(name not in place for place in predict):
+    wanted = [name for name in law.columns if name != "compute"]
+    wanted += ["recursions"] if law.recursion != "none" else []
+    for name in wanted:
+        if any(name not in place for place in predict):
             raise UserError(
                 f"the law {law.name} cannot be asked for a loss without {name}: give it with each"
             )
@@ -104,85 +160,63 @@ def places(predict: Sequence[Mapping[str, float]], law: LossLaw) -> LossRuns | N
         return values
 
     labels = Configurations.of(range(len(predict)))
-    return LossRuns(labels, np.ones(len(predict)), column("params"), column("data"), column("recursions"))
+    given = {
+        name: column(name) if any(name in place for place in predict) else None
+        for name in ("data", "recursions")
+    }
+    return LossRuns(labels, np.ones(len(predict)), column("params"), **given)
 
 
-def refits(
-    fitted: FittedLoss, ln_loss: Float[np.ndarray, "#R n"], weight: Float[np.ndarray, "#R n"]
-) -> Float[np.ndarray, "R q"]:
-    """theta of the law for each replicate: other losses (over their geometric mean), or other weights."""
-    starts = np.tile(fitted.theta, (max(len(ln_loss), len(weight)), 1))
-    return descend_loss(fitted.law, fitted.inputs, starts, ln_loss, weight)[0]
-
-
-def simulated(
-    fitted: FittedLoss, replicates: int, rng: np.random.Generator
-) -> tuple[Float[np.ndarray, "R n"], Float[np.ndarray, "1 n"]]:
-    """Losses as the law would have given them, with fresh noise, and equal weights."""
-    n = fitted.inputs.ln_loss.size
-    freedom = max(1, n - fitted.law.parameter_count)
-    scale = [np.sqrt(noise_scale(freedom, rng)) for _ in range(replicates)]
-    noise = fitted.residual_sd * np.array(scale)[:, None] * rng.normal(size=(replicates, n))
-    return fitted.ln_loss + noise, np.ones((1, n))
-
-
-def reweighted(
-    fitted: FittedLoss, rows: Sequence[Int[np.ndarray, " n"]]
-) -> tuple[Float[np.ndarray, "1 n"], Float[np.ndarray, "R n"]]:
-    """The same losses, each run as often as it stands in a replicate's `rows`."""
-    n = fitted.inputs.ln_loss.size
-    weight = [np.bincount(each, minlength=n).astype(float) for each in rows]
-    return fitted.inputs.ln_loss[None], np.array(weight)
-
-
-def _refuse(runs: LossRuns, law: LossLaw) -> None:
-    for name, needed in {"data": law.data, "recursions": law.recursion != "none"}.items():
-        if needed and getattr(runs, name) is None:
-            raise UserError(f"the law {law.name} needs the column {name}: name it when making LossRuns")
-    if law.recursion != "none" and not law.size:
+def _refuse(runs: LossRuns, law: Law, delta: float) -> None:
+    for name in columns_missing(law, runs):
+        raise UserError(f"the law {law.name} needs the column {name}: name it when making LossRuns")
+    if law.recursion != "none" and "params" not in law.columns:
         raise UserError("recursion enlarges the effective size, so its law needs the size term")
-    if runs.loss.size <= law.parameter_count:
-        raise UserError(
-            f"{runs.loss.size} runs cannot carry {law.formula}: it takes more than {law.parameter_count}"
-        )
+    if runs.loss.size <= (count := len(law.bounds)):
+        raise UserError(f"{runs.loss.size} runs cannot carry {law.formula}: it takes more than {count}")
+    if not 0 < delta < np.inf:
+        raise UserError(f"Huber's delta is {delta:g}: give a positive number, such as 1e-3")
 
 
 def _fit_replicates(
-    runs: LossRuns, law: LossLaw, start: Mapping[str, float] | None
-) -> tuple[FittedLoss, LossRuns, str]:
-    """The fit, the observations it took for independent, and why."""
+    runs: LossRuns, law: Law, start: Mapping[str, float] | None, delta: float
+) -> tuple[FittedLoss, LossRuns, float | None]:
+    """The fit, the observations it took for independent, and the p-value of lack of fit."""
 
     def fit(these: LossRuns) -> FittedLoss:
         inputs = Inputs.of(law, these)
-        return search_loss(law, inputs, THOROUGH if start is None else [theta_of(law, start, inputs)])
+        return search_loss(law, inputs, THOROUGH if start is None else [theta_of(law, start, inputs)], delta)
 
-    fitted = fit(runs)
-    misfit = lack_of_fit(
-        runs.configurations,
-        fitted.inputs.ln_loss,
-        fitted.ln_loss,
-        np.ones_like(runs.loss),
-        law.parameter_count,
-    )
+    fitted, count = fit(runs), len(law.bounds)
+    if runs.cluster is None:
+        ones = np.ones_like(runs.loss)
+        misfit = lack_of_fit(runs.cells, fitted.inputs.ln_loss, fitted.ln_loss, ones, count)
+    else:
+        along = np.log(runs.data) if runs.data is not None else np.zeros_like(runs.loss)
+        misfit = lack_of_fit_of_clusters(runs.configurations, runs.cluster, fitted.residual, along, count)
     if misfit is None or misfit >= ALPHA:
-        return fitted, runs, explain(misfit)
+        return fitted, runs, misfit
     means = runs.collapsed()
-    return fit(means), means, explain(misfit)
+    return (fitted, runs, misfit) if means.loss.size <= count else (fit(means), means, misfit)
+
+
+def _explain(runs: LossRuns, misfit: float | None) -> str:
+    said = explain(misfit)
+    return said if runs.cluster is None else f"{said}; {runs.loss.size} points, those of one run together"
 
 
 def _parameters(fitted: FittedLoss, draws: np.ndarray, method: str) -> tuple[Parameter, ...]:
     """Each parameter with the middle 95 % of its draws, open where those lie at the search's limits."""
     found = []
-    limits = np.where(
-        np.array(fitted.law.parameter_names)[:, None] == "R", np.exp(fitted.law.bounds), fitted.law.bounds
-    )
-    drawn = reported(fitted.law, draws, fitted.inputs)
+    law, drawn = fitted.law, reported(fitted.law, draws, fitted.inputs)
     for index, (name, value) in enumerate(fitted.parameters.items()):
         interval = Interval.of_draws(drawn[:, index], method)
-        if interval is not None and index > fitted.law.terms:
-            least, most = limits[index]
+        if interval is not None and name not in law.factors:
+            least, most = np.exp(law.bounds[index]) if name == "R" else law.bounds[index]
             slack = 1e-3 * (most - least)
             interval = interval.open_at(least + slack, most - slack)
+        elif interval is not None and name == "E" and interval.ends[0] < 1e-9 * np.exp(fitted.inputs.ln_unit):
+            interval = Interval(0.0, interval.high, method)
         found.append(Parameter(name, value, interval))
     return tuple(found)
 
@@ -192,22 +226,32 @@ def _predictions(
     asked: LossRuns | None,
     fitted: FittedLoss,
     draws: np.ndarray,
+    also: Sequence[FittedLoss],
     every_run: FittedLoss,
-    method: str,
+    resampling: _Resampling,
 ) -> tuple[Prediction, ...]:
-    """The law's losses, with the scatter of single runs around them, whatever was fitted."""
+    """The law's losses, with the spread between forms and the scatter of single runs around them."""
     if asked is None:
         return ()
-    values, drawn = fitted.loss(asked), fitted.losses(draws, asked).T
-    freedom = max(1, fitted.inputs.ln_loss.size - fitted.law.parameter_count)
-    half = float(t_distribution.ppf(TAILS[1], freedom)) * every_run.residual_sd
+    fewer = _Resampling(resampling.observed, min(_OF_RIVALS, resampling.replicates), resampling.seed)
+    others = [np.log(each.losses(fewer.draws(each), asked)).T for each in also]
+    values, drawn = fitted.loss(asked), np.log(fitted.losses(draws, asked)).T
+    half = float(t_distribution.ppf(TAILS[1], fitted.freedom)) * every_run.residual_sd
     found = []
-    for at, value, column in zip(predict, values, drawn, strict=True):
-        law = Interval.of_draws(column, method)
+    for index, (at, value) in enumerate(zip(predict, np.log(values), strict=True)):
+        law = Interval.of_draws(drawn[index], resampling.method)
+        forms, apart = union(law, (Interval.of_draws(each[index], "") for each in others), _LN_DISAGREE)
         run = None
-        if law is not None:
-            low = value * np.exp(-np.hypot(np.log(value / law.ends[0]), half))
-            high = value * np.exp(np.hypot(np.log(law.ends[1] / value), half))
-            run = Interval(float(low), float(high), f"{method}, with one run's noise")
-        found.append(Prediction(dict(at), float(value), law, run))
+        if forms is not None:
+            low, high = min(forms.ends[0], value), max(forms.ends[1], value)
+            low, high = value - np.hypot(value - low, half), value + np.hypot(high - value, half)
+            run = _exp(Interval(float(low), float(high), f"{forms.method}, with one run's noise"))
+        found.append(Prediction(dict(at), float(np.exp(value)), _exp(law), run, _exp(forms), apart))
     return tuple(found)
+
+
+def _exp(interval: Interval | None) -> Interval | None:
+    if interval is None:
+        return None
+    low, high = np.exp(interval.ends)
+    return Interval(float(low), float(high), interval.method)

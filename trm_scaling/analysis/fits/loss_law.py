@@ -1,21 +1,29 @@
-"""Laws of the loss, L = E + A (g(r) N)^-alpha + B D^-beta, and what is minimised to fit one.
+"""Laws of a loss or of a share of errors, and what is minimised to fit one.
 
-N parameters, D data, r recursions. Recursion makes a network effectively larger: by g = r^phi (Schwethelm
-et al., arXiv 2604.21106: phi = 1 were as good as r times the parameters, 0 no gain), or by
-g = 1 + R (1 - exp(-(r - 1) / R)), of which at most 1 + R recursions are worth having (the form that
-Muennighoff et al., arXiv 2305.16264, give repeated data).
+- powers: L = E + A (g(r) N)^-alpha + B D^-beta, any of its terms left out. N parameters, D data, r
+  recursions. Recursion makes a network effectively larger: by g = r^phi (Schwethelm et al., arXiv
+  2604.21106: phi = 1 is as good as r times the parameters, 0 is no gain), or by
+  g = 1 + R (1 - exp(-(r - 1) / R)), of which at most 1 + R recursions are worth having (the form that
+  Muennighoff et al., arXiv 2305.16264, give repeated data). E = 0 is the natural floor where a puzzle
+  has one solution.
+- compute alone: L = E + A (N D r)^-alpha.
+- onset: L = A N^-alpha + H / (1 + (D / (tau N^-kappa))^s): errors stay at H until about tau N^-kappa
+  data.
 
-Inputs are divided by their geometric means and the loss by its own, so that the numbers sought are of
-order one in any units. Shapes: independent problems in front, n runs, t power terms, q numbers in theta:
-ln E, ln A, ln B, alpha, beta, recursion, without those that the law lacks.
+To add a law, write a class with the members of `Law`. Inputs are divided by their geometric means and
+the loss by its own, so that the numbers sought are of order one in any units. Shapes: independent
+problems in front, n points, t columns of inputs, q numbers in theta.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from itertools import product
+from typing import Literal, Protocol, Self
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import erf
+from scipy.optimize import nnls
+from scipy.special import erf, expit
 
 from trm_scaling.analysis.runs import LossRuns
 
@@ -27,62 +35,22 @@ PHIS = (-1.0, 3.0)
 LN_RECURSIONS = (-4.0, 6.0)
 LEAST_LOG = -25.0
 """A term this small (in ln) is no term."""
+_FACTOR = (LEAST_LOG, 3.0)
+_EXPONENT_GRID = np.geomspace(0.03, 2.0, 8)
+_RECURSION_GRID = {"none": [0.0], "power": [0.0, 0.5, 1.0], "saturating": [-1.0, 1.0, 3.0]}
+_ONSET_GRID = ([0.1, 0.4, 1.0], [-2.0, -0.5, 0.5, 2.0], [0.1, 0.5, 1.0], [0.5, 1.0, 2.5])
 
-
-@dataclass(frozen=True)
-class LossLaw:
-    """Which terms a law has; without any it is a constant."""
-
-    size: bool = True
-    data: bool = True
-    recursion: Recursion = "none"
-
-    @property
-    def name(self) -> str:
-        terms = ["size"] * self.size + ["data"] * self.data
-        if self.recursion != "none":
-            terms.append(f"{self.recursion} recursion")
-        return " + ".join(terms) or "constant"
-
-    @property
-    def formula(self) -> str:
-        effective = {"none": "N", "power": "(r^phi N)", "saturating": "((1 + R (1 - exp((1 - r) / R))) N)"}
-        size = f" + A {effective[self.recursion]}^-alpha" * self.size
-        return "L = E" + size + " + B D^-beta" * self.data
-
-    @property
-    def terms(self) -> int:
-        return self.size + self.data
-
-    @property
-    def parameter_count(self) -> int:
-        return 1 + 2 * self.terms + (self.recursion != "none")
-
-    @property
-    def factor_names(self) -> list[str]:
-        return ["A"] * self.size + ["B"] * self.data
-
-    @property
-    def parameter_names(self) -> list[str]:
-        """As reported, in the order of theta."""
-        exponents = ["alpha"] * self.size + ["beta"] * self.data
-        last = {"none": [], "power": ["phi"], "saturating": ["R"]}[self.recursion]
-        return ["E", *self.factor_names, *exponents, *last]
-
-    @property
-    def bounds(self) -> Float[np.ndarray, "q 2"]:
-        """Of theta."""
-        rows = [(LEAST_LOG, 3.0)] * (1 + self.terms) + [EXPONENTS] * self.terms
-        rows += {"none": [], "power": [PHIS], "saturating": [LN_RECURSIONS]}[self.recursion]
-        return np.array(rows)
+Theta = Float[np.ndarray, "*problems q"]
+Value = Float[np.ndarray, "*problems n"]
+Jacobian = Float[np.ndarray, "*problems n q"]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Runs as a law sees them."""
+    """Points as a law sees them."""
 
     ln_inputs: Float[np.ndarray, "n t"]
-    """ln of size and data over their geometric means."""
+    """ln of the law's columns over their geometric means."""
     recursions: Float[np.ndarray, " n"]
     ln_loss: Float[np.ndarray, " n"]
     """Over its geometric mean."""
@@ -91,16 +59,227 @@ class Inputs:
     ln_unit: float
 
     @classmethod
-    def of(cls, law: LossLaw, runs: LossRuns) -> Self:
-        columns = [runs.params] * law.size
-        if law.data:
-            assert runs.data is not None, "fit_loss checks that the columns are there"
-            columns.append(runs.data)
-        logs = np.log(np.array(columns).reshape(law.terms, runs.loss.size)).T
+    def of(cls, law: "Law", runs: LossRuns) -> Self:
+        columns = [
+            np.exp(runs.ln_compute) if name == "compute" else getattr(runs, name) for name in law.columns
+        ]
+        logs = np.log(np.array(columns, dtype=float).reshape(len(columns), runs.loss.size)).T
         recursions = np.ones_like(runs.loss) if runs.recursions is None else runs.recursions
         ln_loss = np.log(runs.loss)
         centre = logs.mean(0)
         return cls(logs - centre, recursions, ln_loss - ln_loss.mean(), centre, float(ln_loss.mean()))
+
+
+class Law(Protocol):
+    """What a law must have to be fitted, resampled, compared and asked for predictions."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def formula(self) -> str: ...
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of `LossRuns` that it reads: params, data, compute."""
+        ...
+
+    @property
+    def recursion(self) -> Recursion: ...
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """As reported, in the order of theta."""
+        ...
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """Parameters that are reported as exp(theta): a term that vanishes has the least of them."""
+        ...
+
+    @property
+    def bounds(self) -> Float[np.ndarray, "q 2"]:
+        """Of theta."""
+        ...
+
+    def ln_loss(self, theta: Theta, inputs: Inputs) -> tuple[Value, Jacobian]:
+        """ln L for each point, and its derivatives by theta."""
+        ...
+
+    def shift(
+        self, theta: Float[np.ndarray, "*problems q"], inputs: Inputs
+    ) -> Float[np.ndarray, "*problems q"]:
+        """What the units of the inputs add to theta: reported are theta + shift, exp of it for factors.
+
+        Reads of theta no number that it shifts.
+        """
+        ...
+
+    def starts(self, inputs: Inputs) -> list[tuple[float, Float[np.ndarray, " q"]]]:
+        """Where a search may begin, each with how badly it fits."""
+        ...
+
+
+@dataclass(frozen=True)
+class LossLaw:
+    """A sum of powers: which terms it has; with a floor alone it is a constant."""
+
+    size: bool = True
+    data: bool = True
+    recursion: Recursion = "none"
+    floor: bool = True
+    """False: E = 0."""
+    compute: bool = False
+    """Then the one power is of N D r, and the three above are not read."""
+
+    @property
+    def name(self) -> str:
+        terms = ["compute"] if self.compute else ["size"] * self.size + ["data"] * self.data
+        if self.recursion != "none":
+            terms.append(f"{self.recursion} recursion")
+        return (" + ".join(terms) or "constant") + ("" if self.floor else ", E = 0")
+
+    @property
+    def formula(self) -> str:
+        effective = {"none": "N", "power": "(r^phi N)", "saturating": "((1 + R (1 - exp((1 - r) / R))) N)"}
+        power = "(N D r)^-alpha" if self.compute else f"{effective[self.recursion]}^-alpha"
+        names = self.factors
+        said = {"E": "E", "A": f"A {power}", "B": "B D^-beta"}
+        return "L = " + " + ".join(said[name] for name in names)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("compute",) if self.compute else ("params",) * self.size + ("data",) * self.data
+
+    @property
+    def terms(self) -> int:
+        """Of powers."""
+        return len(self.columns)
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        powers = ("A",) * (self.size or self.compute) + ("B",) * (self.data and not self.compute)
+        return ("E",) * self.floor + powers
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        exponents = tuple({"A": "alpha", "B": "beta"}[name] for name in self.factors if name != "E")
+        last = {"none": (), "power": ("phi",), "saturating": ("R",)}[self.recursion]
+        return (*self.factors, *exponents, *last)
+
+    @property
+    def bounds(self) -> Float[np.ndarray, "q 2"]:
+        rows = [_FACTOR] * len(self.factors) + [EXPONENTS] * self.terms
+        rows += {"none": [], "power": [PHIS], "saturating": [LN_RECURSIONS]}[self.recursion]
+        return np.array(rows)
+
+    def ln_loss(self, theta: Theta, inputs: Inputs) -> tuple[Value, Jacobian]:
+        """By log-sum-exp."""
+        t, k, batch = self.terms, len(self.factors), theta.shape[:-1]
+        sizes = np.broadcast_to(inputs.ln_inputs, (*batch, *inputs.ln_inputs.shape)).copy()
+        gain, by_gain = ln_gain(self.recursion, theta[..., -1:], inputs.recursions)
+        if self.recursion != "none":
+            sizes[..., 0] += gain
+        exponents = theta[..., None, k : k + t]
+        floor = np.broadcast_to(theta[..., None, : k - t], (*sizes.shape[:-1], k - t))
+        ln_terms = np.concatenate([floor, theta[..., None, k - t : k] - exponents * sizes], axis=-1)
+        # scipy's logsumexp takes five times as long as all the rest, and thousands of refits call this.
+        highest = ln_terms.max(axis=-1, keepdims=True)
+        terms = np.exp(ln_terms - highest)
+        sums = terms.sum(axis=-1, keepdims=True)
+        share = terms / sums
+        columns = [share, -share[..., k - t :] * sizes]
+        if self.recursion != "none":
+            columns.append((-share[..., k - t] * exponents[..., 0] * by_gain)[..., None])
+        return (highest + np.log(sums))[..., 0], np.concatenate(columns, axis=-1)
+
+    def shift(
+        self, theta: Float[np.ndarray, "*problems q"], inputs: Inputs
+    ) -> Float[np.ndarray, "*problems q"]:
+        t, k, added = self.terms, len(self.factors), np.zeros_like(theta)
+        added[..., :k] = inputs.ln_unit
+        added[..., k - t : k] += theta[..., k : k + t] * inputs.centre
+        return added
+
+    def starts(self, inputs: Inputs) -> list[tuple[float, Float[np.ndarray, " q"]]]:
+        """All exponents on a grid, with the linear numbers that are best for each."""
+        found = []
+        for *exponents, recursion in product(*[_EXPONENT_GRID] * self.terms, _RECURSION_GRID[self.recursion]):
+            sizes = inputs.ln_inputs.copy()
+            if self.recursion != "none":
+                sizes[:, 0] += ln_gain(self.recursion, np.array([recursion]), inputs.recursions)[0]
+            ones = np.ones((len(sizes), int(self.floor)))
+            # Divided by the loss, so that residuals are relative as those of ln L are.
+            basis = np.column_stack([ones, np.exp(-np.array(exponents) * sizes)])
+            linear, misfit = nnls(basis / np.exp(inputs.ln_loss)[:, None], np.ones(len(sizes)))
+            ln_linear = np.log(np.maximum(linear, np.exp(LEAST_LOG / 5)))
+            last = [] if self.recursion == "none" else [recursion]
+            found.append((misfit, np.clip(np.concatenate([ln_linear, exponents, last]), *self.bounds.T)))
+        return found
+
+
+@dataclass(frozen=True)
+class OnsetLaw:
+    """A level that falls with size, and errors that go only when enough data has been seen."""
+
+    name = "onset"
+    formula = "L = A N^-alpha + H / (1 + (D / (tau N^-kappa))^s)"
+    columns = ("params", "data")
+    recursion: Recursion = "none"
+    parameter_names = ("A", "H", "tau", "alpha", "kappa", "s")
+    factors = ("A", "H", "tau")
+
+    @property
+    def bounds(self) -> Float[np.ndarray, "q 2"]:
+        return np.array([_FACTOR, _FACTOR, (-15.0, 15.0), EXPONENTS, (-1.0, 4.0), (0.2, 20.0)])
+
+    def ln_loss(self, theta: Theta, inputs: Inputs) -> tuple[Value, Jacobian]:
+        ln_a, ln_h, ln_tau, alpha, kappa, s = (theta[..., None, index] for index in range(6))
+        n, t = inputs.ln_inputs.T
+        away = t - ln_tau + kappa * n
+        level, rest = ln_a - alpha * n, ln_h - np.logaddexp(0.0, s * away)
+        total = np.logaddexp(level, rest)
+        low, high = np.exp(level - total), np.exp(rest - total)
+        fallen = high * expit(s * away)
+        columns = [low, high, fallen * s, -low * n, -fallen * s * n, -fallen * away]
+        return total, np.stack(np.broadcast_arrays(*columns), axis=-1)
+
+    def shift(
+        self, theta: Float[np.ndarray, "*problems q"], inputs: Inputs
+    ) -> Float[np.ndarray, "*problems q"]:
+        added, (n, t) = np.zeros_like(theta), inputs.centre
+        added[..., :2] = inputs.ln_unit
+        added[..., 0] += theta[..., 3] * n
+        added[..., 2] = t + theta[..., 4] * n
+        return added
+
+    def starts(self, inputs: Inputs) -> list[tuple[float, Float[np.ndarray, " q"]]]:
+        found = []
+        for numbers in product(*_ONSET_GRID):
+            alpha, ln_tau, kappa, s = numbers
+            n, t = inputs.ln_inputs.T
+            rest = np.exp(-np.logaddexp(0.0, s * (t - ln_tau + kappa * n)))
+            basis = np.column_stack([np.exp(-alpha * n), rest]) / np.exp(inputs.ln_loss)[:, None]
+            linear, misfit = nnls(basis, np.ones(len(n)))
+            ln_linear = np.log(np.maximum(linear, np.exp(LEAST_LOG / 5)))
+            theta = np.array([*ln_linear, ln_tau, alpha, kappa, s])
+            found.append((misfit, np.clip(theta, *self.bounds.T)))
+        return found
+
+
+def reported(
+    law: Law, theta: Float[np.ndarray, "*problems q"], inputs: Inputs
+) -> Float[np.ndarray, "*problems q"]:
+    """theta in the units of the inputs, in the order of `law.parameter_names`."""
+    values = theta + law.shift(theta, inputs)
+    logs = [name in law.factors or name == "R" for name in law.parameter_names]
+    values[..., logs] = np.exp(values[..., logs])
+    return values
+
+
+def theta_of(law: Law, parameters: Mapping[str, float], inputs: Inputs) -> Float[np.ndarray, " q"]:
+    """The inverse of `reported`."""
+    theta = np.array([parameters[name] for name in law.parameter_names])
+    logs = [name in law.factors or name == "R" for name in law.parameter_names]
+    theta[logs] = np.log(np.maximum(theta[logs], 1e-300))
+    return np.clip(theta - law.shift(theta, inputs), *law.bounds.T)
 
 
 def ln_gain(
@@ -119,47 +298,56 @@ def ln_gain(
             return np.log(gain), (most * (1 - left) - (r - 1) * left) / gain
 
 
-def ln_loss_and_jacobian(
-    law: LossLaw, theta: Float[np.ndarray, "*problems q"], inputs: Inputs
-) -> tuple[Float[np.ndarray, "*problems n"], Float[np.ndarray, "*problems n q"]]:
-    """ln L of the law for each run, by log-sum-exp, and its derivatives by theta."""
-    t, batch = law.terms, theta.shape[:-1]
-    sizes = np.broadcast_to(inputs.ln_inputs, (*batch, *inputs.ln_inputs.shape)).copy()
-    gain, by_gain = ln_gain(law.recursion, theta[..., -1:], inputs.recursions)
-    if law.size:
-        sizes[..., 0] += gain
-    exponents = theta[..., None, 1 + t : 1 + 2 * t]
-    floor = np.broadcast_to(theta[..., None, :1], (*sizes.shape[:-1], 1))
-    ln_terms = np.concatenate([floor, theta[..., None, 1 : 1 + t] - exponents * sizes], axis=-1)
-    # scipy's logsumexp takes five times as long as all the rest, and thousands of refits call this.
-    highest = ln_terms.max(axis=-1, keepdims=True)
-    terms = np.exp(ln_terms - highest)
-    sums = terms.sum(axis=-1, keepdims=True)
-    share = terms / sums
-    columns = [share, -share[..., 1:] * sizes]
-    if law.recursion != "none":
-        columns.append((-share[..., 1] * exponents[..., 0] * by_gain)[..., None])
-    return (highest + np.log(sums))[..., 0], np.concatenate(columns, axis=-1)
-
-
-def huber(residual: Float[np.ndarray, "*any"]) -> tuple[Float[np.ndarray, "*any"], Float[np.ndarray, "*any"]]:
+def huber(
+    residual: Float[np.ndarray, "*any"], delta: float = HUBER_DELTA
+) -> tuple[Float[np.ndarray, "*any"], Float[np.ndarray, "*any"]]:
     """Huber's loss of each residual and its derivative."""
-    clipped = np.clip(residual, -HUBER_DELTA, HUBER_DELTA)
+    clipped = np.clip(residual, -delta, delta)
     return clipped * (residual - clipped / 2), clipped
 
 
-def aicc(law: LossLaw, objective: float, n: int) -> float | None:
-    """Akaike's criterion corrected for few runs; None when they are too few.
+def aicc(parameters: int, objective: float, n: float, delta: float = HUBER_DELTA) -> float | None:
+    """Akaike's criterion corrected for few points; None when they are too few.
 
     The likelihood is the density of ln L proportional to exp(-huber / s) at its best s, which counts
-    as a parameter: so laws fitted by that loss can be compared. `objective` is the summed loss.
+    as a parameter: so laws fitted by that loss can be compared. `objective` is the summed loss of `n`
+    independent points, or what points that share noise are worth (`effective_points`).
     """
-    k = law.parameter_count + 1
+    k = parameters + 1
     if n <= k + 1:
         return None
-    scales = HUBER_DELTA**2 * np.geomspace(1e-6, 1e8, 2001)
-    width = HUBER_DELTA / np.sqrt(2 * scales)
+    scales = delta**2 * np.geomspace(1e-6, 1e8, 2001)
+    width = delta / np.sqrt(2 * scales)
     normaliser = np.sqrt(2 * np.pi * scales) * erf(width)
-    normaliser += 2 * scales / HUBER_DELTA * np.exp(-(width**2))
+    normaliser += 2 * scales / delta * np.exp(-(width**2))
     twice = float(2 * (n * np.log(normaliser) + objective / scales).min())
     return twice + 2 * k + 2 * k * (k + 1) / (n - k - 1)
+
+
+def carried_over(runs: LossRuns, at: LossRuns) -> Float[np.ndarray, " m"]:
+    """The loss of the next smaller size at the same data, for each place in `at`: the baseline of any law.
+
+    Between the data that were tried it is interpolated in logarithms; beyond them the nearest is taken. NaN
+    where no smaller size was run.
+    """
+    means = runs.collapsed()
+    found = np.full(at.loss.size, np.nan)
+    for place, size in enumerate(at.params):
+        smaller = means.params < size * (1 - 1e-9)
+        if not smaller.any():
+            continue
+        rows = np.flatnonzero(smaller & np.isclose(means.params, means.params[smaller].max()))
+        if means.data is None or at.data is None:
+            found[place] = np.exp(np.log(means.loss[rows]).mean())
+            continue
+        data, inverse = np.unique(np.log(means.data[rows]), return_inverse=True)
+        ln_loss = np.bincount(inverse, np.log(means.loss[rows])) / np.bincount(inverse)
+        found[place] = np.exp(np.interp(np.log(at.data[place]), data, ln_loss))
+    return found
+
+
+def columns_missing(law: Law, runs: LossRuns) -> Sequence[str]:
+    """Columns that `law` reads and `runs` lack."""
+    wanted = [name for name in law.columns if name != "compute"]
+    wanted += ["recursions"] if law.recursion != "none" else []
+    return [name for name in wanted if getattr(runs, name) is None]

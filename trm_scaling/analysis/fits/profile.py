@@ -3,14 +3,15 @@
 Shapes: independent problems in front, d numbers in eta, n runs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import brentq, minimize
+from scipy.optimize import brentq
 
 from trm_scaling.analysis.fits import polygon
+from trm_scaling.analysis.fits.descent import descend
 from trm_scaling.analysis.fits.forms import Form, Scale, eta_bounds, shape, vertices
 from trm_scaling.analysis.fits.likelihood import Outcome
 
@@ -57,6 +58,40 @@ class Problem:
         rise = (beta[..., 1] - beta[..., 0])[..., None]
         gradient = (by_eta * (first * rise)[..., None, :]).sum(-1)
         return Solved(beta, p, self.outcome.objective(p), gradient, H, g)
+
+    def descend(
+        self,
+        starts: Float[np.ndarray, "P 2"],
+        rates: Float[np.ndarray, "P n"],
+        weight: Float[np.ndarray, "P n"],
+        asymptote: float | None = None,
+    ) -> tuple[Float[np.ndarray, "P 2"], Float[np.ndarray, "P 2"], Float[np.ndarray, " P"]]:
+        """eta, beta and the objective of P problems of a shape of two numbers, each from its start.
+
+        The asymptote, where the form has one, is a third number. `rates` and `weight` are each problem's.
+        """
+        corners = vertices(self.form, self.outcome.margin)
+        first_corner = corners[0, 0]
+        free = [(corners[:, 1].min(), corners[:, 1].max())] if len(corners) > 1 else []
+        ends = [np.full((len(starts), 1), corners[-1, 1] if asymptote is None else asymptote)] * len(free)
+
+        def look(theta: np.ndarray, problems: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            w, by_eta = shape(self.form, theta[:, :2], self.x, self.scale)
+            rise = (theta[:, 2:] if free else corners[0, 1]) - first_corner
+            p = np.clip(first_corner + rise * w, self.outcome.margin, 1 - self.outcome.margin)
+            outcome, own = replace(self.outcome, rate=rates[problems]), weight[problems]
+            first, second = outcome.derivatives(p)
+            jacobian = np.concatenate(
+                [np.reshape(rise, (-1, 1, 1)) * by_eta, *[w[:, None]] * len(free)], axis=1
+            )
+            gradient = (jacobian * (own * first)[:, None]).sum(-1)
+            curvature = (jacobian * (own * second)[:, None]) @ np.swapaxes(jacobian, -1, -2)
+            return (own * outcome.distances(p)).sum(-1), gradient, curvature
+
+        bounds = np.array([*eta_bounds(self.form, self.scale), *free])
+        theta, value = descend(look, np.concatenate([starts, *ends], axis=1), bounds)
+        end = theta[:, 2] if free else np.full(len(theta), corners[0, 1])
+        return theta[:, :2], np.stack([np.full(len(theta), first_corner), end], axis=-1), value
 
     def _newton(self, basis: np.ndarray, corners: np.ndarray, near: np.ndarray) -> np.ndarray:
         """Newton's method inside the polygon; for least squares the first step is the last."""
@@ -163,23 +198,11 @@ def _search_plane(problem: Problem, bounds: np.ndarray, starts: int) -> Optimum:
     unit = ((np.arange(starts) + 0.5)[:, None] * np.array([0.7548776662466927, 0.5698402909980532])) % 1.0
     spread = bounds[:, 0] + unit * (bounds[:, 1] - bounds[:, 0])
     chosen = spread[problem.solve(spread).objective.argsort()[: max(2, starts // 6)]]
-    base, excess = _yardstick(problem)
-    near = None
-
-    def value_and_gradient(eta: np.ndarray) -> tuple[float, np.ndarray]:
-        nonlocal near
-        solved = problem.solve(eta, near)
-        near = solved.beta
-        return (float(solved.objective) - base) / excess, solved.gradient / excess
-
-    options = {"ftol": 1e-12, "gtol": 1e-8, "maxiter": 200}
-    ends = [
-        minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-        for start in chosen
-    ]
-    best = min(ends, key=lambda end: float(end.fun))
-    agreeing = sum(float(end.fun) <= float(best.fun) + _SAME for end in ends)
-    return Optimum(best.x, problem.solve(best.x), len(ends), agreeing)
+    rates = np.broadcast_to(problem.outcome.rate, (len(chosen), problem.x.size))
+    eta, _, value = problem.descend(chosen, rates, np.ones_like(rates))
+    best = int(value.argmin())
+    agreeing = int((value <= value[best] + _SAME * _yardstick(problem)[1]).sum())
+    return Optimum(eta[best], problem.solve(eta[best]), len(chosen), agreeing)
 
 
 def _yardstick(problem: Problem) -> tuple[float, float]:

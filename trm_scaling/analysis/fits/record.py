@@ -29,7 +29,37 @@ class Prediction:
     law: Interval | None
     """Of the law itself, the mean over seeds."""
     run: Interval | None
-    """Of one more run, its noise included."""
+    """Of one more run, its noise and the spread between forms included."""
+    forms: Interval | None = None
+    """What this law and every form that the runs do not speak against say together."""
+    disagree: bool = False
+    """Whether those forms say more than this law's own interval: then the form decides, not the runs."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The same law with another choice of the analyst."""
+
+    label: str
+    """What is different: `x = params_own`, `y = test_accuracy_unaveraged`."""
+    exponent: Parameter
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """One configuration that was predicted and never fitted."""
+
+    label: str
+    at: Mapping[str, float]
+    predicted: float
+    observed: float
+    """Mean over its runs: arithmetic of accuracies, geometric of losses."""
+    runs: int
+    ln_ratio: float | None
+    """ln(predicted / observed); None where one of them is 0."""
+    interval: Interval | None
+    """Of one run, at 95 %."""
+    inside: bool | None
 
 
 @dataclass(frozen=True)
@@ -93,6 +123,16 @@ class Fit:
     extrapolation: Extrapolation | None
     predictions: tuple[Prediction, ...]
     verdict: Verdict
+    choices: tuple[Choice, ...] = ()
+    """The exponent under other choices of N, and with averaged or unaveraged weights."""
+    caveats: tuple[str, ...] = ()
+    """What limits the law whatever its numbers."""
+    held_out: tuple[HeldOut, ...] = ()
+
+    @property
+    def exponent(self) -> Parameter | None:
+        """Of size, or of the one x; None where the law has none."""
+        return exponent(self.parameters)
 
     def parameter(self, name: str) -> Parameter:
         """The parameter called `name`. Raises KeyError when the law has none."""
@@ -105,6 +145,44 @@ class Fit:
     def values(self) -> dict[str, float]:
         """The parameters' values by name."""
         return {parameter.name: parameter.value for parameter in self.parameters}
+
+
+def exponent(parameters: Iterable[Parameter]) -> Parameter | None:
+    """Of size, or of the one x; None where there is none."""
+    known = {parameter.name: parameter for parameter in parameters}
+    return next((known[name] for name in ("c", "alpha", "beta") if name in known), None)
+
+
+DISAGREE = 2.0
+"""Forms disagree where together they span more than this many times the law's own interval."""
+PLAUSIBLE = 7.0
+"""AICc above the best form's up to which a form takes part in a prediction (Burnham & Anderson, 2002)."""
+
+
+def union(
+    own: Interval | None, others: Iterable[Interval | None], disagree: float
+) -> tuple[Interval | None, bool]:
+    """The interval of all forms together, and whether it is `disagree` or more wide and twice the law's own.
+
+    Intervals on a scale where widths may be compared.
+    """
+    known = [each for each in (own, *others) if each is not None]
+    if own is None or not known:
+        return None, False
+    low, high = min(each.ends[0] for each in known), max(each.ends[1] for each in known)
+    wide = high - low
+    method = f"{own.method}, of {len(known)} forms together" if len(known) > 1 else own.method
+    apart = wide > DISAGREE * (own.ends[1] - own.ends[0]) and wide > disagree
+    return Interval(low, high, method), bool(apart)
+
+
+def plausible(own: float | None, rivals: Iterable["Rival"]) -> list["Rival"]:
+    """The forms that the runs do not speak against; a constant and a baseline that fits nothing are none."""
+    known = [rival for rival in rivals if rival.aicc is not None and rival.law != "constant"]
+    best = min(
+        [each.aicc for each in known if each.aicc is not None] + ([] if own is None else [own]), default=0.0
+    )
+    return [each for each in known if each.aicc is not None and each.aicc <= best + PLAUSIBLE]
 
 
 def judge(against: Iterable[str | None], doubts: Iterable[str | None], favour: str) -> Verdict:

@@ -14,9 +14,15 @@ from trm_scaling.analysis.fits.draws import Draws
 from trm_scaling.analysis.fits.fitted import Fitted, fit_form
 from trm_scaling.analysis.fits.forms import Scale, accuracy_at, parameter_count
 from trm_scaling.analysis.fits.likelihood import Likelihood
-from trm_scaling.analysis.fits.loss import fit_loss, law_for, places, refits, reweighted, simulated
+from trm_scaling.analysis.fits.loss import fit_loss, law_for, places
 from trm_scaling.analysis.fits.loss_law import Inputs, LossLaw
-from trm_scaling.analysis.fits.loss_search import FittedLoss, search_loss
+from trm_scaling.analysis.fits.loss_search import (
+    FittedLoss,
+    refits,
+    reweighted,
+    search_loss,
+    simulated,
+)
 from trm_scaling.analysis.fits.record import Extrapolation, Fit, Prediction
 from trm_scaling.analysis.fits.resampling import ENOUGH_CONFIGURATIONS, resample_clusters, simulate
 from trm_scaling.analysis.interval import Interval
@@ -109,7 +115,7 @@ def _extrapolation(steps: _Steps, losses: LossRuns, accuracies: AccuracyRuns) ->
     law, problem = steps.loss.law, steps.sigmoid.problem
     held = largest(losses.configurations, losses.ln_compute)
     rest = losses.take(~held)
-    if rest.loss.size <= max(law.parameter_count, parameter_count("loss_sigmoid")):
+    if rest.loss.size <= max(len(law.bounds), parameter_count("loss_sigmoid")):
         return None
     sigmoid = fit_form(accuracies.take(~held), "loss_sigmoid", problem.outcome.likelihood, problem.scale)
     smaller = _Steps(search_loss(law, Inputs.of(law, rest)), sigmoid)

@@ -18,6 +18,9 @@ Tokens = NDArray[np.uint8]
 PAD_TOKEN = 0
 BLANK_TOKEN = 1
 MAX_SIDE = 9
+BLANKS = ".0*_-?"
+"""Characters that people write for a blank cell."""
+_TO_ZERO = str.maketrans(dict.fromkeys(BLANKS, "0"))
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def parse_box(text: str) -> Shape:
 
 
 def parse_digits(text: str, shape: Shape, where: str) -> Digits:
-    """Read a board written as one character a cell, row by row; `.` and `0` are blanks.
+    """Read a board written as one character a cell, row by row; each of `BLANKS` is a blank.
 
     Args:
         text: the characters, without white space around them.
@@ -95,7 +98,7 @@ def parse_digits(text: str, shape: Shape, where: str) -> Digits:
             f"{where}: {len(text)} characters where a {shape} has {shape.cells} cells; "
             f"write one character a cell, row by row, 1-{shape.side} for a digit and . or 0 for a blank"
         )
-    codes = np.frombuffer(text.replace(".", "0").encode("ascii", "replace"), dtype=np.uint8)
+    codes = np.frombuffer(text.translate(_TO_ZERO).encode("ascii", "replace"), dtype=np.uint8)
     digits = codes - np.uint8(ord("0"))  # wraps below '0', so one comparison finds every stranger
     strangers = np.flatnonzero(digits > shape.side)
     if strangers.size:

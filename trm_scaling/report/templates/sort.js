@@ -29,6 +29,15 @@
     });
   }
 
+  // A link to a folded part opens it.
+  const unfold = () => {
+    const target = location.hash && document.getElementById(location.hash.slice(1));
+    for (let part = target && target.closest("details"); part; part = part.parentElement.closest("details")) part.open = true;
+    if (target) target.scrollIntoView();
+  };
+  addEventListener("hashchange", unfold);
+  unfold();
+
   // What is folded on a screen belongs on paper.
   const folded = () => document.querySelectorAll("details:not([open])");
   let opened = [];

@@ -6,16 +6,17 @@ API          name, summary, config: a row a run, dictionaries in cells, as `to_c
 """
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from trm_scaling.config.fields import flattened
 from trm_scaling.errors import UserError
 from trm_scaling.results.cells import cells_of
 from trm_scaling.results.csv_file import Sheet, read_sheet, refuse_repeats
-from trm_scaling.results.plain import flattened
 from trm_scaling.results.wandb_export.literals import literal_of
 
 NAME = "Name"
@@ -28,6 +29,9 @@ _ENVELOPE = ("__MIN", "__MAX")
 _NAMES = (NAME, "name", "run", "run_name", "Run", "display_name")
 _GROUPS = ("config", "summary")
 """Columns of dictionaries in what the API gives. The summary counts where both have a key."""
+
+_GROUP_OF_RUNS = re.compile(r"[\w./-]+: \S.*")
+"""What a chart calls the mean of a group: `Group: wide`, `arch.hidden_size: 512`."""
 
 _API_NAMES = {"state": "State", "tags": "Tags", "group": "Group", "created_at": "Created", "id": "ID"}
 _NOTHING = frozenset({"", "-"})
@@ -73,7 +77,7 @@ def runs_of_sheet(sheet: Sheet, path: Path) -> list[RawRun]:
         )
     rows = [dict(zip(sheet.header, row, strict=True)) for row in sheet.rows]
     if any(group in sheet.header for group in _GROUPS):
-        return _api([_parsed(row, path, number) for number, row in enumerate(rows, start=1)], path)
+        return _api([{key: text for key, text in row.items() if key and text} for row in rows], path)
     return [
         RawRun({NAME: row[own], **_told(row, but=own)}, path, "table")
         for row in rows
@@ -106,6 +110,11 @@ def _chart(sheet: Sheet, path: Path) -> list[RawRun]:
         if header.endswith(_ENVELOPE):
             continue
         name, _, metric = header.rpartition(SEPARATOR)
+        if _GROUP_OF_RUNS.fullmatch(name):
+            raise UserError(
+                f"{path} is a chart of groups: {name!r} is the mean of several runs, and no run. Switch "
+                "the grouping off and export the chart again, or export the runs table"
+            )
         if seen[header] == len(of_name[name]):
             of_name[name].append(RawRun({NAME: name}, path, "chart"))
             runs.append(of_name[name][-1])
@@ -147,18 +156,18 @@ def _transposed(columns: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {name: column.get(index) for name, column in cells.items()}
 
 
-def _parsed(row: Mapping[str, str], path: Path, number: int) -> dict[str, Any]:
-    parsed: dict[str, Any] = {key: text for key, text in row.items() if key and text}
-    for group in _GROUPS:
-        if group not in parsed:
-            continue
-        try:
-            parsed[group] = literal_of(parsed[group])
-        except ValueError as error:
-            raise UserError(
-                f"{path}, row {number}, column {group}: {error}; export it again as JSON"
-            ) from None
-    return parsed
+def _dictionary(text: str, path: Path, number: int, key: str) -> Any:
+    """A dictionary as JSON or Python writes it."""
+    try:
+        return literal_of(text) if text else None
+    except ValueError as error:
+        raise UserError(f"{path}, row {number}, column {key}: {error}; export it again as JSON") from None
+
+
+def _unwrapped(value: Any) -> Any:
+    """What W&B's files and its server write as {"desc": ..., "value": VALUE}."""
+    is_wrapped = isinstance(value, Mapping) and "value" in value and value.keys() <= {"desc", "value"}
+    return value["value"] if is_wrapped else value
 
 
 def _api(rows: Sequence[Mapping[str, Any]], path: Path) -> list[RawRun]:
@@ -169,10 +178,11 @@ def _api(rows: Sequence[Mapping[str, Any]], path: Path) -> list[RawRun]:
             raise UserError(f"{path}, row {number}: the run has no name; export the runs with their names")
         values: dict[str, Any] = {NAME: str(row[own])}
         for key, value in row.items():
+            if key in _GROUPS and isinstance(value, str):
+                value = _dictionary(value, path, number, key)
             if key in _GROUPS and isinstance(value, Mapping):
-                values |= {
-                    name: each for name, each in flattened(value).items() if not name.startswith("_wandb")
-                }
+                flat = flattened({name: _unwrapped(each) for name, each in value.items()})
+                values |= {name: each for name, each in flat.items() if not name.startswith("_wandb")}
             elif key in _GROUPS and value is not None:
                 raise UserError(f"{path}, row {number}, column {key}: {value!r:.60} is no dictionary")
             elif key not in (own, *_GROUPS):

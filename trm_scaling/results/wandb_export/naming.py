@@ -88,6 +88,18 @@ def seed_in_name(name: str) -> tuple[str, int] | None:
     return (found["name"], int(found["seed"])) if found else None
 
 
+def unread(row: Mapping[Any, Any], column: str) -> str:
+    """Why `row` of the table has no value of `column` though its export holds text for it: W&B's key and the
+    text, `all.exact_accuracy is '0,3848'`. Empty where the export holds none.
+    """
+    for key in _candidates().get(column, ()):
+        for name in (key, f"{key} (W&B)"):
+            text = row.get(name)
+            if isinstance(text, str) and name != column:
+                return f"{key} is {text!r:.40}"
+    return ""
+
+
 @cache
 def _candidates() -> Mapping[str, tuple[str, ...]]:
     """Column -> the keys that may hold it, the better ones first."""
@@ -112,7 +124,8 @@ def _held(value: Any, kind: Kind) -> Any:
             return None
     if kind == "count" and isinstance(value, float) and value.is_integer():
         value = int(value)
-    return value if is_of(value, kind) and not (isinstance(value, float) and math.isnan(value)) else None
+    is_finite = not isinstance(value, float) or math.isfinite(value)
+    return value if is_of(value, kind) and is_finite else None
 
 
 def _free(key: str) -> str:

@@ -15,7 +15,6 @@ from trm_scaling.results.cells import LARGEST, cells_of
 from trm_scaling.results.columns import columns, configured_columns
 from trm_scaling.results.csv_file import read_results, read_sheet
 from trm_scaling.results.frame import frame_of
-from trm_scaling.results.plain import PlainExperiments
 from trm_scaling.results.row import Row
 from trm_scaling.results.wandb_export.files import RawRun, read_runs, runs_of_sheet
 from trm_scaling.results.wandb_export.naming import named, seed_in_name
@@ -151,16 +150,13 @@ class _Known:
 
     def __init__(self, study: Study | None) -> None:
         self._catalogue = None if study is None else load_catalogue(study.path)
-        self._plain = None
-        if study is not None and self._catalogue is not None:
-            self._plain = PlainExperiments(study.configs, self._catalogue)
 
     def of(self, row: Row) -> Row:
         """The names of the run, and whether it is an experiment as it is written."""
         own = row["experiment"]
         names: tuple[str, ...] = ()
-        if self._plain is not None and {"identity", "profile"} <= row.keys():
-            names = self._plain.names_by_identity8(row["profile"]).get(row["identity"][:8], ())
+        if self._catalogue is not None and {"identity", "profile"} <= row.keys():
+            names = self._catalogue.names_of(row["identity"][:8], row["profile"])
         called = own if own in names or not names else names[0]
         family = None if self._catalogue is None else self._catalogue.group_of(called)
         return {

@@ -7,7 +7,16 @@ from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.results.progress import Progress
 
 Label = Literal[
-    "waiting", "new", "running", "elsewhere", "interrupted", "stopped", "failed", "finished", "not run"
+    "waiting",
+    "new",
+    "running",
+    "elsewhere",
+    "interrupted",
+    "stopped",
+    "failed",
+    "finished",
+    "imported",
+    "not run",
 ]
 """A run's state, and what a batch alone knows: `waiting` for its turn, running `elsewhere` (in a process
 that the batch did not start), `not run` because the batch stopped before."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 from trm_scaling.config import RunConfig
 from trm_scaling.config.identity import identity
+from trm_scaling.config.traced_fields import are_one_trajectory
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.study import Study
@@ -36,8 +37,13 @@ class Job:
     worker: Worker | None = None
     may_join: bool = False
     """Whether it may be trained as one program with other seeds of the same experiment."""
+    may_share: bool = False
+    """Whether it may be trained as one trajectory with runs that differ from it in the average alone."""
     together: int = 1
-    """Runs that its process was last started for: so many seeds, beginning with the first one's."""
+    """Runs that its process was last started for: so many seeds, beginning with the first one's, or the
+    names in `beside`."""
+    beside: tuple[str, ...] = ()
+    """Names of the other runs of its trajectory that its process was last started for."""
     micro_batch_size: int | None = None
     """What the batch asks for after memory was short; None: what the configuration says."""
     has_halved: bool = False
@@ -82,6 +88,12 @@ class Job:
         after = other.run.config.model_copy(update={"seed": other.seed + 1})
         return self.may_join and other.may_join and self.run.config == after and self.smaller == other.smaller
 
+    def is_trajectory_of(self, other: "Job") -> bool:
+        """Whether it is another run of the same trajectory, to be executed in the same way."""
+        configs = [self.run.config, other.run.config]
+        may = self is not other and self.may_share and other.may_share
+        return may and self.smaller == other.smaller and are_one_trajectory(configs)
+
     def settle(self, outcome: Outcome | None, message: str = "") -> None:
         """Nothing is left to do for it."""
         self.phase, self.outcome, self.message, self.worker = "settled", outcome, message, None
@@ -104,11 +116,13 @@ def plan_jobs(
     replicates: int,
     progress: Callable[[str, int, int], None],
     goes_together: Callable[[RunConfig], bool] = lambda config: False,
+    share_trajectories: bool = True,
 ) -> tuple[list[Job], list[Refused]]:
     """The runs of `names` with `replicates` seeds each, beginning at `seed` (None: the configuration's).
 
     A whole round of names comes before the next seed, so that early results compare all of them; but the
-    seeds of what `goes_together` follow one another. A configuration that several names have is one run.
+    seeds of what `goes_together` follow one another, and runs that differ in the average alone may be
+    trained once (`share_trajectories`). A configuration that several names have is one run.
     Names that do not compose come back as refused.
     """
     planner = Planner(study, profile, overrides)
@@ -131,7 +145,13 @@ def plan_jobs(
                 jobs[key].names.append(run.config.name)
             else:
                 joins = replicates > 1 and goes_together(seeded.config)
-                jobs[key] = Job(seeded, [run.config.name], is_first_seed=replicate == 0, may_join=joins)
+                jobs[key] = Job(
+                    seeded,
+                    [run.config.name],
+                    is_first_seed=replicate == 0,
+                    may_join=joins,
+                    may_share=share_trajectories,
+                )
     return _side_by_side(list(jobs.values())), refused
 
 

@@ -163,7 +163,7 @@ class BatchRunner:
             if self._is_stopping or not free:
                 return
             if self._may_start(job):
-                self._start(self._with_next_seeds(job), free[0])
+                self._start(self._with_companions(job), free[0])
 
     def _may_start(self, job: Job) -> bool:
         """Whether a run is still waiting, now that its turn has come."""
@@ -178,8 +178,13 @@ class BatchRunner:
             job.phase = "elsewhere"
         return job.phase == "waiting"
 
-    def _with_next_seeds(self, job: Job) -> list[Job]:
-        """The run with those that its process shall train besides: the next seeds, as far as they wait."""
+    def _with_companions(self, job: Job) -> list[Job]:
+        """The run with those that its process shall train besides, as far as they wait: the others of its
+        trajectory, or else the next seeds."""
+        others = [each for each in self.jobs if each.is_trajectory_of(job) and self._may_start(each)]
+        job.beside = tuple(each.name for each in others)
+        if others:
+            return [job, *others]
         group = [job]
         while found := [each for each in self.jobs if each.is_next_seed_of(group[-1])]:
             if not self._may_start(found[0]):
@@ -241,7 +246,7 @@ class BatchRunner:
             case "disk":
                 self._stop_for_the_disk(job, end.message)
             case "out_of_memory" if job.together > 1:
-                job.may_join, job.is_retry = False, True
+                job.may_join, job.may_share, job.is_retry = False, False, True
                 self._again(job, f"out of memory with {job.together} runs together; once more by itself")
             case "out_of_memory" if not job.has_halved and self._halve(job):
                 self._again(job, f"out of memory; once more, {job.micro_batch_size} puzzles at once")

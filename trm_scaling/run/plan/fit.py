@@ -1,4 +1,4 @@
-"""For each configuration the cheapest way to work through its batch that a pod's compiler accepts."""
+"""For each configuration the cheapest way to work through its batch that a compiler accepts."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from trm_scaling.counting.devices import Target
 from trm_scaling.counting.fitting import choices
 from trm_scaling.io.study import Study
 from trm_scaling.run.fitted import fitted
-from trm_scaling.run.plan.compiled import Compilation, Compilations, Fits, slice_of
+from trm_scaling.run.plan.compiled import Compilation, Compilations, Fits, described_as
 from trm_scaling.run.plan.programs import stage_configs
 
 
@@ -79,14 +79,14 @@ def known(config: RunConfig, target: Target, compilations: Compilations) -> Fitt
 
 
 def way(study: Study, config: RunConfig, target: Target | None) -> tuple[RunConfig, Fits | None]:
-    """How a run on `target` works through its batch: as the study has it compiled for such a slice, with
-    what the compiler said, else by the estimate.
+    """How a run on `target` works through its batch: as the study has it compiled for such a device,
+    with what the compiler said, else by the estimate.
 
     Raises UserError for a file of the study's compilations that holds something else.
     """
-    slice_name = None if target is None else slice_of(target)
-    if target is not None and slice_name is not None and config.system.devices in (None, target.chips):
-        found = known(config, target, Compilations(study, slice_name))
+    name = None if target is None else described_as(target)
+    if target is not None and name is not None and config.system.devices in (None, target.chips):
+        found = known(config, target, Compilations(study, name))
         if found is not None:
             return found.config, found.largest
     return fitted(config, target), None

@@ -19,10 +19,16 @@ Named = list[tuple[str, str, RunConfig]]
 
 
 def named_configurations(
-    study: Study, catalogue: Catalogue, names: Sequence[str], profile: str, progress: Progress
+    study: Study,
+    catalogue: Catalogue,
+    names: Sequence[str],
+    profile: str,
+    progress: Progress,
+    overrides: Sequence[str] = (),
 ) -> Named:
-    """Each of `names` with its family's key and its configuration. An alias is composed once, under the
-    first name of its configuration. Raises UserError as `compose` does.
+    """Each of `names` with its family's key and its configuration, with `overrides` (`key=value`) in all of
+    them. An alias is composed once, under the first name of its configuration. Raises UserError as
+    `compose` does.
     """
     found: dict[str, RunConfig] = {}
     named: Named = []
@@ -30,7 +36,7 @@ def named_configurations(
         progress("composing", number, len(names))
         own = catalogue.alias_of(name, profile) or name
         if own not in found:
-            found[own] = compose(study.configs, own, profile)
+            found[own] = compose(study.configs, own, profile, list(overrides))
         named.append((name, catalogue.group_of(name), found[own]))
     progress("composing", len(names), len(names))
     return named

@@ -5,6 +5,8 @@ import json
 from typing import Any
 
 from trm_scaling.config import RunConfig, Schedule
+from trm_scaling.config.fields import Mark, schema_fields, value_of
+from trm_scaling.config.identity import HASHED, LATER_DEFAULTS
 
 
 def stage_configs(config: RunConfig) -> list[RunConfig]:
@@ -16,30 +18,33 @@ def stage_configs(config: RunConfig) -> list[RunConfig]:
     ]
 
 
+ALWAYS_NAMED = HASHED | {"system.remat", "system.unroll", "system.steps_per_call"}
+"""Fields that a key names whatever their value. Another one, which came later or is seldom used, is named
+only where it is not at its default, so that what was compiled before keeps its key."""
+
+_ELSEWHERE = {"data.box_rows", "data.box_cols", "system.micro_batch_size"}
+"""Fields that stand in a key as what they make: the board and the number of slices."""
+
+
 def program_fields(config: RunConfig) -> dict[str, Any]:
-    """Every field that the training call is traced with. Rates, seeds, sizes of data sets and lengths are
-    data (`optim.Hyper`), as are the probabilities of exploration.
-    """
-    arch = config.arch.model_dump(mode="json", exclude={"halt_exploration_prob", "halt_exploration_prob_end"})
+    """What the training call at one depth is traced with: the fields marked `Program`, by group."""
+    unused = set(_ELSEWHERE)
     if config.arch.mlp_t:
         # Nothing has heads then; exp01a and exp01b differ in width alone.
-        del arch["num_heads"], arch["rope_theta"]
-    system = config.system
-    # Named where they are used, which is seldom: they decide how the program lies on the devices.
-    placement = {name: getattr(system, name) for name in ("parameter_shards", "devices")}
-    used = {name: value for name, value in placement.items() if value not in (None, 1)}
+        unused |= {"arch.num_heads", "arch.rope_theta"}
+    arch: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for name, field in schema_fields(RunConfig).items():
+        # A curriculum is a program for each of its depths.
+        if Mark.PROGRAM in field.marks and Mark.STEPS not in field.marks and name not in unused:
+            value = value_of(config, name)
+            if name in ALWAYS_NAMED or value != LATER_DEFAULTS.get(name, field.info.default):
+                (arch if name.startswith("arch.") else others)[field.leaf] = value
     return {
         "arch": arch,
         "board": [config.data.box_rows, config.data.box_cols],
-        "global_batch_size": config.global_batch_size,
         "micro_batches": config.micro_batches,
-        "optimizer": config.optimizer,
-        "ema": config.ema,
-        "ema_puzzle_emb": config.ema_puzzle_emb,
-        "remat": system.remat,
-        "unroll": system.unroll,
-        "steps_per_call": system.steps_per_call,
-        **used,
+        **others,
     }
 
 

@@ -1,4 +1,4 @@
-"""The table of what was compiled for a slice, as Markdown."""
+"""What was compiled for a target, as Markdown."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,6 +11,7 @@ from trm_scaling.run.plan.compiled import Compilation, Compilations, Fits
 from trm_scaling.run.plan.fit import known
 from trm_scaling.run.plan.programs import program_key, stage_configs
 from trm_scaling.run.plan.study_plan import Planned
+from trm_scaling.run.plan.work_table import Work, work_notes, work_table
 
 _HEADINGS = (
     *("configuration", "batch", "cut", "whole, est. GiB", "est. GiB", "GiB"),
@@ -59,19 +60,48 @@ def compiled_rows(planned: Sequence[Planned], target: Target, compilations: Comp
     return found
 
 
-def markdown(rows: Sequence[Row], configurations: int, target: Target, source: str) -> str:
-    """The page: what was compiled by what, the table, and what it does not say.
+def markdown(
+    rows: Sequence[Row],
+    configurations: int,
+    target: Target,
+    source: str,
+    beside: Sequence[tuple[Target, Sequence[Row]]] = (),
+) -> str:
+    """The page: what was compiled by what, the tables, and what they do not say.
 
-    `configurations`: how many there should be. `source`: the commit of the code.
+    `configurations`: how many there should be. `source`: the commit of the code. `beside`: the same
+    configurations where they were compiled for other targets.
     """
-    return "\n".join([*_head(rows, configurations, target, source), *_table(rows), *_tail(), ""])
+    parts = [*_head(rows, configurations, target, source), *_table(rows), *_tail(), ""]
+    for where, some in [(target, rows), *beside]:
+        if any(row.fits.kinds for row in some):
+            parts += [f"## A training step on a {where.name}", "", *_work(some, where), ""]
+    return "\n".join(parts)
+
+
+def _work(rows: Sequence[Row], target: Target) -> Iterator[str]:
+    first = {row.program: row for row in reversed(rows)}
+    work = [
+        Work(
+            _names(row), row.config.global_batch_size // (row.config.system.devices or target.chips), row.fits
+        )
+        for row in reversed(first.values())
+    ]
+    yield from work_table(work, target.chips)
+    yield ""
+    yield f"- versions: {_versions(rows)}"
+    yield from work_notes(target)
+
+
+def _versions(rows: Sequence[Row]) -> str:
+    versions = rows[0].compilation.program.versions if rows else {}
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _head(rows: Sequence[Row], configurations: int, target: Target, source: str) -> Iterator[str]:
     programs = {row.program for row in rows}
     names = sum(len(names) for names in {row.names for row in rows})
     covered = len({row.names for row in rows})
-    versions = rows[0].compilation.program.versions if rows else {}
     limit = target.chip.memory_bytes or 0
     largest = max((row.fits.total_bytes for row in rows), default=0)
     errors = [row.estimated_bytes / row.fits.total_bytes - 1 for row in rows]
@@ -79,12 +109,12 @@ def _head(rows: Sequence[Row], configurations: int, target: Target, source: str)
     yield ""
     yield (
         f"The real training call of {covered} of {configurations} configurations ({names} names), compiled "
-        f"ahead of time for {target.chips} x {target.chip.kind}: {len(programs)} programs. No TPU was there, "
+        f"ahead of time for {target.chips} x {target.chip.kind}: {len(programs)} programs. None was there, "
         f"and nothing was run. Made by `trm plan --compile --target {target.name}`."
     )
     yield ""
     yield f"- code: {source}"
-    yield f"- versions: {', '.join(f'{name} {version}' for name, version in versions.items())}"
+    yield f"- versions: {_versions(rows)}"
     yield f"- memory: {limit / GIB:.2f} GiB on a device; the largest program needs {largest / GIB:.2f}"
     if errors:
         yield (

@@ -1,0 +1,45 @@
+"""Many studies whose truth is known: what a law claims, and how often it is right."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from tests.analysis.planted import WRONG, covers, power_study, tally
+from trm_scaling.analysis import LossLaw, fit_loss
+
+
+@pytest.mark.parametrize("truth", WRONG, ids=lambda truth: truth.__name__)
+def test_what_is_no_power_law_is_not_identified_as_one(truth: Callable[[np.ndarray], np.ndarray]) -> None:
+    found = tally(truth, 2)
+    assert found.identified == 0
+    assert found.covered_or_disagree == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("truth", WRONG, ids=lambda truth: truth.__name__)
+def test_of_200_studies_of_another_truth(truth: Callable[[np.ndarray], np.ndarray]) -> None:
+    found = tally(truth, 200)
+    assert found.identified <= 0.05
+    assert found.covered_or_disagree >= 0.85
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("floor", [0.0, 0.02])
+def test_every_parameter_is_covered_in_200_studies(floor: float) -> None:
+    rng, rows = np.random.default_rng(0), []
+    for seed in range(200):
+        runs, truth = power_study(floor, rng)
+        fit = fit_loss(runs, LossLaw(floor=floor > 0), replicates=200, seed=seed)
+        rows.append(covers(fit, truth))
+    for name in rows[0]:
+        assert 0.90 <= np.mean([row[name] for row in rows]) <= 0.99, name
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.02])
+def test_the_planted_exponents_come_back(floor: float) -> None:
+    runs, truth = power_study(floor, np.random.default_rng(1))
+    fit = fit_loss(runs, LossLaw(floor=floor > 0), replicates=100)
+    assert fit.runs == 18
+    assert "clustered bootstrap" in fit.parameters[0].interval.method  # type: ignore[union-attr]
+    assert covers(fit, truth) == dict.fromkeys(truth, True)

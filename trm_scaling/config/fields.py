@@ -1,0 +1,122 @@
+"""What each field of the configuration is to the compiled program and to the identity, and how to walk them.
+
+The mark is written once, around the field's type: `lr: Traced[float]`, `hidden_size: Program[int]`. Every
+list of fields (what a program is given, what runs of one program may differ in, what names a program, what
+an identity is made of) is derived from the marks.
+"""
+
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+T = TypeVar("T")
+
+
+class Mark(Enum):
+    """What a field is. Each has one of the first three; a group's marks hold for all fields in it."""
+
+    TRACED = "traced"
+    """A number that is given to the compiled training call: another value is the same program."""
+    PROGRAM = "program"
+    """Read while the training call is traced: another value is another program."""
+    HOST = "host"
+    """Read outside the training call: which data, how many steps, when to evaluate and save."""
+    STEPS = "steps"
+    """Its meaning is a number of steps. The identity has those (`Schedule`) in its place."""
+    OPERATIONAL = "operational"
+    """How or under which name a run is executed: no part of its identity."""
+
+
+Traced = Annotated[T, Mark.TRACED]
+Program = Annotated[T, Mark.PROGRAM]
+Host = Annotated[T, Mark.HOST]
+Steps = Annotated[T, Mark.STEPS]
+Operational = Annotated[T, Mark.OPERATIONAL]
+
+
+@dataclass(frozen=True)
+class SchemaField:
+    """One value of the schema, by its dotted name."""
+
+    name: str
+    info: FieldInfo
+    marks: frozenset[Mark]
+    """Its own, and those of the groups it is in."""
+
+    @property
+    def leaf(self) -> str:
+        """The name without its groups."""
+        return self.name.rpartition(".")[2]
+
+
+def schema_fields(model: type[BaseModel]) -> dict[str, SchemaField]:
+    """Every value of the schema, dotted (`lr`, `arch.L_cycles`), in the schema's order.
+
+    Raises TypeError for a field that is not marked traced, program or host, or more than one of them.
+    """
+    return {field.name: field for field in _walk(model, "", frozenset())}
+
+
+def _walk(model: type[BaseModel], prefix: str, above: frozenset[Mark]) -> Iterator[SchemaField]:
+    for name, info in model.model_fields.items():
+        marks = above | {each for each in info.metadata if isinstance(each, Mark)}
+        if groups := groups_of(info.annotation):
+            for group in groups:
+                yield from _walk(group, f"{prefix}{name}.", marks)
+        else:
+            if len(marks & {Mark.TRACED, Mark.PROGRAM, Mark.HOST}) != 1:
+                raise TypeError(
+                    f"{model.__name__}.{name}: write Traced[...], Program[...] or Host[...] around its type "
+                    "(trm_scaling.config.fields says which)"
+                )
+            yield SchemaField(prefix + name, info, marks)
+
+
+def groups_of(annotation: Any) -> tuple[type[BaseModel], ...]:
+    """The models that a field of this type may hold: one for a group, several for a union of groups."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return (annotation,)
+    if get_origin(annotation) in (Annotated, Union, types.UnionType):
+        return tuple(group for each in get_args(annotation) for group in groups_of(each))
+    return ()
+
+
+def marked(model: type[BaseModel], mark: Mark) -> frozenset[str]:
+    """The dotted names of the fields that bear `mark`."""
+    return frozenset(name for name, field in schema_fields(model).items() if mark in field.marks)
+
+
+def value_of(config: BaseModel, field: str) -> Any:
+    """The value of a dotted field."""
+    value: Any = config
+    for part in field.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested configuration by dotted names. An empty mapping has none."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= flattened(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `flattened`."""
+    tree: dict[str, Any] = {}
+    for field, value in flat.items():
+        *parents, leaf = field.split(".")
+        place = tree
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[leaf] = value
+    return tree

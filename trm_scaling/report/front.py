@@ -1,0 +1,202 @@
+"""What concerns the study as a whole: definitions, all configurations, frontiers, factors, what ran."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from trm_scaling.analysis import Frontier, factor_importance, pareto_frontier, summarise_seeds
+from trm_scaling.analysis.answers import usable
+from trm_scaling.analysis.answers.enough import WORTH
+from trm_scaling.errors import UserError
+from trm_scaling.experiments.catalogue import BASELINE
+from trm_scaling.plots import Cost, plot_factor_importance, plot_pareto_frontier
+from trm_scaling.plots.quantity import quantity_of
+from trm_scaling.report import tables
+from trm_scaling.report.family import Studied, labels_of, slug
+from trm_scaling.report.page import Block, Column, Fact, Figure, Table
+from trm_scaling.results.device_time import timed_alone
+from trm_scaling.results.families import each_once
+from trm_scaling.results.format import amount, joined, number
+
+_FRONTIERS: tuple[Cost, ...] = ("params", "training_flops", "inference_flops", "device_hours", "cost_usd")
+"""What accuracy may be bought with."""
+
+DEFINITIONS = (
+    Fact(
+        "Accuracy", "Exact: the share of test puzzles with every cell right after the last supervision step."
+    ),
+    Fact(
+        "Averaged, unaveraged",
+        "With the moving average of the weights (EMA), or with the last step's weights. The headline is the "
+        "averaged one, where a run keeps an average. A short run's average still holds early weights.",
+    ),
+    Fact("[low, high]", "A 95 % interval of the mean over seeds. How it was made stands under each table."),
+    Fact("Sample", "One puzzle through one supervision step: training steps x batch size."),
+    Fact(
+        "Experiment, configuration",
+        "A name of the study, and what it trains. Several names may be one configuration.",
+    ),
+    Fact(
+        "Enough",
+        f"The smallest value whose true accuracy is within {100 * WORTH:g} points of the best one tried.",
+    ),
+    Fact("P", "A probability over the true mean accuracies, given how much seeds differ in this study."),
+    Fact(
+        "Answered, tentative, open",
+        "P of the answer at least 0.9; at least 0.6; less, or without replicates.",
+    ),
+    Fact(
+        "Identified", "Of a fit: the runs determine its parameters, and rival forms explain them less well."
+    ),
+    Fact("On the frontier", "No configuration costs as little or less and solves more."),
+)
+
+
+def speed_of_learning(table: pd.DataFrame) -> str:
+    """What it means where most runs ended at their best; "" where most did not."""
+    done = tables.finished_of(table)
+    if not {"best_step", "steps"} <= set(done):
+        return ""
+    known = done.dropna(subset=["best_step", "steps"])
+    last = int((known["best_step"] >= known["steps"]).sum())
+    if last * 2 <= len(known):
+        return ""
+    return (
+        f"Speed at this budget, not where it ends: in {last} of {amount(len(known), 'run')} the last "
+        "checkpoint was the best. Accuracy says how fast a configuration learns; no fit is a scaling law."
+    )
+
+
+def all_configurations(table: pd.DataFrame, studied: Sequence[Studied]) -> Block:
+    """Every configuration once, with every cost."""
+    once = each_once(table)
+    if once.empty:
+        return Block("All configurations")
+    labels: dict[str, str] = {}
+    for each in studied:
+        for name, label in labels_of(each.family, each.runs.table).items():
+            labels.setdefault(name, label)
+    try:
+        found = usable(once.assign(_unit=1.0))
+        summaries = {each.configuration: each for each in summarise_seeds(found.runs("_unit"))}
+        # One interval for a configuration: that of its family, where an answer rests on it.
+        summaries |= {each.configuration: each for one in studied if one.answer for each in one.answer.seeds}
+        frontier = pareto_frontier(found.runs("training_flops"))
+        likely: Mapping[str, float | None] = {
+            each.configuration: each.probability for each in frontier.points
+        }
+    except UserError:
+        summaries, likely = {}, {}
+    costs = [(name, column) for name, column in tables.COSTS if name in once and once[name].notna().any()]
+    names = list(dict.fromkeys(once["experiment"].astype(str)))
+    shown = tables.configurations(names, once, summaries, labels, costs, folded=True, probability=likely)
+    return Block("All configurations", tables=(shown,))
+
+
+def frontiers(table: pd.DataFrame) -> Block:
+    """Accuracy against each cost, over all configurations."""
+    title = "Accuracy against cost"
+    lead = "A configuration is on a frontier when none costs as little or less and solves more."
+    once = each_once(table)
+    if once["experiment"].nunique() < 2:
+        return Block(title, lead, points=("It takes two configurations at least.",))
+    figures, shown, points = [], [], []
+    standing: dict[str, None] = {}
+    for cost in _FRONTIERS:
+        words = quantity_of(cost).name.lower()
+        try:
+            runs = usable(once)
+            left_out = timed_alone(runs.table, cost)[1]
+            found: Frontier = pareto_frontier(runs.runs(cost), left_out=left_out)
+            figures.append(
+                Figure(f"frontier-{slug(cost)}", plot_pareto_frontier(once, cost=cost, frontier=found))
+            )
+        except UserError as error:
+            points.append(f"Against {words}: not drawn, since {error}.")
+            continue
+        shown.append(tables.frontier(found, cost))
+        standing |= {point.configuration: None for point in found.points if point.on_frontier}
+    if more := _with_more_data(once, list(standing)):
+        points.append(
+            f"{joined(more, most=8)}: more data than the baseline (train_size or num_aug). Data are no "
+            "axis of cost here, so their place on a frontier does not show that they cost less."
+        )
+    return Block(title, lead, figures=tuple(figures), tables=tuple(shown), points=tuple(points))
+
+
+def _names(row: Mapping[Any, Any]) -> set[str]:
+    """All that a run is called."""
+    said = [str(row[column]) for column in ("names", "experiment") if pd.notna(row.get(column))]
+    return {name.strip() for each in said for name in each.split(",")}
+
+
+def _called(table: pd.DataFrame, names: set[str]) -> "pd.Series[bool]":
+    """Which rows go by one of `names`."""
+    found = [not _names(row).isdisjoint(names) for row in table.to_dict("records")]
+    return pd.Series(found, index=table.index, dtype=bool)
+
+
+def _with_more_data(table: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Those of `names` with more puzzles, or more variants of each, than the baseline has in `table`."""
+    baseline, found = table[_called(table, {BASELINE})], set()
+    for column in ("train_size", "num_aug"):
+        usual = number(baseline[column].max()) if column in baseline and not baseline.empty else None
+        if usual is not None:
+            most = table.groupby("experiment")[column].max()
+            found |= {name for name in names if (own := number(most.get(name))) is not None and own > usual}
+    return [name for name in names if name in found]
+
+
+def factors(table: pd.DataFrame, studied: Sequence[Studied]) -> Block:
+    """Which families explain the differences in accuracy.
+
+    A factor is a family and not a field, since fields that a family changes together cannot be told apart:
+    a run of another family stands where the baseline does.
+    """
+    title, lead = "What matters", "Each family against a model of all others, over every finished run."
+    try:
+        runs = usable(each_once(table)).table
+        runs = runs[_called(runs, {BASELINE, *(name for each in studied for name in each.family.names)})]
+        names = [_names(row) for row in runs.to_dict("records")]
+        levels = {}
+        for each in studied:
+            own = [next((name for name in each.family.names if name in called), None) for called in names]
+            usual = next(
+                (name for name, called in zip(own, names, strict=True) if name and BASELINE in called),
+                BASELINE,
+            )
+            levels[each.family.title] = [name or usual for name in own]
+        found = factor_importance(levels, runs["test_accuracy"].to_numpy(float))
+    except UserError as error:
+        return Block(title, lead=lead, points=(f"Not computed: {error}.",))
+    figure = Figure("importance", plot_factor_importance(found))
+    return Block(title, lead=lead, figures=(figure,), tables=(tables.importance(found),))
+
+
+def what_ran(table: pd.DataFrame, studied: Sequence[Studied], profile: str | None) -> Block:
+    """Families by how far they have come, with the commands for the rest, and every run."""
+    rows = []
+    for each in studied:
+        reached = each.coverage
+        rows.append(
+            {
+                "family": f"{each.family.key} {each.family.title}",
+                "done": f"{len(reached.complete) + len(reached.partial)} of {len(reached.planned)}",
+                "runs": len(tables.finished_of(each.runs.table)) or None,
+                "missing": joined(list(reached.missing), most=6),
+                "command": reached.command(each.family, profile),
+            }
+        )
+    columns = (
+        ("family", Column("family")),
+        ("done", Column("experiments with a finished run")),
+        ("runs", Column("finished runs", "count")),
+        ("missing", Column("incomplete")),
+        ("command", Column("runs the rest", "code")),
+    )
+    shown: list[Table] = [tables.listed("Families", columns, rows)]
+    if not table.empty:
+        shown.append(tables.every_run(table))
+    lead = "A run that several families share, as the baseline is, counts in each of them."
+    return Block("What ran", lead=lead if not table.empty else "No run was found.", tables=tuple(shown))
