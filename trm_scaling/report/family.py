@@ -224,11 +224,13 @@ def _numbers(found: Answer, runs: pd.DataFrame) -> str:
     highest = max(others, key=lambda name: others[name])
     if others[highest] > others[found.best]:
         said += f" Unaveraged: {highest}, {percent(others[highest])}."
-    apart = max(others, key=lambda name: others[name] - means[name])
-    if others[apart] - means[apart] > _APART:
-        said += (
-            f" Largest gap: {apart}, {percent(means[apart])} averaged, {percent(others[apart])} unaveraged."
-        )
+    apart = sorted(others, key=lambda name: means[name] - others[name])[:2]
+    gaps = [
+        f"{name}, {percent(means[name])} averaged, {percent(others[name])} unaveraged"
+        for name in apart
+        if others[name] - means[name] > _APART
+    ]
+    said += f" Largest gap{'s' * (len(gaps) > 1)}: {'; '.join(gaps)}." if gaps else ""
     return said
 
 
