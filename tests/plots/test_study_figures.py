@@ -150,7 +150,7 @@ def test_halting_steps_are_shares_of_the_test_puzzles():
 
 def test_adaptive_halting_has_its_steps_beside_it():
     table = choices("contrib02_", [{"halting_mean_steps": 2.6}, {"halting_mean_steps": 1.8}])
-    left, right = plot_adaptive_halting(table).axes
+    _, right = plot_adaptive_halting(table).axes
     assert right.get_xlabel() == "Mean steps before halting"
 
 
