@@ -149,7 +149,7 @@ def shown(
     if axis:
         found.sort(key=lambda each: each.x)
     apart = (
-        [f"Left out as other experiments: {amount(len(others), 'run')} with overrides."]
+        [f"{amount(len(others), 'run')} with overrides are left out: other experiments."]
         if len(others)
         else []
     )

@@ -113,11 +113,11 @@ def set_axis(
     distinct = np.unique(finite)
     if tried and distinct.size <= _MOST_TRIED:
         axis.set_major_locator(FixedLocator(distinct.tolist()))
-    elif log:
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
     else:
         # In the shown unit, so that the steps are round there.
-        nice = MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10])
+        nice = (
+            LogLocator(subs=(1.0, 2.0, 5.0), numticks=8) if log else MaxNLocator(6, steps=[1, 2, 2.5, 5, 10])
+        )
         places = factor * np.asarray(nice.tick_values(low / factor, high / factor))
         axis.set_major_locator(FixedLocator(places[(places >= low) & (places <= high)].tolist()))
     axis.set_minor_locator(NullLocator())

@@ -87,9 +87,8 @@ def _spark(section: Section) -> Markup:
         if dot.unaveraged is not None:
             lines.append(f'<circle class="other" cx="{x + 8}" cy="{y(dot.unaveraged)}" r="2.5"/>')
     size = f'width="{wide}" height="{high}" viewBox="0 0 {wide} {high}"'
-    return Markup(
-        f'<svg class="spark" {size} role="img" aria-label="Accuracy of every configuration">'
-    ) + Markup("".join(lines) + "</svg>")
+    # The words beside it say what it shows.
+    return Markup(f'<svg class="spark" {size} aria-hidden="true">{"".join(lines)}</svg>')
 
 
 def _file(name: str) -> str:
