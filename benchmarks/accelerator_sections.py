@@ -82,8 +82,8 @@ class Sizes:
                 "data.test_size=16",
                 "eval_puzzles=16",
             )
-            padded = (("positions 20", "arch.puzzle_emb_len=4"),)
-            return cls(tuple(TOY), (4, 8), 8, padded, (8, 16), 2, 4, ("float32",), NAMES[:1], False, short)
+            wider = (("positions 20", "arch.puzzle_emb_len=4"),)
+            return cls(tuple(TOY), (4, 8), 8, wider, (8, 16), 2, 4, ("float32",), NAMES[:1], False, short)
         padded = (("positions 104", "arch.puzzle_emb_len=23"), ("positions 128", "arch.puzzle_emb_len=47"))
         batches = (256, 512, 768, 1024, 1536, 2048, 3072)
         precisions = ("float32", "bfloat16", "float16")

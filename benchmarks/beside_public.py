@@ -64,8 +64,8 @@ class Contestant:
 def public_case(case: dict[str, Any], dtype: str, threads: int, compiled: bool) -> dict[str, Any]:
     """`case` in the public code's words."""
     config = config_of(case | {"dtype": dtype})
-    theirs = ("L_layers", "L_cycles", "H_cycles", "hidden_size", "num_heads", "expansion", "mlp_t")
-    theirs += (
+    theirs = (
+        *("L_layers", "L_cycles", "H_cycles", "hidden_size", "num_heads", "expansion", "mlp_t"),
         "pos_encodings",
         "puzzle_emb_len",
         "puzzle_emb_ndim",

@@ -26,7 +26,7 @@ class AdamATan2(torch.optim.Optimizer):
         self.v = [torch.zeros_like(p) for p in self.m]
 
     @torch.no_grad()
-    def step(self) -> None:  # type: ignore[override]
+    def step(self) -> None:
         """One update."""
         (group,) = self.param_groups
         b1, b2 = group["betas"]

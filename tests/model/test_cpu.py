@@ -99,7 +99,7 @@ def test_every_product_is_of_the_kind_that_the_fast_kernel_takes(name: str) -> N
     """bfloat16 by bfloat16 into float32, the left operand contracted over its last axis."""
     config = variant(name)
     compiled = jax.jit(partial(batch_gradients, config)).lower(*start(config), jnp.float32(1)).compile()
-    products = list(dots_of(compiled.as_text()))
+    products = list(dots_of(compiled.as_text() or ""))
     assert len(products) > 40
     for result, left, right, contracted in products:
         assert (result.split("[")[0], left.split("[")[0], right.split("[")[0]) == ("f32", "bf16", "bf16")
@@ -156,7 +156,7 @@ def test_runs_side_by_side_train_as_alone() -> None:
                 strict=True,
             )
             for ours, theirs in moments:
-                error = np.linalg.norm(ours - theirs) / max(np.linalg.norm(theirs), 1e-12)
+                error = float(np.linalg.norm(ours - theirs)) / max(float(np.linalg.norm(theirs)), 1e-12)
                 assert error < 0.05
 
 

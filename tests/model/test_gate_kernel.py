@@ -48,9 +48,9 @@ def random(seed: int, *shape: int, dtype: str) -> jax.Array:
 
 
 def assert_near(ours: jax.Array, plain: jax.Array, dtype: str) -> None:
-    ours, plain = (np.asarray(each.astype(jnp.float32)) for each in (ours, plain))
-    assert np.isfinite(ours).all()
-    np.testing.assert_allclose(ours, plain, rtol=0, atol=TOLERANCE[dtype] * np.abs(plain).max())
+    wide, expected = (np.asarray(each.astype(jnp.float32)) for each in (ours, plain))
+    assert np.isfinite(wide).all()
+    np.testing.assert_allclose(wide, expected, rtol=0, atol=TOLERANCE[dtype] * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -97,9 +97,17 @@ def test_no_pass_of_an_evaluation_needs_a_gradient() -> None:
 
     @partial(jax.jit, static_argnames="differentiated")
     def answer(differentiated: bool) -> jax.Array:
-        states = carry.z_H, carry.z_L, carry.inputs, carry.puzzle_ids
-        options = {"unroll": False, "gate_kernels": True, "differentiated": differentiated}
-        return forward(golden.config.arch, params, *states, **options).logits
+        return forward(
+            golden.config.arch,
+            params,
+            carry.z_H,
+            carry.z_L,
+            carry.inputs,
+            carry.puzzle_ids,
+            unroll=False,
+            gate_kernels=True,
+            differentiated=differentiated,
+        ).logits
 
     for differentiated in (False, True):
         expected = golden.arrays["call1/out/logits"]
