@@ -76,7 +76,9 @@ def test_configurations_that_change_nothing_known_have_their_names():
 
 
 def test_a_tradeoff_has_its_axis_and_its_cost():
-    layers = [{"L_layers": n, "L_cycles": 12 // n, "training_flops": n * 1e12} for n in (1, 2, 3)]
+    layers: list[dict[str, object]] = [
+        {"L_layers": n, "L_cycles": 12 // n, "training_flops": n * 1e12} for n in (1, 2, 3)
+    ]
     left, right = plot_depth_recursion_tradeoff(choices("exp03", layers)).axes
     assert tick_labels(left) == ["1", "2", "3"]
     assert right.get_ylabel() == "Training compute (TFLOP)"
@@ -96,7 +98,7 @@ def test_the_axis_holds_every_interval_whole():
     table = choices("exp08", [{"ema_rate": 0.9}, {"ema_rate": 0.99}], seeds=2)
     table.loc[0, "test_accuracy"] = 0.2
     axes = plot_ema(table).axes[0]
-    drawn = [x for line in axes.lines if len(line.get_xdata()) == 2 for x in np.asarray(line.get_xdata())]
+    drawn = [x for line in axes.lines if np.size(line.get_xdata()) == 2 for x in np.asarray(line.get_xdata())]
     assert axes.get_xlim()[0] <= max(min(drawn), 0)
     assert axes.get_xlim()[1] >= min(max(drawn), 1)
 
