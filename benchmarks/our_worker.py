@@ -1,16 +1,19 @@
 """Training steps of ours, for `python -m benchmarks.beside_public`.
 
-python -m benchmarks.our_worker '{"dtype": "bfloat16", "width": 512, "batch": 16, "at_once": 4}'
+python -m benchmarks.our_worker '{"width": 512, "batch": 16, "at_once": 4, "dtype": "bfloat16"}'
+python -m benchmarks.our_worker '{"profile": "laptop", "dtype": "float32"}'
 """
 
 import json
 import sys
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.step import case_config
 from trm_scaling.bench.stand_in import stand_in_dataset
 from trm_scaling.bench.step import compile_call
 from trm_scaling.config import RunConfig
@@ -19,59 +22,38 @@ from trm_scaling.run.compilation import configure_jax
 from trm_scaling.run.planned import plan_run
 
 
-def config_of(case):
-    if case.get("profile"):
-        fields = [f"arch.forward_dtype={case['dtype']}", "data.source=generated", *case.get("fields", [])]
+def config_of(case: dict[str, Any]) -> RunConfig:
+    """The configuration of a case: a profile's baseline, or the published recursion at a width."""
+    if "profile" in case:
+        fields = [f"arch.forward_dtype={case['dtype']}", "data.source=generated"]
         return plan_run(find_study(None), "baseline", case["profile"], fields).config
-    width = case["width"]
-    return RunConfig.model_validate(
-        {
-            "arch": {
-                "hidden_size": width,
-                "puzzle_emb_ndim": width,
-                "forward_dtype": case["dtype"],
-                **case.get("arch", {}),
-            },
-            "data": {"source": "generated"},
-            "global_batch_size": case["batch"],
-            "system": {"micro_batch_size": case["at_once"], "steps_per_call": 1, **case.get("system", {})},
-        }
-    )
+    config = case_config(case["width"], case["batch"], case["at_once"])
+    arch = config.arch.model_copy(update={"forward_dtype": case["dtype"]})
+    return config.model_copy(update={"arch": arch})
 
 
 def main() -> None:
-    case = json.loads(sys.argv[1])
+    """Print the version; then, for every line read, take that many steps and print their seconds."""
     configure_jax()
-    config = config_of(case)
+    config = config_of(json.loads(sys.argv[1]))
     compiled = compile_call(config, stand_in_dataset(config))
-    state, hyper = compiled.arguments
-    length = config.system.steps_per_call
-    feed = compiled.feeder.feed(0, length)
-    state, metrics = compiled.program(state, hyper, feed, jnp.int32(length))
+    state, hparams = compiled.arguments
+    most = config.system.steps_per_call
+    feed = compiled.feeder.feed(0, most)
+    state, metrics = compiled.program(state, hparams, feed, jnp.int32(1))
     jax.block_until_ready(state)
-    print(
-        json.dumps(
-            {
-                "version": f"jax {jax.__version__}",
-                "compile_s": compiled.compile_s,
-                "trace_s": compiled.trace_s,
-            }
-        ),
-        flush=True,
-    )
+    print(json.dumps({"version": f"jax {jax.__version__}", "compile_s": compiled.compile_s}), flush=True)
     for line in sys.stdin:
+        left = int(line)
         processor, clock = time.process_time(), time.perf_counter()
-        done = 0
-        while done < int(line):
-            state, metrics = compiled.program(state, hyper, feed, jnp.int32(length))
+        while left:
+            steps = min(left, most)
+            state, metrics = compiled.program(state, hparams, feed, jnp.int32(steps))
             jax.block_until_ready(state)
-            done += length
-        n = done / int(line)
-        seconds = {
-            "processor_s": (time.process_time() - processor) / n,
-            "clock_s": (time.perf_counter() - clock) / n,
-        }
-        print(json.dumps(seconds | {"loss": float(np.asarray(metrics["train/loss"])[-1])}), flush=True)
+            left -= steps
+        seconds = {"processor_s": time.process_time() - processor, "clock_s": time.perf_counter() - clock}
+        loss = float(np.asarray(metrics["train/loss"])[steps - 1])
+        print(json.dumps(seconds | {"loss": loss}), flush=True)
 
 
 if __name__ == "__main__":

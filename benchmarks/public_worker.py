@@ -83,7 +83,7 @@ class Trainer:
             optimizer.zero_grad()
         self.average.update(self.head)
         torch.stack([each.double() for each in metrics.values()]).tolist()
-        return float(loss) / self.batch_size
+        return float(loss.detach()) / self.batch_size
 
 
 def main() -> None:

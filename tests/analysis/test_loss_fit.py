@@ -177,3 +177,15 @@ def test_chinchillas_published_point_is_left(chinchilla: LossRuns) -> None:
     assert fit.starts == 1
     assert fit.objective <= 0.00101828
     assert fit.values == pytest.approx(BEST, rel=1e-3)
+
+
+def test_chinchilla_at_another_delta_and_without_a_floor(chinchilla: LossRuns) -> None:
+    """Ten times smaller, Huber's delta changes B by 4 %; without E the law fits less than half as well."""
+    law = LossLaw()
+    found = search_loss(law, Inputs.of(law, chinchilla), delta=1e-4)
+    assert found.objective == pytest.approx(1.117787e-4, rel=1e-5)
+    assert found.parameters == pytest.approx(
+        {"E": 1.81582, "A": 478.689, "B": 2065.41, "alpha": 0.347409, "beta": 0.365385}, rel=1e-3
+    )
+    bare = LossLaw(floor=False)
+    assert search_loss(bare, Inputs.of(bare, chinchilla), 6).objective > 2 * 0.00101828

@@ -1,6 +1,7 @@
 """`trm fit` on made-up runs."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,70 @@ def test_accuracy_through_the_loss(study: Study) -> None:
     assert "accuracy from the inputs alone" in text
 
 
+def test_what_is_held_out_is_predicted_and_not_fitted(study: Study) -> None:
+    whole = fitted(study, "--pattern", "exp01")["fit"]
+    found = fitted(study, "--pattern", "exp01", "--hold-out", "exp01f", "--predict", "5e7")["fit"]
+    assert found["configurations"] == whole["configurations"] - 1
+    assert [each["at"]["x"] for each in found["predictions"]] == [5e7]
+    (held,) = found["held_out"]
+    assert held["label"] == "exp01f"
+    assert held["ln_ratio"] == pytest.approx(math.log(held["predicted"] / held["observed"]))
+    table = results_table(study, ["exp01f"])
+    finished = table[table["state"] == "finished"]
+    assert held["observed"] == pytest.approx(finished["test_accuracy"].mean())
+
+
+def test_runs_are_held_out_by_what_they_are(study: Study) -> None:
+    arguments = ("--pattern", "exp01", "--x", "hidden_size", "--law", "log_linear")
+    text = said(study, *arguments, "--hold-out", "params>1.5e7")
+    assert "exp01f" in text
+    assert "ln ratio" in text
+
+
+def test_cell_error_has_a_law_without_a_floor_and_a_link(study: Study) -> None:
+    found = fitted(
+        study, "--pattern", "exp01", "--law", "error", "--huber-delta", "1e-4", "--predict", "N=5e7"
+    )
+    assert found["y"] == "test_cell_error"
+    assert found["fit"]["formula"] == "L = A N^-alpha"
+    assert "delta 0.0001" in found["fit"]["likelihood"]
+    assert found["link"]["residual_sd"] > 0
+    assert fitted(study, "--pattern", "exp01", "--law", "loss")["link"] is None
+
+
+def test_every_evaluation_of_a_run_is_a_point(tmp_path: Path) -> None:
+    """A table with a row an evaluation: runs are resampled whole."""
+    rows = [
+        {
+            "experiment": f"w{width}",
+            "seed": seed,
+            "params": width * 1e3,
+            "puzzle_steps": samples,
+            "val_cell_accuracy": 1
+            - (0.3 * (width / 8) ** -0.5 + 0.2 * (samples / 1e3) ** -0.5) * (1 + seed / 50),
+        }
+        for width in (8, 16, 32, 64)
+        for seed in range(3)
+        for samples in (1e3, 2e3, 4e3, 8e3)
+    ]
+    file = tmp_path / "points.csv"
+    pd.DataFrame(rows).to_csv(file, index=False)
+    arguments = ["fit", "--csv", str(file), "--law", "error", "--y", "val_cell_error", "--json"]
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    found = json.loads(done.stdout)
+    assert found["fit"]["runs"] == 12
+    assert found["columns"] == {"N": "params", "D": "puzzle_steps"}
+    assert "cluster" in found["fit"]["parameters"][0]["interval"]["method"]
+
+
+def test_something_is_said_before_anything_is_read(study: Study) -> None:
+    done = CliRunner().invoke(
+        app, ["fit", "--pattern", "exp01", "--json"], env={"TRM_STUDY": str(study.path)}
+    )
+    assert done.stderr.startswith("reading the runs")
+    json.loads(done.stdout)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -168,6 +233,12 @@ def test_accuracy_through_the_loss(study: Study) -> None:
         (["--pattern", "exp01", "--predict", "many"], "'many' is no number"),
         (["--pattern", "exp01", "--predict", "q=3"], "no law has 'q'"),
         (["--pattern", "exp01", "--predict", "N=3"], "--predict 5e7"),
+        (["--pattern", "exp01", "--hold-out", "exp99"], "holds out none of"),
+        (["--pattern", "exp01", "--hold-out", "exp*"], "leaves none of"),
+        (["--pattern", "exp01", "--hold-out", "params>big"], "'big' is not a number"),
+        (["--pattern", "exp01", "--hold-out", "size>3"], "no column 'size'"),
+        (["--pattern", "exp01", "--huber-delta", "1e-4"], "no Huber loss"),
+        (["--pattern", "exp01", "--evaluations"], "--law loss, error"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(study: Study, arguments: list[str], message: str) -> None:

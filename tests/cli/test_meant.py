@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.results.made_up import make_up_study
+from tests.run.tiny import TRM
 from trm_scaling.cli import main
 from trm_scaling.errors import UserError
 from trm_scaling.io.study import OtherCode, warn_of_other_code
@@ -57,9 +58,8 @@ def test_a_run_under_another_profile_is_found_for_the_reader(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_shell_completes_verbs_and_names(shell: str) -> None:
-    program = "from trm_scaling.cli import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [TRM],
         cwd=ROOT,
         env={"PATH": "/usr/bin:/bin", "_TRM_COMPLETE": f"source_{shell}", "HOME": "/nowhere"},
         capture_output=True,

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from trm_scaling.cli.quantities import clock
 from trm_scaling.cli.rows import fold, in_words, sums, table
+from trm_scaling.io.lease import hold
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.results.progress import Progress
 from trm_scaling.run.batch.board import Label, Row
@@ -31,6 +32,14 @@ def test_a_row_says_how_a_run_stands() -> None:
     assert line.split() == ["exp01a", "running", "120/312", "0.412", "85.3%", "1,095", "1:01"]
     (line,) = (line for line in drawn(rows, 24, 80) if "exp01b" in line)
     assert line.split() == ["exp01b", "waiting"]
+
+
+def test_a_process_that_has_not_trained_a_step_is_compiling(tmp_path: Path) -> None:
+    with hold(tmp_path):
+        for updated, said in ((None, "compiling"), ("2020-01-01", "compiling"), ("2999", "running")):
+            begun = Row(("baseline",), "smoke", 0, "running", RunFolder(tmp_path), Progress(updated=updated))
+            assert in_words(begun).split() == ["baseline", said]
+            assert said in drawn([begun], 24, 80)[-1]
 
 
 def test_other_names_are_counted_and_seeds_shown_where_there_are_several() -> None:

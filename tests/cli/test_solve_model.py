@@ -1,6 +1,9 @@
 """`trm solve` with a model file, from a folder without a study; `trm export`; pictures."""
 
+import os
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -102,3 +105,17 @@ def test_pictures_have_the_puzzle_and_each_step_to_the_first_that_stays_solved(t
 def test_a_picture_of_another_kind_is_refused_before_anything_is_solved() -> None:
     with pytest.raises(UserError, match=r"ends in \.svg, or in \.gif"):
         invoke("solve", "4x4", "--save", "thinking.png")
+
+
+def test_a_small_board_is_searched_uncompiled() -> None:
+    program = (
+        "import sys; from trm_scaling.cli.app import app\n"
+        "try: app(['solve', '4x4', 'new:0'])\n"
+        "except SystemExit: pass\n"
+        "import numba; print(numba.config.DISABLE_JIT)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_DISABLE_JIT"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[-1] == "1"

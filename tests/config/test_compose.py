@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from trm_scaling.config.compose import compose, load
+from trm_scaling.config.compose import compose, dump, load
+from trm_scaling.config.identity import identity
 from trm_scaling.errors import UserError
+from trm_scaling.io import machine
 
 CONFIGS = Path(__file__).resolve().parents[2] / "kellen" / "configs"
 
@@ -190,3 +192,32 @@ def test_what_is_not_a_runs_configuration_is_refused(tmp_path: Path, content: by
 def test_a_missing_configuration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"config\.yaml"):
         load(tmp_path / "config.yaml")
+
+
+@pytest.mark.parametrize(
+    ("sets", "platforms", "dtype"),
+    [
+        ({"amx_bf16", "avx2"}, "cpu", "bfloat16"),
+        ({"avx512_bf16"}, "cpu", "bfloat16"),
+        ({"avx2", "avx512f"}, "cpu", "float32"),
+        ({"avx2"}, "cuda,cpu", "bfloat16"),
+    ],
+)
+def test_automatic_precision_is_the_fast_one_of_the_machine_before_the_identity(
+    sets: set[str], platforms: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "instruction_sets", lambda: frozenset(sets))
+    monkeypatch.setenv("JAX_PLATFORMS", platforms)
+    config = compose(CONFIGS, "baseline", "laptop", ["arch.forward_dtype=auto"])
+    assert config.arch.forward_dtype == dtype
+    assert identity(config) == identity(
+        compose(CONFIGS, "baseline", "laptop", [f"arch.forward_dtype={dtype}"])
+    )
+    assert "auto" not in dump(config)
+
+
+def test_instruction_sets_are_those_of_this_processor() -> None:
+    if not Path("/proc/cpuinfo").exists():
+        assert machine.instruction_sets() == frozenset()
+    elif "fpu" in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
+        assert "fpu" in machine.instruction_sets()

@@ -24,6 +24,7 @@ VALUES: dict[str, Any] = {
     "system.micro_batch_size": 4,
     "system.remat": True,
     "system.unroll": True,
+    "system.gate_kernel": True,
     "system.steps_per_call": 3,
     "system.devices": 2,
     "system.parameter_shards": 2,
@@ -45,7 +46,7 @@ BESIDE: dict[str, dict[str, Any]] = {
 }
 """What both configurations need so that the field is used at all."""
 
-PLACEMENT = ("system.devices", "system.parameter_shards")
+PLACEMENT = {"system.devices", "system.parameter_shards"}
 """How a program lies on several devices, which this process has not: `tests/parallel` compiles those."""
 
 TOGETHER = (
@@ -77,13 +78,23 @@ def test_every_field_has_another_value_here() -> None:
     assert set(VALUES) == set(schema_fields(RunConfig))
 
 
-@pytest.mark.parametrize("field", sorted(PROGRAM))
-def test_a_program_field_makes_another_program(field: str, plain: list[str]) -> None:
+def pair(field: str) -> tuple[RunConfig, RunConfig]:
+    """Two configurations that differ in `field` alone, and use it."""
     base = changed(PLAIN, BESIDE.get(field, {}))
-    other = changed(base, {field: VALUES[field]})
+    return base, changed(base, {field: VALUES[field]})
+
+
+@pytest.mark.parametrize("field", sorted(PROGRAM))
+def test_a_program_field_makes_another_key(field: str) -> None:
+    base, other = pair(field)
     assert keys(other) != keys(base)
-    if field in PLACEMENT:
-        return
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("field", sorted(PROGRAM - PLACEMENT - marked(RunConfig, Mark.STEPS)))
+def test_a_program_field_makes_another_program(field: str, plain: list[str]) -> None:
+    """A curriculum's programs are those of the architecture at other depths, which are among these."""
+    base, other = pair(field)
     assert programs(other) != (plain if base == PLAIN else programs(base))
 
 

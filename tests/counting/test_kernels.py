@@ -154,6 +154,15 @@ def test_sums_and_bounds() -> None:
     assert bound([product, gate], flops_per_s=1000, bytes_per_s=50).least_s == 3 * 2.0 + 2 * 1.0
 
 
+def test_products_inside_a_hand_written_kernel_are_told_by_arithmetic() -> None:
+    product = Kernel("a", "products", 1, bytes=100, flops=1000, is_asynchronous=False)
+    written = Kernel("b", "products", 2, bytes=50, flops=0, is_asynchronous=False)
+    found = bound([product, written], flops_per_s=1000, bytes_per_s=100, flops=5000)
+    assert (found.products_s, found.traffic_s, found.least_s) == (5.0, 2.0, 1.0 + 4.0)
+    # One that does nothing else is bound by its bytes.
+    assert bound([product, written], flops_per_s=1000, bytes_per_s=100, flops=1000).least_s == 1.0 + 1.0
+
+
 @pytest.mark.parametrize(
     ("text", "bytes_"), [("bf16[97,512]{1,0}", 99328), ("(f32[], pred[3], s4[5])", 4 + 3 + 3), ("token[]", 0)]
 )

@@ -19,10 +19,11 @@ def span(name: str, began: float, ended: float, host: str = "here") -> Span:
     return Span(Path("/study") / name, host, began, ended)
 
 
-def marks(spans: list[Span], **columns: dict[str, float]) -> dict[str, object]:
+def marks(spans: list[Span], kind: str = "cpu", **columns: dict[str, float]) -> dict[str, object]:
     names = dict.fromkeys([each.folder.name for each in spans])
     rows = [
-        {"folder": f"/study/{name}"} | {key: cells[name] for key, cells in columns.items() if name in cells}
+        {"folder": f"/study/{name}", "device_kind": kind}
+        | {key: cells[name] for key, cells in columns.items() if name in cells}
         for name in names
     ]
     mark_shared(rows, spans)
@@ -32,6 +33,10 @@ def marks(spans: list[Span], **columns: dict[str, float]) -> dict[str, object]:
 def test_runs_at_work_at_once_on_one_host_share_it() -> None:
     found = marks([span("a", 0, 10), span("b", 9, 20), span("c", 20, 30), span("d", 5, 8, host="there")])
     assert found == {"a": True, "b": True, "c": False, "d": False}
+
+
+def test_an_accelerator_is_one_runs_own() -> None:
+    assert marks([span("a", 0, 10), span("b", 9, 20)], kind="NVIDIA H200") == {"a": None, "b": None}
 
 
 def test_an_attempt_counts_and_not_the_pause_between_two() -> None:
@@ -51,7 +56,7 @@ def test_runs_of_one_program_do_not_disturb_each_other() -> None:
 
 
 def test_nothing_known_is_nothing_said() -> None:
-    rows: list[dict[str, object]] = [{"folder": "/study/a"}]
+    rows: list[dict[str, object]] = [{"folder": "/study/a", "device_kind": "cpu"}]
     mark_shared(rows, [])
     assert SHARED not in rows[0]
 

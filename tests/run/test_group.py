@@ -143,7 +143,8 @@ def test_a_run_that_is_in_use_stops_the_others_before_they_begin(trained: Study,
     finished.write_text("{}")
     with pytest.raises(UserError, match="was finished by another process just now"):
         execute_together(runs, recorders())
-    assert [standing(run.folder).state for run in runs] == ["interrupted", "interrupted", "finished"]
+    assert [standing(run.folder).state for run in runs] == ["new", "new", "finished"]
+    assert not any(read_attempts(run.folder.attempts) for run in runs)
 
 
 def test_runs_that_have_gone_different_ways_are_in_different_groups(study_of_steps: Study) -> None:

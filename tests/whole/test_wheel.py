@@ -15,13 +15,13 @@ from tests.run.tiny import ROOT, TINY
 from trm_scaling import __version__
 from trm_scaling.experiments import load_catalogue
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 def done(command: Sequence[str | Path], folder: Path) -> str:
     """What `command` prints, in `folder`, in an environment that knows nothing of the clone."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRM_", "PYTHON"))}
-    ran = subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True, timeout=500)
+    ran = subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True, timeout=600)
     assert ran.returncode == 0, f"{command}\n{ran.stdout[-3000:]}\n{ran.stderr[-3000:]}"
     return ran.stdout
 

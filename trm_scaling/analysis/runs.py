@@ -182,15 +182,10 @@ class LossRuns:
 
     def take(self, rows: np.ndarray) -> "LossRuns":
         """The points `rows` alone (bool mask or indices, repeats allowed)."""
-        return replace(
-            self,
-            configurations=self.configurations.take(rows),
-            **{
-                name: None if column is None else column[rows]
-                for name in ("loss", "params", "data", "recursions", "cluster")
-                for column in [getattr(self, name)]
-            },
-        )
+        optional = (self.data, self.recursions, self.cluster)
+        data, recursions, cluster = (None if column is None else column[rows] for column in optional)
+        configurations = self.configurations.take(rows)
+        return LossRuns(configurations, self.loss[rows], self.params[rows], data, recursions, cluster)
 
     def collapsed(self) -> "LossRuns":
         """One row a configuration and set of inputs: the geometric mean of its replicates."""

@@ -199,7 +199,9 @@ def _fit_loss(
     if not _is_loss(y):
         raise UserError(f"{y} is no loss: name one with --y, or leave --law {law} out")
     accuracy = y.replace("cell_error", "accuracy").replace("loss", "accuracy")
-    wanted = (y, *([accuracy] if law == "two_step" else []), *([x] if x else INPUTS.values()))
+    # A table from elsewhere need not say how often its models recur.
+    inputs = [x] if x else [name for name in INPUTS.values() if asked.table[name].notna().any()]
+    wanted = (y, *([accuracy] if law == "two_step" else []), *inputs)
     runs = asked.usable(*wanted)
     legend = {"N": x} if x is not None else _varied(runs)
     columns = (legend["N"], legend.get("D"), legend.get("r"))
@@ -227,7 +229,10 @@ def _fit_loss(
     link = None
     if y.endswith("cell_error") and accuracy in runs.table:
         numbers = runs.table[[y, accuracy]].dropna()
-        link = analysis.link_cells(numbers[y].to_numpy(float), numbers[accuracy].to_numpy(float))
+        try:
+            link = analysis.link_cells(numbers[y].to_numpy(float), numbers[accuracy].to_numpy(float))
+        except UserError:  # too few runs for it; the law stands without
+            link = None
     return Fitted(runs, y, legend, found, link)
 
 
@@ -248,7 +253,11 @@ def _form(law: str, losses: "LossRuns") -> "LossLaw | OnsetLaw":
 def _varied(runs: "Asked") -> dict[str, str]:
     """Symbol -> column of what differs between `runs`. Raises UserError where their size does not."""
     least, most = runs.table.min(numeric_only=True), runs.table.max(numeric_only=True)
-    varied = {symbol: column for symbol, column in INPUTS.items() if most[column] > VARIES * least[column]}
+    varied = {
+        symbol: column
+        for symbol, column in INPUTS.items()
+        if column in most and most[column] > VARIES * least[column]
+    }
     if "N" not in varied:
         raise UserError(
             f"params is the same in all {len(runs.table)} runs of {runs.title}: name the column that "

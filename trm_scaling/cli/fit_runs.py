@@ -271,7 +271,7 @@ def _with_errors(table: "pd.DataFrame") -> "pd.DataFrame":
     """With the share of wrong cells for each column of right ones; none where no cell is wrong."""
     errors = {
         name.removesuffix(_CELLS) + "_cell_error": (1 - table[name]).where(table[name] < 1)
-        for name in table
+        for name in map(str, table)
         if name.endswith(_CELLS)
     }
     return table.assign(**errors)
@@ -281,18 +281,11 @@ def _selected(table: "pd.DataFrame", selection: str) -> "np.ndarray":
     """(n,) bool. Raises UserError for a column or a number that is none."""
     import numpy as np
 
-    parts = re.fullmatch(r"\s*(\w+)\s*(>=|<=|=|>|<)\s*(.+)", selection)
-    if parts is None:
+    from trm_scaling.results.table import meets
+
+    if re.match(r"\s*\w[\w.]*\s*[<>=!]", selection) is None:
         return np.array([fnmatchcase(str(name), selection) for name in table["experiment"]])
-    column, comparison, text = parts.groups()
-    if column not in table:
-        raise UserError(f"--hold-out {selection}: the table has no column {column!r}")
-    try:
-        value = float(text)
-    except ValueError:
-        raise UserError(f"--hold-out {selection}: {text!r} is not a number; example: params>2e5") from None
-    how = {">=": np.greater_equal, "<=": np.less_equal, "=": np.isclose, ">": np.greater, "<": np.less}
-    return np.asarray(how[comparison](table[column].to_numpy(float), value))
+    return np.array(meets(table, selection, "--hold-out"))
 
 
 def _is_of_inputs(family: "Family") -> bool:

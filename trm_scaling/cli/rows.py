@@ -89,7 +89,7 @@ def _table(rows: "Sequence[Row]", width: int) -> "Table":
         cells: list[RenderableType] = [called(row)]
         cells += [row.profile] if has_profiles else []
         cells += [str(row.seed)] if has_seeds else []
-        cells.append(Text(row.label, style=STYLES[row.label]))
+        cells.append(Text(state_of(row), style=STYLES[row.label]))
         if is_wide:
             known = progress.step is not None and progress.total_steps is not None
             done, total = progress.step or 0, progress.total_steps or 1
@@ -104,6 +104,17 @@ def _table(rows: "Sequence[Row]", width: int) -> "Table":
             "" if left is None else clock(left),
         )
     return made
+
+
+def state_of(row: "Row") -> str:
+    """The state of a run; `compiling` for a running one whose process has not trained a step yet."""
+    from trm_scaling.io.lease import read_lease
+
+    if row.label not in ("running", "elsewhere"):
+        return row.label
+    lease, newest = read_lease(row.folder.path), row.progress.updated
+    has_trained = lease is None or (newest is not None and newest >= lease.since)
+    return row.label if has_trained else "compiling"
 
 
 def called(row: "Row") -> str:
@@ -135,7 +146,7 @@ def in_words(row: "Row") -> str:
         parts.append("" if left is None else f"{clock(left)} left")
     said = ", ".join(part for part in (*parts, row.message) if part)
     seed = f" seed {row.seed}" if row.seed else ""
-    return f"{called(row)}{seed} {row.label}" + (f": {said}" if said else "")
+    return f"{called(row)}{seed} {state_of(row)}" + (f": {said}" if said else "")
 
 
 def steps(progress: "Progress") -> str:

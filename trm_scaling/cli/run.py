@@ -228,6 +228,8 @@ def _train(planned: "Run", experiment: str, hosts: "Hosts", is_first_seed: bool 
             reporter.note(_announcement(planned, experiment, among))
             if (matching := said_of_matching(planned.config)) is not None:
                 reporter.note(matching)
+            for line in _of_precision(planned):
+                reporter.note(line)
             _say_where_metrics_go(reporter)
             record = execute(planned, reporter, hosts)
             reporter.log(describe(record))
@@ -277,6 +279,8 @@ def _train_together(runs: "list[Run]") -> None:
         _say_where_metrics_go(reporters[0])
         for run, reporter in zip(runs, reporters, strict=True):
             reporter.note(_announcement(run, run.config.name, f", one of {len(runs)} together"))
+        for line in _of_precision(runs[0]):
+            reporters[0].note(line)
         ended = execute_together(runs, reporters)
         for reporter, each in zip(reporters, ended, strict=True):
             reporter.log(f"error: {each}" if isinstance(each, UserError) else describe(each))
@@ -297,6 +301,17 @@ def _told_apart(runs: "list[Run]") -> list[str]:
 def _announcement(planned: "Run", experiment: str, among: str) -> str:
     seed = f", seed {planned.config.seed}" if planned.config.seed else ""
     return f"{experiment} under {planned.config.profile}{seed}{among}: {_from_here(planned.folder.path)}"
+
+
+def _of_precision(planned: "Run") -> list[str]:
+    """What is to be said of the run's precision: nothing, unless half precision is slow here."""
+    from trm_scaling.io.machine import fast_precision
+
+    fast, dtype = fast_precision(), planned.config.arch.forward_dtype
+    if fast.dtype != "float32":
+        return []
+    advice = "" if dtype == "float32" else "; arch.forward_dtype=float32 is the faster run"
+    return [f"precision {dtype}: {fast.reason}{advice}"]
 
 
 @contextmanager

@@ -99,13 +99,14 @@ def _of_run(
 
 def _of_file(file: Path, puzzle: str | None) -> "tuple[RunConfig, Chosen, Weights]":
     from trm_scaling.cli.options import uncompiled_search
-    from trm_scaling.puzzles.choose import choose_puzzle
     from trm_scaling.run.compilation import configure_jax
     from trm_scaling.shipped.model_file import read_model
 
     model = read_model(file)
     if model.config.data.side <= SMALL:
         uncompiled_search()
+    from trm_scaling.puzzles.choose import choose_puzzle  # loads Numba, which reads that setting once
+
     chosen = choose_puzzle(puzzle, model.config.data, None)
     configure_jax()
     from trm_scaling.train.weights import weights_from_public

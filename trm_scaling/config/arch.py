@@ -52,7 +52,9 @@ class ArchConfig(Frozen):
     """Base of the rotary frequencies."""
 
     forward_dtype: Program[Literal["float32", "bfloat16", "float16"]] = "bfloat16"
-    """Precision of the passes; parameters and optimiser stay float32. float16 scales its loss."""
+    """Precision of the passes; parameters and optimiser stay float32. float16 scales its loss. A profile or
+    an override may say `auto`: what is fast where the run is composed, bfloat16 on accelerators and on
+    processors with AMX or AVX512-BF16, float32 on others. The run's configuration holds what came of it."""
 
     halt_max_steps: Program[int] = Field(16, ge=1)
     """Supervision steps after which a slot always halts in training, and N at evaluation."""

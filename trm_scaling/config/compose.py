@@ -18,11 +18,15 @@ from trm_scaling.config.study_yaml import read_study_yaml, resolved, set_value, 
 from trm_scaling.config.validate import check_key, validate
 from trm_scaling.config.yaml_file import check_choice, read_yaml
 from trm_scaling.errors import UserError
+from trm_scaling.io.machine import fast_precision
 
 BASELINE = "baseline"
 
 PAPER = "paper"
 """The profile whose values the experiments are written in."""
+
+AUTO = "auto"
+"""A value of `arch.forward_dtype` in YAML and overrides that no configuration holds."""
 
 STUDIES, FAMILY, VALUES = "studies", "family", "values"
 """Keys of an experiment's YAML (the first two) and of a profile's that are about the study, not of the
@@ -45,7 +49,18 @@ def compose_changed(configs: Path, name: str, profile: str, changes: Mapping[str
     tree = _baseline(configs, profile, where)
     for field, value in changes.items():
         set_value(tree, field, value)
-    return validate({**resolved(_of_schema(tree), where), "name": name}, where)
+    return validate({**with_precision(resolved(_of_schema(tree), where)), "name": name}, where)
+
+
+def with_precision(values: dict[str, Any]) -> dict[str, Any]:
+    """`values` with a precision in place of `auto`: the one that is fast on this machine.
+
+    Done before anything else reads the configuration, so that identity and record hold the precision.
+    """
+    arch = values.get("arch")
+    if not isinstance(arch, dict) or arch.get("forward_dtype") != AUTO:
+        return values
+    return values | {"arch": arch | {"forward_dtype": fast_precision().dtype}}
 
 
 def mapped_values(configs: Path, name: str, profile: str) -> list[MappedValue]:

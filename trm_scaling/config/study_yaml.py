@@ -10,6 +10,7 @@ The forms are Hydra's, as the public TRM code writes them:
 - `${arch.hidden_size}` is another field, `${.hidden_size}` one of the same group.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -34,20 +35,49 @@ def read_study_yaml(configs: Path, name: str, choices: Choices | None = None) ->
     `choices` go before what the files choose: `{"profile": "laptop"}`. Raises UserError for a file that is
     missing or broken, with the nearest name.
     """
-    group, _, stem = name.rpartition("/")
-    found: dict[str, Any] = {}
-    _lay(found, configs, group, stem, None, dict(choices or {}))
-    return found
+    key = (str(configs), name, tuple(sorted((choices or {}).items())))
+    if key not in _composed or any(_changed(*each) for each in _composed[key][0].items()):
+        files: Files = {}
+        found: dict[str, Any] = {}
+        group, _, stem = name.rpartition("/")
+        _lay(found, configs, group, stem, None, dict(choices or {}), files)
+        _composed[key] = files, found
+    own: dict[str, Any] = {}
+    _merge(own, _composed[key][1])
+    return own
+
+
+Files = dict[str, int]
+"""The files that were read, and when each was changed last (nanoseconds)."""
+
+_composed: dict[tuple[str, str, tuple[tuple[str, str], ...]], tuple[Files, dict[str, Any]]] = {}
+"""What was put together before, good for as long as its files stay as they are."""
+
+
+def _changed(path: str, then_ns: int) -> bool:
+    try:
+        return os.stat(path).st_mtime_ns != then_ns
+    except OSError:
+        return True
 
 
 def _lay(
-    found: dict[str, Any], configs: Path, group: str, stem: str, package: str | None, choices: dict[str, str]
+    found: dict[str, Any],
+    configs: Path,
+    group: str,
+    stem: str,
+    package: str | None,
+    choices: dict[str, str],
+    files: Files,
 ) -> None:
     """Lay `group/stem` with its defaults over `found`."""
-    folder = configs / group
-    check_choice(folder, stem, group or "configuration")
-    path = folder / f"{stem}.yaml"
-    own, header = _read(path, path.stat().st_mtime_ns)
+    path = configs / group / f"{stem}.yaml"
+    try:
+        files[str(path)] = path.stat().st_mtime_ns
+    except OSError:
+        check_choice(configs / group, stem, group or "configuration")
+        raise
+    own, header = _read(path, files[str(path)])
     package = package if package is not None else header if header is not None else group.replace("/", ".")
     entries = own.get("defaults", [])
     if not isinstance(entries, list):
@@ -66,13 +96,21 @@ def _lay(
             case str():
                 inner, _, name = entry.lstrip("/").rpartition("/")
                 beside = not inner and not entry.startswith("/")
-                _lay(found, configs, group if beside else inner, name, package if beside else None, choices)
+                _lay(
+                    found,
+                    configs,
+                    group if beside else inner,
+                    name,
+                    package if beside else None,
+                    choices,
+                    files,
+                )
             case dict() if len(entry) == 1:
                 ((key, option),) = entry.items()
                 if not key.startswith("override "):
                     key = key.lstrip("/")
                     chosen, _, at = key.partition("@")
-                    _lay(found, configs, chosen, choices.get(key, str(option)), at or None, choices)
+                    _lay(found, configs, chosen, choices.get(key, str(option)), at or None, choices, files)
             case _:
                 raise UserError(f"{path}: defaults: {entry!r} is neither a name nor `group: name`")
 
@@ -96,10 +134,10 @@ def _package(found: dict[str, Any], package: str) -> dict[str, Any]:
     return found
 
 
-def _merge(under: dict[str, Any], over: Mapping[str, Any]) -> None:
+def _merge(under: dict[str, Any], over: dict[str, Any]) -> None:
     """Lay `over` on `under`, mapping into mapping. `over` is copied."""
     for key, value in over.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             inner = under.get(key)
             under[key] = inner if isinstance(inner, dict) else {}
             _merge(under[key], value)
@@ -120,7 +158,7 @@ def resolved(tree: Mapping[str, Any], where: str) -> dict[str, Any]:
         return {key: of_value(value, f"{prefix}{key}", 0) for key, value in values.items()}
 
     def of_value(value: Any, field: str, depth: int) -> Any:
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             return of_mapping(value, f"{field}.")
         if isinstance(value, list):
             return [of_value(each, field, depth) for each in value]

@@ -60,7 +60,7 @@ def check_key(key: str, where: str) -> None:
 def _check_keys(values: Mapping[str, Any], where: str, prefix: str = "") -> None:
     for key, value in values.items():
         check_key(f"{prefix}{key}", where)
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             _check_keys(value, where, f"{prefix}{key}.")
 
 

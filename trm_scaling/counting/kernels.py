@@ -94,15 +94,23 @@ def by_kind(found: Sequence[Kernel]) -> tuple[KindCount, ...]:
     )
 
 
-def bound(found: Sequence[Kernel], flops_per_s: float, bytes_per_s: float) -> Bound:
-    """The bound of a step on a device of these peaks."""
-    flops = sum(each.times * each.flops for each in found)
+def bound(found: Sequence[Kernel], flops_per_s: float, bytes_per_s: float, flops: int = 0) -> Bound:
+    """The bound of a step on a device of these peaks.
+
+    `flops`: of all products by arithmetic. What the text of the program lacks of them (it says nothing of the
+    products inside a hand-written kernel) is done by the products without FLOPs of their own.
+    """
+    counted = sum(each.times * each.flops for each in found)
     traffic = sum(each.times * each.bytes for each in found)
-    in_turn = sum(
+    opaque = [each for each in found if each.kind == "products" and not each.flops]
+    opaque_bytes = sum(each.times * each.bytes for each in opaque)
+    missing = max(0, flops - counted) if opaque else 0
+    in_turn = max(missing / flops_per_s, opaque_bytes / bytes_per_s) + sum(
         each.times * max(each.flops / flops_per_s, each.bytes / bytes_per_s)
         for each in found
-        if not each.is_asynchronous
+        if not each.is_asynchronous and each not in opaque
     )
+    flops = counted + missing
     return Bound(flops / flops_per_s, traffic / bytes_per_s, max(in_turn, traffic / bytes_per_s))
 
 

@@ -33,8 +33,15 @@ class Weight(NamedTuple):
     master: Float[Array, "I O"]
     """As stored; nothing is computed from it."""
     half: BFloat16[Array, "I O"]
-    turned: BFloat16[Array, "O I"] | None = None
-    """The transpose, where a product has it on the left."""
+
+
+class TurnedWeight(NamedTuple):
+    """A weight that some products have on the right, or turned on the left."""
+
+    master: Float[Array, "I O"]
+    half: BFloat16[Array, "I O"]
+    turned: BFloat16[Array, "O I"]
+    """The transpose of `half`."""
 
 
 def prepare(layer: Params) -> Params:
@@ -42,7 +49,11 @@ def prepare(layer: Params) -> Params:
     cut: Params = {}
     if "mix" in layer:
         gate, up = jnp.split(layer["mix"]["gate_up"], 2, axis=1)
-        cut["mix"] = {"gate": _both(gate), "up": _both(up), "down": _both(layer["mix"]["down"])}
+        cut["mix"] = {
+            "gate": as_turned_weight(gate),
+            "up": as_turned_weight(up),
+            "down": as_turned_weight(layer["mix"]["down"]),
+        }
     else:
         cut["attention"] = {name: as_weight(weight) for name, weight in layer["attention"].items()}
     gate, up = jnp.split(layer["mlp"]["gate_up"], 2, axis=1)
@@ -57,9 +68,10 @@ def as_weight(master: Float[Array, "I O"]) -> Weight:
     return Weight(master, jax.lax.stop_gradient(master).astype(jnp.bfloat16))
 
 
-def _both(master: Float[Array, "I O"]) -> Weight:
+def as_turned_weight(master: Float[Array, "I O"]) -> TurnedWeight:
+    """`master` with both copies."""
     weight = as_weight(master)
-    return weight._replace(turned=turn(weight.half))
+    return TurnedWeight(*weight, turn(weight.half))
 
 
 def block(arch: ArchConfig, params: Params, x: State, rotation: Rotation | None) -> State:
@@ -230,13 +242,15 @@ mix_width.defvjp(_mix_width, _mix_width_gradient)
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def mix_positions(
-    eps: float, x: BFloat16[Array, "L N"], gate: Weight, up: Weight, down: Weight
+    eps: float, x: BFloat16[Array, "L N"], gate: TurnedWeight, up: TurnedWeight, down: TurnedWeight
 ) -> BFloat16[Array, "L N"]:
     """norm(x + SwiGLU over the positions), alike for all N channels of the batch."""
     return _mix_positions(eps, x, gate, up, down)[0]
 
 
-def _mix_positions(eps: float, x: Array, gate: Weight, up: Weight, down: Weight) -> tuple[Array, Any]:
+def _mix_positions(
+    eps: float, x: Array, gate: TurnedWeight, up: TurnedWeight, down: TurnedWeight
+) -> tuple[Array, Any]:
     g, u = dot(gate.turned, x, -2), dot(up.turned, x, -2)
     hidden = (jax.nn.silu(g) * u).astype(x.dtype)
     normed, scale = _added_and_normed(eps, 0, x, dot(down.turned, hidden, -2))
@@ -244,14 +258,16 @@ def _mix_positions(eps: float, x: Array, gate: Weight, up: Weight, down: Weight)
     return normed, (kept, gate.half, up.half, down.half)
 
 
-def _mix_positions_gradient(eps: float, kept: Any, grad: Array) -> tuple[Array, Weight, Weight, Weight]:
+def _mix_positions_gradient(
+    eps: float, kept: Any, grad: Array
+) -> tuple[Array, TurnedWeight, TurnedWeight, TurnedWeight]:
     (x, g, u, normed, scale), gate, up, down = kept
     d_sum = _norm_gradient(0, normed, scale, grad)
     d_mixed = d_sum.astype(x.dtype)
     d_g, d_u, hidden = _gate_gradient(g, u, dot(down, d_mixed, -2))
     d_x = (d_sum + dot(gate, d_g, -2) + dot(up, d_u, -2)).astype(x.dtype)
     d_gate, d_up, d_down = dot(x, d_g, -1), dot(x, d_u, -1), dot(hidden, d_mixed, -1)
-    return d_x, _master(d_gate), _master(d_up), _master(d_down)
+    return d_x, _turned_master(d_gate), _turned_master(d_up), _turned_master(d_down)
 
 
 mix_positions.defvjp(_mix_positions, _mix_positions_gradient)
@@ -280,5 +296,12 @@ def _gate_gradient(g: Array, u: Array, grad: Array) -> tuple[Array, Array, Array
 
 
 def _master(gradient: Array) -> Any:
-    """The gradient of a `Weight`: all of it the master's. (None is JAX's word for zero.)"""
-    return Weight(gradient, None, None)
+    """The gradient of a `Weight`: all of it the master's. None is JAX's word for zero."""
+    copies: Any = None
+    return Weight(gradient, copies)
+
+
+def _turned_master(gradient: Array) -> Any:
+    """The gradient of a `TurnedWeight`."""
+    copies: Any = None
+    return TurnedWeight(gradient, copies, copies)

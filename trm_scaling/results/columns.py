@@ -82,7 +82,7 @@ _MEASURED: tuple[_Described, ...] = (
     ("runs_together", "count", "", "Runs that shared the devices' time", "result.json: runs_together"),
     ("other_load", "number", "fraction", "Share of the machine's cores that other processes kept busy "
      "while it trained; missing where the system does not say", "result.json: other_load"),
-    ("device_time_shared", "flag", "", "Whether something else ran on the machine while it trained: another "
+    ("device_time_shared", "flag", "", "Of a run on a CPU: whether something else ran meanwhile, another "
      "run of the study, or processes on more than 5 % of the cores. Its times are then in no frontier",
      "attempts.jsonl of all runs, other_load"),
     ("device_hours", "number", "h", "(compile_s + train_s + eval_s + checkpoint_s) x device_count / "

@@ -1,7 +1,8 @@
 """Which runs had their machine to themselves: the time of the others says little of the device.
 
 Two signs that something else ran: another run of the study at work on the same host meanwhile, and a share
-of the machine's cores that other processes kept busy (`RunRecord.other_load`).
+of the machine's cores that other processes kept busy (`RunRecord.other_load`). Both are of runs on a CPU: an
+accelerator is one run's own, as a batch gives each its GPU, and nothing is said of it here.
 """
 
 from collections.abc import Sequence
@@ -63,6 +64,8 @@ def mark_shared(rows: Sequence[dict[str, Any]], spans: Sequence[Span]) -> None:
     ended = np.array([span.ended for span in spans])
     one_program = np.array([together.get(span.folder, 1) for span in spans])
     for row in rows:
+        if not _is_cpu(row.get("device_kind")):
+            continue
         path = Path(row["folder"]).resolve()
         load = row.get("other_load")
         own = folders == str(path)
@@ -80,17 +83,18 @@ def mark_shared(rows: Sequence[dict[str, Any]], spans: Sequence[Span]) -> None:
 def is_shared(table: pd.DataFrame) -> "pd.Series[bool]":
     """Which runs were timed while something else ran, as far as `table` tells.
 
-    A table of before `SHARED` was recorded tells by the times at which its runs began and ended: two that
-    overlap shared a machine, since all rows of such a table were made on one. False where nothing is known.
+    A table of before `SHARED` was recorded tells by the times at which its runs began and ended: two on a
+    CPU that overlap are taken to have shared it, since it does not name hosts. False where nothing is known.
     """
     known = table[SHARED] if SHARED in table else pd.Series(None, table.index, dtype=object)
-    if known.notna().any() or not {"started", "finished"} <= set(table):
+    if known.notna().any() or not {"started", "finished", "device_kind"} <= set(table):
         return known.map(lambda each: each is True or each == 1).astype(bool)
     began = np.array([_or(_seconds(each), inf) for each in table["started"]])
     ended = np.array([_or(_seconds(each), -inf) for each in table["finished"]])
     overlapping = (began[:, None] < ended[None, :]) & (began[None, :] < ended[:, None])
     np.fill_diagonal(overlapping, False)
-    return pd.Series(overlapping.any(axis=1), table.index)
+    on_cpu = table["device_kind"].map(_is_cpu).to_numpy(bool)
+    return pd.Series((overlapping & on_cpu[None, :]).any(axis=1) & on_cpu, table.index)
 
 
 def timed_alone(table: pd.DataFrame, column: str) -> tuple[pd.DataFrame, str]:
@@ -104,6 +108,10 @@ def timed_alone(table: pd.DataFrame, column: str) -> tuple[pd.DataFrame, str]:
     if not shared.any():
         return table, ""
     return table[~shared], f"{int(shared.sum())} of {len(table)} runs are left out: {WHY}"
+
+
+def _is_cpu(device_kind: Any) -> bool:
+    return isinstance(device_kind, str) and device_kind.lower() == "cpu"
 
 
 def _seconds(time: Any) -> float | None:

@@ -100,34 +100,39 @@ _SIGNS = {"=": op.eq, "==": op.eq, "!=": op.ne, ">=": op.ge, "<=": op.le, ">": o
 
 
 def where(table: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
-    """The rows for which all `conditions` hold: `num_aug>0`, `lr=1e-3`, `experiment!=exp01f`.
-
-    A row without a value in the column is left out. Raises UserError for a condition that is none, for a
-    column that the table lacks, and for a value that no cell of the column can be compared with.
-    """
+    """The rows for which all `conditions` hold, as `meets` has it."""
     for condition in conditions:
-        found = _CONDITION.fullmatch(condition)
-        if found is None or not found["value"]:
-            raise UserError(f"--where {condition!r} is no condition: write 'num_aug>0' or 'optimizer=adamw'")
-        name, value = found["column"], found["value"]
-        if name not in table:
-            near = get_close_matches(name, map(str, table.columns), 1)
-            raise UserError(
-                f"--where {condition!r}: the table has no column {name!r}"
-                f"{f'; did you mean {near[0]}?' if near else ''} `trm results --columns` lists them"
-            )
-        cells = table[name]
-        if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
-            try:
-                wanted: Any = cell_of(value, "number")
-            except ValueError as error:
-                raise UserError(f"--where {condition!r}: {error}, and {name} holds numbers") from None
-        elif found["sign"] in ("=", "==", "!="):
-            cells, wanted = cells.map(written, na_action="ignore"), value
-        else:
-            raise UserError(f"--where {condition!r}: {name} holds text, so compare it with = or !=")
-        table = _where(table, (_SIGNS[found["sign"]](cells, wanted) & cells.notna()).tolist())
+        table = _where(table, meets(table, condition))
     return table
+
+
+def meets(table: pd.DataFrame, condition: str, option: str = "--where") -> list[bool]:
+    """For which rows `condition` holds: `num_aug>0`, `lr=1e-3`, `experiment!=exp01f`.
+
+    For none without a value in the column. Raises UserError for a condition that is none, for a column that
+    the table lacks, and for a value that no cell of the column can be compared with; `option` gave it.
+    """
+    found = _CONDITION.fullmatch(condition)
+    where = f"{option} {condition!r}"
+    if found is None or not found["value"]:
+        raise UserError(f"{where} is no condition: write 'num_aug>0' or 'optimizer=adamw'")
+    name, value = found["column"], found["value"]
+    if name not in table:
+        near = get_close_matches(name, map(str, table.columns), 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(f"{where}: the table has no column {name!r}{hint} `trm results --columns` lists them")
+    cells = table[name]
+    if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
+        try:
+            wanted: Any = cell_of(value, "number")
+        except ValueError as error:
+            raise UserError(f"{where}: {error}, and {name} holds numbers") from None
+    elif found["sign"] in ("=", "==", "!="):
+        cells, wanted = cells.map(written, na_action="ignore"), value
+    else:
+        raise UserError(f"{where}: {name} holds text, so compare it with = or !=")
+    held: list[bool] = (_SIGNS[found["sign"]](cells, wanted) & cells.notna()).tolist()
+    return held
 
 
 def check_replicates(table: pd.DataFrame) -> None:

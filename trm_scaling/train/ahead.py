@@ -97,8 +97,10 @@ def digest(program: jax.stages.Lowered) -> str:
     return hashlib.sha256(program.as_text().encode()).hexdigest()
 
 
-def compiled(program: jax.stages.Lowered, chip: Chip, dtype: str) -> Compiled:
+def compiled(program: jax.stages.Lowered, chip: Chip, dtype: str, flops: int) -> Compiled:
     """Compile `program`, whose passes are in `dtype`, for devices that are `chip`.
+
+    `flops`: of the products of one step on one device, by arithmetic.
 
     Raises DoesNotFit with what it would need.
     """
@@ -132,7 +134,9 @@ def compiled(program: jax.stages.Lowered, chip: Chip, dtype: str) -> Compiled:
         flops_once=_flops_once(costs),
         collectives=collectives(text),
         kinds=by_kind(found),
-        bound=None if peak is None or chip.bytes_per_s is None else bound(found, peak, chip.bytes_per_s),
+        bound=None
+        if peak is None or chip.bytes_per_s is None
+        else bound(found, peak, chip.bytes_per_s, flops),
     )
 
 

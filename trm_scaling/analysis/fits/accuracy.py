@@ -62,7 +62,8 @@ def fit_accuracy(
     intervals, laws = _intervals(fitted, observed, asked, replicates, rng)
 
     aicc, rivals, fits = _rivals(form, runs, likelihood, scale, asked)
-    also = [fits[name] for name in (each.law for each in plausible(aicc, rivals))] if asked.size else []
+    possible = {each.law for each in plausible(aicc, rivals)} if asked.size else set()
+    also = [fit for name, fit in fits.items() if name in possible]
     extrapolated = evidence.extrapolation(runs, form, likelihood, scale)
     return Fit(
         law=form,

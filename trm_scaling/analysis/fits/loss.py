@@ -253,4 +253,5 @@ def _predictions(
 def _exp(interval: Interval | None) -> Interval | None:
     if interval is None:
         return None
-    return Interval(*(float(np.exp(end)) for end in interval.ends), interval.method)
+    low, high = np.exp(interval.ends)
+    return Interval(float(low), float(high), interval.method)

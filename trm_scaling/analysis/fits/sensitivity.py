@@ -125,6 +125,7 @@ class Held:
 
     @classmethod
     def of(cls, runs: AccuracyRuns | LossRuns) -> "Held":
+        columns: dict[str, np.ndarray | None]
         if isinstance(runs, AccuracyRuns):
             cells, values = runs.configurations, runs.accuracy
             columns = {"x": runs.x}

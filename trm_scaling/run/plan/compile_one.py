@@ -16,6 +16,7 @@ _GPU_COMPILERS = ("jax-cuda12-pjrt", "jax-cuda13-pjrt")
 def main() -> None:
     """Answer the question on standard input."""
     from trm_scaling.config import RunConfig
+    from trm_scaling.counting import flops_per_puzzle_step
     from trm_scaling.counting.devices import TARGETS
     from trm_scaling.parallel.mesh import make_mesh
     from trm_scaling.parallel.topology import described_devices
@@ -24,14 +25,17 @@ def main() -> None:
     asked = json.load(sys.stdin)
     config = RunConfig.model_validate(asked["config"])
     chip = TARGETS[asked["target"]].chip
-    program = lowered(config, make_mesh(config, described_devices(asked["target"])))
+    mesh = make_mesh(config, described_devices(asked["target"]))
+    program = lowered(config, mesh)
+    samples = config.global_batch_size // mesh.size
+    flops = samples * flops_per_puzzle_step(config.arch, config.data.vocab_size, config.data.seq_len)
     found: dict[str, Any] = {"digest": digest(program), "versions": _versions(chip.backend)}
     if found == asked["known"]:
         outcome: dict[str, Any] | None = None
     else:
         print("compiling", flush=True)
         try:
-            outcome = {"fits": True, **asdict(compiled(program, chip, config.arch.forward_dtype))}
+            outcome = {"fits": True, **asdict(compiled(program, chip, config.arch.forward_dtype, flops))}
         except DoesNotFit as refused:
             outcome = {"fits": False, "seconds": refused.seconds, "needed_bytes": refused.needed_bytes}
     print(json.dumps({"program": found, "outcome": outcome}))
