@@ -139,9 +139,9 @@ def frontiers(table: pd.DataFrame, elsewhere: StudyVariance) -> Block:
             if len(found.points) < 2:
                 points.append(f"Against {words}: not drawn; {left_out or 'one configuration has a value'}.")
                 continue
-            figures.append(
-                Figure(f"frontier-{slug(cost)}", plot_pareto_frontier(once, cost=cost, frontier=found))
-            )
+            seeds_of = summarise_seeds(runs.runs(cost), elsewhere.averaged)
+            drawn = plot_pareto_frontier(once, cost=cost, frontier=found, seeds=seeds_of)
+            figures.append(Figure(f"frontier-{slug(cost)}", drawn))
         except UserError as error:
             points.append(f"Against {words}: not drawn, since {error}.")
             continue
@@ -186,7 +186,9 @@ def factors(table: pd.DataFrame, studied: Sequence[Studied]) -> Block:
     A factor is a family and not a field, since fields that a family changes together cannot be told apart:
     a run of another family stands where the baseline does.
     """
-    title, lead = "What matters", "Each family against a model of all others, over every finished run."
+    title = "What matters"
+    lead = "Each family against a model of all others, over every finished run. A share depends on the range "
+    lead += "that a family tries."
     try:
         every = usable(each_once(table))
         current = every.unaveraged()

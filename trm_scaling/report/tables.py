@@ -286,6 +286,8 @@ def frontier(found: Frontier, unaveraged: Frontier | None, column: str) -> Table
     )
     left = len(found.points) - len(rows)
     note = f"Probabilities: {found.noise}." + (f" {left} others have P < 1 %." if left else "")
+    if unaveraged is not None and len(other) < len(found.points):
+        note += " Averages of one trajectory are one run unaveraged, which stands once."
     note += f" {found.left_out[:1].upper()}{found.left_out[1:]}." if found.left_out else ""
     return Table(f"Against {quantity_of(column).name.lower()}", columns, rows, note).without_empty_columns()
 
