@@ -26,7 +26,9 @@ def arrays(name: str) -> dict[str, NDArray[Any]]:
 
 def content(name: str) -> Any:
     packed = GOLDEN / f"{name}.json.gz"
-    return json.loads(gzip.decompress(packed.read_bytes()) if packed.exists() else (GOLDEN / f"{name}.json").read_text())
+    return json.loads(
+        gzip.decompress(packed.read_bytes()) if packed.exists() else (GOLDEN / f"{name}.json").read_text()
+    )
 
 
 @cache
@@ -50,7 +52,9 @@ def mini_dataset(build: str) -> ArcDataset:
 def rows_of(build: str, split: str) -> dict[str, NDArray[Any]]:
     """The public rows taken apart: source grids, transformations and offsets."""
     taken = arrays("arc_examples" if build == "arc_build" else build)
-    return {key.removeprefix(f"{split}/"): value for key, value in taken.items() if key.startswith(f"{split}/")}
+    return {
+        key.removeprefix(f"{split}/"): value for key, value in taken.items() if key.startswith(f"{split}/")
+    }
 
 
 def shapes_of(squares: NDArray[np.uint8]) -> NDArray[np.int32]:

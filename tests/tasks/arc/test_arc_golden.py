@@ -13,6 +13,7 @@ from trm_scaling.tasks.arc.tokens import encode, image_shapes
 from trm_scaling.tasks.arc.votes import Ballots
 
 SPLITS = ("train", "test")
+POSITIONS = np.arange(1, 901)  # the checksums count positions from 1
 PARTS = (("input", "inputs"), ("output", "labels"))
 
 
@@ -73,7 +74,9 @@ def test_names_and_metadata(build: str) -> None:
         puzzles = np.diff(dataset.identifiers.start)
         assert metadata["total_groups"] == np.count_nonzero(sizes)
         assert metadata["total_puzzles"] == puzzles[sizes > 0].sum()
-        assert metadata["mean_puzzle_examples"] == pytest.approx((puzzles * sizes).sum() / puzzles[sizes > 0].sum())
+        assert metadata["mean_puzzle_examples"] == pytest.approx(
+            (puzzles * sizes).sum() / puzzles[sizes > 0].sum()
+        )
 
 
 @pytest.mark.parametrize("build", BUILDS)
@@ -86,11 +89,17 @@ def test_our_augmentations_are_as_many_as_the_public_ones(build: str) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize(("name", "passes", "epochs"), [("three_epochs_one_pass", 1, 3), ("one_epoch_three_passes", 3, 1)])
+@pytest.mark.parametrize(
+    ("name", "passes", "epochs"), [("three_epochs_one_pass", 1, 3), ("one_epoch_three_passes", 3, 1)]
+)
 def test_the_public_loader_s_batches(seed: int, name: str, passes: int, epochs: int) -> None:
     """Groups, puzzles and examples, from the public generators, and the checksums of the labels."""
     dataset, rows = mini_dataset("arc_build"), rows_of("arc_build", "train")
-    golden = {key.rpartition("/")[2]: value for key, value in arrays("arc_loader").items() if f"seed{seed}/{name}/" in key}
+    golden = {
+        key.rpartition("/")[2]: value
+        for key, value in arrays("arc_loader").items()
+        if f"seed{seed}/{name}/" in key
+    }
     # `choice` of the legacy generator: incomplete batches draw from it too, so each pass is drawn to its end.
     state = np.random.RandomState(seed)
     yielded = golden["yielded"]
@@ -114,9 +123,11 @@ def test_the_public_loader_s_batches(seed: int, name: str, passes: int, epochs: 
     if (name, seed) in {("three_epochs_one_pass", 0), ("three_epochs_one_pass", 1)}:
         checksums = arrays("arc_batches")
         labels = arrays("arc_build")["train/labels"].astype(np.int64)
-        crc = (np.where(labels == 0, -100, labels) * np.arange(900)).sum(axis=1)
+        crc = (np.where(labels == 0, -100, labels) * POSITIONS).sum(axis=1)
         np.testing.assert_array_equal(crc[golden["example"][yielded]], checksums[f"train{seed}/labels_crc"])
-        np.testing.assert_array_equal(golden["puzzle"][yielded] + 1, checksums[f"train{seed}/puzzle_identifiers"])
+        np.testing.assert_array_equal(
+            golden["puzzle"][yielded] + 1, checksums[f"train{seed}/puzzle_identifiers"]
+        )
 
 
 @pytest.mark.parametrize(("rank", "processes"), [(0, 1), (0, 2), (1, 2)])
@@ -132,7 +143,8 @@ def test_the_last_test_batch_is_padded(rank: int, processes: int) -> None:
     np.testing.assert_array_equal(np.where(labels == 0, -100, labels), golden[f"{prefix}/last_labels"])
     if processes == 1:
         crc = [
-            (np.where(each.labels == 0, -100, each.labels.astype(np.int64)) * np.arange(900)).sum(axis=1) for each in mine
+            (np.where(each.labels == 0, -100, each.labels.astype(np.int64)) * POSITIONS).sum(axis=1)
+            for each in mine
         ]
         np.testing.assert_array_equal(crc, arrays("arc_batches")["test0/labels_crc"])
 
@@ -149,11 +161,15 @@ def test_votes_scores_and_submissions(build: str, file: str, name: str) -> None:
         # In batches as they came: the order of arrival decides among equals.
         for start in range(0, len(rows), 8):
             batch = slice(start, start + 8)
-            evaluations[round_].add(rows[batch], predictions[batch], q_logits[batch], np.arange(start, start + 8)[: len(rows[batch])])
+            q = _as_the_public_code_reads_them(q_logits[batch], rows[batch])
+            arrival = np.arange(start, start + len(q))
+            evaluations[round_].add(rows[batch], predictions[batch], q, arrival)
     together = len(evaluations) > 1 and expected["aggregated"]
     ballots = ensemble(evaluations, dataset) if together else evaluations[-1]
     made = score(dataset, ballots, *(("ensemble", len(evaluations)) if together else ()))
-    assert {f"ARC/pass@{k}": rate for k, rate in made.pass_at.items()} == pytest.approx(expected["scores"], abs=1e-12)
+    assert {f"ARC/pass@{k}": rate for k, rate in made.pass_at.items()} == pytest.approx(
+        expected["scores"], abs=1e-12
+    )
     assert submission(dataset, ballots) == expected["submission"]
     for task, inputs in expected.get("votes", {}).items():
         number = dataset.identifiers.tasks.index(task)
@@ -162,7 +178,9 @@ def test_votes_scores_and_submissions(build: str, file: str, name: str) -> None:
             ranked = ballots.ranked(pair)
             counted = [[each.votes, list(each.grid.shape)] for each in ranked]
             assert counted == [[votes, shape] for votes, _, shape in vote["candidates"]]
-            np.testing.assert_allclose([each.mean_q for each in ranked], [q for _, q, _ in vote["candidates"]], rtol=1e-14)
+            np.testing.assert_allclose(
+                [each.mean_q for each in ranked], [q for _, q, _ in vote["candidates"]], rtol=1e-14
+            )
 
 
 def _rounds(golden, name):
@@ -177,4 +195,15 @@ def _rounds(golden, name):
     if predictions.ndim == 2:
         predictions, q_logits = predictions[None], q_logits[None]
     for round_, (each, q) in enumerate(zip(predictions, q_logits, strict=True)):
-        yield round_, rows, each, q
+        yield round_, rows, each[rows], q[rows]
+
+
+def _as_the_public_code_reads_them(q_logits, rows):
+    """It drops padding rows from the predictions of a batch but not from the halting logits.
+
+    So a row after a padding row gets another row's logit. Its own loader pads at the end of a batch alone, where
+    nothing moves; the scenario `padding_rows` has padding in between.
+    """
+    moved = q_logits.copy()
+    moved[rows >= 0] = q_logits[: np.count_nonzero(rows >= 0)]
+    return moved

@@ -127,7 +127,9 @@ def _puzzle_keys(task: ArcTask, codes: NDArray[np.int32]) -> Words:
             image = transform_grid(grid, symmetry)
             words = cell_words[: image.shape[0], : image.shape[1]]
             np.add.at(sums[symmetry, number], image, words)
-            shape_words[symmetry, number] = random_words(_SHAPE, image.shape[0], np.array([image.shape[1]]))[0]
+            shape_words[symmetry, number] = random_words(_SHAPE, image.shape[0], np.array([image.shape[1]]))[
+                0
+            ]
     symmetry = codes // NUM_PERMUTATIONS
     colour_words = random_words(_COLOUR, np.arange(COLOURS))[permutations(codes % NUM_PERMUTATIONS)]
     hashes = (sums[symmetry] * colour_words[:, None, :]).sum(axis=2, dtype=np.uint64) + shape_words[symmetry]

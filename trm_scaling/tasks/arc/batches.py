@@ -115,7 +115,10 @@ def public_pass(
         identifiers: list[int] = []
         numbers: list[int] = []
         for group in order[begin:end]:
-            first, after = dataset.identifiers.start[groups[group]], dataset.identifiers.start[groups[group] + 1]
+            first, after = (
+                dataset.identifiers.start[groups[group]],
+                dataset.identifiers.start[groups[group] + 1],
+            )
             puzzle = int(generator.integers(first, after))
             taken = min(int(sizes[group]), batch_size - len(numbers))
             identifiers += [puzzle] * taken

@@ -132,7 +132,11 @@ def read_tasks(
 
 def _grid(cells: Any) -> Grid:
     grid = np.asarray(cells)
-    if grid.ndim != 2 or grid.dtype.kind not in "iu" or not 1 <= min(grid.shape) <= max(grid.shape) <= MAX_SIDE:
+    if (
+        grid.ndim != 2
+        or grid.dtype.kind not in "iu"
+        or not 1 <= min(grid.shape) <= max(grid.shape) <= MAX_SIDE
+    ):
         raise ValueError(f"a grid of shape {grid.shape} and type {grid.dtype}")
     if grid.min() < 0 or grid.max() >= COLOURS:
         raise ValueError(f"colours from {grid.min()} to {grid.max()}")
@@ -161,7 +165,9 @@ def _read_json(stem: Path, subset: Subset, part: str) -> tuple[Path, dict[str, A
     except (OSError, EOFError, ValueError) as error:
         raise UserError(f"{file} is not readable JSON ({error}); download it again") from error
     if not isinstance(content, dict):
-        raise UserError(f"{file} is a JSON {type(content).__name__}, not an object of tasks; download it again")
+        raise UserError(
+            f"{file} is a JSON {type(content).__name__}, not an object of tasks; download it again"
+        )
     return file, content
 
 

@@ -113,7 +113,9 @@ class ArcDataset:
         """Every augmentation of every test input."""
         return int(self._test_start[-1])
 
-    def test_pairs(self, rows: Int[np.ndarray, " N"]) -> tuple[Int32[np.ndarray, " N"], Int[np.ndarray, " N"]]:
+    def test_pairs(
+        self, rows: Int[np.ndarray, " N"]
+    ) -> tuple[Int32[np.ndarray, " N"], Int[np.ndarray, " N"]]:
         """The identifier and the pair (of all pairs) of rows of the test split.
 
         Rows are in the order of the public code: identifier by identifier, and the test pairs of each in turn.
@@ -127,7 +129,9 @@ class ArcDataset:
         """Rows of the test split, which is never translated; a row of -1 becomes padding."""
         identifier, pair = self.test_pairs(np.maximum(rows, 0))
         examples = self.encode(identifier, pair, np.zeros((len(rows), 2), dtype=np.int32))
-        return Examples(*(np.where((rows >= 0).reshape(-1, *[1] * (a.ndim - 1)), a, a.dtype.type(0)) for a in examples))
+        return Examples(
+            *(np.where((rows >= 0).reshape(-1, *[1] * (a.ndim - 1)), a, a.dtype.type(0)) for a in examples)
+        )
 
     def train_examples(
         self, identifiers: Int32[np.ndarray, " N"], numbers: Int[np.ndarray, " N"]
@@ -136,7 +140,9 @@ class ArcDataset:
         task = self.identifiers.task[identifiers]
         pair = self.train.pair[self.train.start[task] + numbers]
         symmetry = self.identifiers.symmetry[identifiers]
-        sides = np.maximum(*(image_shapes(each.shapes[pair], symmetry) for each in (self.inputs, self.outputs)))
+        sides = np.maximum(
+            *(image_shapes(each.shapes[pair], symmetry) for each in (self.inputs, self.outputs))
+        )
         offset = offsets(
             self.seed,
             self._task_keys[task],
@@ -148,7 +154,10 @@ class ArcDataset:
         return self.encode(identifiers, pair, offset)
 
     def encode(
-        self, identifiers: Int32[np.ndarray, " N"], pair: Int[np.ndarray, " N"], offset: Int32[np.ndarray, "N 2"]
+        self,
+        identifiers: Int32[np.ndarray, " N"],
+        pair: Int[np.ndarray, " N"],
+        offset: Int32[np.ndarray, "N 2"],
     ) -> Examples:
         """Pairs (places among all pairs) under the transformation of `identifiers`, at an offset."""
         how = self.identifiers.symmetry[identifiers], self.identifiers.colours[identifiers], offset
@@ -164,7 +173,9 @@ class ArcDataset:
     def _split(self, chosen: Bool[np.ndarray, " E"]) -> SplitIndex:
         of_task = np.repeat(np.arange(len(self.tasks)), [len(task.pairs) for task in self.tasks])
         pair = np.flatnonzero(chosen)
-        return SplitIndex(np.searchsorted(of_task[pair], np.arange(len(self.tasks) + 1)).astype(np.int64), pair)
+        return SplitIndex(
+            np.searchsorted(of_task[pair], np.arange(len(self.tasks) + 1)).astype(np.int64), pair
+        )
 
 
 def build(

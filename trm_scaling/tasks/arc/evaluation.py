@@ -127,7 +127,9 @@ def ensemble(evaluations: Sequence[Ballots], dataset: ArcDataset) -> Ballots:
     return together
 
 
-def score(dataset: ArcDataset, ballots: Ballots, kind: Kind = "single_checkpoint", evaluations: int = 1) -> ArcScore:
+def score(
+    dataset: ArcDataset, ballots: Ballots, kind: Kind = "single_checkpoint", evaluations: int = 1
+) -> ArcScore:
     """pass@K over all test tasks.
 
     Raises:
@@ -139,7 +141,9 @@ def score(dataset: ArcDataset, ballots: Ballots, kind: Kind = "single_checkpoint
     solved = {k: 0.0 for k in PASS_AT}
     tasks = np.flatnonzero(dataset.test.sizes).tolist()
     if not tasks:
-        raise UserError(f"no task of the subset {dataset.test_subset} has a test pair; build with another test subset")
+        raise UserError(
+            f"no task of the subset {dataset.test_subset} has a test pair; build with another test subset"
+        )
     silent = 0
     for task in tasks:
         ranks = []
@@ -147,7 +151,9 @@ def score(dataset: ArcDataset, ballots: Ballots, kind: Kind = "single_checkpoint
             ranked = ballots.ranked(pair)
             silent += not ranked
             answer = _answer(dataset, pair)
-            ranks.append(next((n for n, each in enumerate(ranked) if np.array_equal(each.grid, answer)), None))
+            ranks.append(
+                next((n for n, each in enumerate(ranked) if np.array_equal(each.grid, answer)), None)
+            )
         for k in PASS_AT:
             solved[k] += sum(rank is not None and rank < k for rank in ranks) / len(ranks)
     return ArcScore(
@@ -170,10 +176,7 @@ def submission(dataset: ArcDataset, ballots: Ballots) -> dict[str, list[dict[str
     for task in np.flatnonzero(dataset.test.sizes).tolist():
         inputs = [ranked for pair in _test_pairs(dataset, task) if (ranked := ballots.ranked(pair))]
         entries[dataset.tasks[task].name] = [
-            {
-                f"attempt_{n + 1}": ranked[n if n < len(ranked) else 0].grid.tolist()
-                for n in range(ATTEMPTS)
-            }
+            {f"attempt_{n + 1}": ranked[n if n < len(ranked) else 0].grid.tolist() for n in range(ATTEMPTS)}
             for ranked in inputs
         ]
     return entries

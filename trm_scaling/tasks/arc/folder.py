@@ -64,7 +64,9 @@ class ArcManifest(Frozen):
     """sha256 of the other files."""
 
 
-def save(dataset: ArcDataset, folder: Path, source: str, num_aug: int, *, replace: bool = False) -> ArcManifest:
+def save(
+    dataset: ArcDataset, folder: Path, source: str, num_aug: int, *, replace: bool = False
+) -> ArcManifest:
     """Write a dataset folder; the manifest comes last, so a folder without one is no dataset.
 
     Raises `UserError` when the folder holds another dataset and `replace` is off, or the disk refuses.
@@ -75,7 +77,9 @@ def save(dataset: ArcDataset, folder: Path, source: str, num_aug: int, *, replac
             kept = read_manifest(folder)
             if kept.fingerprint == dataset.fingerprint and kept.num_aug == num_aug:
                 return kept
-            raise UserError(f"{folder} holds another dataset; name another folder, or replace it with --force")
+            raise UserError(
+                f"{folder} holds another dataset; name another folder, or replace it with --force"
+            )
         manifest_file.unlink()
     elif folder.is_dir() and any(folder.iterdir()) and not (folder / TASKS).exists():
         raise UserError(f"{folder} is not empty and not an ARC dataset; name another folder")
@@ -106,7 +110,9 @@ def read_manifest(folder: Path) -> ArcManifest:
     try:
         return ArcManifest.model_validate_json((folder / MANIFEST).read_bytes())
     except FileNotFoundError:
-        raise UserError(f"{folder} holds no ARC dataset (no {MANIFEST}); build one with `trm data arc`") from None
+        raise UserError(
+            f"{folder} holds no ARC dataset (no {MANIFEST}); build one with `trm data arc`"
+        ) from None
     except ValidationError as error:
         raise UserError(
             f"{folder / MANIFEST} is not the manifest of an ARC dataset ({error.errors()[0]['msg']}); build the "
@@ -125,7 +131,9 @@ def open_folder(folder: Path) -> ArcDataset:
     for name, expected in manifest.files.items():
         file = folder / name
         if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != expected:
-            raise UserError(f"{file} is missing or not as it was written; build the dataset again with `trm data arc`")
+            raise UserError(
+                f"{file} is missing or not as it was written; build the dataset again with `trm data arc`"
+            )
     tasks = _tasks_from_file(folder / TASKS)
     return ArcDataset(tasks, IdentifierMap.load(folder / IDENTIFIERS), manifest.test_subset, manifest.seed)
 
@@ -146,7 +154,9 @@ def read_public(folder: Path, seed: int = 0) -> ArcDataset:
         arrays = {name: _public_array(folder / split / f"all__{name}.npy") for name in _PUBLIC_ARRAYS}
         place = np.full(len(identifiers), -1)
         if arrays["puzzle_identifiers"].max(initial=0) >= len(identifiers):
-            raise UserError(f"{folder / split}: an identifier beyond the {len(identifiers):,} of {PUBLIC_IDENTIFIERS}")
+            raise UserError(
+                f"{folder / split}: an identifier beyond the {len(identifiers):,} of {PUBLIC_IDENTIFIERS}"
+            )
         place[arrays["puzzle_identifiers"]] = np.arange(len(arrays["puzzle_identifiers"]))
         for number, original in enumerate(identifiers.start[:-1]):
             if place[original] < 0:
@@ -155,7 +165,9 @@ def read_public(folder: Path, seed: int = 0) -> ArcDataset:
                 tested.add(number)
             first, after = arrays["puzzle_indices"][place[original] : place[original] + 2]
             for row in range(first, after):
-                grids = (_placed_grid(arrays[name][row], folder / split, row) for name in ("inputs", "labels"))
+                grids = (
+                    _placed_grid(arrays[name][row], folder / split, row) for name in ("inputs", "labels")
+                )
                 pairs[number].append(Pair(*grids, is_test=split == "test"))
     tasks = (
         ArcTask(name, PUBLIC if number in tested else "", tuple(pairs[number]))
@@ -171,7 +183,9 @@ def _public_json(file: Path) -> Any:
     try:
         return json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        raise UserError(f"{file} is not readable JSON ({error}); copy the public dataset folder again") from error
+        raise UserError(
+            f"{file} is not readable JSON ({error}); copy the public dataset folder again"
+        ) from error
 
 
 def _public_array(file: Path) -> NDArray[Any]:
@@ -179,7 +193,9 @@ def _public_array(file: Path) -> NDArray[Any]:
         # A map: the inputs of 1,000 augmentations are over a gigabyte, and only the originals are read.
         return np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, EOFError, ValueError) as error:
-        raise UserError(f"{file} is not a readable array ({error}); copy the public dataset folder again") from error
+        raise UserError(
+            f"{file} is not a readable array ({error}); copy the public dataset folder again"
+        ) from error
 
 
 def _placed_grid(tokens: NDArray[Any], where: Path, row: int) -> NDArray[np.uint8]:
@@ -188,7 +204,9 @@ def _placed_grid(tokens: NDArray[Any], where: Path, row: int) -> NDArray[np.uint
     filled = (square >= FIRST_COLOUR) & (square < VOCAB_SIZE)
     rows, cols = np.flatnonzero(filled.any(axis=1)), np.flatnonzero(filled.any(axis=0))
     if not rows.size or not filled[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1].all():
-        raise UserError(f"{where}: row {row} holds no rectangle of colours in {SEQ_LEN} tokens; name a public ARC folder")
+        raise UserError(
+            f"{where}: row {row} holds no rectangle of colours in {SEQ_LEN} tokens; name a public ARC folder"
+        )
     grid = square[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1] - FIRST_COLOUR
     return grid.astype(np.uint8)
 
@@ -216,6 +234,10 @@ def _tasks_from_file(file: Path) -> tuple[ArcTask, ...]:
     parts = np.split(cells, np.cumsum(shapes.prod(axis=1))[:-1])
     grids = iter([part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)])
     return tuple(
-        ArcTask(each["name"], each["subset"], tuple(Pair(next(grids), next(grids), test) for test in each["is_test"]))
+        ArcTask(
+            each["name"],
+            each["subset"],
+            tuple(Pair(next(grids), next(grids), test) for test in each["is_test"]),
+        )
         for each in meta
     )

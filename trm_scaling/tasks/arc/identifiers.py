@@ -87,7 +87,9 @@ class IdentifierMap:
         that is not in the public form, or a task whose original does not come first.
         """
         if not names or names[0] != BLANK_NAME:
-            raise UserError(f"{where}: the first identifier is not {BLANK_NAME}; expected the public identifiers.json")
+            raise UserError(
+                f"{where}: the first identifier is not {BLANK_NAME}; expected the public identifiers.json"
+            )
         tasks: list[str] = []
         task, symmetry, colours = [-1], [0], [list(range(COLOURS))]
         for number, name in enumerate(names[1:], start=1):
@@ -110,7 +112,9 @@ class IdentifierMap:
             symmetry.append(int(how[0][1:]))
             colours.append([int(digit) for digit in how[1]])
         if len(set(tasks)) != len(tasks):
-            raise UserError(f"{where}: a task is listed twice; expected each task with its augmentations in one place")
+            raise UserError(
+                f"{where}: a task is listed twice; expected each task with its augmentations in one place"
+            )
         code = np.array(symmetry) * NUM_PERMUTATIONS + permutation_ranks(np.array(colours, dtype=np.uint8))
         return cls(tuple(tasks), np.array(task, dtype=np.int32), code.astype(np.int32))
 
@@ -133,7 +137,9 @@ class IdentifierMap:
                 names, task, code = (stored[key] for key in ("names", "task", "code"))
             tasks = tuple(json.loads(names.tobytes()))
         except (OSError, EOFError, KeyError, ValueError) as error:
-            raise UserError(f"{path} is not a map of puzzle identifiers ({error}); build the dataset again") from error
+            raise UserError(
+                f"{path} is not a map of puzzle identifiers ({error}); build the dataset again"
+            ) from error
         return cls(tasks, task, code)
 
     def check_table(self, fingerprint: str | None, rows: int, where: str) -> None:

@@ -62,7 +62,10 @@ def encode(
 
 
 def transform(
-    grids: UInt8[Any, "N S S"], shapes: Int32[Any, "N 2"], symmetry: Int32[Any, " N"], colours: UInt8[Any, "N 10"]
+    grids: UInt8[Any, "N S S"],
+    shapes: Int32[Any, "N 2"],
+    symmetry: Int32[Any, " N"],
+    colours: UInt8[Any, "N 10"],
 ) -> tuple[UInt8[Any, "N S S"], Int32[Any, "N 2"]]:
     """The images of grids, at the top left of their squares and 0 elsewhere, and their shapes."""
     xp = grids.__array_namespace__()
@@ -102,7 +105,12 @@ def _cells(xp: Any) -> tuple[Int32[Any, "1 S 1"], Int32[Any, "1 1 S"]]:
 
 
 def _image(
-    xp: Any, grids: UInt8[Any, "N S S"], shapes: Int32[Any, "N 2"], symmetry: Int32[Any, " N"], row: Any, col: Any
+    xp: Any,
+    grids: UInt8[Any, "N S S"],
+    shapes: Int32[Any, "N 2"],
+    symmetry: Int32[Any, " N"],
+    row: Any,
+    col: Any,
 ) -> tuple[Bool[Any, "N S S"], UInt8[Any, "N L"]]:
     """Which cells (row, col) lie on the images, and the old colours there (anything elsewhere)."""
     height, width = (each[:, None, None] for each in shapes.T)

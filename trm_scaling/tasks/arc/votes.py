@@ -106,7 +106,9 @@ class Ballots:
 
     def save(self, path: Path, **state: int) -> None:
         """Write the votes, and numbers that belong with them, in one step."""
-        flat = [(ballot, key, *c) for ballot, candidates in self._votes.items() for key, c in candidates.items()]
+        flat = [
+            (ballot, key, *c) for ballot, candidates in self._votes.items() for key, c in candidates.items()
+        ]
         buffer = io.BytesIO()
         np.savez(
             buffer,
@@ -137,7 +139,9 @@ class Ballots:
                 arrays[name].tolist() for name in ("ballot", "length", "votes", "total", "first")
             )
         except (OSError, EOFError, KeyError, ValueError) as error:
-            raise UserError(f"{path} holds no readable votes ({error}); delete it and evaluate again") from error
+            raise UserError(
+                f"{path} holds no readable votes ({error}); delete it and evaluate again"
+            ) from error
         if fingerprint != dataset.fingerprint:
             raise UserError(
                 f"{path} holds votes on another dataset (fingerprint {fingerprint[:12]}, this one has "
