@@ -1,4 +1,5 @@
-"""Everything that the public code made of two mini collections: tokens, rows, batches, votes, scores, submissions."""
+"""Everything that the public code made of two mini collections: tokens, rows, batches, votes, scores,
+submissions."""
 
 import jax
 import jax.numpy as jnp
@@ -201,8 +202,8 @@ def _rounds(golden, name):
 def _as_the_public_code_reads_them(q_logits, rows):
     """It drops padding rows from the predictions of a batch but not from the halting logits.
 
-    So a row after a padding row gets another row's logit. Its own loader pads at the end of a batch alone, where
-    nothing moves; the scenario `padding_rows` has padding in between.
+    So a row after a padding row gets another row's logit. Its own loader pads at the end of a batch alone,
+    where nothing moves; the scenario `padding_rows` has padding in between.
     """
     moved = q_logits.copy()
     moved[rows >= 0] = q_logits[: np.count_nonzero(rows >= 0)]

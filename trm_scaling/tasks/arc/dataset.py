@@ -1,7 +1,7 @@
 """An ARC dataset: original grids, a map of identifiers, and every other example as a function of them.
 
-1,000 augmentations of 400 tasks are 1.5 million examples, 2.6 GB as tokens. Here they are the 400 tasks and one
-number for each identifier; an example is encoded when a batch asks for it.
+1,000 augmentations of 400 tasks are 1.5 million examples, 2.6 GB as tokens. Here they are the 400 tasks and
+one number for each identifier; an example is encoded when a batch asks for it.
 
 T tasks, E pairs, P identifiers, N examples asked for, S = 30, L = 900 positions.
 """
@@ -118,7 +118,8 @@ class ArcDataset:
     ) -> tuple[Int32[np.ndarray, " N"], Int[np.ndarray, " N"]]:
         """The identifier and the pair (of all pairs) of rows of the test split.
 
-        Rows are in the order of the public code: identifier by identifier, and the test pairs of each in turn.
+        Rows are in the order of the public code: identifier by identifier, and the test pairs of each in
+        turn.
         """
         identifier = np.searchsorted(self._test_start, rows, side="right") - 1
         number = rows - self._test_start[identifier]
@@ -136,7 +137,8 @@ class ArcDataset:
     def train_examples(
         self, identifiers: Int32[np.ndarray, " N"], numbers: Int[np.ndarray, " N"]
     ) -> Examples:
-        """Training examples at their offsets: number `numbers` among the training pairs of each identifier."""
+        """Training examples at their offsets: pair number `numbers` of the training pairs of an
+        identifier."""
         task = self.identifiers.task[identifiers]
         pair = self.train.pair[self.train.start[task] + numbers]
         symmetry = self.identifiers.symmetry[identifiers]

@@ -1,8 +1,8 @@
 """The ARC evaluation: predictions of every augmented test input, votes, pass@K and the Kaggle submission.
 
-One evaluation is of one checkpoint. The public code adds the votes of successive evaluations together unless told
-otherwise, which makes its result that of an ensemble of checkpoints (41.0 against 38.5 % in one reproduction). Here
-`single_checkpoint` and `ensemble` are two results with two names.
+One evaluation is of one checkpoint. The public code adds the votes of successive evaluations together unless
+told otherwise, which makes its result that of an ensemble of checkpoints (41.0 against 38.5 % in one
+reproduction). Here `single_checkpoint` and `ensemble` are two results with two names.
 """
 
 import json
@@ -32,7 +32,7 @@ Progress = Callable[[str, int, int], None]
 """Called with (what is being done, units done, units in all)."""
 
 Predict = Callable[[Examples], tuple[np.ndarray, np.ndarray]]
-"""A batch of rows -> predicted tokens [B, 900] uint8 and halting logits [B] after the last supervision step."""
+"""A batch -> predicted tokens [B, 900] uint8 and halting logits [B], after the last supervision step."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ def evaluate(
     *,
     table_fingerprint: str | None,
     table_rows: int,
+    checkpoint: str,
     path: Path | None = None,
     share: tuple[int, int] = (0, 1),
     progress: Progress | None = None,
@@ -75,9 +76,9 @@ def evaluate(
         batch_size: rows of a batch; the last one is filled with padding rows.
         table_fingerprint: `IdentifierMap.fingerprint` that the model's puzzle embeddings were trained with.
         table_rows: rows of its table.
-        path: where votes are kept; an evaluation that was cut short goes on from there. The file belongs to one
-            checkpoint: name another one for another.
-        share: (k, n): this process takes every n-th batch from k on; `Ballots.merge` adds what n of them counted.
+        checkpoint: a name of the weights, such as their fingerprint.
+        path: where votes are kept; an evaluation of this checkpoint that was cut short goes on from there.
+        share: (k, n): this process takes every n-th batch from k on; `Ballots.merge` adds the votes of all.
         progress: told of each batch.
 
     Raises:
@@ -86,22 +87,20 @@ def evaluate(
     dataset.identifiers.check_table(table_fingerprint, table_rows, "evaluation")
     batches = -(-dataset.num_test_rows // batch_size)
     number, processes = share
+    setting = {"checkpoint": checkpoint, "batch_size": batch_size, "process": number, "processes": processes}
     ballots, batch = Ballots(dataset), number
     if path is not None and path.exists():
         ballots, state = Ballots.load(path, dataset)
-        batch, *layout = state
-        if layout != [batch_size, number, processes]:
-            raise UserError(
-                f"{path} was begun with batch size {layout[0]} as process {layout[1]} of {layout[2]}; go on with "
-                f"those, or delete it"
-            )
+        batch = state.pop("batch")
+        if other := [f"{key} {state[key]!r}" for key, value in setting.items() if state.get(key) != value]:
+            raise UserError(f"{path} was begun with {', '.join(other)}; go on with that, or delete the file")
     saved, took = time.monotonic(), 0.0
 
     def save() -> None:
         nonlocal saved, took
         if path is not None:
             began = time.monotonic()
-            ballots.save(path, batch=batch, batch_size=batch_size, number=number, processes=processes)
+            ballots.save(path, {"batch": batch, **setting})
             saved = time.monotonic()
             took = saved - began
 
@@ -138,7 +137,7 @@ def score(
     """
     if (kind == "single_checkpoint") != (evaluations == 1):
         raise ValueError(f"{kind} of {evaluations} evaluations")
-    solved = {k: 0.0 for k in PASS_AT}
+    solved = dict.fromkeys(PASS_AT, 0.0)
     tasks = np.flatnonzero(dataset.test.sizes).tolist()
     if not tasks:
         raise UserError(

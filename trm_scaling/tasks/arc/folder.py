@@ -1,8 +1,9 @@
 """ARC datasets on the disk: our folder, and the public code's folder read as the same thing.
 
-Ours holds `tasks.npz` (every original grid), `identifiers.npz` and `manifest.json`, which is written last and says
-what the others must be. The public folder stores every augmentation as tokens; only the originals are read from it,
-and `identifiers.json` says what the rest were, so that a public checkpoint's table of embeddings fits.
+Ours holds `tasks.npz` (every original grid), `identifiers.npz` and `manifest.json`, which is written last
+and says what the others must be. The public folder stores every augmentation as tokens; only the originals
+are read from it, and `identifiers.json` says what the rest were, so that a public checkpoint's table of
+embeddings fits.
 """
 
 import hashlib
@@ -115,8 +116,8 @@ def read_manifest(folder: Path) -> ArcManifest:
         ) from None
     except ValidationError as error:
         raise UserError(
-            f"{folder / MANIFEST} is not the manifest of an ARC dataset ({error.errors()[0]['msg']}); build the "
-            f"dataset again with `trm data arc`"
+            f"{folder / MANIFEST} is not the manifest of an ARC dataset ({error.errors()[0]['msg']}); build "
+            f"the dataset again with `trm data arc`"
         ) from error
 
 
@@ -139,10 +140,10 @@ def open_folder(folder: Path) -> ArcDataset:
 
 
 def read_public(folder: Path, seed: int = 0) -> ArcDataset:
-    """The dataset that the public builder wrote: its identifiers, and the original grids decoded from its tokens.
+    """The dataset that the public builder wrote: its identifiers, and the original grids from its tokens.
 
-    The public folder does not keep offsets apart from tokens: training examples get new ones, drawn from `seed`.
-    Test pairs of other subsets are not told from demonstrations; both are trained on.
+    The public folder does not keep offsets apart from tokens: training examples get new ones, drawn from
+    `seed`. Test pairs of other subsets are not told from demonstrations; both are trained on.
 
     Raises `UserError` for a folder that lacks a file or does not fit its own identifiers.
     """
@@ -165,10 +166,10 @@ def read_public(folder: Path, seed: int = 0) -> ArcDataset:
                 tested.add(number)
             first, after = arrays["puzzle_indices"][place[original] : place[original] + 2]
             for row in range(first, after):
-                grids = (
+                source, answer = (
                     _placed_grid(arrays[name][row], folder / split, row) for name in ("inputs", "labels")
                 )
-                pairs[number].append(Pair(*grids, is_test=split == "test"))
+                pairs[number].append(Pair(source, answer, is_test=split == "test"))
     tasks = (
         ArcTask(name, PUBLIC if number in tested else "", tuple(pairs[number]))
         for number, name in enumerate(identifiers.tasks)

@@ -1,8 +1,8 @@
-"""Puzzle identifiers: which task and which transformation each row of a table of puzzle embeddings stands for.
+"""Puzzle identifiers: the task and the transformation of each row of a table of puzzle embeddings.
 
 An augmented puzzle is a task under one symmetry of the square and one permutation of the colours 1 to 9. Its
-identifier is its row in the table. The map is a name and a number for each row; it goes where the table goes, and
-its fingerprint says whether the two belong together. A table under another map scores about 0 %.
+identifier is its row in the table. The map is a name and a number for each row; it goes where the table
+goes, and its fingerprint says whether the two belong together. A table under another map scores about 0 %.
 
 P identifiers in all, the blank one included.
 """
@@ -119,7 +119,7 @@ class IdentifierMap:
         return cls(tuple(tasks), np.array(task, dtype=np.int32), code.astype(np.int32))
 
     def to_bytes(self) -> bytes:
-        """The map as one compressed file, for a dataset folder or a checkpoint; 1.3 bytes an identifier and more."""
+        """The map as one compressed file, for a dataset folder or a checkpoint: 3.3 bytes an identifier."""
         buffer = io.BytesIO()
         names = np.frombuffer(json.dumps(self.tasks).encode(), dtype=np.uint8)
         np.savez_compressed(buffer, names=names, task=self.task, code=self.code)
@@ -157,14 +157,14 @@ class IdentifierMap:
             )
         if fingerprint is None:
             raise UserError(
-                f"{where}: the table of puzzle embeddings comes without the fingerprint of its identifiers; give "
-                f"the identifiers.json or the dataset that it was trained on"
+                f"{where}: the table of puzzle embeddings comes without the fingerprint of its identifiers; "
+                f"give the identifiers.json or the dataset that it was trained on"
             )
         if fingerprint != self.fingerprint:
             raise UserError(
                 f"{where}: the table of puzzle embeddings belongs to other identifiers (fingerprint "
-                f"{fingerprint[:12]}, the dataset has {self.fingerprint[:12]}); use the dataset that the checkpoint "
-                f"was trained on"
+                f"{fingerprint[:12]}, the dataset has {self.fingerprint[:12]}); use the dataset that the "
+                f"checkpoint was trained on"
             )
 
 

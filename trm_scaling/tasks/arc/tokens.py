@@ -1,10 +1,12 @@
 """Grids as tokens, and tokens as grids: colours, symmetries, offsets, EOS, PAD and the crop.
 
-A sequence is a 30x30 square read row by row. PAD is 0, EOS 1, colour c is c + 2. EOS runs along the row below a
-grid and the column right of it, where they lie inside the square; their corner stays PAD. PAD is not scored.
+A sequence is a 30x30 square read row by row. PAD is 0, EOS 1, colour c is c + 2. EOS runs along the row
+below a grid and the column right of it, where they lie inside the square; their corner stays PAD. PAD is not
+scored.
 
-The functions take NumPy arrays or traced JAX arrays, and return the same kind: they are the dataset's encoder on
-the host, and what a step calls to augment on a device. N examples, S = 30 side, L = 900 positions.
+The functions take NumPy arrays or traced JAX arrays, and return the same kind: they are the dataset's
+encoder on the host, and what a step calls to augment on a device. N examples, S = 30 side, L = 900
+positions.
 """
 
 from typing import Any

@@ -1,16 +1,18 @@
-"""Votes over the augmentations of a task: which answers each test input got, how often, and how sure the model was.
+"""Votes over the augmentations of a task: the answers to each test input, their number and their certainty.
 
-Every augmentation of a test input gives one prediction. It is cropped, brought back to the original grid, and votes
-for the answer that it then is. Answers are ranked by (votes, mean halting probability), equal ones by arrival.
+Every augmentation of a test input gives one prediction. It is cropped, brought back to the original grid,
+and votes for the answer that it then is. Answers are ranked by (votes, mean halting probability), equal ones
+by arrival.
 
-A ballot holds each different answer once, and no prediction. Sums of probabilities are exact, so the ranking does not
-depend on the order of batches or on how many processes the rows were shared between.
+A ballot holds each different answer once, and no prediction. Sums of probabilities are exact, so the ranking
+does not depend on the order of batches or on how many processes the rows were shared between.
 
 N predictions, L = 900 positions.
 """
 
 import io
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,7 +51,7 @@ class Ballots:
         self._ballot_of = _shared_ballots(dataset)
         self._colours = np.argsort(dataset.identifiers.colours, axis=1).astype(np.uint8)
         self._votes: dict[int, dict[bytes, list[int]]] = {}
-        """Ballot -> answer (its rows, its columns, its cells) -> votes, sum of probabilities, first arrival."""
+        """Ballot -> answer (rows, columns, cells) -> votes, sum of probabilities, first arrival."""
 
     def add(
         self,
@@ -95,7 +97,7 @@ class Ballots:
                 self._count(ballot, key, votes, total, first + shift)
 
     def ranked(self, pair: int) -> list[Candidate]:
-        """The answers to the test input of a pair (a place among all pairs), best first; empty without votes."""
+        """The answers to the test input of a pair (a place among all pairs), best first."""
         candidates = self._votes.get(self._ballot_of[pair], {})
         order = sorted(candidates.items(), key=lambda each: _rank(*each[1]))
         return [Candidate(_grid(key), votes, total / votes / _ONE) for key, (votes, total, _) in order]
@@ -104,28 +106,33 @@ class Ballots:
     def num_votes(self) -> int:
         return sum(candidate[0] for ballot in self._votes.values() for candidate in ballot.values())
 
-    def save(self, path: Path, **state: int) -> None:
-        """Write the votes, and numbers that belong with them, in one step."""
+    def save(self, path: Path, state: Mapping[str, Any]) -> None:
+        """Write the votes, and JSON values that belong with them, in one step.
+
+        Raises `UserError` when the disk refuses.
+        """
         flat = [
-            (ballot, key, *c) for ballot, candidates in self._votes.items() for key, c in candidates.items()
+            (ballot, key, counts)
+            for ballot, candidates in self._votes.items()
+            for key, counts in candidates.items()
         ]
         buffer = io.BytesIO()
         np.savez(
             buffer,
             dataset=np.frombuffer(bytes.fromhex(self._dataset.fingerprint), dtype=np.uint8),
-            state=np.array(list(state.values()), dtype=np.int64),
+            state=np.frombuffer(json.dumps(state).encode(), dtype=np.uint8),
             ballot=np.array([each[0] for each in flat], dtype=np.int32),
             length=np.array([len(each[1]) for each in flat], dtype=np.int32),
             answers=np.frombuffer(b"".join(each[1] for each in flat), dtype=np.uint8),
-            votes=np.array([each[2] for each in flat], dtype=np.int64),
-            total=np.array([divmod(each[3], _LIMB) for each in flat], dtype=np.uint64).reshape(-1, 2),
-            first=np.array([each[4] for each in flat], dtype=np.int64),
+            votes=np.array([each[2][0] for each in flat], dtype=np.int64),
+            total=np.array([divmod(each[2][1], _LIMB) for each in flat], dtype=np.uint64).reshape(-1, 2),
+            first=np.array([each[2][2] for each in flat], dtype=np.int64),
         )
         write_bytes(path, buffer.getvalue())
 
     @classmethod
-    def load(cls, path: Path, dataset: ArcDataset) -> tuple["Ballots", list[int]]:
-        """What `save` wrote: the votes and the numbers beside them.
+    def load(cls, path: Path, dataset: ArcDataset) -> tuple["Ballots", dict[str, Any]]:
+        """What `save` wrote: the votes and the values beside them.
 
         Raises `UserError` when the file is damaged or belongs to another dataset.
         """
@@ -133,7 +140,7 @@ class Ballots:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
-            fingerprint = arrays["dataset"].tobytes().hex()
+            fingerprint, state = arrays["dataset"].tobytes().hex(), json.loads(arrays["state"].tobytes())
             answers, ends = arrays["answers"].tobytes(), np.cumsum(arrays["length"]).tolist()
             columns: tuple[Sequence[Any], ...] = tuple(
                 arrays[name].tolist() for name in ("ballot", "length", "votes", "total", "first")
@@ -149,7 +156,7 @@ class Ballots:
             )
         for end, ballot, length, votes, (high, low), first in zip(ends, *columns, strict=True):
             ballots._count(ballot, answers[end - length : end], votes, high * _LIMB + low, first)
-        return ballots, arrays["state"].tolist()
+        return ballots, state
 
     def _count(self, ballot: int, key: bytes, votes: int, total: int, first: int) -> None:
         candidates = self._votes.setdefault(ballot, {})
