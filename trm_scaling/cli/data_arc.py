@@ -104,7 +104,7 @@ def _subset(name: str) -> "Subset":
 
     for known in get_args(Subset):
         if name == known:
-            return known  # type: ignore[no-any-return]
+            return known
     raise UserError(f"no subset {name!r}; there are {', '.join(get_args(Subset))}")
 
 

@@ -262,6 +262,18 @@ def test_names_that_are_not_the_public_form_are_refused(names: list[str]) -> Non
         IdentifierMap.from_names(names, "identifiers.json")
 
 
+def test_a_map_goes_with_a_checkpoint(source: Path, tmp_path: Path) -> None:
+    ids = built(source).identifiers
+    ids.save(tmp_path / "identifiers.npz")
+    again = IdentifierMap.load(tmp_path / "identifiers.npz")
+    assert again.fingerprint == ids.fingerprint
+    assert [again.name(n) for n in range(len(again))] == [ids.name(n) for n in range(len(ids))]
+    for data in (b"", b"PK", (tmp_path / "identifiers.npz").read_bytes()[:200]):
+        (tmp_path / "identifiers.npz").write_bytes(data)
+        with pytest.raises(UserError, match="not a map of puzzle identifiers"):
+            IdentifierMap.load(tmp_path / "identifiers.npz")
+
+
 def test_a_table_of_other_identifiers_is_refused(source: Path) -> None:
     ids, other = built(source).identifiers, built(source, seed=2).identifiers
     ids.check_table(ids.fingerprint, len(ids), "checkpoint")

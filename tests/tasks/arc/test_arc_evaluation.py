@@ -4,6 +4,7 @@ size."""
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from tests.tasks.arc.collections import mini_dataset
 from trm_scaling.errors import UserError
 from trm_scaling.tasks.arc.dataset import ArcDataset, Examples
-from trm_scaling.tasks.arc.evaluation import ensemble, evaluate, score, write_submission
+from trm_scaling.tasks.arc.evaluation import Kind, Predict, ensemble, evaluate, score, write_submission
 from trm_scaling.tasks.arc.tokens import crop, encode, image_shapes, transform
 from trm_scaling.tasks.arc.votes import Ballots
 from trm_scaling.tasks.grid_symmetry import INVERSES, transform_grid
@@ -36,10 +37,10 @@ def mixed(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
     return np.where((examples.identifiers % 3 == 0)[:, None], labels, wrong), q_logits
 
 
-def run(dataset: ArcDataset, predict, batch_size: int = 8, **options) -> Ballots:
+def run(dataset: ArcDataset, predict: Predict, batch_size: int = 8, **options: Any) -> Ballots:
     ids = dataset.identifiers
-    options = {"table_fingerprint": ids.fingerprint, "table_rows": len(ids), "checkpoint": "a"} | options
-    return evaluate(dataset, predict, batch_size, **options)
+    given: dict[str, Any] = {"table_fingerprint": ids.fingerprint, "table_rows": len(ids), "checkpoint": "a"}
+    return evaluate(dataset, predict, batch_size, **(given | options))
 
 
 def everything(ballots: Ballots, dataset: ArcDataset) -> list[list[tuple[bytes, int, float]]]:
@@ -117,7 +118,7 @@ def test_an_interrupted_evaluation_goes_on(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("change", [{"checkpoint": "b"}, {"batch_size": 4}, {"share": (0, 2)}])
-def test_votes_of_another_evaluation_are_not_continued(tmp_path: Path, change: dict) -> None:
+def test_votes_of_another_evaluation_are_not_continued(tmp_path: Path, change: dict[str, Any]) -> None:
     dataset, path = mini_dataset(EDGE), tmp_path / "votes.npz"
     run(dataset, right, path=path)
     with pytest.raises(UserError, match=r"votes\.npz was begun with"):
@@ -158,7 +159,8 @@ def test_an_ensemble_is_another_result() -> None:
         "ensemble",
         "single_checkpoint",
     )
-    for kind, evaluations in (("single_checkpoint", 2), ("ensemble", 1)):
+    wrong: list[tuple[Kind, int]] = [("single_checkpoint", 2), ("ensemble", 1)]
+    for kind, evaluations in wrong:
         with pytest.raises(ValueError, match=kind):
             score(dataset, both, kind, evaluations)
 
@@ -170,6 +172,8 @@ def test_halting_logits_of_any_size_vote() -> None:
     ballots = Ballots(dataset)
     ballots.add(rows, labels, np.array([-1e4, 1e4], dtype=np.float32))
     assert [each.mean_q for each in ballots.ranked(int(dataset.test.pair[0]))] == [0.5]
+    with pytest.raises(UserError, match="NaN"):
+        ballots.add(rows, labels, np.array([0, np.nan], dtype=np.float32))
 
 
 grids = st.integers(1, 30).flatmap(

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Int32, UInt8
@@ -133,10 +134,10 @@ class IdentifierMap:
     def load(cls, path: Path) -> "IdentifierMap":
         """Read what `save` wrote. Raises `UserError` when it is not such a file."""
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
                 names, task, code = (stored[key] for key in ("names", "task", "code"))
             tasks = tuple(json.loads(names.tobytes()))
-        except (OSError, EOFError, KeyError, ValueError) as error:
+        except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
             raise UserError(
                 f"{path} is not a map of puzzle identifiers ({error}); build the dataset again"
             ) from error

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
-from trm_scaling.tasks.arc.collection import ArcTask, Grid
+from trm_scaling.tasks.arc.collection import ArcTask, Grid, Pair
 
 PALETTE = (
     (0, 0, 0),
@@ -57,7 +57,7 @@ def terminal_task(task: ArcTask, *, colour: bool = True) -> str:
     """The demonstrations of a task, then its test pairs with their answers."""
     blocks = [
         terminal_row([(f"{name} input", pair.input), (f"{name} output", pair.output)], colour=colour)
-        for name, pair in zip(_names(task), task.pairs, strict=True)
+        for name, pair in _named_pairs(task)
     ]
     return "\n\n".join([task.name, *blocks]) + "\n"
 
@@ -93,19 +93,22 @@ def svg_grids(rows: Sequence[Sequence[tuple[str, Grid]]]) -> str:
 
 def svg_task(task: ArcTask) -> str:
     """The demonstrations of a task, then its test pairs with their answers, as an SVG document."""
-    names = zip(_names(task), task.pairs, strict=True)
     return svg_grids(
-        [[(f"{name} input", pair.input), (f"{name} output", pair.output)] for name, pair in names]
+        [
+            [(f"{name} input", pair.input), (f"{name} output", pair.output)]
+            for name, pair in _named_pairs(task)
+        ]
     )
 
 
-def _names(task: ArcTask) -> list[str]:
-    counts = {False: 0, True: 0}
-    names = []
-    for pair in task.pairs:
-        counts[pair.is_test] += 1
-        names.append(f"{'test' if pair.is_test else 'example'} {counts[pair.is_test]}")
-    return names
+def _named_pairs(task: ArcTask) -> list[tuple[str, Pair]]:
+    demonstrations = [pair for pair in task.pairs if not pair.is_test]
+    tests = [pair for pair in task.pairs if pair.is_test]
+    return [
+        (f"{name} {number}", pair)
+        for name, pairs in (("example", demonstrations), ("test", tests))
+        for number, pair in enumerate(pairs, start=1)
+    ]
 
 
 def _rgb(colour: int) -> str:

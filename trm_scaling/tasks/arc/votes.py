@@ -15,6 +15,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -67,6 +68,8 @@ class Ballots:
             predictions: tokens.
             q_logits: halting logits.
             arrival: order among equal answers; the row itself by default.
+
+        Raises `UserError` for halting logits that are NaN.
         """
         voting = rows >= 0
         rows, predictions = rows[voting], predictions[voting]
@@ -75,7 +78,13 @@ class Ballots:
         grids, shapes = crop(predictions)
         undo = np.array(INVERSES, dtype=np.int32)[self._dataset.identifiers.symmetry[identifiers]]
         grids, shapes = transform(grids, shapes, undo, self._colours[identifiers])
-        q = 1 / (1 + np.exp(-q_logits[voting].astype(np.float64)))
+        if np.isnan(q_logits).any():
+            raise UserError(
+                "the halting logits of a batch hold NaN: the model has diverged, so evaluate an earlier "
+                "checkpoint"
+            )
+        with np.errstate(over="ignore"):  # the exponential of 1,000 is infinite, and its reciprocal 0
+            q = 1 / (1 + np.exp(-q_logits[voting].astype(np.float64)))
         for grid, (height, width), pair, each_q, place in zip(
             grids, shapes.tolist(), pairs.tolist(), q.tolist(), arrival.tolist(), strict=True
         ):
@@ -138,14 +147,15 @@ class Ballots:
         """
         ballots = cls(dataset)
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            # NumPy leaves a file open that it fails to read, so it gets the bytes.
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
             fingerprint, state = arrays["dataset"].tobytes().hex(), json.loads(arrays["state"].tobytes())
             answers, ends = arrays["answers"].tobytes(), np.cumsum(arrays["length"]).tolist()
             columns: tuple[Sequence[Any], ...] = tuple(
                 arrays[name].tolist() for name in ("ballot", "length", "votes", "total", "first")
             )
-        except (OSError, EOFError, KeyError, ValueError) as error:
+        except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
             raise UserError(
                 f"{path} holds no readable votes ({error}); delete it and evaluate again"
             ) from error
