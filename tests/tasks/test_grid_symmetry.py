@@ -21,7 +21,7 @@ from trm_scaling.tasks.grid_symmetry import (
     transform_squares,
 )
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "dihedral.npz"
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "tasks" / "dihedral.npz"
 EVERY = range(NUM_SYMMETRIES)
 symmetries = st.sampled_from(EVERY)
 shapes = st.tuples(st.integers(1, 9), st.integers(1, 9))
@@ -56,7 +56,8 @@ def test_the_source_of_each_cell_is_where_numpy_takes_it_from(shape: tuple[int, 
     grid = numbered(shape)
     image = transform_grid(grid, symmetry)
     assert image.shape == image_shape(symmetry, *shape)
-    assert image.tolist() == grid[source_cell(symmetry, *np.indices(image.shape), *shape)].tolist()
+    rows, cols = np.indices(image.shape)
+    assert image.tolist() == grid[source_cell(symmetry, rows, cols, *shape)].tolist()
 
 
 def test_shapes_and_symmetries_may_be_traced_for_padded_grids() -> None:
@@ -80,7 +81,7 @@ def test_shapes_and_symmetries_may_be_traced_for_padded_grids() -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32])
 def test_a_batch_of_squares_on_the_device_is_numpy_s(dtype: type) -> None:
-    grids = np.random.default_rng(0).integers(0, 200, (NUM_SYMMETRIES, 7, 7)).astype(dtype)
+    grids: np.ndarray = np.random.default_rng(0).integers(0, 200, (NUM_SYMMETRIES, 7, 7)).astype(dtype)
     symmetry = jnp.arange(NUM_SYMMETRIES, dtype=jnp.int32)
     made = jax.jit(transform_squares)(jnp.asarray(grids.reshape(-1, 49)), symmetry)
     assert made.dtype == dtype
@@ -102,7 +103,7 @@ def test_a_number_of_no_symmetry_is_refused(symmetry: int) -> None:
 
 
 def test_the_images_of_a_grid_share_a_key_and_nothing_else_does() -> None:
-    grids = np.random.default_rng(1).integers(0, 2, (200, 3, 3)).astype(np.uint8)
+    grids: np.ndarray = np.random.default_rng(1).integers(0, 2, (200, 3, 3), dtype=np.uint8)
     classes: dict[frozenset[bytes], set[bytes]] = {}
     for grid, key in zip(grids, canonical_keys(grids), strict=True):
         orbit = frozenset(transform_grid(grid, each).tobytes() for each in EVERY)

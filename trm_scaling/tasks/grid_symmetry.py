@@ -1,12 +1,13 @@
 """The eight symmetries of a grid, numbered as the public TRM code numbers them.
 
-    0  the grid itself             4  mirrored left to right
-    1  a quarter turn, anticlockwise   5  mirrored top to bottom
-    2  a half turn                 6  transposed
-    3  a quarter turn, clockwise   7  transposed along the other diagonal (1, then 4)
+    0  the grid itself                  4  mirrored left to right
+    1  a quarter turn, anticlockwise    5  mirrored top to bottom
+    2  a half turn                      6  transposed
+    3  a quarter turn, clockwise        7  transposed along the other diagonal (1, then 4)
 
-The functions on NumPy arrays take a symmetry as a plain number. `source_cell` and `transform_squares` also take
-traced arrays, so they can stand inside a jitted step. JAX is imported only there.
+The functions on NumPy arrays take a symmetry as a plain number. `source_cell`, `transform_squares` and
+`invert_squares` also take traced arrays, so they can stand inside a jitted step. Only the last two import
+JAX.
 
 N grids, H rows, W columns, B batch, S side of a square grid, C = S * S cells.
 """

@@ -13,7 +13,7 @@ from trm_scaling.tasks.arc.collection import ArcTask, read_tasks
 from trm_scaling.tasks.arc.dataset import ArcDataset
 from trm_scaling.tasks.arc.identifiers import IdentifierMap
 
-GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "arc"
+GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "tasks" / "arc"
 BUILDS = ("arc_build", "arc_edge_build")
 _TASKS = {"arc_build": "arc_tasks", "arc_edge_build": "arc_edge_tasks"}
 _TEST_SUBSET = "evaluation"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.tasks.arc.collections import mini_dataset
 from trm_scaling.errors import UserError
 from trm_scaling.tasks.arc.dataset import ArcDataset, Examples
-from trm_scaling.tasks.arc.evaluation import Kind, Predict, ensemble, evaluate, score, write_submission
+from trm_scaling.tasks.arc.evaluation import Predict, ensemble, evaluate, score, write_submission
 from trm_scaling.tasks.arc.tokens import crop, encode, image_shapes, transform
 from trm_scaling.tasks.arc.votes import Ballots
 from trm_scaling.tasks.grid_symmetry import INVERSES, transform_grid
@@ -148,21 +148,17 @@ def test_a_table_of_other_identifiers_is_not_evaluated() -> None:
         run(dataset, never, table_fingerprint="0" * 64)
 
 
-def test_an_ensemble_is_another_result() -> None:
+def test_an_ensemble_is_another_result(tmp_path: Path) -> None:
     dataset = mini_dataset(EDGE)
     one, two = run(dataset, mixed), run(dataset, right)
     alone = everything(one, dataset)
     both = ensemble([one, two], dataset)
     assert everything(one, dataset) == alone, "the evaluations stay as they are"
-    assert score(dataset, both, "ensemble", 2).votes == 84
-    assert (score(dataset, both, "ensemble", 2).kind, score(dataset, one).kind) == (
-        "ensemble",
-        "single_checkpoint",
-    )
-    wrong: list[tuple[Kind, int]] = [("single_checkpoint", 2), ("ensemble", 1)]
-    for kind, evaluations in wrong:
-        with pytest.raises(ValueError, match=kind):
-            score(dataset, both, kind, evaluations)
+    assert (score(dataset, one).kind, score(dataset, one).evaluations) == ("single_checkpoint", 1)
+    made = score(dataset, both)
+    assert (made.kind, made.evaluations, made.votes) == ("ensemble", 2, 84)
+    both.save(path := tmp_path / "votes.npz", {})
+    assert score(dataset, Ballots.load(path, dataset)[0]) == made, "what is an ensemble stays one on the disk"
 
 
 def test_halting_logits_of_any_size_vote() -> None:

@@ -165,9 +165,10 @@ def test_votes_scores_and_submissions(build: str, file: str, name: str) -> None:
             q = _as_the_public_code_reads_them(q_logits[batch], rows[batch])
             arrival = np.arange(start, start + len(q))
             evaluations[round_].add(rows[batch], predictions[batch], q, arrival)
-    together = len(evaluations) > 1 and expected["aggregated"]
+    together = expected["aggregated"]
     ballots = ensemble(evaluations, dataset) if together else evaluations[-1]
-    made = score(dataset, ballots, *(("ensemble", len(evaluations)) if together else ()))
+    made = score(dataset, ballots)
+    assert made.kind == ("ensemble" if together and len(evaluations) > 1 else "single_checkpoint")
     assert {f"ARC/pass@{k}": rate for k, rate in made.pass_at.items()} == pytest.approx(
         expected["scores"], abs=1e-12
     )

@@ -119,24 +119,19 @@ def evaluate(
 
 
 def ensemble(evaluations: Sequence[Ballots], dataset: ArcDataset) -> Ballots:
-    """The votes of several evaluations together, in their order; the evaluations are left as they are."""
+    """The votes of several evaluations together, in their order; the evaluations are left as they are.
+
+    Raises `UserError` when one of them is of another dataset.
+    """
     together = Ballots(dataset)
+    together.evaluations = 0
     for each in evaluations:
         together.merge(each, later=True)
     return together
 
 
-def score(
-    dataset: ArcDataset, ballots: Ballots, kind: Kind = "single_checkpoint", evaluations: int = 1
-) -> ArcScore:
-    """pass@K over all test tasks.
-
-    Raises:
-        ValueError: a single checkpoint of several evaluations, or an ensemble of one.
-        UserError: the dataset has no test tasks.
-    """
-    if (kind == "single_checkpoint") != (evaluations == 1):
-        raise ValueError(f"{kind} of {evaluations} evaluations")
+def score(dataset: ArcDataset, ballots: Ballots) -> ArcScore:
+    """pass@K over all test tasks. Raises `UserError` when the dataset has none."""
     solved = dict.fromkeys(PASS_AT, 0.0)
     tasks = np.flatnonzero(dataset.test.sizes).tolist()
     if not tasks:
@@ -156,8 +151,8 @@ def score(
         for k in PASS_AT:
             solved[k] += sum(rank is not None and rank < k for rank in ranks) / len(ranks)
     return ArcScore(
-        kind=kind,
-        evaluations=evaluations,
+        kind="single_checkpoint" if ballots.evaluations == 1 else "ensemble",
+        evaluations=ballots.evaluations,
         pass_at={k: float(total / len(tasks)) for k, total in solved.items()},
         tasks=len(tasks),
         inputs=len(dataset.test.pair),

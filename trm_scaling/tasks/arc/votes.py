@@ -48,6 +48,9 @@ class Ballots:
     """The votes on every test input of a dataset."""
 
     def __init__(self, dataset: ArcDataset) -> None:
+        self.evaluations = 1
+        """Checkpoints whose votes are counted: more than one are an ensemble."""
+
         self._dataset = dataset
         self._ballot_of = _shared_ballots(dataset)
         self._colours = np.argsort(dataset.identifiers.colours, axis=1).astype(np.uint8)
@@ -100,6 +103,7 @@ class Ballots:
             raise UserError("these votes are of two datasets; evaluate both checkpoints on one dataset")
         shift = 0
         if later:
+            self.evaluations += other.evaluations
             shift = 1 + max((c[2] for ballot in self._votes.values() for c in ballot.values()), default=-1)
         for ballot, candidates in other._votes.items():
             for key, (votes, total, first) in candidates.items():
@@ -129,6 +133,7 @@ class Ballots:
         np.savez(
             buffer,
             dataset=np.frombuffer(bytes.fromhex(self._dataset.fingerprint), dtype=np.uint8),
+            evaluations=np.int64(self.evaluations),
             state=np.frombuffer(json.dumps(state).encode(), dtype=np.uint8),
             ballot=np.array([each[0] for each in flat], dtype=np.int32),
             length=np.array([len(each[1]) for each in flat], dtype=np.int32),
@@ -151,6 +156,7 @@ class Ballots:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
             fingerprint, state = arrays["dataset"].tobytes().hex(), json.loads(arrays["state"].tobytes())
+            ballots.evaluations = int(arrays["evaluations"])
             answers, ends = arrays["answers"].tobytes(), np.cumsum(arrays["length"]).tolist()
             columns: tuple[Sequence[Any], ...] = tuple(
                 arrays[name].tolist() for name in ("ballot", "length", "votes", "total", "first")
