@@ -92,6 +92,23 @@ def test_votes_do_not_depend_on_processes(batch_size: int, processes: int) -> No
     assert everything(together, dataset) == everything(run(dataset, predict), dataset)
 
 
+def test_equal_answers_rank_by_row_in_whatever_order_processes_are_merged() -> None:
+    dataset = mini_dataset("arc_build")
+    _, pairs = dataset.test_pairs(np.arange(dataset.num_test_rows))
+    rows = np.flatnonzero(pairs == pairs[0])[:4]
+    labels = dataset.test_examples(rows).labels
+    labels[[0, 3]] = 0  # the empty answer; the other two vote for the label
+    shares = [Ballots(dataset), Ballots(dataset)]
+    for ballots, mine in zip(shares, ([0, 2], [1, 3]), strict=True):
+        ballots.add(rows[mine], labels[mine], np.zeros(2, np.float32))
+    for order in ((0, 1), (1, 0)):
+        together = Ballots(dataset)
+        for number in order:
+            together.merge(shares[number])
+        ranked = together.ranked(int(pairs[0]))
+        assert [(each.votes, each.grid.size > 0) for each in ranked] == [(2, False), (2, True)]
+
+
 def test_an_interrupted_evaluation_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from trm_scaling.tasks.arc import evaluation
 
