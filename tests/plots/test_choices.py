@@ -98,7 +98,7 @@ def test_the_axis_holds_every_interval_whole():
     table = choices("exp08", [{"ema_rate": 0.9}, {"ema_rate": 0.99}], seeds=2)
     table.loc[0, "test_accuracy"] = 0.2
     axes = plot_ema(table).axes[0]
-    drawn = [x for line in axes.lines if (ends := np.asarray(line.get_xdata())).size == 2 for x in ends]
+    drawn = [x for line in axes.lines if np.size(line.get_xdata()) == 2 for x in np.asarray(line.get_xdata())]
     assert axes.get_xlim()[0] <= max(min(drawn), 0)
     assert axes.get_xlim()[1] >= min(max(drawn), 1)
 

@@ -109,6 +109,9 @@ def frontiers(table: pd.DataFrame) -> Block:
             runs = usable(once)
             left_out = timed_alone(runs.table, cost)[1]
             found: Frontier = pareto_frontier(runs.runs(cost), left_out=left_out)
+            if len(found.points) < 2:
+                points.append(f"Against {words}: not drawn; {left_out or 'one configuration has a value'}.")
+                continue
             figures.append(
                 Figure(f"frontier-{slug(cost)}", plot_pareto_frontier(once, cost=cost, frontier=found))
             )

@@ -110,7 +110,7 @@ def _sentence(
     if best.configuration != found.configuration:
         text += f", within {100 * WORTH:g} points of the best, {best.configuration} with {accuracy(best)}"
     if found.probability is not None:
-        text += f". P = {probability(found.probability)} that it is the largest within "
+        text += f". {probability(found.probability)} that it is the largest within "
         text += f"{100 * WORTH:g} points of the best"
         if found.low != found.high:
             text += f"; 95 % range {found.high} to {found.low}"

@@ -106,7 +106,7 @@ def _sentence(
     reference: str,
 ) -> str:
     best = max(seeds, key=lambda each: each.mean)
-    known = "" if sure is None else f". P = {probability(sure)} that it is the best of the {len(seeds)}"
+    known = "" if sure is None else f". {probability(sure)} that it is the best of the {len(seeds)}"
     parts = [f"{question.label(best.configuration)} solves most: {accuracy(best)}{known}"]
     if best.configuration == reference:
         rivals = [each for each in seeds if each is not best]

@@ -76,7 +76,7 @@ def _sentence(question: Question, runs: AccuracyRuns, seeds: tuple[SeedSummary, 
 def _how_sure(found: Enough) -> str:
     if found.probability is None:
         return ""
-    text = f". P = {probability(found.probability)} that no smaller value is within "
+    text = f". {probability(found.probability)} that no smaller value is within "
     text += f"{100 * WORTH:g} points of the best"
     return text if found.low == found.high else f"{text}; 95 % range {found.low} to {found.high}"
 

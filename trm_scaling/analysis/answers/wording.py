@@ -50,8 +50,8 @@ def points(difference: float, interval: Interval | None) -> str:
 
 
 def probability(value: float) -> str:
-    """A share of draws: never quite 0 or 1."""
-    return "> 0.99" if value > 0.99 else "< 0.01" if value < 0.01 else f"{value:.2f}"
+    """`P = 0.68`, of a share of draws: never quite 0 or 1."""
+    return "P > 0.99" if value > 0.99 else "P < 0.01" if value < 0.01 else f"P = {value:.2f}"
 
 
 def listed(names: list[str]) -> str:
