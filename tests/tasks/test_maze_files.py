@@ -44,12 +44,11 @@ def test_the_public_builder_s_folder_is_reproduced(tmp_path: Path, side: int, au
         names = [name for name in golden.files if name.startswith(f"aug{int(aug)}/")]
         assert len(names) == 10
         for name in names:
-            _, split, field = name.split("/")
-            stored = np.load(tmp_path / "out" / split / f"all__{field}.npy", allow_pickle=False)
+            _, folder, field = name.split("/")
+            stored = np.load(tmp_path / "out" / folder / f"all__{field}.npy", allow_pickle=False)
             np.testing.assert_array_equal(stored, golden[name])
             assert stored.dtype == golden[name].dtype
-    for name, count in (("train", 4), ("test", 3)):
-        split = manifest.splits[name]
+    for split, count in ((manifest.splits["train"], 4), (manifest.splits["test"], 3)):
         assert (split.count, split.unique, split.optimal) == (count, count, count)
 
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trm_scaling.errors import UserError
+from trm_scaling.puzzles.manifest import SplitName
 from trm_scaling.tasks.maze.board import FREE, GOAL, PATH, START, WALL
 from trm_scaling.tasks.maze.generate import MazeWish, make_mazes
 from trm_scaling.tasks.maze.rules import shortest_paths, verify
@@ -67,7 +68,7 @@ def test_a_maze_depends_on_seed_stream_and_number_alone() -> None:
         assert not np.array_equal(whole.labels, other.labels)
 
 
-def sizes(train: int, val: int, test: int) -> dict:
+def sizes(train: int, val: int, test: int) -> dict[SplitName, int]:
     return {"train": train, "val": val, "test": test}
 
 

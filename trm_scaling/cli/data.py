@@ -42,9 +42,9 @@ Build a maze dataset in the public layout: each label is the maze with its short
 Examples:
   trm data maze
   trm data maze --output-dir data/maze --source generated --min-moves 111
-  trm data maze --output-dir data/m9 --source generated --size 9 --subsample-size 500
+  trm data maze --output-dir data/m9 --source generated --size 9
   trm data maze --output-dir data/perfect --source generated --kind perfect
-  trm data maze --output-dir data/mine --source folder-with-train-and-test-csv --aug
+  trm data maze --output-dir data/mine --source lists --aug
 """
 
 _INSPECT_EXAMPLES = """
