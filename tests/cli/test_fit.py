@@ -235,7 +235,7 @@ def test_something_is_said_before_anything_is_read(study: Study) -> None:
         (["--pattern", "exp01", "--predict", "N=3"], "--predict 5e7"),
         (["--pattern", "exp01", "--hold-out", "exp99"], "holds out none of"),
         (["--pattern", "exp01", "--hold-out", "exp*"], "leaves none of"),
-        (["--pattern", "exp01", "--hold-out", "params>big"], "'big' is not a number"),
+        (["--pattern", "exp01", "--hold-out", "params>big"], "'big' is no number, and params holds numbers"),
         (["--pattern", "exp01", "--hold-out", "size>3"], "no column 'size'"),
         (["--pattern", "exp01", "--huber-delta", "1e-4"], "no Huber loss"),
         (["--pattern", "exp01", "--evaluations"], "--law loss, error"),

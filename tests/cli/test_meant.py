@@ -30,7 +30,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     [
         ("run baseline --profile smoke learning_rate=3e-3", ["'learning_rate'", "did you mean 'lr'"]),
         ("run baseline --profile smoke batch_size=8", ["did you mean 'global_batch_size'"]),
-        ("run exp01 --profile smoke", ["6 that begin so", "exp01a", "trm batch --pattern exp01"]),
+        ("run exp01 --profile smoke", ["6 whose names begin with it", "exp01a", "trm batch --pattern exp01"]),
         ("run", ["trm run baseline", "trm batch --list"]),
         ("list", ["trm batch --list"]),
         ("train baseline", ["trm run"]),

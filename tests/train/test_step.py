@@ -239,7 +239,8 @@ def test_only_float16_scales_its_loss() -> None:
 
 def test_the_average_follows_the_network_and_the_embeddings_where_told() -> None:
     step = jax.jit(train_step, static_argnums=0)
-    for config in (BASE, config_of(ema_puzzle_emb=True)):
+    for with_embeddings in (False, True):
+        config = config_of(schedule="as_written", ema_puzzle_emb=with_embeddings)
         start = state_of(config)
         after, _ = step(config, start, hyper_of(config), batch_of())
         assert start.ema is not None

@@ -10,6 +10,7 @@ from trm_scaling.cli import (
     bench,
     compare,
     data,
+    data_arc,
     evaluate,
     export,
     fit,
@@ -77,6 +78,7 @@ app.command("provenance", help=provenance.HELP, short_help="What code, command a
 )
 app.command("solve", help=solve.HELP, short_help="Watch a model solve one puzzle.")(solve.solve)
 app.command("export", help=export.HELP, short_help="A finished run as one small file.")(export.export)
+data.app.command("arc", help=data_arc.HELP)(data_arc.arc)
 app.add_typer(data.app, name="data")
 launch_tpu.add_to(launch.app)
 launch.app.command("slurm", help=launch_slurm.HELP, short_help="As jobs of a Slurm cluster.")(

@@ -4,7 +4,7 @@ import sys
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
@@ -12,8 +12,12 @@ from trm_scaling.cli.verbs import Verbs
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
-    from trm_scaling.config.data import DataConfig
+    from pydantic import BaseModel
+
     from trm_scaling.puzzles.dataset import Dataset
+    from trm_scaling.tasks.maze.dataset import MazeManifest
+
+    Model = TypeVar("Model", bound=BaseModel)
 
 app = typer.Typer(cls=Verbs, no_args_is_help=True, help="Build and inspect datasets.")
 
@@ -31,12 +35,25 @@ Examples:
   trm data sudoku --output-dir data/all --source puzzles.txt --layout public
 """
 
+_MAZE_EXAMPLES = """
+Build a maze dataset in the public layout: each label is the maze with its shortest path.
+
+\b
+Examples:
+  trm data maze
+  trm data maze --output-dir data/maze --source generated --min-moves 111
+  trm data maze --output-dir data/m9 --source generated --size 9
+  trm data maze --output-dir data/perfect --source generated --kind perfect
+  trm data maze --output-dir data/mine --source lists --aug
+"""
+
 _INSPECT_EXAMPLES = """
 Print what a dataset folder holds, and a few of its boards.
 
 \b
 Examples:
   trm data inspect data/6x6
+  trm data inspect data/maze-30x30-hard-1k
   trm data inspect data/sudoku-extreme-1k-aug-1000 --boards 5
 """
 
@@ -80,11 +97,13 @@ def sudoku(
 ) -> None:
     began = time.perf_counter()
     from trm_scaling.cli.progress import shown_progress
+    from trm_scaling.config.data import DataConfig
     from trm_scaling.puzzles.build import build_sudoku, is_built
     from trm_scaling.puzzles.sudoku.board import parse_box
 
     shape = parse_box(box)
-    config = _config(
+    config = _checked(
+        DataConfig,
         source=source,
         test_source=test_source,
         box_rows=shape.box_rows,
@@ -103,9 +122,108 @@ def sudoku(
     with shown_progress() as progress:
         dataset = build_sudoku(config, output_dir, layout=layout.value, replace=force, progress=progress)
     typer.echo(_summary(dataset))
-    size = sum(file.stat().st_size for file in output_dir.rglob("*") if file.is_file())
-    verb = "kept" if kept else "wrote"
-    typer.echo(f"{verb:>12}  {output_dir} ({size / 1e6:,.2f} MB) in {time.perf_counter() - began:.1f} s")
+    _echo_size(output_dir, kept, began)
+
+
+class KindFlag(StrEnum):
+    """Names of the kinds of generated mazes."""
+
+    RANDOM = "random"
+    PERFECT = "perfect"
+
+
+@app.command(help=_MAZE_EXAMPLES)
+def maze(
+    output_dir: Annotated[Path, typer.Option(help="Folder to make.")] = Path("data/maze-30x30-hard-1k"),
+    source: Annotated[
+        str,
+        typer.Option(
+            help="hub (sapientinc/maze-30x30-hard-1k), generated, or a folder with train.csv and test.csv."
+        ),
+    ] = "hub",
+    subsample_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Training mazes.", show_default="all the source has; 1000 if generated"),
+    ] = None,
+    val_size: Annotated[
+        int | None,
+        typer.Option(min=0, help="Mazes to choose checkpoints by.", show_default="0; 1000 if generated"),
+    ] = None,
+    test_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Mazes to report on.", show_default="all the source has; 1000 if generated"),
+    ] = None,
+    aug: Annotated[bool, typer.Option("--aug", help="Store all eight images of each training maze.")] = False,
+    size: Annotated[int, typer.Option(min=5, max=50, help="Generated: cells along one edge.")] = 30,
+    kind: Annotated[
+        KindFlag, typer.Option(help="Generated: random walls, or perfect mazes (trees; harder).")
+    ] = KindFlag.RANDOM,
+    walls: Annotated[
+        str, typer.Option(help="Generated, random: share of walls before the path is made unique.")
+    ] = "0.37-0.42",
+    min_moves: Annotated[
+        int | None,
+        typer.Option(min=1, help="Generated: fewest moves from start to goal.", show_default="the size"),
+    ] = None,
+    max_moves: Annotated[
+        int | None, typer.Option(min=1, help="Generated: most moves from start to goal.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of generation and sub-sampling.")] = 0,
+    csv: Annotated[
+        Path | None, typer.Option(help="Also write train.csv, val.csv and test.csv there, as the public set.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a dataset already there.")] = False,
+) -> None:
+    began = time.perf_counter()
+    from trm_scaling.cli.progress import shown_progress
+    from trm_scaling.tasks.maze.dataset import MazeConfig, build_maze, is_built
+
+    default = _GENERATED_TEST_SIZE if source == "generated" else None
+    least, most = _wall_shares(walls)
+    config = _checked(
+        MazeConfig,
+        source=source,
+        train_size=default if subsample_size is None else subsample_size,
+        val_size=(default or 0) if val_size is None else val_size,
+        test_size=default if test_size is None else test_size,
+        aug=aug,
+        side=size,
+        kind=kind.value,
+        min_wall_share=least,
+        max_wall_share=most,
+        min_moves=min_moves,
+        max_moves=max_moves,
+        seed=seed,
+    )
+    kept = not force and is_built(output_dir, config)
+    with shown_progress() as progress:
+        manifest = build_maze(config, output_dir, replace=force, progress=progress)
+    typer.echo(_maze_summary(manifest))
+    _echo_size(output_dir, kept, began)
+    if csv is not None:
+        _write_maze_lists(output_dir, csv)
+
+
+def _wall_shares(text: str) -> tuple[float, float]:
+    """`0.4` or `0.37-0.42`."""
+    try:
+        shares = [float(part) for part in text.split("-")]
+        least, most = shares * 2 if len(shares) == 1 else shares
+    except ValueError:
+        raise UserError(f"--walls {text!r} is not a share like 0.4 or a range like 0.37-0.42") from None
+    return least, most
+
+
+def _write_maze_lists(folder: Path, target: Path) -> None:
+    from trm_scaling.tasks.maze.csv_file import write_csv
+    from trm_scaling.tasks.maze.dataset import open_maze
+    from trm_scaling.tasks.maze.splits import originals
+
+    manifest, splits = open_maze(folder)
+    for name, split in splits.items():
+        if len(split):
+            write_csv(target / f"{name}.csv", originals(split), manifest.source)
+            typer.echo(f"{'wrote':>12}  {target / f'{name}.csv'}")
 
 
 @app.command(help=_INSPECT_EXAMPLES)
@@ -115,7 +233,11 @@ def inspect(
 ) -> None:
     from trm_scaling.puzzles.opening import open_dataset
     from trm_scaling.puzzles.sudoku.board import render, tokens_to_digits
+    from trm_scaling.tasks.maze.public_layout import is_maze_folder
 
+    if is_maze_folder(path):
+        _inspect_maze(path, boards)
+        return
     dataset = open_dataset(path)
     typer.echo(_summary(dataset))
     for name, split in (("train", dataset.train), ("val", dataset.val), ("test", dataset.test)):
@@ -129,16 +251,55 @@ def inspect(
             typer.echo("\n".join(f"{left}      {right}" for left, right in zip(puzzle, answer, strict=True)))
 
 
-def _config(**fields: object) -> "DataConfig":
+def _inspect_maze(path: Path, boards: int) -> None:
+    from trm_scaling.tasks.maze.dataset import open_maze
+    from trm_scaling.tasks.maze.picture import render
+
+    manifest, splits = open_maze(path)
+    typer.echo(_maze_summary(manifest))
+    for name, split in splits.items():
+        for row in range(min(boards, len(split))):
+            typer.echo(f"\n{name} {row}, {split.difficulty[row]} moves")
+            typer.echo(render(split.inputs[row], split.labels[row]))
+
+
+def _checked(model: "type[Model]", **fields: object) -> "Model":
+    """`model` of these options. Raises UserError where they contradict one another."""
     from pydantic import ValidationError
 
-    from trm_scaling.config.data import DataConfig
-
     try:
-        return DataConfig.model_validate(fields)
+        return model.model_validate(fields)
     except ValidationError as error:
         reasons = "; ".join(problem["msg"].removeprefix("Value error, ") for problem in error.errors())
         raise UserError(f"these options do not fit together: {reasons}") from None
+
+
+def _echo_size(folder: Path, kept: bool, began: float) -> None:
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    verb = "kept" if kept else "wrote"
+    typer.echo(f"{verb:>12}  {folder} ({size / 1e6:,.2f} MB) in {time.perf_counter() - began:.1f} s")
+
+
+def _maze_summary(manifest: "MazeManifest") -> str:
+    """The manifest of mazes for a reader: one fact a line."""
+    seed = "unknown" if manifest.seed is None else str(manifest.seed)
+    wish = "" if manifest.wish is None else f"; {manifest.wish}"
+    lines = [
+        ("dataset", f"mazes {manifest.side}x{manifest.side}, public layout"),
+        ("source", f"{manifest.source} (seed {seed}{wish})"),
+        ("regime", manifest.regime),
+    ]
+    for name, split in manifest.splits.items():
+        text = f"{split.count:,} mazes"
+        if split.moves is not None:
+            least, median, most = split.moves
+            text += f"  moves {least} to {most}, median {median}; {split.unique:,} with one shortest path"
+        if split.optimal < split.count:
+            text += f"; {split.count - split.optimal:,} labels are not a shortest path"
+        lines.append((name, text))
+    lines.append(("shared", f"{manifest.shared_classes} mazes stand in more than one split, images counted"))
+    lines.append(("fingerprint", manifest.fingerprint))
+    return "\n".join(f"{label:>12}  {text}" for label, text in lines)
 
 
 def _summary(dataset: "Dataset") -> str:
@@ -172,10 +333,13 @@ def _summary(dataset: "Dataset") -> str:
     return "\n".join(f"{label:>12}  {text}" for label, text in lines)
 
 
-def main() -> None:
-    """`trm data sudoku` as a program of its own, for `dataset/build_sudoku_dataset.py`."""
+def main(task: Literal["sudoku", "maze"] = "sudoku") -> None:
+    """`trm data sudoku` or `trm data maze` as a program of its own, for the scripts in `dataset/`."""
     program = typer.Typer(add_completion=False)
-    program.command(help=_SUDOKU_EXAMPLES)(sudoku)
+    if task == "sudoku":
+        program.command(help=_SUDOKU_EXAMPLES)(sudoku)
+    else:
+        program.command(help=_MAZE_EXAMPLES)(maze)
     try:
         program()
     except UserError as error:

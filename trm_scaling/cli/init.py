@@ -12,7 +12,7 @@ commands of the documents then run in that folder as they do in a clone of the r
 \b
 Examples:
   trm init my-lab
-  cd my-lab && trm run baseline --profile smoke
+  trm init my-lab && cd my-lab && trm run baseline --profile smoke
 """
 
 

@@ -31,7 +31,7 @@ Examples:
   trm plan --pattern exp01 --target h200
   trm plan --json
   trm plan --compile --target v4-64
-  trm plan --compile --target h200 --pattern baseline global_batch_size=768 data.source=generated
+  trm plan --compile --target h200 --pattern baseline global_batch_size=768
 """
 
 TargetChoice = Literal["v4-64", "v4-8", "h200", "h100x8", "h100", "cpu"]

@@ -22,7 +22,7 @@ Examples:
   trm report
   trm report --profile laptop
   trm report --pattern exp01 --out /tmp/model-size
-  trm report --csv kellen/analysis/laptop/report.csv --out /tmp/laptop --figures svg
+  trm report --csv exp01_results.csv --out /tmp/exp01 --figures svg
 """
 
 

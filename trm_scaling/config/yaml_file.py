@@ -39,10 +39,11 @@ def check_choice(folder: Path, name: str, kind: str, also: Sequence[str] = ()) -
     if name in also or (name == Path(name).name and (folder / f"{name}.yaml").is_file()):
         return
     known = [*also, *sorted(file.stem for file in folder.glob("*.yaml"))]
-    if members := [each for each in known if name and each.startswith(name)]:
+    members = [each for each in known if name and each.startswith(name)]
+    if len(members) > 1:
         some = ", ".join(members[:6]) + (", ..." if len(members) > 6 else "")
         raise UserError(
-            f"no {kind} {name!r}, but {len(members)} that begin so: {some}. Name one of them"
+            f"no {kind} {name!r}, but {len(members)} whose names begin with it: {some}. Name one of them"
             + (f", or train all with `trm batch --pattern {name}`" if kind == "experiment" else "")
         )
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)

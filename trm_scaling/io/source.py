@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import tarfile
 from collections.abc import Mapping
@@ -103,6 +104,9 @@ def restore(source: Path, commit: str, diff: str | None, untracked: Mapping[str,
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is not empty; name a folder that is new")
+    # Anything else might be an option to git.
+    if re.fullmatch(r"[0-9a-f]{7,64}", commit) is None:
+        raise UserError(f"the record names {commit!r:.80} as its commit, which is no commit's hash")
     top = _git(source, "rev-parse", "--show-toplevel")
     if top is None:
         raise UserError(

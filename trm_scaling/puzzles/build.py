@@ -13,7 +13,7 @@ from trm_scaling.config.data import DataConfig
 from trm_scaling.errors import Damage, UserError
 from trm_scaling.puzzles.compact_layout import write_compact
 from trm_scaling.puzzles.dataset import MANIFEST, Dataset, Split, fingerprint
-from trm_scaling.puzzles.folder import locked, set_aside, staged
+from trm_scaling.puzzles.folder import check_target, locked, set_aside, staged
 from trm_scaling.puzzles.manifest import (
     SPLIT_NAMES,
     DamagedDataset,
@@ -143,7 +143,7 @@ def build_sudoku(
             invalid, the wish for generated puzzles cannot be met, or the disk refuses.
     """
     if replace or not is_built(folder, config, layout):
-        _check_target(folder, replace)
+        check_target(folder, replace)
     with locked(folder):
         # Another process may have built it while this one waited.
         if not replace and is_built(folder, config, layout):
@@ -181,21 +181,6 @@ def _asked(config: DataConfig) -> str | None:
 def _digest(config: DataConfig) -> str:
     fields = config.model_dump(mode="json", exclude={"path"})
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-
-
-def _check_target(folder: Path, replace: bool) -> None:
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    is_dataset = (folder / MANIFEST).is_file() or (folder / "train" / "dataset.json").is_file()
-    if not is_dataset:
-        raise UserError(
-            f"{folder} exists and is no dataset, so it is left alone; choose another --output-dir"
-        )
-    if not replace:
-        raise UserError(
-            f"{folder} already holds a dataset, and not this one; "
-            "add --force to replace it, or choose another folder"
-        )
 
 
 def _build(config: DataConfig, folder: Path, layout: Layout, base: Path, progress: Progress) -> None:

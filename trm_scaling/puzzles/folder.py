@@ -6,9 +6,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import sync_folder
 from trm_scaling.io.explain import os_errors_explained
 from trm_scaling.io.flock import take
+
+_DATASET_FILES = ("manifest.json", "train/dataset.json")
+"""A folder with one of these is a dataset, ours or the public code's."""
+
+
+def check_target(folder: Path, replace: bool) -> None:
+    """Raise UserError unless a dataset may be built at `folder`: it is free, or a dataset to `replace`."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not any((folder / name).is_file() for name in _DATASET_FILES):
+        raise UserError(
+            f"{folder} exists and is no dataset, so it is left alone; choose another --output-dir"
+        )
+    if not replace:
+        raise UserError(
+            f"{folder} already holds a dataset, and not this one; "
+            "add --force to replace it, or choose another folder"
+        )
 
 
 @contextmanager

@@ -71,6 +71,10 @@ def named(run: RawRun) -> tuple[Row, dict[str, Any]]:
         for key in keys:
             if key in run.values:
                 value = _held(run.values[key], columns()[column].kind)
+                if isinstance(value, str) and value[:1] + value[-1:] == "[]":
+                    # A list, which our own table has without brackets; an empty one is missing.
+                    value = value[1:-1] or None
+                    used.add(key)
                 # A metric may have the name of a word: `loss` is the kind of loss here.
                 is_misnamed = column in words and isinstance(_held(value, "number"), float)
                 if value is not None and not is_misnamed:

@@ -132,6 +132,9 @@ def _table(runs: Sequence[RawRun], study: Study | None) -> pd.DataFrame:
         row, rest = named(run)
         found = seed_in_name(run.name) if "seed" not in row else None
         row["experiment"], row["seed"] = found or (run.name, row.get("seed"))
+        if row.get("ema") is False and "test_accuracy" in row:
+            # As in our own table: without an average the accuracy is that of the weights as they are.
+            row.setdefault("test_accuracy_unaveraged", row["test_accuracy"])
         rows.append(row | known.of(row))
         others.append(rest)
     _tell_apart([row for row in rows if not row["is_plain"]])

@@ -4,6 +4,8 @@ import hashlib
 import json
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.config.fields import Mark, schema_fields, value_of
 from trm_scaling.config.identity import HASHED, LATER_DEFAULTS
@@ -37,8 +39,10 @@ def program_fields(config: RunConfig) -> dict[str, Any]:
     for name, field in schema_fields(RunConfig).items():
         # A curriculum is a program for each of its depths.
         if Mark.PROGRAM in field.marks and Mark.STEPS not in field.marks and name not in unused:
-            value = value_of(config, name)
-            if name in ALWAYS_NAMED or value != LATER_DEFAULTS.get(name, field.info.default):
+            # As JSON has it, which knows no tuples: keys and later defaults are JSON.
+            value = to_jsonable_python(value_of(config, name))
+            usual = LATER_DEFAULTS.get(name, to_jsonable_python(field.info.default))
+            if name in ALWAYS_NAMED or value != usual:
                 (arch if name.startswith("arch.") else others)[field.leaf] = value
     return {
         "arch": arch,

@@ -1,0 +1,12 @@
+"""Build an ARC-AGI dataset; the same command as `trm data arc`. See --help."""
+
+import sys
+from pathlib import Path
+
+# So that it runs in a checkout that is not installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from trm_scaling.cli.data_arc import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""`trm data arc`, its program in `dataset/`, and the pictures of a task."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from tests.tasks.arc.test_arc_dataset import write_collection
+from trm_scaling.cli.app import app
+from trm_scaling.errors import UserError
+from trm_scaling.tasks.arc.folder import open_folder
+from trm_scaling.tasks.arc.render import PALETTE, svg_task, terminal_grid, terminal_row
+
+ROOT = Path(__file__).resolve().parents[3]
+SMALL = ["--subsets", "training,evaluation", "--num-aug", "6"]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (folder := tmp_path / "source").mkdir()
+    return write_collection(folder)
+
+
+def trm(*arguments: object) -> str:
+    done = CliRunner().invoke(app, ["data", "arc", *map(str, arguments)])
+    if isinstance(done.exception, UserError):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_a_dataset_is_built_kept_and_shown(source: Path, tmp_path: Path) -> None:
+    folder, picture = tmp_path / "data", tmp_path / "task.svg"
+    output = trm("--source", source, "--output-dir", folder, *SMALL)
+    assert "7 tasks" in output
+    assert len(open_folder(folder).identifiers) == 50
+    with pytest.raises(UserError, match="--force"):
+        trm("--source", source, "--output-dir", folder, *SMALL, "--seed", 7)
+    trm("--source", source, "--output-dir", folder, *SMALL, "--seed", 7, "--force")
+    assert open_folder(folder).seed == 7
+    shown = trm("--show", "b91ae062", "--output-dir", folder, "--svg", picture)
+    assert "example 5 output" in shown
+    assert shown.index("example 1 input") < shown.index("test 1 input"), "the file has the test pair first"
+    assert "\x1b" not in shown, "no colours outside of a terminal"
+    assert picture.read_text() == svg_task(next(t for t in open_folder(folder).tasks if t.name == "b91ae062"))
+    with pytest.raises(UserError, match="near: b91ae062"):
+        trm("--show", "b91ae063", "--output-dir", folder)
+
+
+def test_options_that_do_not_fit_are_refused(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no subset 'trainig'"):
+        trm("--source", source, "--output-dir", tmp_path / "data", "--subsets", "trainig")
+    with pytest.raises(UserError, match="training2"):
+        trm("--source", source, "--output-dir", tmp_path / "data", "--subsets", "training2 evaluation")
+    with pytest.raises(UserError, match="no --source"):
+        trm("--output-dir", tmp_path / "data")
+    with pytest.raises(UserError, match="--show"):
+        trm("--source", source, "--output-dir", tmp_path / "data", "--svg", "a.svg")
+
+
+def test_the_public_command_runs_as_written(source: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "dataset/build_arc_dataset.py", "--input-file-prefix", f"{source}/arc-agi"]
+    command += ["--output-dir", str(tmp_path / "data"), "--subsets", "training", "evaluation"]
+    command += ["--test-set-name", "evaluation", "--num-aug", "6"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "data" / "manifest.json").read_text())["subsets"] == [
+        "training",
+        "evaluation",
+    ]
+    command[command.index("evaluation")] = "evaluation2"
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr.startswith("error: ")) == (2, True)
+
+
+def test_a_grid_in_colours_and_without() -> None:
+    grid = np.array([[0, 1], [9, 2]], dtype=np.uint8)
+    assert terminal_grid(grid, colour=False) == ["0 1 ", "9 2 "]
+    first = terminal_grid(grid)[0]
+    red, green, blue = PALETTE[1]
+    assert f"\x1b[48;2;{red};{green};{blue}m  \x1b[0m" in first
+    assert re.sub(r"\x1b\[[\d;]*m", "", first) == " " * 4
+    assert terminal_grid(np.zeros((0, 0), np.uint8)) == ["(empty)"]
+
+
+def test_grids_stand_side_by_side() -> None:
+    small, tall = np.zeros((1, 1), np.uint8), np.ones((3, 2), np.uint8)
+    row = terminal_row([("a", small), ("b", tall), ("c", np.zeros((0, 0), np.uint8))], colour=False)
+    assert row.splitlines() == ["a    b      c", "0    1 1    (empty)", "     1 1", "     1 1"]
+
+
+def test_an_svg_has_every_cell(source: Path, tmp_path: Path) -> None:
+    trm("--source", source, "--output-dir", tmp_path / "data", *SMALL)
+    task = open_folder(tmp_path / "data").tasks[0]
+    document = ElementTree.fromstring(svg_task(task))
+    cells = document.findall("{http://www.w3.org/2000/svg}rect")
+    assert len(cells) - 1 == sum(pair.input.size + pair.output.size for pair in task.pairs)
+    width, height = float(document.attrib["width"]), float(document.attrib["height"])
+    for cell in cells[1:]:
+        assert float(cell.attrib["x"]) + 12 <= width
+        assert float(cell.attrib["y"]) + 12 <= height
