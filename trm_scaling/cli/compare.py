@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
 HELP = """
 Compare the test accuracy of experiments, or of single runs, with that of the first one named: on the same
-test puzzles where both answered them, in pairs where the runs of a seed are one training run with different
-averages (exp08), else over seeds alone. Several comparisons are corrected for
-their number (Holm). Nothing is called significant that the number of seeds cannot show.
+test puzzles where both answered them, at the seeds that both have, and in pairs where the runs of a seed are
+one training run with different averages (exp08). Several comparisons are corrected for their number (Holm). Nothing is called significant that the number of seeds cannot show.
 
 \b
 Examples:
@@ -166,7 +165,7 @@ def _against(a: Side, b: Side) -> Against:
         solved_a, solved_b = _solved(a, b, common)
     except UserError as error:
         return Against(over_seeds, None, None, (), str(error), pairing)
-    if over_seeds.paired:
+    if pairing.shared in ("trajectory", "seed"):
         solved_a, solved_b = solved_a[: len(common)], solved_b[: len(common)]
     paired = compare_paired(a.name, b.name, solved_a, solved_b, one_trajectory=over_seeds.paired)
     return Against(over_seeds, paired, solved_a.shape[1], tuple(common), None, pairing)
