@@ -222,8 +222,8 @@ def test_importance_has_a_bar_for_each_factor_and_one_for_the_rest():
     bars = [patch.get_width() for patch in axes.patches if isinstance(patch, Rectangle)]
     expected = [*(100 * each.share for each in importance.factors), 100 * importance.unexplained]
     assert bars == pytest.approx(expected)
-    assert any("points, best" in text.get_text() for text in figure.axes[1].texts)
-    assert axes.get_xlabel() == "Share of the variance of test accuracy (%)"
+    assert any("of freedom" in text.get_text() for text in figure.axes[1].texts)
+    assert axes.get_xlabel() == "Share of the variance (%)"
     assert "hidden_size" in figure.caption[-1], "it cannot be told from its copy"
 
 

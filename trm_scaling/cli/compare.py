@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 HELP = """
 Compare the test accuracy of experiments, or of single runs, with that of the first one named: on the same
 test puzzles where both answered them, at the seeds that both have, and in pairs where the runs of a seed are
-one training run with different averages (exp08). Several comparisons are corrected for their number (Holm). Nothing is called significant that the number of seeds cannot show.
+one training run with different averages (exp08). Several comparisons are corrected for their number (Holm).
+Nothing is called significant that the number of seeds cannot show.
 
 \b
 Examples:
