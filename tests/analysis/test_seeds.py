@@ -55,13 +55,24 @@ def test_seeds_that_agree_to_the_last_puzzle_are_not_certain() -> None:
     assert summary.interval == wilson(96, 96)
     labels, rates = Configurations.of("aaabbb"), np.array([1, 1, 1, 0.5, 0.6, 0.7])
     of_others = summarise_seeds(AccuracyRuns(labels, np.ones(6), rates, None))[0]
-    assert of_others.basis == "pooled seed variance"
-    assert of_others.interval is not None
-    assert of_others.interval.ends[0] < 1.0 == of_others.interval.ends[1]
-    others, reached = logit([0.5, 0.6, 0.7]), logit(0.999)
+    assert (of_others.basis, of_others.interval) == (None, None), "no logit to borrow a variance for"
+    agreeing_within = summarise_seeds(
+        AccuracyRuns(labels, np.ones(6), np.where(rates == 1, 0.9, rates), None)
+    )
+    assert agreeing_within[0].interval is not None
+    others, reached = logit([0.5, 0.6, 0.7]), logit(0.9)
     # Four degrees of freedom: the agreeing seeds are evidence of the scatter too.
     half = t_distribution.ppf(0.975, 4) * np.sqrt(((others - others.mean()) ** 2).sum() / 4 / 3)
-    assert of_others.interval.ends[0] == pytest.approx(expit(reached - half))
+    assert agreeing_within[0].interval.ends[0] == pytest.approx(expit(reached - half))
+
+
+def test_a_table_of_means_has_one_kind_of_interval() -> None:
+    """A configuration with one run among replicated ones makes all of them borrow."""
+    labels, rates = Configurations.of("aaabbbc"), np.array([0.7, 0.8, 0.75, 0.5, 0.6, 0.7, 0.9])
+    found = summarise_seeds(AccuracyRuns(labels, np.ones(7), rates, None))
+    assert {each.basis for each in found} == {"pooled seed variance"}
+    rest = summarise_seeds(AccuracyRuns(labels.take(np.arange(6)), np.ones(6), rates[:6], None))
+    assert {each.basis for each in rest} == {"t over seeds"}
 
 
 def test_wilson_at_the_edge() -> None:

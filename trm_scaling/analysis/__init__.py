@@ -33,11 +33,19 @@ from trm_scaling.analysis.fits.sensitivity import (
 )
 from trm_scaling.analysis.fits.two_step import TwoStep, fit_two_step
 from trm_scaling.analysis.frontier import Frontier, knee, non_dominated, pareto_frontier
-from trm_scaling.analysis.halting import HaltingSummary, saving, summarise_halting
+from trm_scaling.analysis.halting import HaltingSummary, keeps, saving, summarise_halting
 from trm_scaling.analysis.importance import Importance, factor_importance
 from trm_scaling.analysis.interval import Interval
 from trm_scaling.analysis.learning_curve import CurveSummary, LearningCurve, steps_to, summarise_curve
-from trm_scaling.analysis.pairing import Pairing, compare_runs, pairing_of, unaveraged
+from trm_scaling.analysis.pairing import (
+    Pairing,
+    at_common_seeds,
+    common_seeds,
+    compare_runs,
+    pairing_of,
+    seeds_in_words,
+    unaveraged,
+)
 from trm_scaling.analysis.runs import AccuracyRuns, LossRuns
 from trm_scaling.analysis.scaling_law import ScalingLaw, compute_scaling_law
 from trm_scaling.analysis.seeds import SeedSummary, summarise_seeds, t_interval, wilson
@@ -71,6 +79,8 @@ __all__ = [
     "Verdict",
     "accuracy_at",
     "accuracy_exponent",
+    "at_common_seeds",
+    "common_seeds",
     "compare",
     "compare_paired",
     "compare_pairs",
@@ -83,6 +93,7 @@ __all__ = [
     "fit_loss",
     "fit_two_step",
     "holm",
+    "keeps",
     "knee",
     "limited",
     "link_cells",
@@ -92,6 +103,7 @@ __all__ = [
     "pairing_of",
     "pareto_frontier",
     "saving",
+    "seeds_in_words",
     "seeds_needed",
     "seeds_to_detect",
     "smallest_p",

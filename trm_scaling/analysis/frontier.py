@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from trm_scaling.analysis.runs import AccuracyRuns
-from trm_scaling.analysis.seeds import pooled_variance, run_logits
+from trm_scaling.analysis.seeds import PooledVariance, pooled_variance, run_logits
 
 _LEAST_FOR_KNEE = 3
 
@@ -77,11 +77,19 @@ def knee(cost: Float[np.ndarray, " k"], accuracy: Float[np.ndarray, " k"]) -> in
     return int(frontier[best]) if height[best] > 0 else None
 
 
-def pareto_frontier(runs: AccuracyRuns, *, draws: int = 2000, seed: int = 0, left_out: str = "") -> Frontier:
+def pareto_frontier(
+    runs: AccuracyRuns,
+    elsewhere: PooledVariance | None = None,
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+    left_out: str = "",
+) -> Frontier:
     """The frontier of `runs`, whose x is the cost. `left_out` says which runs are not among them, and why.
 
     Probabilities are shares of `draws` from what the true mean accuracies may be: each configuration's
-    mean on the logit scale, with the seed variance pooled over all configurations that have replicates.
+    mean on the logit scale, with the seed variance pooled over all configurations that have replicates, or
+    that of `elsewhere`, of other runs at the same budget, where none has.
     """
     means = runs.collapsed()
     members = runs.configurations.members
@@ -90,7 +98,8 @@ def pareto_frontier(runs: AccuracyRuns, *, draws: int = 2000, seed: int = 0, lef
     on, bend = non_dominated(cost, accuracy), knee(cost, accuracy)
     probability = best = None
     knee_probability, noise = None, "no configuration has two seeds, so nothing is known of their scatter"
-    if (pooled := pooled_variance(runs)) is not None:
+    own = pooled_variance(runs)
+    if (pooled := own or elsewhere) is not None:
         logits = run_logits(runs)
         centre = np.array([logits[rows].mean() for rows in members])
         rng = np.random.default_rng(seed)
@@ -99,7 +108,8 @@ def pareto_frontier(runs: AccuracyRuns, *, draws: int = 2000, seed: int = 0, lef
         best = np.bincount([each.argmax() for each in drawn], minlength=cost.size) / draws
         if bend is not None:
             knee_probability = float(np.mean([knee(cost, each) == bend for each in drawn]))
-        noise = f"seed variance pooled over configurations, {pooled.freedom} degrees of freedom"
+        which = "these configurations" if own is not None else "the study's configurations"
+        noise = f"seed variance pooled over {which}, {pooled.freedom} degrees of freedom"
     points = [
         FrontierPoint(
             configuration=runs.configurations.names[index],

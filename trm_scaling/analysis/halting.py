@@ -62,6 +62,14 @@ def saving(saved: float | None, halting_accuracy: float | None, full_accuracy: f
     None below that, and where an accuracy is unknown: a network that stops at once saves nearly all of its
     steps, and its answers with them.
     """
-    if saved is None or halting_accuracy is None or not full_accuracy:
-        return None
-    return saved if halting_accuracy >= KEPT * full_accuracy else None
+    return saved if keeps(halting_accuracy, full_accuracy) else None
+
+
+def keeps(halting_accuracy: float | None, full_accuracy: float | None) -> bool:
+    """Whether answers at the halting step keep `KEPT` of the accuracy of all steps.
+
+    False where one is unknown.
+    """
+    if halting_accuracy is None or not full_accuracy:
+        return False
+    return halting_accuracy >= KEPT * full_accuracy

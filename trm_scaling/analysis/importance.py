@@ -30,7 +30,7 @@ class FactorImportance:
     share: float
     """Of the variance of accuracy, less what chance alone would give (omega squared, at least 0)."""
     spread: float
-    """Largest less smallest effect of its levels, as accuracy, the other factors held."""
+    """Largest less smallest effect of its levels, in the unit of the outcome, the other factors held."""
     best: str
     """The level with the largest effect."""
     p_value: float
@@ -47,7 +47,7 @@ class Importance:
     unexplained: float
     """Share of the variance that main effects leave: seeds, and combinations of factors."""
     residual_sd: float
-    """Of accuracy."""
+    """In the unit of the outcome."""
     freedom: int
     """Residual degrees of freedom."""
     inseparable: tuple[str, ...]
@@ -55,7 +55,7 @@ class Importance:
 
 
 def factor_importance(factors: Mapping[str, ArrayLike], accuracy: Float[np.ndarray, " n"]) -> Importance:
-    """How much each factor explains of `accuracy`; `factors` names each one's level for every run.
+    """How much each factor explains of `accuracy` or its logit; `factors` names the levels of every run.
 
     Factors with one level are left out. Raises UserError when no factor varies, or when there are no
     more runs than effects to estimate.

@@ -78,17 +78,21 @@ def pooled_variance(runs: AccuracyRuns) -> PooledVariance | None:
 def summarise_seeds(runs: AccuracyRuns, elsewhere: PooledVariance | None = None) -> tuple[SeedSummary, ...]:
     """Every configuration, in the order of `runs.configurations.names`.
 
-    A configuration with one run, or whose runs agree to the last puzzle, borrows the seed variance of the
-    others, or that of `elsewhere`, of other runs at the same budget, where they have none; where there is
-    none to borrow, its counts alone give the interval. `basis` says which.
+    The intervals are of one kind: t over seeds where every configuration has two runs, else from the seed
+    variance of the others, or of `elsewhere`, of other runs at the same budget, where they have none; where
+    there is none to borrow, counts alone give the interval. `basis` says which. Runs that agree to the last
+    puzzle borrow too; where they solve all or nothing there is no logit to borrow for, and no interval.
     """
-    pooled, logits = pooled_variance(runs) or elsewhere, run_logits(runs)
+    own, logits = pooled_variance(runs), run_logits(runs)
+    pooled = own or elsewhere
+    of = "these configurations" if own is not None else "the study's configurations"
+    replicated = all(rows.size > 1 for rows in runs.configurations.members)
     found = []
     for name, rows in zip(runs.configurations.names, runs.configurations.members, strict=True):
         values = runs.accuracy[rows]
         mean, sd = float(values.mean()), float(values.std(ddof=1)) if values.size > 1 else None
         interval, basis = _interval(
-            values, logits[rows], None if runs.total is None else runs.total[rows], pooled
+            values, logits[rows], None if runs.total is None else runs.total[rows], pooled, of, replicated
         )
         if interval is not None:
             # Logits stay half a puzzle off 0 and 1, where means may be: an interval holds its mean.
@@ -99,12 +103,20 @@ def summarise_seeds(runs: AccuracyRuns, elsewhere: PooledVariance | None = None)
 
 
 def _interval(
-    values: np.ndarray, logits: np.ndarray, total: np.ndarray | None, pooled: PooledVariance | None
+    values: np.ndarray,
+    logits: np.ndarray,
+    total: np.ndarray | None,
+    pooled: PooledVariance | None,
+    of: str,
+    replicated: bool,
 ) -> tuple[Interval | None, Basis | None]:
-    if np.ptp(values) > 0:
+    can_borrow = pooled is not None and pooled.variance > 0
+    if np.ptp(values) > 0 and (replicated or not can_borrow):
         return t_interval(values), "t over seeds"
-    if pooled is not None and pooled.variance > 0:
-        return _borrowed(float(logits.mean()), values.size, pooled), "pooled seed variance"
+    if pooled is not None and can_borrow:
+        if values.mean() in (0.0, 1.0):
+            return None, None
+        return _borrowed(float(logits.mean()), values.size, pooled, of), "pooled seed variance"
     if total is not None:
         return wilson(round(values @ total), round(total.sum())), "puzzles alone"
     return None, None
@@ -116,8 +128,8 @@ def wilson(solved: int, total: int) -> Interval:
     return Interval(float(found.low), float(found.high), "Wilson: the same network on other puzzles")
 
 
-def _borrowed(centre: float, runs: int, pooled: PooledVariance) -> Interval:
+def _borrowed(centre: float, runs: int, pooled: PooledVariance, of: str) -> Interval:
     half = float(t_distribution.ppf(TAILS[1], pooled.freedom) * np.sqrt(pooled.variance / runs))
     low, high = expit([centre - half, centre + half])
-    method = f"the seed variance of other configurations ({pooled.freedom} degrees of freedom)"
+    method = f"the seed variance pooled over {of} ({pooled.freedom} degrees of freedom)"
     return Interval(float(low), float(high), method)

@@ -108,7 +108,7 @@ def plot_factor_importance(
     names = [*(short((labels or {}).get(each.factor, each.factor)) for each in found), "unexplained"]
     shares = [*(100 * each.share for each in found), 100 * importance.unexplained]
     said = [
-        *(f"{100 * each.spread:.1f} points, best {short(each.best)}" for each in found),
+        *(f"{each.freedom} degree{'s' * (each.freedom > 1)} of freedom" for each in found),
         "seeds and combinations",
     ]
     with drawing("What accuracy depends on", path, theme, height=_REST + _LINE * len(names)) as figure:
@@ -116,16 +116,15 @@ def plot_factor_importance(
         colours = [*[figure.theme.data] * len(found), figure.theme.muted]
         axes.barh(range(len(names)), shares, height=0.62, color=colours, gid="factors")
         marks.categories(axes, names)
-        axes.set_xlabel("Share of the variance of test accuracy (%)")
+        axes.set_xlabel("Share of the variance (%)")
         words.set_axis_off()
         for row, text in enumerate(said):
             words.text(0, row, text, size=style.SMALL, va="center")
         if found:
-            share = f"{shares[0]:.0f} % of the variance (p = {found[0].adjusted_p:.2g})"
-            figure.finding = f"{names[0]} explains most: {share}."
+            figure.finding = f"{names[0]} explains most: {shares[0]:.0f} % of the variance."
         figure.caption.append(
             "Main effects, each beside all others (type II), less what chance would give (omega squared). "
-            "On the right: the best less the worst value of the factor, the others held."
+            "On the right: the effects that are its own."
         )
         if importance.inseparable:
             figure.caption.append(f"Cannot be told from the others: {', '.join(importance.inseparable)}.")

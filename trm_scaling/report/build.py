@@ -23,6 +23,7 @@ from trm_scaling.report.front import (
 from trm_scaling.report.method import checklist, configuration_column
 from trm_scaling.report.page import Block, Page, Section
 from trm_scaling.report.tables import every_run, finished_of
+from trm_scaling.results.device_time import is_shared, without_shared_times
 from trm_scaling.results.families import each_once
 from trm_scaling.results.format import amount, hours, joined
 
@@ -46,7 +47,8 @@ def study_page(
 
     `others` are profiles whose runs are not in it, `patterns` what chose the families.
     """
-    table = with_unaveraged(table)
+    subtitle, as_told = _in_words(table), table
+    table = prepared(table)
     seeds, variance = study_seeds(table), seed_variance(each_once(table))
     studied, sections = [], []
     for family in families:
@@ -57,14 +59,14 @@ def study_page(
     under = f"Profile {profile}" if profile else "Profile not recorded"
     scope = f", {joined(list(patterns))} alone" if patterns else ""
     blocks = (
-        all_configurations(table, studied),
-        *((frontiers(table), factors(table, studied)) if not table.empty else ()),
+        all_configurations(table, studied, variance),
+        *((frontiers(table, variance), factors(table, studied)) if not table.empty else ()),
         what_ran(table, studied, profile),
-        checklist(table, [(each.family, each.answer) for each in studied]),
+        checklist(as_told, [(each.family, each.answer) for each in studied]),
     )
     return Page(
         title="How Tiny Recursive Models scale",
-        subtitle=f"{under}{scope}: {_in_words(table)}",
+        subtitle=f"{under}{scope}: {subtitle}",
         written=_written(),
         made_up=profile == MADE_UP,
         notices=_notices(table, profile, others),
@@ -75,7 +77,8 @@ def study_page(
 
 def experiment_page(table: pd.DataFrame, family: Family) -> Page:
     """The report on one family, a section for each profile that `table` has runs of it under."""
-    table = with_unaveraged(table)
+    subtitle = _in_words(table)
+    table = prepared(table)
     profiles: list[str | None] = [None]
     if "profile" in table and table["profile"].notna().any():
         profiles = [*sorted(str(profile) for profile in table["profile"].dropna().unique())]
@@ -92,7 +95,7 @@ def experiment_page(table: pd.DataFrame, family: Family) -> Page:
     answers = [(family, each.answer) for each in studied]
     return Page(
         title=f"{family.key}: {family.title}",
-        subtitle=f"{family.goal} {f'Profile {named}: ' if named else ''}{_in_words(table)}",
+        subtitle=f"{family.goal} {f'Profile {named}: ' if named else ''}{subtitle}",
         written=_written(),
         made_up=MADE_UP in profiles,
         notices=(*notices, *([said] if (said := speed_of_learning(table)) else [])),
@@ -105,9 +108,10 @@ def experiment_page(table: pd.DataFrame, family: Family) -> Page:
     )
 
 
-def with_unaveraged(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` with the accuracy of unaveraged weights of runs that keep no average as well."""
-    table = table.reset_index(drop=True)
+def prepared(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` as a report shows it: with the accuracy of unaveraged weights of runs that keep no average as
+    well, and without the times of runs that shared their machine."""
+    table = without_shared_times(table.reset_index(drop=True))
     values = unaveraged(table)
     return table.assign(test_accuracy_unaveraged=values) if values.notna().any() else table
 
@@ -125,6 +129,8 @@ def _in_words(table: pd.DataFrame) -> str:
     said += f" ({joined(rest)})" if rest else ""
     if "device_hours" in done and done["device_hours"].notna().any():
         said += f"; {hours(done['device_hours'].sum())} device-hours"
+        if shared := int(is_shared(done).sum()):
+            said += f", timed while {shared} of the runs shared their machine"
     return f"{said}."
 
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from trm_scaling.analysis import CriticalBatch, Fit
-from trm_scaling.analysis.answers import Answer, Enough, Question, answer, spent
+from trm_scaling.analysis import CriticalBatch, Fit, at_common_seeds
+from trm_scaling.analysis.answers import Answer, Enough, Question, StudyVariance, answer, spent
 from trm_scaling.analysis.answers.enough import WORTH
-from trm_scaling.analysis.seeds import PooledVariance
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import Family
 from trm_scaling.experiments.catalogue import BASELINE
@@ -44,6 +43,8 @@ class Studied:
 
     family: Family
     runs: FamilyRuns
+    compared: pd.DataFrame
+    """Its finished runs at the seeds that all experiments have: what the section shows."""
     coverage: Coverage
     answer: Answer | None
     """None where nothing was run, or where the runs cannot be analysed."""
@@ -58,29 +59,30 @@ class Studied:
 
 
 def study_family(
-    family: Family, table: pd.DataFrame, seeds: tuple[int, ...], elsewhere: PooledVariance | None
+    family: Family, table: pd.DataFrame, seeds: tuple[int, ...], elsewhere: StudyVariance | None
 ) -> Studied:
     """Ask the analysis about `family`; `table` holds runs of one profile, and `elsewhere` is the seed
     variance of all of them."""
     runs = runs_of_family(table, family)
     reached = coverage(family, runs.table, seeds)
+    compared = at_common_seeds(tables.measured(runs.table))
     if runs.table.empty:
-        return Studied(family, runs, reached, None)
+        return Studied(family, runs, compared, reached, None)
     # A table from elsewhere has no folders to read.
     has_folders = "folder" in runs.table and runs.table["folder"].notna().any()
-    curves = learning_curves(runs.table).dropna(subset=["val_accuracy"]) if has_folders else None
-    halts = halting_histograms(runs.table) if has_folders else None
+    curves = learning_curves(compared).dropna(subset=["val_accuracy"]) if has_folders else None
+    halts = halting_histograms(compared) if has_folders else None
     try:
         if {"state", "profile", "seed"} <= set(runs.table):
             check_replicates(runs.table)
         found, doubts = _answer(runs.table, question_of(family, runs.table), curves, elsewhere)
     except UserError as error:
-        return Studied(family, runs, reached, None, str(error), curves, halts)
-    return Studied(family, runs, reached, found, "", curves, halts, doubts)
+        return Studied(family, runs, compared, reached, None, str(error), curves, halts)
+    return Studied(family, runs, compared, reached, found, "", curves, halts, doubts)
 
 
 def _answer(
-    runs: pd.DataFrame, question: Question, curves: pd.DataFrame | None, elsewhere: PooledVariance | None
+    runs: pd.DataFrame, question: Question, curves: pd.DataFrame | None, elsewhere: StudyVariance | None
 ) -> tuple[Answer, tuple[str, ...]]:
     """The answer, without the learning curves where it is they that cannot be analysed."""
     try:
@@ -150,15 +152,16 @@ def section(studied: Studied, profile: str | None, anchor: str = "") -> Section:
     )
     if runs.empty:
         return whole
-    labels = labels_of(family, runs)
+    labels, runs = labels_of(family, runs), studied.compared
     summaries = {each.configuration: each for each in found.seeds} if found else {}
-    costs = [
-        (name, column) for name, column in tables.COSTS if tables.tells_apart(tables.finished_of(runs), name)
-    ]
+    current = found.unaveraged if found else None
+    unaveraged = {each.configuration: each for each in current.seeds} if current else {}
+    costs = [(name, column) for name, column in tables.COSTS if tables.tells_apart(runs, name)]
     blocks = [
         _figures(studied, labels, anchor),
         Block(
-            "Configurations", tables=(tables.configurations(family.names, runs, summaries, labels, costs),)
+            "Configurations",
+            tables=(tables.configurations(family.names, runs, summaries, unaveraged, labels, costs),),
         ),
         *(_evidence(found, family) if found else ()),
         learning(family, runs, studied.curves),
@@ -178,7 +181,7 @@ def section(studied: Studied, profile: str | None, anchor: str = "") -> Section:
 
 def _figures(studied: Studied, labels: Mapping[str, str], prefix: str) -> Block:
     """The family's own figure, its learning curves and its critical batch."""
-    family, found, runs = studied.family, studied.answer, studied.runs.table
+    family, found, runs = studied.family, studied.answer, studied.compared
     # One configuration alone, which is often the baseline that every family shares, has nothing to show.
     if found is None or not found.seeds:
         return Block("Figures")
@@ -250,13 +253,15 @@ def _evidence(found: Answer, family: Family) -> list[Block]:
     if found.enough is not None:
         blocks.append(_enough(found.enough, family.asks == "batch"))
     if found.comparisons:
-        blocks.append(Block("Comparisons", tables=(tables.comparisons(found.comparisons),)))
+        others = found.unaveraged.comparisons if found.unaveraged else ()
+        blocks.append(Block("Comparisons", tables=(tables.comparisons(found.comparisons, others),)))
     if found.fit is not None:
         blocks.append(_fit(found.fit))
     if found.critical_batch is not None:
         blocks.append(_critical_batch(found.critical_batch))
     if found.frontier is not None and family.asks == "scaling":
-        table = tables.frontier(found.frontier, spent(family.axis))
+        current = found.unaveraged.frontier if found.unaveraged else None
+        table = tables.frontier(found.frontier, current, spent(family.axis))
         blocks.append(Block("Frontier of this family", tables=(table,)))
     return blocks
 

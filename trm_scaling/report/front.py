@@ -5,9 +5,23 @@ from typing import Any
 
 import pandas as pd
 
-from trm_scaling.analysis import Frontier, factor_importance, pareto_frontier, summarise_seeds
-from trm_scaling.analysis.answers import usable
+from trm_scaling.analysis import (
+    Frontier,
+    Importance,
+    SeedSummary,
+    at_common_seeds,
+    common_seeds,
+    factor_importance,
+    pareto_frontier,
+    seeds_in_words,
+    speed_at_budget,
+    summarise_seeds,
+)
+from trm_scaling.analysis.answers import StudyVariance, Usable, usable
+from trm_scaling.analysis.answers.certainty import LIKELY, SURE
+from trm_scaling.analysis.answers.choice import LIKELY_BEST
 from trm_scaling.analysis.answers.enough import WORTH
+from trm_scaling.analysis.seeds import PooledVariance, run_logits
 from trm_scaling.errors import UserError
 from trm_scaling.experiments.catalogue import BASELINE
 from trm_scaling.plots import Cost, plot_factor_importance, plot_pareto_frontier
@@ -17,7 +31,7 @@ from trm_scaling.report.family import Studied, labels_of, slug
 from trm_scaling.report.page import Block, Column, Fact, Figure, Table
 from trm_scaling.results.device_time import timed_alone
 from trm_scaling.results.families import each_once
-from trm_scaling.results.format import amount, joined, number
+from trm_scaling.results.format import joined, number
 
 _FRONTIERS: tuple[Cost, ...] = ("params", "training_flops", "inference_flops", "device_hours", "cost_usd")
 """What accuracy may be bought with."""
@@ -31,7 +45,15 @@ DEFINITIONS = (
         "With the moving average of the weights (EMA), or with the last step's weights. The headline is the "
         "averaged one, where a run keeps an average. A short run's average still holds early weights.",
     ),
-    Fact("[low, high]", "A 95 % interval of the mean over seeds. How it was made stands under each table."),
+    Fact(
+        "[low, high]",
+        "A 95 % interval of the mean over seeds. How it was made stands under each table. There is none "
+        "where every puzzle or no puzzle is solved, unless replicates differ.",
+    ),
+    Fact(
+        "At seed 0",
+        "Seeds have an effect of their own, so configurations are compared at the seeds that all have.",
+    ),
     Fact("Sample", "One puzzle through one supervision step: training steps x batch size."),
     Fact(
         "Experiment, configuration",
@@ -44,10 +66,16 @@ DEFINITIONS = (
     Fact("P", "A probability over the true mean accuracies, given how much seeds differ in this study."),
     Fact(
         "Answered, tentative, open",
-        "P of the answer at least 0.9; at least 0.6; less, or without replicates.",
+        f"How much is enough: P at least {SURE:g}; at least {LIKELY:g}; less. Which is best: better than "
+        f"each other by a corrected test, or all within {100 * WORTH:g} points; P at least {LIKELY_BEST:g}; "
+        "less. Open as well: an experiment with one run; another answer, or P below "
+        f"{LIKELY:g}, for unaveraged weights. Tentative at most: runs that were still improving.",
     ),
     Fact(
-        "Identified", "Of a fit: the runs determine its parameters, and rival forms explain them less well."
+        "Identified, weakly, not",
+        "Of a fit. Identified: the runs determine its parameters, and rival forms explain them less well. "
+        "Weakly: something speaks against that, such as a rival that explains the runs as well, or an "
+        "exponent that changes with the analyst's choices. Not: any exponent, or a constant, fits the runs.",
     ),
     Fact("On the frontier", "No configuration costs as little or less and solves more."),
 )
@@ -55,22 +83,15 @@ DEFINITIONS = (
 
 def speed_of_learning(table: pd.DataFrame) -> str:
     """What it means where most runs ended at their best; "" where most did not."""
-    done = tables.finished_of(table)
-    if not {"best_step", "steps"} <= set(done):
+    caveat = speed_at_budget(tables.finished_of(table))
+    if caveat is None:
         return ""
-    known = done.dropna(subset=["best_step", "steps"])
-    last = int((known["best_step"] >= known["steps"]).sum())
-    if last * 2 <= len(known):
-        return ""
-    return (
-        f"Speed at this budget, not where it ends: in {last} of {amount(len(known), 'run')} the last "
-        "checkpoint was the best. Accuracy says how fast a configuration learns; no fit is a scaling law."
-    )
+    return f"{caveat} Accuracy says how fast a configuration learns; no fit is a scaling law."
 
 
-def all_configurations(table: pd.DataFrame, studied: Sequence[Studied]) -> Block:
-    """Every configuration once, with every cost."""
-    once = each_once(table)
+def all_configurations(table: pd.DataFrame, studied: Sequence[Studied], elsewhere: StudyVariance) -> Block:
+    """Every configuration once, with every cost, at the seeds that all of them have."""
+    once = at_common_seeds(tables.measured(each_once(table)))
     if once.empty:
         return Block("All configurations")
     labels: dict[str, str] = {}
@@ -79,26 +100,32 @@ def all_configurations(table: pd.DataFrame, studied: Sequence[Studied]) -> Block
             labels.setdefault(name, label)
     try:
         found = usable(once.assign(_unit=1.0))
-        summaries = {each.configuration: each for each in summarise_seeds(found.runs("_unit"))}
-        # One interval for a configuration: that of its family, where an answer rests on it.
-        summaries |= {each.configuration: each for one in studied if one.answer for each in one.answer.seeds}
-        frontier = pareto_frontier(found.runs("training_flops"))
+        summaries = _summaries(found, elsewhere.averaged)
+        unaveraged = _summaries(current, elsewhere.unaveraged) if (current := found.unaveraged()) else {}
+        frontier = pareto_frontier(found.runs("training_flops"), elsewhere.averaged)
         likely: Mapping[str, float | None] = {
             each.configuration: each.probability for each in frontier.points
         }
     except UserError:
-        summaries, likely = {}, {}
+        summaries, unaveraged, likely = {}, {}, {}
     costs = [(name, column) for name, column in tables.COSTS if name in once and once[name].notna().any()]
     names = list(dict.fromkeys(once["experiment"].astype(str)))
-    shown = tables.configurations(names, once, summaries, labels, costs, folded=True, probability=likely)
+    shown = tables.configurations(
+        names, once, summaries, unaveraged, labels, costs, folded=True, probability=likely
+    )
     return Block("All configurations", tables=(shown,))
 
 
-def frontiers(table: pd.DataFrame) -> Block:
-    """Accuracy against each cost, over all configurations."""
+def _summaries(runs: Usable, elsewhere: PooledVariance | None) -> dict[str, SeedSummary]:
+    return {each.configuration: each for each in summarise_seeds(runs.runs("_unit"), elsewhere)}
+
+
+def frontiers(table: pd.DataFrame, elsewhere: StudyVariance) -> Block:
+    """Accuracy against each cost, over all configurations at the seeds that all of them have."""
     title = "Accuracy against cost"
     lead = "A configuration is on a frontier when none costs as little or less and solves more."
-    once = each_once(table)
+    once = at_common_seeds(tables.measured(each_once(table)))
+    lead += f" Compared at {seeds_in_words(seeds)}." if (seeds := common_seeds(once)) else ""
     if once["experiment"].nunique() < 2:
         return Block(title, lead, points=("It takes two configurations at least.",))
     figures, shown, points = [], [], []
@@ -108,17 +135,19 @@ def frontiers(table: pd.DataFrame) -> Block:
         try:
             runs = usable(once)
             left_out = timed_alone(runs.table, cost)[1]
-            found: Frontier = pareto_frontier(runs.runs(cost), left_out=left_out)
+            found: Frontier = pareto_frontier(runs.runs(cost), elsewhere.averaged, left_out=left_out)
             if len(found.points) < 2:
                 points.append(f"Against {words}: not drawn; {left_out or 'one configuration has a value'}.")
                 continue
-            figures.append(
-                Figure(f"frontier-{slug(cost)}", plot_pareto_frontier(once, cost=cost, frontier=found))
-            )
+            seeds_of = summarise_seeds(runs.runs(cost), elsewhere.averaged)
+            drawn = plot_pareto_frontier(once, cost=cost, frontier=found, seeds=seeds_of)
+            figures.append(Figure(f"frontier-{slug(cost)}", drawn))
         except UserError as error:
             points.append(f"Against {words}: not drawn, since {error}.")
             continue
-        shown.append(tables.frontier(found, cost))
+        current = runs.unaveraged()
+        other = pareto_frontier(current.runs(cost), elsewhere.unaveraged) if current else None
+        shown.append(tables.frontier(found, other, cost))
         standing |= {point.configuration: None for point in found.points if point.on_frontier}
     if more := _with_more_data(once, list(standing)):
         points.append(
@@ -157,24 +186,35 @@ def factors(table: pd.DataFrame, studied: Sequence[Studied]) -> Block:
     A factor is a family and not a field, since fields that a family changes together cannot be told apart:
     a run of another family stands where the baseline does.
     """
-    title, lead = "What matters", "Each family against a model of all others, over every finished run."
+    title = "What matters"
+    lead = "Each family against a model of all others, over every finished run. A share depends on the range "
+    lead += "that a family tries."
     try:
-        runs = usable(each_once(table)).table
-        runs = runs[_called(runs, {BASELINE, *(name for each in studied for name in each.family.names)})]
-        names = [_names(row) for row in runs.to_dict("records")]
-        levels = {}
-        for each in studied:
-            own = [next((name for name in each.family.names if name in called), None) for called in names]
-            usual = next(
-                (name for name, called in zip(own, names, strict=True) if name and BASELINE in called),
-                BASELINE,
-            )
-            levels[each.family.title] = [name or usual for name in own]
-        found = factor_importance(levels, runs["test_accuracy"].to_numpy(float))
+        every = usable(each_once(table))
+        current = every.unaveraged()
+        found = _importance(every.table, studied)
+        other = _importance(current.table, studied) if current else None
     except UserError as error:
         return Block(title, lead=lead, points=(f"Not computed: {error}.",))
     figure = Figure("importance", plot_factor_importance(found))
-    return Block(title, lead=lead, figures=(figure,), tables=(tables.importance(found),))
+    return Block(title, lead=lead, figures=(figure,), tables=(tables.importance(found, other),))
+
+
+def _importance(runs: pd.DataFrame, studied: Sequence[Studied]) -> Importance:
+    runs = runs[_called(runs, {BASELINE, *(name for each in studied for name in each.family.names)})]
+    names = [_names(row) for row in runs.to_dict("records")]
+    levels = {}
+    for each in studied:
+        own = [next((name for name in each.family.names if name in called), None) for called in names]
+        usual = next(
+            (name for name, called in zip(own, names, strict=True) if name and BASELINE in called),
+            BASELINE,
+        )
+        levels[each.family.title] = [name or usual for name in own]
+    if "seed" in runs and runs["seed"].notna().all():
+        levels["Seed"] = runs["seed"].astype(int).astype(str).tolist()
+    logits = run_logits(Usable(runs.assign(_unit=1.0), ()).runs("_unit"))
+    return factor_importance(levels, logits)
 
 
 def what_ran(table: pd.DataFrame, studied: Sequence[Studied], profile: str | None) -> Block:

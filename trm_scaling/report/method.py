@@ -19,6 +19,7 @@ from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.report.page import Block, Fact
 from trm_scaling.report.tables import finished_of
 from trm_scaling.results.columns import column_of_field, configured_columns
+from trm_scaling.results.device_time import is_shared
 from trm_scaling.results.format import amount, compact, hours, joined, money, number, percent, setting
 
 _OPTIMIZER = ("optimizer", "lr", "beta1", "beta2", "weight_decay", "puzzle_emb_lr", "puzzle_emb_weight_decay")
@@ -179,8 +180,10 @@ def _checkpoints(done: pd.DataFrame) -> Fact:
     if "best_step" not in done or done["best_step"].isna().all():
         return Fact("Checkpoint", "no run recorded its best step", missing=True)
     known = done.dropna(subset=["best_step", "steps"])
+    if "val_accuracy" in known:  # ties at zero have no best
+        known = known[known["val_accuracy"].fillna(1) > 0]
     last = int((known["best_step"] >= known["steps"]).sum())
-    text = "The one that solves most validation puzzles. It is the last one in "
+    text = "The one that solves most validation puzzles. Where any is solved, it is the last one in "
     return Fact(
         "Checkpoint", f"{text}{last} of {amount(len(known), 'run')}. The test split does not choose it"
     )
@@ -304,4 +307,6 @@ def _spent(done: pd.DataFrame) -> Fact:
     if time.empty:
         return Fact("Spent", "not recorded", missing=True)
     said = f"{hours(float(time.sum()))} device-hours"
+    if shared := int(is_shared(done).sum()):
+        said += f", timed while {shared} of {amount(len(done), 'run')} shared their machine"
     return Fact("Spent", said + (f", about {money(float(cost.sum()))} at list prices" if len(cost) else ""))

@@ -5,11 +5,23 @@ from typing import Any
 
 import pandas as pd
 
-from trm_scaling.analysis import Comparison, Fit, Frontier, Importance, SeedSummary
+from trm_scaling.analysis import (
+    Comparison,
+    Fit,
+    Frontier,
+    Importance,
+    SeedSummary,
+    common_seeds,
+    keeps,
+    seeds_in_words,
+)
+from trm_scaling.analysis.frontier import FrontierPoint
 from trm_scaling.plots.quantity import quantity_of
 from trm_scaling.report.coverage import FINISHED
 from trm_scaling.report.page import Column, Kind, Table
-from trm_scaling.results.format import amount, number, percent
+from trm_scaling.results.format import amount, joined, number, percent
+
+_HALTS = "halting_mean_steps"
 
 COSTS: tuple[tuple[str, Column], ...] = (
     ("params", Column("parameters", "compact", "without puzzle embeddings")),
@@ -17,9 +29,15 @@ COSTS: tuple[tuple[str, Column], ...] = (
     ("inference_flops", Column("per answer", "flops", "with all supervision steps")),
     ("device_hours", Column("device-hours", "hours", "compiling and evaluating included")),
     ("throughput", Column("samples/s", "count", "while it trained")),
-    ("peak_memory_bytes", Column("peak memory", "memory")),
+    (
+        "peak_memory_bytes",
+        Column("peak memory", "memory", "of the device; on a CPU of the whole process, compiling included"),
+    ),
     ("cost_usd", Column("cost", "money", "at list prices")),
-    ("halting_mean_steps", Column("halts after", "number", "mean supervision steps under the halting rule")),
+    (
+        _HALTS,
+        Column("halts after", "number", "mean steps by the halting rule, from 95 % of full accuracy on"),
+    ),
     ("halting_accuracy", Column("accuracy when halting", "accuracy", "of the answers at the halting step")),
 )
 """What a configuration costs: a column of the table of runs, and how it is shown."""
@@ -50,6 +68,12 @@ def finished_of(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["state"] == FINISHED] if "state" in table else table
 
 
+def measured(table: pd.DataFrame) -> pd.DataFrame:
+    """The finished runs with an accuracy."""
+    done = finished_of(table)
+    return done[done["test_accuracy"].notna()] if "test_accuracy" in done else done.iloc[:0]
+
+
 def mean(runs: pd.DataFrame, column: str) -> float | None:
     """Over the runs that have a number there."""
     return number(pd.to_numeric(runs[column], errors="coerce").mean()) if column in runs else None
@@ -67,6 +91,7 @@ def configurations(
     names: Sequence[str],
     runs: pd.DataFrame,
     summaries: Mapping[str, SeedSummary],
+    unaveraged: Mapping[str, SeedSummary],
     changed: Mapping[str, str],
     costs: Sequence[tuple[str, Column]],
     *,
@@ -75,23 +100,28 @@ def configurations(
 ) -> Table:
     """A row for each of `names`, run or not, with means over its finished runs.
 
-    `changed`: name -> what it changes. `probability`: of being on a frontier, which the caption must name.
+    `summaries` and `unaveraged` have their intervals. The steps under the halting rule are shown where its
+    answers keep the accuracy of all steps. `changed`: name -> what it changes. `probability`: of being on a
+    frontier, which the caption must name.
     """
     finished = finished_of(runs)
     rows = []
     for name in names:
         done = finished[finished["experiment"] == name]
-        found = summaries.get(name)
+        found, current = summaries.get(name), unaveraged.get(name)
+        full = found.mean if found else mean(done, "test_accuracy")
+        kept = keeps(mean(done, "halting_accuracy"), full)
         rows.append(
             (
                 name,
                 changed.get(name),
                 len(done) or None,
-                found.mean if found else mean(done, "test_accuracy"),
+                full,
                 found.interval if found else None,
                 mean(done, "test_accuracy_unaveraged"),
+                current.interval if current else None,
                 mean(done, "test_cell_accuracy"),
-                *(mean(done, column) for column, _ in costs),
+                *(mean(done, name) if kept or name != _HALTS else None for name, _ in costs),
                 (probability or {}).get(name),
             )
         )
@@ -104,14 +134,17 @@ def configurations(
         ),
         Column("95 % interval", "interval", "in per cent, of the mean over seeds"),
         Column("unaveraged", "accuracy", "the same checkpoints without weight averaging"),
+        Column("95 % interval", "interval", "in per cent, of the mean over seeds, unaveraged"),
         Column("cells", "accuracy", "test cells that are right"),
         *(column for _, column in costs),
         Column(
             "P(frontier)", "share", "that it is on the frontier of true accuracy against training compute"
         ),
     )
-    basis = sorted({each.basis for each in summaries.values() if each.basis})
-    note = f"Intervals: {', '.join(basis)}." if basis else ""
+    methods = dict.fromkeys(each.interval.method for each in summaries.values() if each.interval)
+    note = f"Intervals by {joined(list(methods))}." if methods else ""
+    if seeds := common_seeds(measured(runs)):
+        note = f"Means at {seeds_in_words(seeds)}. {note}".strip()
     return Table("Configurations", columns, tuple(rows), note, folded).without_empty_columns()
 
 
@@ -185,14 +218,17 @@ def rivals(fit: Fit) -> Table:
     return Table("Rival forms", columns, rows).without_empty_columns()
 
 
-def comparisons(found: Sequence[Comparison]) -> Table:
-    """Differences, as they are compared."""
+def comparisons(found: Sequence[Comparison], unaveraged: Sequence[Comparison] = ()) -> Table:
+    """Differences, as they are compared; `unaveraged`: the same of unaveraged weights."""
+    other = {each.b: each for each in unaveraged}
     rows = tuple(
         (
             f"{each.b} less {each.a}",
             f"{amount(each.runs[0], 'pair')}" if each.paired else f"{each.runs[1]} and {each.runs[0]}",
             each.difference,
             each.interval,
+            other[each.b].difference if each.b in other else None,
+            other[each.b].interval if each.b in other else None,
             each.claim.p_value,
             each.claim.word,
             each.seeds_to_detect,
@@ -204,7 +240,9 @@ def comparisons(found: Sequence[Comparison]) -> Table:
         Column("seeds"),
         Column("difference", "points", "percentage points of accuracy, averaged weights"),
         Column("95 % interval", "points interval"),
-        Column("p", "p", "exact rank test, corrected for the number of comparisons (Holm)"),
+        Column("unaveraged", "points", "the difference of unaveraged weights"),
+        Column("95 % interval", "points interval", "of the difference of unaveraged weights"),
+        Column("p", "p", "averaged; exact rank test, corrected for the number of comparisons (Holm)"),
         Column("verdict", "verdict"),
         Column("seeds to detect", "count", "each side, to find such a difference in 4 of 5 studies"),
     )
@@ -214,8 +252,9 @@ def comparisons(found: Sequence[Comparison]) -> Table:
     return Table("Comparisons", columns, rows, note).without_empty_columns()
 
 
-def frontier(found: Frontier, column: str) -> Table:
-    """The configurations that may be on a frontier, the cheapest first."""
+def frontier(found: Frontier, unaveraged: Frontier | None, column: str) -> Table:
+    """The configurations that may be on a frontier, the cheapest first; `unaveraged`: by those weights."""
+    other = {each.configuration: each for each in unaveraged.points} if unaveraged else {}
     kind: Kind = next((each.kind for name, each in COSTS if name == column), "number")
     rows = tuple(
         (
@@ -226,9 +265,12 @@ def frontier(found: Frontier, column: str) -> Table:
             "knee" if each.configuration == found.knee else "on it" if each.on_frontier else "below",
             each.probability,
             each.probability_best,
+            current.accuracy if (current := other.get(each.configuration)) else None,
+            current.probability if current else None,
+            current.probability_best if current else None,
         )
         for each in found.points
-        if each.on_frontier or (each.probability or 0) >= 0.01
+        if _may_stand(each) or _may_stand(other.get(each.configuration))
     )
     columns = (
         Column("experiment", "code"),
@@ -238,32 +280,50 @@ def frontier(found: Frontier, column: str) -> Table:
         Column("by the means", "verdict"),
         Column("P(on the frontier)", "share"),
         Column("P(highest accuracy of all)", "share"),
+        Column("unaveraged", "accuracy"),
+        Column("P(on the frontier), unaveraged", "share"),
+        Column("P(highest of all), unaveraged", "share"),
     )
     left = len(found.points) - len(rows)
     note = f"Probabilities: {found.noise}." + (f" {left} others have P < 1 %." if left else "")
+    if unaveraged is not None and len(other) < len(found.points):
+        note += " Averages of one trajectory are one run unaveraged, which stands once."
     note += f" {found.left_out[:1].upper()}{found.left_out[1:]}." if found.left_out else ""
     return Table(f"Against {quantity_of(column).name.lower()}", columns, rows, note).without_empty_columns()
 
 
-def importance(found: Importance) -> Table:
-    """What each factor explains of the differences in accuracy."""
+def _may_stand(point: FrontierPoint | None) -> bool:
+    return point is not None and (point.on_frontier or (point.probability or 0) >= 0.01)
+
+
+def importance(found: Importance, unaveraged: Importance | None) -> Table:
+    """What each factor explains of the differences in the logit of accuracy.
+
+    Without p-values: families are ranges that somebody chose, and runs of one trajectory are not independent.
+    """
+    other = {each.factor: each for each in unaveraged.factors} if unaveraged else {}
     rows = tuple(
-        (each.factor, each.levels, each.share, each.spread, each.best, each.adjusted_p)
+        (
+            each.factor,
+            each.freedom,
+            each.share,
+            other[each.factor].share if each.factor in other else None,
+        )
         for each in found.factors
     )
     columns = (
         Column("family"),
-        Column("experiments", "count"),
+        Column("degrees of freedom", "count", "that no other family has"),
         Column("share of variance", "accuracy", "omega squared: less what chance alone would give"),
-        Column("best less worst", "points", "percentage points, the other families held"),
-        Column("best", "code"),
-        Column("p", "p", "F test, corrected for the number of families (Holm)"),
+        Column("share, unaveraged", "accuracy"),
     )
-    note = f"Main effects leave {percent(found.unexplained)} of the variance to seeds and combinations; "
-    note += f"residual standard deviation {100 * found.residual_sd:.1f} points."
+    note = f"Main effects leave {percent(found.unexplained)} of the variance to combinations and chance; "
+    note += (
+        f"residual standard deviation {found.residual_sd:.2f} logits. The seed is a factor like the others."
+    )
     if found.inseparable:
         note += f" Cannot be told from the others: {', '.join(found.inseparable)}."
-    return Table("Analysis of variance of test accuracy", columns, rows, note)
+    return Table("Analysis of variance of the logit of test accuracy", columns, rows, note)
 
 
 def listed(caption: str, columns: Sequence[tuple[str, Column]], rows: Sequence[Mapping[str, Any]]) -> Table:

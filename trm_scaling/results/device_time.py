@@ -97,6 +97,18 @@ def is_shared(table: pd.DataFrame) -> "pd.Series[bool]":
     return pd.Series((overlapping & on_cpu[None, :]).any(axis=1) & on_cpu, table.index)
 
 
+def without_shared_times(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with `SHARED` told of every run, and no times of runs that shared their machine; no time at all
+    where most did, since one that can be compared with none says nothing.
+
+    For the whole table, before it is split: a part of it may not have the run that another one met.
+    """
+    shared = is_shared(table)
+    shown = ~shared if shared.mean() <= 0.5 else shared & False
+    times = {name: table[name].where(shown) for name in TIMED if name in table}
+    return table.assign(**times, **({SHARED: shared} if shared.any() else {}))
+
+
 def timed_alone(table: pd.DataFrame, column: str) -> tuple[pd.DataFrame, str]:
     """The rows of `table` whose `column` may be relied on, and what was left out, in words.
 

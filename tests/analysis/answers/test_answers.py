@@ -256,14 +256,18 @@ def test_a_family_without_replicates_borrows_the_seed_variance_of_the_study(
     runs: pd.DataFrame, question: Question
 ) -> None:
     elsewhere = seed_variance(table({"exp02a_01": 0.8, "exp02a_02": 0.85}, seeds=3))
-    assert elsewhere is not None
+    assert elsewhere.averaged is not None
     assert {each.basis for each in answer(runs, question).seeds} == {"puzzles alone"}
     for each in answer(runs, question, elsewhere=elsewhere).seeds:
         assert each.basis == "pooled seed variance"
         assert each.interval is not None
-        assert f"{elsewhere.freedom} degrees of freedom" in each.interval.method
+        assert (
+            f"study's configurations ({elsewhere.averaged.freedom} degrees of freedom)"
+            in each.interval.method
+        )
 
 
 def test_runs_of_one_seed_each_have_no_seed_variance() -> None:
-    assert seed_variance(table(CURVE, "params", WIDTHS, seeds=1)) is None
-    assert seed_variance(pd.concat([table(CURVE, seeds=2), table(CURVE, seeds=1)])) is None, "a seed twice"
+    assert seed_variance(table(CURVE, "params", WIDTHS, seeds=1)).averaged is None
+    twice = pd.concat([table(CURVE, seeds=2), table(CURVE, seeds=1)])
+    assert seed_variance(twice).averaged is None, "a seed twice"

@@ -4,7 +4,7 @@ from trm_scaling.analysis.answers.answer import Answer, Asks, Certainty, Questio
 from trm_scaling.analysis.answers.asked import answer
 from trm_scaling.analysis.answers.enough import Enough, enough
 from trm_scaling.analysis.answers.scaling import spent
-from trm_scaling.analysis.answers.usable import Usable, counts, seed_variance, usable
+from trm_scaling.analysis.answers.usable import StudyVariance, Usable, counts, seed_variance, usable
 
 __all__ = [
     "Answer",
@@ -12,6 +12,7 @@ __all__ = [
     "Certainty",
     "Enough",
     "Question",
+    "StudyVariance",
     "Usable",
     "answer",
     "counts",

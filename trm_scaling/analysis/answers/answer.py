@@ -30,6 +30,8 @@ class Question:
     """The experiment that the others are compared with; the first one where it has no runs."""
     measure: str = ""
     """The column that a choice is about beside accuracy: `halting_mean_steps`. Always said."""
+    law: bool = True
+    """Whether a law of accuracy over the axis is fitted."""
 
     def label(self, experiment: str) -> str:
         """`exp09b (optimizer adamw)`, or the name alone."""
@@ -50,6 +52,13 @@ class Answer:
     """Runs that were left out, each with the reason."""
     best: str | None = None
     """The experiment with the highest mean accuracy."""
+    named: str | None = None
+    """The experiment that the sentence names: the one that is enough, or the best."""
+    probability: float | None = None
+    """That it is; None where nothing is known of the scatter, or of one trajectory."""
+    unaveraged: "Answer | None" = None
+    """The same question asked of unaveraged weights, its sentence unhedged; None where they are not another
+    thing."""
     seeds: tuple[SeedSummary, ...] = ()
     """Every configuration, in the order of the axis."""
     fit: Fit | None = None
@@ -64,3 +73,8 @@ class Answer:
     """Fitted to `to_target`."""
     to_target: tuple[tuple[float, float], ...] = ()
     """Batch size and steps to the target, of every run."""
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Experiment -> mean accuracy."""
+        return {each.configuration: each.mean for each in self.seeds}

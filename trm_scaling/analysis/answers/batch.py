@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from trm_scaling.analysis.answers.answer import Answer, Question
-from trm_scaling.analysis.answers.certainty import certainty, hedged, of_the_seeds, reason
+from trm_scaling.analysis.answers.certainty import certainty, of_the_seeds, reason
 from trm_scaling.analysis.answers.enough import WORTH, Enough, enough
 from trm_scaling.analysis.answers.scaling import in_order
 from trm_scaling.analysis.answers.usable import Usable
-from trm_scaling.analysis.answers.wording import accuracy, count, probability
+from trm_scaling.analysis.answers.wording import accuracy, count, listed, probability
 from trm_scaling.analysis.critical_batch import CriticalBatch, critical_batch_size
 from trm_scaling.analysis.frontier import pareto_frontier
 from trm_scaling.analysis.learning_curve import LearningCurve, steps_to
@@ -18,6 +18,8 @@ from trm_scaling.analysis.seeds import PooledVariance, SeedSummary
 from trm_scaling.errors import UserError
 
 _SMALLEST = "It is the smallest batch tried: a smaller one may learn still more."
+_RATES_FOLLOW = "2026-11-29"
+"""The day from which the average's rate and the decay follow the batch (`schedule=matched`)."""
 TARGET = 0.8
 """The critical batch size is read where every batch has reached this share of the least best accuracy."""
 
@@ -27,30 +29,57 @@ def largest_batch(
 ) -> Answer:
     """The largest batch within two points of the best at equal puzzle-steps, and the critical batch size."""
     accuracies = runs.runs(question.axis)
-    seeds, found = in_order(accuracies, elsewhere), enough(accuracies, "most")
+    seeds, found = in_order(accuracies, elsewhere), enough(accuracies, "most", elsewhere)
     verdict, why = certainty(found.probability), f"{found.configuration} is the largest that is as good"
     if found.at_end and verdict == "answered":
         verdict = "tentative"
+    if per_step := _averaged_per_step(runs.table):
+        verdict = "open"
     to_target, doubt = _to_target(curves)
     critical = None
     if to_target:
         critical, doubt = _critical(to_target)
     return Answer(
-        sentence=hedged(verdict, _sentence(runs.table, question.axis, seeds, found, critical)),
+        sentence=_sentence(runs.table, question.axis, seeds, found, critical, of_average=bool(per_step)),
         verdict=verdict,
-        reason=_SMALLEST if found.at_end else reason(found.probability, why),
-        caveats=(*of_the_seeds(accuracies), *doubt, *_learning_rates(runs.table)),
+        reason=per_step or (_SMALLEST if found.at_end else reason(found.probability, why)),
+        caveats=(*([per_step] if per_step else []), *of_the_seeds(accuracies), *doubt, *_rates(runs.table)),
         excluded=runs.excluded,
         best=max(seeds, key=lambda each: each.mean).configuration,
+        named=found.configuration,
+        probability=found.probability,
         seeds=seeds,
         enough=found,
-        frontier=pareto_frontier(accuracies),
+        frontier=pareto_frontier(accuracies, elsewhere),
         critical_batch=critical,
         to_target=to_target,
     )
 
 
-def _learning_rates(table: pd.DataFrame) -> tuple[str, ...]:
+def _averaged_per_step(table: pd.DataFrame) -> str:
+    """What runs from before `_RATES_FOLLOW` cannot say: their average and decay had one rate a step.
+
+    Empty for later runs.
+    """
+    if not {"started", "ema_rate", "weight_decay", "steps", "global_batch_size"} <= set(table):
+        return ""
+    rates = [float(each) for each in table["ema_rate"].unique()]
+    decays = [float(each) for each in table["weight_decay"].unique()]
+    if len(rates) > 1 or len(decays) > 1 or str(table["started"].max()) >= _RATES_FOLLOW:
+        return ""
+    largest = table.drop_duplicates("global_batch_size").nlargest(2, "global_batch_size").iloc[::-1]
+    left = [
+        f"{100 * rates[0] ** row['steps']:.0f} % at batch {count(row['global_batch_size'])}"
+        for row in largest.to_dict("records")
+    ]
+    return (
+        f"These runs used an average of {rates[0]:g} per step and decay {decays[0]:g} at every batch; since "
+        f"29 November 2026 both follow the batch. The average ended with {listed(left)} of the initial "
+        "weights. The answer is about that average, not about the batch."
+    )
+
+
+def _rates(table: pd.DataFrame) -> tuple[str, ...]:
     if "lr" not in table or table["lr"].nunique() < 2:
         return ()
     low, high = table["lr"].min(), table["lr"].max()
@@ -94,12 +123,16 @@ def _sentence(
     seeds: tuple[SeedSummary, ...],
     found: Enough,
     critical: CriticalBatch | None,
+    *,
+    of_average: bool,
 ) -> str:
     by_name = {each.configuration: each for each in seeds}
     size = float(table.loc[table["experiment"] == found.configuration, axis].iloc[0])
     best = max(seeds, key=lambda each: each.mean)
     which = f"{count(size)} ({found.configuration})"
-    if found.at_end:
+    if of_average:
+        text = f"The largest batch within {100 * WORTH:g} points of the best is {which}: "
+    elif found.at_end:
         text = f"No batch above the smallest tried, {which}, learns as much from as many samples: "
     elif found.all_after:
         most = ", the largest tried," if found.at_start else ""
@@ -107,7 +140,7 @@ def _sentence(
     else:
         text = f"A batch of {which} learns as much from as many samples, though some smaller ones do not: "
     text += accuracy(by_name[found.configuration])
-    if best.configuration != found.configuration:
+    if best.configuration != found.configuration and not of_average:
         text += f", within {100 * WORTH:g} points of the best, {best.configuration} with {accuracy(best)}"
     if found.probability is not None:
         text += f". {probability(found.probability)} that it is the largest within "
@@ -122,4 +155,4 @@ def _sentence(
             else ""
         )
         text += f". The critical batch size is {count(critical.critical_batch)}{within}"
-    return text + "."
+    return text + (". This is about an average kept per step, not about the batch." if of_average else ".")

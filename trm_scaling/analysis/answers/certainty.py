@@ -14,15 +14,15 @@ def certainty(probability: float | None) -> Certainty:
     return "answered" if probability >= SURE else "tentative"
 
 
-def hedged(word: Certainty, sentence: str) -> str:
-    """`sentence`, said no more firmly than it is known."""
+def hedged(word: Certainty, sentence: str, where: str = "On the means") -> str:
+    """`sentence`, said no more firmly than it is known; `where`: `At seed 0`."""
     match word:
         case "answered":
             return sentence
         case "tentative":
             return f"Tentative: {sentence[:1].lower()}{sentence[1:]}"
         case "open":
-            return f"Open. On the means, {sentence[:1].lower()}{sentence[1:]}"
+            return f"Open. {where}, {sentence[:1].lower()}{sentence[1:]}"
 
 
 def reason(probability: float | None, what: str) -> str:
@@ -40,5 +40,5 @@ def of_the_seeds(runs: AccuracyRuns) -> tuple[str, ...]:
     if len(single) == len(counts):
         return ("Every configuration was run once: differences may be those between seeds.",)
     if single:
-        return (f"Run once only: {', '.join(single)}; they borrow the seed variance of the others.",)
+        return (f"Run once only: {', '.join(single)}.",)
     return ()

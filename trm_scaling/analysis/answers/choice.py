@@ -1,6 +1,7 @@
 """The best of a few: precision, averaging, optimisers, learning rates, layers against recursions."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from trm_scaling.analysis.answers.usable import Usable
 from trm_scaling.analysis.answers.wording import accuracy, listed, points, probability
 from trm_scaling.analysis.comparison import Comparison, compare, correct_family
 from trm_scaling.analysis.frontier import Frontier, pareto_frontier
+from trm_scaling.analysis.halting import keeps
 from trm_scaling.analysis.pairing import compare_runs
 from trm_scaling.analysis.seeds import PooledVariance, SeedSummary, summarise_seeds
 from trm_scaling.results.device_time import timed_alone
@@ -24,8 +26,7 @@ _MEASURES = {
 }
 _EXACT = frozenset({"training_flops"})
 """Those that are arithmetic on the configuration; the others are measured, with the scatter of a machine."""
-_OPEN = "Open. On the means, "
-_LIKELY = 0.95
+LIKELY_BEST = 0.95
 """Probability of being the best from which an answer is tentative."""
 _WORTH_SAYING = 0.05
 """A measure whose logarithm differs by less between two configurations is not mentioned."""
@@ -42,19 +43,28 @@ def best_choice(runs: Usable, question: Question, elsewhere: PooledVariance | No
     accuracies = Usable(table, ()).runs("_unit")
     by_name = {each.configuration: each for each in summarise_seeds(accuracies, elsewhere)}
     order = _order(table, question)
-    seeds = tuple(by_name[name] for name in order)
-    best = max(seeds, key=lambda each: each.mean)
-    sure = _probability_best(pareto_frontier(accuracies), best)
     reference = question.reference if question.reference in by_name else order[0]
     comparisons = _comparisons(table, reference, order)
+    one_trajectory = all(each.paired for each in comparisons)
+    if one_trajectory:  # one run of it has no interval
+        single = {name: replace(each, interval=None, basis=None) for name, each in by_name.items()}
+        by_name |= {name: each for name, each in single.items() if each.runs == 1}
+    seeds = tuple(by_name[name] for name in order)
+    best = max(seeds, key=lambda each: each.mean)
+    sure = None if one_trajectory else _probability_best(pareto_frontier(accuracies, elsewhere), best)
     verdict, why, begins = _standing(best, _comparisons(table, best.configuration, order), sure)
+    said = _sentence(question, table, seeds, sure, comparisons, reference)
+    if one_trajectory and best.runs == 1:
+        said = _ranked(question, seeds)
     return Answer(
-        sentence=begins + _sentence(question, table, seeds, sure, comparisons, reference),
+        sentence=begins + said,
         verdict=verdict,
         reason=why,
         caveats=(*of_the_seeds(accuracies), *_out_of_reach(comparisons)),
         excluded=runs.excluded,
         best=best.configuration,
+        named=best.configuration,
+        probability=sure,
         seeds=seeds,
         comparisons=comparisons,
     )
@@ -64,17 +74,14 @@ def _standing(
     best: SeedSummary, others: Sequence[Comparison], sure: float | None
 ) -> tuple[Certainty, str, str]:
     """The verdict, its reason, and how the sentence begins; `others` are compared with the best."""
-    if sure is None:
-        return "open", reason(None, ""), _OPEN
     if all(each.claim.word == "significant" for each in others):
         return "answered", "It is better than each of the others, by a test corrected for their number.", ""
     lows = [each.interval.low for each in others if each.interval is not None]
     if len(lows) == len(others) and all(low is not None and low > -WORTH for low in lows):
         words = f"{100 * WORTH:g} points"
         return "answered", f"No other is {words} worse, at 95 %.", f"All are within {words} of the best: "
-    if sure >= _LIKELY:
-        return "tentative", reason(sure, f"{best.configuration} is the best"), "Tentative: "
-    return "open", reason(sure, f"{best.configuration} is the best"), _OPEN
+    word: Certainty = "tentative" if sure is not None and sure >= LIKELY_BEST else "open"
+    return word, reason(sure, f"{best.configuration} is the best"), ""
 
 
 def _order(table: pd.DataFrame, question: Question) -> list[str]:
@@ -123,6 +130,13 @@ def _sentence(
     return ". ".join(parts) + "."
 
 
+def _ranked(question: Question, seeds: Sequence[SeedSummary]) -> str:
+    """All averages of one trajectory, the most accurate first."""
+    ranked = sorted(seeds, key=lambda each: -each.mean)
+    best, *rest = (f"{question.label(each.configuration)}: {100 * each.mean:.1f} %" for each in ranked)
+    return f"{best.replace(': ', ' solves most: ')}. Then {listed(rest)}. One trajectory, no interval."
+
+
 def _lead(found: Comparison) -> str:
     """`+7.3 points, paired over 1 seed` of one trajectory, `+3.1 points [0.5, 5.7]` else."""
     said = points(found.difference, found.interval)
@@ -136,6 +150,10 @@ def _measured(table: pd.DataFrame, reference: str, other: str, always: str) -> s
     for column, words in _MEASURES.items():
         if column not in table or not (table[column] > 0).all():
             continue
+        if column == "peak_memory_bytes" and not _of_the_device(table):
+            continue  # of a process: compiling and the host's own memory are in it
+        if column == "halting_mean_steps" and not all(_keeps(table, name) for name in (reference, other)):
+            continue  # a network that stops at once saves its steps, and loses its answers with them
         alone = timed_alone(table, column)[0]
         logs = {name: np.log(group.to_numpy(float)) for name, group in alone.groupby("experiment")[column]}
         if not {reference, other} <= logs.keys():
@@ -145,6 +163,18 @@ def _measured(table: pd.DataFrame, reference: str, other: str, always: str) -> s
         if column == always or abs(found.difference) > _WORTH_SAYING:
             said.append(f"{factor} x the {words}")
     return listed(said) if said else ""
+
+
+def _of_the_device(table: pd.DataFrame) -> bool:
+    return "peak_memory_of" in table and bool((table["peak_memory_of"] == "device").all())
+
+
+def _keeps(table: pd.DataFrame, name: str) -> bool:
+    """Whether answers at the halting step keep the accuracy of all steps, where the table says."""
+    if "halting_accuracy" not in table:
+        return True
+    own = table[table["experiment"] == name]
+    return keeps(float(own["halting_accuracy"].mean()), float(own["test_accuracy"].mean()))
 
 
 def _factor(found: Comparison, *, is_exact: bool) -> str:

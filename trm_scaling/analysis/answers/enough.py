@@ -10,7 +10,7 @@ import numpy as np
 
 from trm_scaling.analysis.interval import TAILS
 from trm_scaling.analysis.runs import AccuracyRuns
-from trm_scaling.analysis.seeds import pooled_variance, run_logits
+from trm_scaling.analysis.seeds import PooledVariance, pooled_variance, run_logits
 
 WORTH = 0.02
 """Accuracy that is worth paying for. Two points: with five seeds that differ by 3 to 5 points, the mean of
@@ -38,12 +38,17 @@ class Enough:
 
 
 def enough(
-    runs: AccuracyRuns, prefer: Literal["least", "most"] = "least", *, draws: int = 4000, seed: int = 0
+    runs: AccuracyRuns,
+    prefer: Literal["least", "most"] = "least",
+    elsewhere: PooledVariance | None = None,
+    *,
+    draws: int = 4000,
+    seed: int = 0,
 ) -> Enough:
     """The least x (or the most, where x is a batch and more of it costs accuracy) within `WORTH` of the best.
 
     Probabilities are shares of `draws` of what the true mean accuracies may be, from the seed variance
-    pooled over all configurations.
+    pooled over all configurations, or that of `elsewhere` where none has two runs.
     """
     means, members = runs.collapsed(), runs.configurations.members
     order = np.argsort(means.x if prefer == "least" else -means.x, kind="stable")
@@ -54,7 +59,7 @@ def enough(
         return np.asarray((accuracy >= accuracy.max(-1, keepdims=True) - WORTH).argmax(-1))
 
     found = int(first(means.accuracy[None, order])[0])
-    pooled = pooled_variance(runs)
+    pooled = pooled_variance(runs) or elsewhere
     good = means.accuracy[order] >= means.accuracy.max() - WORTH
     ends = (len(names) > 1 and found == len(names) - 1, found == 0, bool(good[found:].all()))
     if pooled is None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from trm_scaling.analysis.answers.answer import Answer, Certainty, Question
-from trm_scaling.analysis.answers.certainty import certainty, hedged, of_the_seeds, reason
+from trm_scaling.analysis.answers.certainty import certainty, of_the_seeds, reason
 from trm_scaling.analysis.answers.enough import WORTH, Enough, enough
 from trm_scaling.analysis.answers.usable import ACCURACY, Usable
 from trm_scaling.analysis.answers.wording import accuracy, probability, quantity
@@ -30,20 +30,22 @@ def where_it_stops_paying(runs: Usable, question: Question, elsewhere: PooledVar
     """The least of the axis that does as well as any, the law, and the frontier."""
     accuracies = runs.runs(question.axis)
     seeds = in_order(accuracies, elsewhere)
-    found = enough(accuracies)
+    found = enough(accuracies, "least", elsewhere)
     verdict, why = _verdict(found)
-    fit, unfitted = _law(runs, question.axis)
+    fit, unfitted = _law(runs, question.axis) if question.law else (None, ())
     return Answer(
-        sentence=hedged(verdict, _sentence(question, accuracies, seeds, found)),
+        sentence=_sentence(question, accuracies, seeds, found),
         verdict=verdict,
         reason=why,
         caveats=(*of_the_seeds(accuracies), *unfitted, *_of_the_law(fit)),
         excluded=runs.excluded,
         best=max(seeds, key=lambda each: each.mean).configuration,
+        named=found.configuration,
+        probability=found.probability,
         seeds=seeds,
         fit=fit,
         enough=found,
-        frontier=_frontier(runs, question.axis),
+        frontier=_frontier(runs, question.axis, elsewhere),
     )
 
 
@@ -107,8 +109,8 @@ def _of_the_law(fit: Fit | None) -> tuple[str, ...]:
     return (f"The law's parameters are {fit.verdict.word}: {fit.verdict.reason}",)
 
 
-def _frontier(runs: Usable, axis: str) -> Frontier | None:
+def _frontier(runs: Usable, axis: str, elsewhere: PooledVariance | None) -> Frontier | None:
     try:
-        return pareto_frontier(runs.runs(spent(axis)))
+        return pareto_frontier(runs.runs(spent(axis)), elsewhere)
     except UserError:  # a table from elsewhere need not say what its runs spent
         return None

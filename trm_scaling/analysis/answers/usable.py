@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from trm_scaling.analysis.fits.sensitivity import with_sizes
+from trm_scaling.analysis.pairing import ACCURACY, at_common_seeds, one_of_each_trajectory, unaveraged
 from trm_scaling.analysis.runs import AccuracyRuns
 from trm_scaling.analysis.seeds import PooledVariance, pooled_variance
 from trm_scaling.errors import UserError
 from trm_scaling.results.device_time import timed_alone
 
-ACCURACY = "test_accuracy"
 _SOME = 8
 _COUNTS = ("test_solved", "test_total")
 
@@ -25,6 +25,21 @@ class Usable:
     table: pd.DataFrame
     excluded: tuple[str, ...]
     """`exp01b, seed 3: failed: non-finite loss`."""
+
+    def at_common_seeds(self) -> "Usable":
+        """The runs at the seeds that all experiments have, where they have any."""
+        return Usable(at_common_seeds(self.table), self.excluded)
+
+    def unaveraged(self) -> "Usable | None":
+        """The same with the accuracy of unaveraged weights, a trajectory once; None where a run lacks it, or
+        where no run keeps an average."""
+        table, current = self.table, unaveraged(self.table)
+        if current.isna().any() or current.equals(table[ACCURACY].astype(float)):
+            return None
+        table = table.assign(**{ACCURACY: current})
+        if "test_total" in table:
+            table = table.assign(test_solved=(current * table["test_total"]).round())
+        return Usable(one_of_each_trajectory(table), self.excluded)
 
     def runs(self, x: str, y: str = ACCURACY) -> AccuracyRuns:
         """Accuracy `y` against the column `x`, of the runs that have a positive value there.
@@ -74,15 +89,33 @@ def usable(table: pd.DataFrame) -> Usable:
     return Usable(with_sizes(found), excluded)
 
 
-def seed_variance(table: pd.DataFrame) -> PooledVariance | None:
+@dataclass(frozen=True)
+class StudyVariance:
+    """How much seeds differ over all configurations of a study."""
+
+    averaged: PooledVariance | None = None
+    unaveraged: PooledVariance | None = None
+
+
+def seed_variance(table: pd.DataFrame) -> StudyVariance:
     """The seed variance over all configurations of `table`, a row a run of one profile.
 
     None where none was run with two seeds, and where one has a seed twice, which its own analysis refuses.
     """
+
+    def pooled(runs: Usable | None) -> PooledVariance | None:
+        if runs is None:
+            return None
+        try:
+            return pooled_variance(Usable(runs.table.assign(_unit=1.0), ()).runs("_unit"))
+        except UserError:
+            return None
+
     try:
-        return pooled_variance(Usable(usable(table).table.assign(_unit=1.0), ()).runs("_unit"))
+        runs = usable(table)
     except UserError:
-        return None
+        return StudyVariance()
+    return StudyVariance(pooled(runs), pooled(runs.unaveraged()))
 
 
 def counts(table: pd.DataFrame) -> "pd.Series[bool]":

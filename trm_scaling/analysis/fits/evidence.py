@@ -68,6 +68,7 @@ def verdict(
     if form in POWERS:
         against.append(_without_exponent(exponent))
         doubts.append(_loose_exponent(exponent))
+    doubts.append(_ends_at_one(form, rivals))
     doubts.append(_equal_rival(form, rivals, x.size))
     if extrapolated is not None and extrapolated.absolute_error > FAR_OFF:
         missed = 100 * extrapolated.absolute_error
@@ -100,6 +101,16 @@ def _loose_exponent(exponent: Interval | None) -> str | None:
         return None
     span = f"{exponent.low:.2g} to {exponent.high:.2g}"
     return f"The exponent's interval, {span}, spans more than a factor of {WIDE:g}."
+
+
+def _ends_at_one(form: Form, rivals: Sequence[Rival]) -> str | None:
+    delta = next((rival.delta_aicc for rival in rivals if rival.law == "error_power"), None)
+    if form != "saturating_power" or delta is None or delta >= CLEARLY_WORSE:
+        return None
+    return (
+        "A law that ends at 100 % explains the runs as well: the asymptote is not determined "
+        f"(AICc {delta:+.1f} against this law's)."
+    )
 
 
 def _equal_rival(form: Form, rivals: Sequence[Rival], observations: int) -> str | None:

@@ -71,10 +71,14 @@ def speed_at_budget(table: pd.DataFrame) -> str | None:
     if "best_step" not in table or "steps" not in table:
         return None
     known = table[table["best_step"].notna() & table["steps"].notna()]
-    last = int((known["best_step"] >= known["steps"]).sum())
-    if last * 2 <= len(known):
+    # All evaluations of a run that solved no validation puzzle are tied: none is its best.
+    solved = known["val_accuracy"].fillna(1) > 0 if "val_accuracy" in known else known["steps"] > 0
+    last = int((known["best_step"] >= known["steps"])[solved].sum())
+    if last * 2 <= (tried := int(solved.sum())):
         return None
-    return f"The best checkpoint is the last in {last} of {len(known)} runs: {SPEED}."
+    tied = len(known) - tried
+    rest = f" {tied} more solved no validation puzzle." if tied else ""
+    return f"The last evaluation was the best in {last} of {tried} runs: {SPEED}.{rest}"
 
 
 def limited(fit: Fit, caveat: str | None) -> Fit:
