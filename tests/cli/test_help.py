@@ -17,7 +17,7 @@ from trm_scaling.cli.app import app
 VERBS = (
     *("init", "plan", "run", "batch", "status", "results", "fit", "compare", "report"),
     *("logs", "stop", "eval", "verify", "provenance", "solve", "export", "sync"),
-    *("import-torch", "export-torch", "data sudoku", "data inspect"),
+    *("import-torch", "export-torch", "data sudoku", "data maze", "data inspect"),
     *("launch local", "launch tpu-vm", "launch slurm"),
     *("launch follow", "launch stop", "launch fetch", "launch health", "launch worker"),
     *("bench step", "bench eval", "bench data", "bench startup"),
