@@ -85,6 +85,7 @@ def errors(found: dict[str, np.ndarray], exact: dict[str, np.ndarray]) -> dict[s
     }
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_gradients_of_a_step_are_as_near_float32_as_the_plain_formulations(name: str) -> None:
     exact = gradients(variant(name, "float32"))

@@ -81,7 +81,7 @@ def test_a_run_that_was_asked_to_stop_resumes_to_the_same_bytes(trained: Study, 
     assert last.began == 60
     assert record.attempts == 4
     assert [each.failure for each in record.failures] == ["preempted"] * 3
-    assert "stopped by SIGINT after step" in record.failures[1].message
+    assert "stopped by Ctrl-C after step" in record.failures[1].message
     assert not tiny_folder(untrained).failure.exists()
     assert differences(tiny_folder(trained), tiny_folder(untrained)) == []
 
@@ -186,7 +186,13 @@ def test_science_makes_another_run_and_operation_does_not(trained: Study) -> Non
 
 
 def test_weights_that_an_update_broke_are_not_saved(untrained: Study) -> None:
-    overrides = ("lr=1e39", "lr_warmup_steps=0", "system.checkpoint_seconds=0.001", "system.steps_per_call=1")
+    overrides = (
+        "lr=3e38",
+        "weight_decay=10",
+        "lr_warmup_steps=0",
+        "system.checkpoint_seconds=0.001",
+        "system.steps_per_call=1",
+    )
     run = tiny_run(untrained, *overrides)
     with pytest.raises(NonFiniteLoss, match=r"step 1: params/\S+ holds [\d,]+ values of"):
         execute(run, Recorder())
@@ -213,7 +219,7 @@ def test_a_diverging_run_names_its_step_and_keeps_what_was_saved(untrained: Stud
 
 def test_a_run_is_found_by_name(trained: Study) -> None:
     assert find_run(trained, "baseline", "smoke") == tiny_folder(trained)
-    with pytest.raises(UserError, match="train it with `trm run baseline --profile laptop`"):
+    with pytest.raises(UserError, match="there is one under smoke: add --profile smoke"):
         find_run(trained, "baseline", "laptop")
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.train.tiny import C, config_of, split_of, state_of
+from tests.train.tiny import VOCAB, C, config_of, split_of, state_of
 from trm_scaling.checkpoint import CheckpointStore
 from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
@@ -18,7 +18,7 @@ from trm_scaling.model import forward
 from trm_scaling.puzzles.dataset import Split
 from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.outcomes import Outcomes
-from trm_scaling.train.state import TrainState
+from trm_scaling.train.state import TrainState, init_state
 from trm_scaling.train.think import think
 from trm_scaling.train.weights import load_weights, weights_of
 
@@ -74,9 +74,9 @@ def evaluate(
     return Evaluator(config, steps)(STATE.params, STATE.buffers, split, limit)
 
 
-def broken_state() -> TrainState:
-    params = {**STATE.params, "lm_head": STATE.params["lm_head"].at[0, :3].set(jnp.nan)}
-    return dataclasses.replace(STATE, params=params)
+def broken_state(state: TrainState = STATE) -> TrainState:
+    params = {**state.params, "lm_head": state.params["lm_head"].at[0, :3].set(jnp.nan)}
+    return dataclasses.replace(state, params=params)
 
 
 def test_weights_that_are_not_finite_are_not_evaluated() -> None:
@@ -88,7 +88,8 @@ def test_weights_that_are_not_finite_are_not_evaluated() -> None:
 def test_a_checkpoint_of_weights_that_are_not_finite_is_not_loaded(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     with CheckpointStore(folder.checkpoints, keep=1) as store:
-        store.save(7, weights_of(broken_state()), {}, score=None)
+        # Of one puzzle identifier, as every Sudoku run is.
+        store.save(7, weights_of(broken_state(init_state(CONFIG, VOCAB, C, 1))), {}, score=None)
     with pytest.raises(UserError, match=r"step 7: params/lm_head holds 3 values"):
         load_weights(folder, CONFIG, "last")
 
