@@ -12,7 +12,7 @@ from benchmarks import accelerator
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.e2e
+@pytest.mark.slow  # its toy form takes over ten minutes on two busy cores: to be cut before it is an e2e test
 @pytest.mark.timeout(900)
 def test_every_section_has_its_rows_at_toy_size(tmp_path: Path) -> None:
     done = subprocess.run(
