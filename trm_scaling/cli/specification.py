@@ -204,10 +204,11 @@ def _experiment(
 
 def _values(study: "Study", family: "Family", name: str, profile: str) -> str:
     """What the experiment's fields are under a profile, as `arch.hidden_size 256, arch.num_heads 4`."""
-    from trm_scaling.config.compose import mapped_values
+    from trm_scaling.config.compose import compose
+    from trm_scaling.config.fields import value_of
 
-    here = {each.field: each.here for each in mapped_values(study.configs, name, profile)}
-    return ", ".join(f"{field.split('.')[-1]} {_said(here[field])}" for field in family.values)
+    config = compose(study.configs, name, profile)
+    return ", ".join(f"{field.split('.')[-1]} {_said(value_of(config, field))}" for field in family.values)
 
 
 def _said(value: Any) -> str:
