@@ -15,7 +15,7 @@ from tests.run.tiny import ROOT, TINY
 from trm_scaling import __version__
 from trm_scaling.experiments import load_catalogue
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def done(command: Sequence[str | Path], folder: Path) -> str:
