@@ -148,7 +148,7 @@ class Fit:
 
 
 def exponent(parameters: Iterable[Parameter]) -> Parameter | None:
-    """Of size, or of the one x; None where there is none."""
+    """Of size, or of the one x; None without such a law."""
     known = {parameter.name: parameter for parameter in parameters}
     return next((known[name] for name in ("c", "alpha", "beta") if name in known), None)
 
@@ -177,7 +177,7 @@ def union(
 
 
 def plausible(own: float | None, rivals: Iterable["Rival"]) -> list["Rival"]:
-    """The forms that the runs do not speak against; a constant and a baseline that fits nothing are none."""
+    """The rival forms that the runs do not contradict. A constant, or one without an AICc, does not count."""
     known = [rival for rival in rivals if rival.aicc is not None and rival.law != "constant"]
     best = min(
         [each.aicc for each in known if each.aicc is not None] + ([] if own is None else [own]), default=0.0
