@@ -135,7 +135,9 @@ def differences(one: RunFolder, other: RunFolder) -> list[str]:
         if outcomes[0].get(name) != outcomes[1].get(name):
             found.append(f"test_outcomes.npz: {name}")
     names = [{path.name for path in folder.path.iterdir()} for folder in (one, other)]
-    if odd := {name for name in names[0] ^ names[1] if not name.startswith("uncommitted")}:
+    # A log is kept by the command line, not by `execute`.
+    logs = {one.stdout.name, one.stderr.name}
+    if odd := {name for name in names[0] ^ names[1] if not name.startswith("uncommitted")} - logs:
         found.append(f"files in one run folder alone: {sorted(odd)}")
     return found
 

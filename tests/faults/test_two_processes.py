@@ -33,6 +33,6 @@ def test_a_second_process_is_refused_and_sigterm_saves(tmp_path: Path) -> None:
     assert first.returncode == 75
     (step,) = map(int, re.findall(r"after step (\d+)", said))
     assert said.splitlines() == [
-        f"error: stopped by SIGTERM after step {step} of 60; the state is saved, and the same command resumes"
+        f"stopped by SIGTERM after step {step} of 60; the state is saved, and the same command resumes"
     ]
     assert finished_steps(folder.checkpoints)[-1] == step

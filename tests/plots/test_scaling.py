@@ -129,7 +129,7 @@ def test_one_seed_borrows_its_interval_and_the_caption_says_so():
     table = model_sizes()
     table = table[(table["experiment"] != "exp01a") | (table["seed"] == 0)]
     figure = plot_model_size_scaling(table, fit=law())
-    assert "the seed variance of the replicated configurations (1)" in " ".join(figure.caption)
+    assert "the seed variance of the replicated configurations (6)" in " ".join(figure.caption)
     alone = plot_model_size_scaling(table[table["seed"] == 0], fit=law())
     assert "No intervals" in " ".join(alone.caption)
     assert len(places(alone.axes[0], RUN_ID)) == 0, "one run is its own mean"

@@ -68,8 +68,12 @@ def untrained(trained: Study, tmp_path: Path) -> Study:
 
 
 def test_a_run_that_was_asked_to_stop_resumes_to_the_same_bytes(trained: Study, untrained: Study) -> None:
-    for number, at in ((signal.SIGTERM, 14), (signal.SIGINT, 30), (signal.SIGTERM, 60)):
-        with pytest.raises(Interrupted, match=f"stopped by {number.name} after step") as stopped:
+    for number, by, at in (
+        (signal.SIGTERM, "SIGTERM", 14),
+        (signal.SIGINT, "Ctrl-C", 30),
+        (signal.SIGTERM, "SIGTERM", 60),
+    ):
+        with pytest.raises(Interrupted, match=f"stopped by {by} after step") as stopped:
             execute(tiny_run(untrained), signalled(number, at))
         assert stopped.value.exit_status == 75
         step = finished_steps(tiny_folder(untrained).checkpoints)[-1]
