@@ -70,17 +70,17 @@ MUTATIONS = (
     ),
     Mutation(
         "every epoch in the same order",
-        "trm_scaling/puzzles/sampler.py",
+        "trm_scaling/tasks/sampler.py",
         "key=np.array([seed, epoch], dtype=np.uint64)",
         "key=np.array([seed, 0], dtype=np.uint64)",
-        ("tests/puzzles/test_sampler.py",),
+        ("tests/tasks/test_sampler.py",),
     ),
     Mutation(
         "the last augmentation is never drawn",
-        "trm_scaling/puzzles/sampler.py",
+        "trm_scaling/tasks/sampler.py",
         "* np.uint64(num_aug + 1)",
         "* np.uint64(max(num_aug, 1))",
-        ("tests/puzzles/test_sampler.py",),
+        ("tests/tasks/test_sampler.py",),
     ),
     Mutation(
         "the second moment is not corrected for its start",

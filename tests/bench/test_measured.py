@@ -15,7 +15,7 @@ from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.counting import flops_per_puzzle_step, training_flops
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.mesh import make_mesh
-from trm_scaling.puzzles.build import ensure_dataset
+from trm_scaling.tasks.build import ensure_dataset
 from trm_scaling.train.ahead import digest
 from trm_scaling.train.call import make_train_call
 from trm_scaling.train.feed import Feeder

@@ -16,9 +16,9 @@ from trm_scaling.cli.app import app
 from trm_scaling.config import DataConfig
 from trm_scaling.errors import UserError
 from trm_scaling.io.study import Study
-from trm_scaling.puzzles.choose import choose_puzzle
 from trm_scaling.results.record import read_record
 from trm_scaling.shipped.model_file import read_model
+from trm_scaling.tasks.choose import choose_puzzle
 
 SMALL = DataConfig(source="generated", box_rows=2, box_cols=2, givens=8)
 

@@ -13,7 +13,7 @@ from tests.run.tiny import TINY, copy_of, finished, make_study, tiny_folder, tin
 from trm_scaling.cli.app import app
 from trm_scaling.config import RunConfig
 from trm_scaling.io.study import Study
-from trm_scaling.puzzles.build import ensure_dataset
+from trm_scaling.tasks.build import ensure_dataset
 
 Said = Callable[..., str]
 PROFILE = ("--profile", "smoke")

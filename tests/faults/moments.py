@@ -78,8 +78,8 @@ def strike_at(moment: Moment, strike: Strike) -> None:
     """Let `strike` happen in this process, which is about to run `trm`."""
     from trm_scaling.checkpoint import folder
     from trm_scaling.checkpoint.arrays import ArrayWriter
-    from trm_scaling.puzzles import build
     from trm_scaling.run import single
+    from trm_scaling.tasks import build
     from trm_scaling.train import whole
     from trm_scaling.train.clock import Clock
 

@@ -12,8 +12,8 @@ from trm_scaling.cli import main
 from trm_scaling.config import DataConfig
 from trm_scaling.errors import UserError
 from trm_scaling.io.study import Study
-from trm_scaling.puzzles.build import dataset_name
-from trm_scaling.puzzles.choose import choose_puzzle
+from trm_scaling.tasks.build import dataset_name
+from trm_scaling.tasks.choose import choose_puzzle
 
 Refused = Callable[..., str]
 RUN = ("run", "baseline", "--profile", "smoke")

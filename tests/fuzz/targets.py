@@ -20,14 +20,14 @@ from trm_scaling.config import RunConfig
 from trm_scaling.config.compose import dump, load
 from trm_scaling.io.jsonl import read_jsonl, truncate_after
 from trm_scaling.model.interchange import read_tensors
-from trm_scaling.puzzles.opening import open_dataset
-from trm_scaling.puzzles.progress import silent
-from trm_scaling.puzzles.sudoku.board import Shape
-from trm_scaling.puzzles.sudoku.sources import open_list
 from trm_scaling.results.csv_file import read_results
 from trm_scaling.results.outcomes import read_outcomes
 from trm_scaling.results.record import read_record
 from trm_scaling.results.wandb_export import parse_wandb_export
+from trm_scaling.tasks.opening import open_dataset
+from trm_scaling.tasks.progress import silent
+from trm_scaling.tasks.sudoku.board import Shape
+from trm_scaling.tasks.sudoku.sources import open_list
 
 SHAPE = Shape(2, 2)
 SOLUTION = "1234341221434321"

@@ -17,11 +17,11 @@ from trm_scaling.errors import UserError
 from trm_scaling.io.jsonl import read_jsonl, truncate_after
 from trm_scaling.model import interchange
 from trm_scaling.model.interchange import read_tensors
-from trm_scaling.puzzles.opening import open_dataset
-from trm_scaling.puzzles.progress import silent
-from trm_scaling.puzzles.sudoku.board import Shape
-from trm_scaling.puzzles.sudoku.sources import open_list
 from trm_scaling.results.outcomes import read_outcomes
+from trm_scaling.tasks.opening import open_dataset
+from trm_scaling.tasks.progress import silent
+from trm_scaling.tasks.sudoku.board import Shape
+from trm_scaling.tasks.sudoku.sources import open_list
 
 
 def written(folder: Path, files: dict[str, bytes]) -> Path:

@@ -11,7 +11,7 @@ from tests.run.tiny import make_study, tiny_run
 from trm_scaling.io.flock import take
 from trm_scaling.io.lease import hold
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.puzzles.folder import locked
+from trm_scaling.tasks.folder import locked
 from trm_scaling.tracking.wandb_mirror import _alone
 
 

@@ -30,9 +30,9 @@ from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.hosts import Hosts, join, rendezvous
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.parallel.sharding import gathered
-from trm_scaling.puzzles.build import ensure_dataset
-from trm_scaling.puzzles.dataset import Dataset
-from trm_scaling.puzzles.sudoku.augment import augment
+from trm_scaling.tasks.build import ensure_dataset
+from trm_scaling.tasks.dataset import Dataset
+from trm_scaling.tasks.sudoku.augment import augment
 from trm_scaling.train import step as step_module
 from trm_scaling.train.call import Feed, make_train_call
 from trm_scaling.train.evaluate import Evaluator

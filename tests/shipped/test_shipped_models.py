@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from trm_scaling.puzzles.dataset import Split
-from trm_scaling.puzzles.sudoku.board import digits_to_tokens
-from trm_scaling.puzzles.sudoku.fresh import fresh_puzzle
 from trm_scaling.shipped.model_file import Model, read_model
 from trm_scaling.shipped.shelf import FOLDER, SUFFIX
+from trm_scaling.tasks.dataset import Split
+from trm_scaling.tasks.sudoku.board import digits_to_tokens
+from trm_scaling.tasks.sudoku.fresh import fresh_puzzle
 from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.weights import weights_from_public
 
@@ -48,8 +48,8 @@ def test_it_says_where_it_is_from(name: str) -> None:
 
 def test_new_puzzles_are_of_no_dataset_s_stream() -> None:
     """Candidate 0 of the seed 0, with which datasets are made, is another puzzle than new:0."""
-    from trm_scaling.puzzles.sudoku.board import Shape
-    from trm_scaling.puzzles.sudoku.generate import Wish, make_candidates
+    from trm_scaling.tasks.sudoku.board import Shape
+    from trm_scaling.tasks.sudoku.generate import Wish, make_candidates
 
     data = shipped("6x6").config.data
     first = make_candidates(Shape(2, 3), Wish(givens=12), data.seed, 0, 1).puzzles[0]

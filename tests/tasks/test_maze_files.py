@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from trm_scaling.errors import UserError
-from trm_scaling.puzzles.manifest import DamagedDataset
+from trm_scaling.tasks.manifest import DamagedDataset
 from trm_scaling.tasks.maze import dataset as maze_dataset
 from trm_scaling.tasks.maze.board import FREE, PATH, START, WALL
 from trm_scaling.tasks.maze.csv_file import MazeHubUnavailable, csv_text, read_csv, write_csv

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trm_scaling.errors import UserError
-from trm_scaling.puzzles.manifest import SplitName
+from trm_scaling.tasks.manifest import SplitName
 from trm_scaling.tasks.maze.board import FREE, GOAL, PATH, START, WALL
 from trm_scaling.tasks.maze.generate import MazeWish, make_mazes
 from trm_scaling.tasks.maze.rules import shortest_paths, verify

@@ -11,7 +11,7 @@ from jax._src.dispatch import BACKEND_COMPILE_EVENT
 from tests.train.tiny import config_of
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.puzzles.build import ensure_dataset
+from trm_scaling.tasks.build import ensure_dataset
 from trm_scaling.train.interrupt import stop_on_signals
 from trm_scaling.train.loop import train
 

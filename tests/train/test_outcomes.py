@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from trm_scaling.model.act import halt, wants_to_halt
-from trm_scaling.puzzles.manifest import histogram
-from trm_scaling.puzzles.scoring import interval
+from trm_scaling.tasks.manifest import histogram
+from trm_scaling.tasks.scoring import interval
 from trm_scaling.train.metrics import validation_score
 from trm_scaling.train.outcomes import Outcomes
 

@@ -15,7 +15,7 @@ from trm_scaling.config.traced_fields import TRACED_FIELDS, refuse_other_program
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.optim import TracedHparams
-from trm_scaling.puzzles.build import ensure_dataset
+from trm_scaling.tasks.build import ensure_dataset
 from trm_scaling.train.call import make_train_call
 from trm_scaling.train.interrupt import stop_on_signals
 from trm_scaling.train.loop import train, train_together

@@ -10,7 +10,7 @@ import numpy as np
 
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.optim import TracedHparams
-from trm_scaling.puzzles.dataset import Split
+from trm_scaling.tasks.dataset import Split
 from trm_scaling.train.call import Feed
 from trm_scaling.train.state import TrainState, init_state
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from trm_scaling.puzzles.sudoku.board import Shape, to_text
-from trm_scaling.puzzles.sudoku.generate import Wish, make_candidates
+from trm_scaling.tasks.sudoku.board import Shape, to_text
+from trm_scaling.tasks.sudoku.generate import Wish, make_candidates
 
 
 def write_hub(folder: Path) -> None:

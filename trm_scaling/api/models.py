@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
 
     from trm_scaling.config import RunConfig
-    from trm_scaling.puzzles.choose import Chosen
-    from trm_scaling.puzzles.dataset import Split
     from trm_scaling.results.record import RunRecord
+    from trm_scaling.tasks.choose import Chosen
+    from trm_scaling.tasks.dataset import Split
     from trm_scaling.train.outcomes import Outcomes
     from trm_scaling.train.think import Thoughts
     from trm_scaling.train.weights import Weights
@@ -42,7 +42,7 @@ class Model:
 
     def puzzle(self, text: str | None = None) -> "Chosen":
         """The puzzle that `text` writes out or names; None takes a hard one. Raises UserError as `solve`."""
-        from trm_scaling.puzzles.choose import choose_puzzle
+        from trm_scaling.tasks.choose import choose_puzzle
 
         return choose_puzzle(text, self.config.data, self.data_root)
 
@@ -111,13 +111,13 @@ class Solution:
         return len(right) - int(right[::-1].cumprod().sum()) + 1
 
     def _digits(self, tokens: "np.ndarray") -> "np.ndarray":
-        from trm_scaling.puzzles.sudoku.board import tokens_to_digits
+        from trm_scaling.tasks.sudoku.board import tokens_to_digits
 
         side = self.chosen.shape.side
         return tokens_to_digits(tokens).reshape(*tokens.shape[:-1], side, side)
 
     def __repr__(self) -> str:
-        from trm_scaling.puzzles.sudoku.board import render, tokens_to_digits
+        from trm_scaling.tasks.sudoku.board import render, tokens_to_digits
 
         after = self.solved_after
         end = f"solved after step {after}" if after else "not solved"
@@ -235,8 +235,8 @@ def _model(given: Model | Run | str | Path) -> Model:
 def _split(model: Model, puzzles: Puzzles) -> "Split":
     import numpy as np
 
-    from trm_scaling.puzzles.build import ensure_dataset
-    from trm_scaling.puzzles.dataset import Split
+    from trm_scaling.tasks.build import ensure_dataset
+    from trm_scaling.tasks.dataset import Split
 
     if not isinstance(puzzles, str):
         chosen = [model.puzzle(text) for text in puzzles]

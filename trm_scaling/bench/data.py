@@ -12,8 +12,8 @@ import numpy as np
 
 from trm_scaling.bench.timing import Spread, timed
 from trm_scaling.config import RunConfig
-from trm_scaling.puzzles.build import ensure_dataset
-from trm_scaling.puzzles.sudoku.augment import augment
+from trm_scaling.tasks.build import ensure_dataset
+from trm_scaling.tasks.sudoku.augment import augment
 
 
 @dataclass(frozen=True)

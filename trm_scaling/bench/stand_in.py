@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from trm_scaling.config import RunConfig
-from trm_scaling.puzzles.dataset import Dataset, Split
-from trm_scaling.puzzles.manifest import SPLIT_NAMES, Manifest, SplitManifest
+from trm_scaling.tasks.dataset import Dataset, Split
+from trm_scaling.tasks.manifest import SPLIT_NAMES, Manifest, SplitManifest
 
 MOST_PUZZLES = 1024
 """Of each split: a benchmark meets them again and again."""

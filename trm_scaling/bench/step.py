@@ -16,7 +16,7 @@ from trm_scaling.counting.devices import find_chip
 from trm_scaling.counting.roofline import DeviceRates, Roofline, roofline, step_terms
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.mesh import make_mesh
-from trm_scaling.puzzles.dataset import Dataset
+from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.train.call import CallMetrics, make_train_call
 from trm_scaling.train.feed import Feeder
 from trm_scaling.train.metrics import read_metrics

@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     import numpy as np
 
-    from trm_scaling.puzzles.choose import Chosen
+    from trm_scaling.tasks.choose import Chosen
     from trm_scaling.train.think import Thoughts
 
 
@@ -42,7 +42,7 @@ def _unchanged(first: int, last: int) -> str:
 
 def _board(chosen: "Chosen", tokens: "np.ndarray", before: "np.ndarray | None") -> str:
     """Givens that stand plain, right answers green, wrong ones red; new since the last board in bold."""
-    from trm_scaling.puzzles.sudoku.board import render, tokens_to_digits
+    from trm_scaling.tasks.sudoku.board import render, tokens_to_digits
 
     cells = iter(range(chosen.shape.cells))
     drawn = []

@@ -14,7 +14,7 @@ from trm_scaling.errors import UserError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from trm_scaling.puzzles.dataset import Dataset
+    from trm_scaling.tasks.dataset import Dataset
     from trm_scaling.tasks.maze.dataset import MazeManifest
 
     Model = TypeVar("Model", bound=BaseModel)
@@ -98,8 +98,8 @@ def sudoku(
     began = time.perf_counter()
     from trm_scaling.cli.progress import shown_progress
     from trm_scaling.config.data import DataConfig
-    from trm_scaling.puzzles.build import build_sudoku, is_built
-    from trm_scaling.puzzles.sudoku.board import parse_box
+    from trm_scaling.tasks.build import build_sudoku, is_built
+    from trm_scaling.tasks.sudoku.board import parse_box
 
     shape = parse_box(box)
     config = _checked(
@@ -231,9 +231,9 @@ def inspect(
     path: Annotated[Path, typer.Argument(help="A dataset folder, ours or the public layout.")],
     boards: Annotated[int, typer.Option(min=0, help="Boards to print from each split.")] = 1,
 ) -> None:
-    from trm_scaling.puzzles.opening import open_dataset
-    from trm_scaling.puzzles.sudoku.board import render, tokens_to_digits
     from trm_scaling.tasks.maze.public_layout import is_maze_folder
+    from trm_scaling.tasks.opening import open_dataset
+    from trm_scaling.tasks.sudoku.board import render, tokens_to_digits
 
     if is_maze_folder(path):
         _inspect_maze(path, boards)

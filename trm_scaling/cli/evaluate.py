@@ -37,7 +37,7 @@ def evaluate(
     study: StudyFolder = None,
 ) -> None:
     from trm_scaling.cli.progress import shown_progress
-    from trm_scaling.puzzles.build import ensure_dataset
+    from trm_scaling.tasks.build import ensure_dataset
     from trm_scaling.train.evaluate import Evaluator
     from trm_scaling.train.weights import load_weights
 

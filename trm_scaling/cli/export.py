@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from trm_scaling.cli.options import OpenedRun
-    from trm_scaling.puzzles.dataset import Split
+    from trm_scaling.tasks.dataset import Split
 
 HELP = """
 Write the best checkpoint of a finished run, or imported weights, as one small file that needs no study:
@@ -34,9 +34,9 @@ def export(
     from trm_scaling.config.identity import identity
     from trm_scaling.errors import UserError
     from trm_scaling.model.interchange import to_public
-    from trm_scaling.puzzles.build import ensure_dataset
     from trm_scaling.results.record import read_record
     from trm_scaling.shipped.model_file import SUFFIX, Model, Origin, rounded, write_model
+    from trm_scaling.tasks.build import ensure_dataset
     from trm_scaling.train.weights import load_weights
 
     if file.suffix != SUFFIX:

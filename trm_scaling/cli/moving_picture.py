@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-    from trm_scaling.puzzles.choose import Chosen
+    from trm_scaling.tasks.choose import Chosen
 
 CELL, MARGIN, CAPTION = 52, 28, 44
 """Pixels."""

@@ -12,7 +12,7 @@ from trm_scaling.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-    from trm_scaling.puzzles.choose import Chosen
+    from trm_scaling.tasks.choose import Chosen
     from trm_scaling.train.think import Thoughts
 
     Captioned = tuple[str, np.ndarray]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trm_scaling.puzzles.progress import Progress
+    from trm_scaling.tasks.progress import Progress
 
 _QUIET_SECONDS = 2.0
 """Work shorter than this is not announced in a log."""

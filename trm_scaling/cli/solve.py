@@ -12,7 +12,7 @@ from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
     from trm_scaling.config import RunConfig
-    from trm_scaling.puzzles.choose import Chosen
+    from trm_scaling.tasks.choose import Chosen
     from trm_scaling.train.weights import Weights
 
 HELP = """
@@ -88,7 +88,7 @@ def _of_run(
     name: str, puzzle: str | None, profile: str | None, study: Path | None
 ) -> "tuple[RunConfig, Chosen, Weights]":
     from trm_scaling.cli.options import open_run
-    from trm_scaling.puzzles.choose import choose_puzzle
+    from trm_scaling.tasks.choose import choose_puzzle
     from trm_scaling.train.weights import load_weights
 
     run = open_run(name, profile, study)
@@ -105,7 +105,7 @@ def _of_file(file: Path, puzzle: str | None) -> "tuple[RunConfig, Chosen, Weight
     model = read_model(file)
     if model.config.data.side <= SMALL:
         uncompiled_search()
-    from trm_scaling.puzzles.choose import choose_puzzle  # loads Numba, which reads that setting once
+    from trm_scaling.tasks.choose import choose_puzzle  # loads Numba, which reads that setting once
 
     chosen = choose_puzzle(puzzle, model.config.data, None)
     configure_jax()

@@ -1,4 +1,4 @@
-"""What a dataset is made of. Building it is `trm_scaling.puzzles`' work."""
+"""What a dataset is made of. Building it is `trm_scaling.tasks`' work."""
 
 from typing import Self
 

@@ -240,9 +240,9 @@ def _stages(config: RunConfig, schedule: Schedule) -> Iterator[StagePreview]:
 
 def _dataset(data: DataConfig, root: Path) -> DatasetPreview:
     """The dataset that `data` names or describes. Its folder says best what it holds, if it is there."""
-    from trm_scaling.puzzles.build import dataset_name
-    from trm_scaling.puzzles.dataset import MANIFEST
-    from trm_scaling.puzzles.manifest import parse_manifest
+    from trm_scaling.tasks.build import dataset_name
+    from trm_scaling.tasks.dataset import MANIFEST
+    from trm_scaling.tasks.manifest import parse_manifest
 
     folder = root / (data.path or Path("data") / dataset_name(data))
     manifest = folder / MANIFEST

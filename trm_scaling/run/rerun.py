@@ -15,8 +15,8 @@ from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.results.record import RunRecord, read_record
 
 if TYPE_CHECKING:
-    from trm_scaling.puzzles.dataset import Dataset
-    from trm_scaling.puzzles.progress import Progress
+    from trm_scaling.tasks.dataset import Dataset
+    from trm_scaling.tasks.progress import Progress
 
 Lines = list[dict[str, Any]]
 """Records of `metrics.jsonl`, in order."""
@@ -103,7 +103,7 @@ def rerun(recorded: Recorded, data_root: Path, progress: "Progress") -> Rerun:
     """
     import jax
 
-    from trm_scaling.puzzles.build import ensure_dataset
+    from trm_scaling.tasks.build import ensure_dataset
     from trm_scaling.train.interrupt import StopRequest
     from trm_scaling.train.loop import train
 

@@ -12,8 +12,8 @@ from trm_scaling.config import RunConfig
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.mesh import MODEL
 from trm_scaling.parallel.sharding import WHOLE, batch_spec, on_mesh
-from trm_scaling.puzzles.sudoku.augment import augment
-from trm_scaling.puzzles.sudoku.board import Shape
+from trm_scaling.tasks.sudoku.augment import augment
+from trm_scaling.tasks.sudoku.board import Shape
 from trm_scaling.train.state import TrainState, state_specs
 from trm_scaling.train.step import Batch, train_step
 

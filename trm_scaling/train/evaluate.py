@@ -17,8 +17,8 @@ from trm_scaling.losses import trm_losses
 from trm_scaling.model import begin, empty_carry, forward
 from trm_scaling.parallel.mesh import device_mesh, platform_of
 from trm_scaling.parallel.sharding import WHOLE, batch_spec, on_mesh, placed
-from trm_scaling.puzzles.dataset import Split
-from trm_scaling.puzzles.progress import Progress, silent
+from trm_scaling.tasks.dataset import Split
+from trm_scaling.tasks.progress import Progress, silent
 from trm_scaling.train.outcomes import Outcomes
 from trm_scaling.train.step import cross_entropy_of
 from trm_scaling.train.weights import refuse_nonfinite

@@ -11,8 +11,8 @@ from jax.sharding import Mesh, NamedSharding
 
 from trm_scaling.config import RunConfig
 from trm_scaling.parallel.sharding import on_mesh
-from trm_scaling.puzzles.dataset import Dataset
-from trm_scaling.puzzles.sampler import train_rows
+from trm_scaling.tasks.dataset import Dataset
+from trm_scaling.tasks.sampler import train_rows
 from trm_scaling.train.call import Feed, feed_specs
 
 

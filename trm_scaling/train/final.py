@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from trm_scaling.puzzles.dataset import Dataset
-from trm_scaling.puzzles.progress import Progress
+from trm_scaling.tasks.dataset import Dataset
+from trm_scaling.tasks.progress import Progress
 from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.loop import Trained
 from trm_scaling.train.outcomes import Outcomes

@@ -19,7 +19,7 @@ from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.parallel.hosts import ALONE, Hosts
 from trm_scaling.parallel.mesh import make_mesh
-from trm_scaling.puzzles.dataset import Dataset
+from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.train.call import CallMetrics, make_train_call
 from trm_scaling.train.clock import Clock, measure_all
 from trm_scaling.train.evaluate import Evaluator

@@ -15,7 +15,7 @@ from trm_scaling.io.jsonl import truncate_after
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.hosts import Hosts
-from trm_scaling.puzzles.dataset import Dataset
+from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.tracking.tracker import Tracker
 from trm_scaling.train.clock import Clock
 from trm_scaling.train.feed import Feeder

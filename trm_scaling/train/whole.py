@@ -17,9 +17,9 @@ from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_bytes
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.parallel.hosts import ALONE, Hosts
-from trm_scaling.puzzles.build import ensure_dataset
-from trm_scaling.puzzles.dataset import Dataset
-from trm_scaling.puzzles.progress import Progress
+from trm_scaling.tasks.build import ensure_dataset
+from trm_scaling.tasks.dataset import Dataset
+from trm_scaling.tasks.progress import Progress
 from trm_scaling.train.clock import measure_all
 from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.final import (

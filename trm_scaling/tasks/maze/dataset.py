@@ -11,9 +11,8 @@ from pydantic import Field, ValidationError, model_validator
 from trm_scaling.config.base import Frozen
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
-from trm_scaling.puzzles.folder import check_target, locked, staged
-from trm_scaling.puzzles.manifest import SPLIT_NAMES, SplitName, damaged, sha256_file, unreadable_is_damage
-from trm_scaling.puzzles.progress import Progress, silent
+from trm_scaling.tasks.folder import check_target, locked, staged
+from trm_scaling.tasks.manifest import SPLIT_NAMES, SplitName, damaged, sha256_file, unreadable_is_damage
 from trm_scaling.tasks.maze.board import MAX_SIDE, MIN_SIDE
 from trm_scaling.tasks.maze.csv_file import MazeHubUnavailable, fetch_hub, read_csv
 from trm_scaling.tasks.maze.generate import Kind, MazeWish
@@ -27,6 +26,7 @@ from trm_scaling.tasks.maze.splits import (
     shared_classes,
     with_images,
 )
+from trm_scaling.tasks.progress import Progress, silent
 
 MANIFEST = "manifest.json"
 _LASTING = ("hub", "generated")

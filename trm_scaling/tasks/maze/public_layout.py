@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from trm_scaling.errors import UserError
 from trm_scaling.io.foreign import BROKEN_ARRAYS
-from trm_scaling.puzzles.manifest import SPLIT_NAMES, damaged, unreadable_is_damage
+from trm_scaling.tasks.manifest import SPLIT_NAMES, damaged, unreadable_is_damage
 from trm_scaling.tasks.maze.board import FREE, GOAL, MAX_SIDE, MIN_SIDE, PAD, PATH, START, VOCAB_SIZE, WALL
 from trm_scaling.tasks.maze.splits import MazeSplit, Splits, split_of
 

@@ -1,1 +1,0 @@
-"""Puzzles: rules, generation, on-device augmentation, dataset folders, sampling, scoring."""

@@ -1,0 +1,76 @@
+"""Our own folder layout: `manifest.json` and one small `.npz` a split, training puzzles not augmented."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from trm_scaling.io.foreign import BROKEN_ARRAYS
+from trm_scaling.tasks.dataset import MANIFEST, Dataset, Split, check_split
+from trm_scaling.tasks.manifest import (
+    SPLIT_NAMES,
+    Manifest,
+    SplitName,
+    damaged,
+    parse_manifest,
+    sha256,
+    unreadable_is_damage,
+)
+from trm_scaling.tasks.sudoku.board import Shape
+
+_HEADERS_BYTES = 2**16
+"""More than the `.npy` headers of a split's arrays take."""
+
+
+def write_compact(folder: Path, splits: dict[SplitName, Split]) -> dict[str, str]:
+    """Write one `.npz` per split into `folder`; returns the sha256 of each file by name."""
+    files: dict[str, str] = {}
+    for name in SPLIT_NAMES:
+        split = splits[name]
+        buffer = io.BytesIO()
+        ratings = {} if split.ratings is None else {"ratings": split.ratings}
+        np.savez_compressed(buffer, allow_pickle=False, inputs=split.inputs, labels=split.labels, **ratings)
+        data = buffer.getvalue()
+        (folder / f"{name}.npz").write_bytes(data)
+        files[f"{name}.npz"] = sha256(data)
+    return files
+
+
+def read_compact(path: Path) -> Dataset:
+    """Open a folder of this layout. Raises UserError when it is damaged or of another version."""
+    manifest = parse_manifest(path / MANIFEST)
+    shape = Shape(manifest.box_rows, manifest.box_cols)
+    splits: dict[SplitName, Split] = {}
+    for name in SPLIT_NAMES:
+        data = _verified_bytes(path, f"{name}.npz", manifest)
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                unpacked = sum(member.file_size for member in arrays.zip.infolist())
+                most = _HEADERS_BYTES + manifest.splits[name].count * (2 * shape.cells + 1) * 8
+                if unpacked > most:
+                    raise damaged(
+                        path / f"{name}.npz",
+                        f"unpacks to {unpacked:,} bytes, more than {manifest.splits[name].count:,} puzzles "
+                        f"take ({most:,} at most)",
+                    )
+                splits[name] = Split(arrays["inputs"], arrays["labels"], arrays.get("ratings"))
+        except BROKEN_ARRAYS as error:
+            raise damaged(path / f"{name}.npz", f"not the arrays expected ({error})") from error
+        check_split(path / f"{name}.npz", splits[name], shape)
+        if len(splits[name]) != manifest.splits[name].count:
+            raise damaged(
+                path, f"{name} holds {len(splits[name])} puzzles, not {manifest.splits[name].count}"
+            )
+    return Dataset(path, manifest, splits["train"], splits["val"], splits["test"])
+
+
+def _verified_bytes(path: Path, name: str, manifest: Manifest) -> bytes:
+    """The contents of a file of the folder, once they have the checksum of the manifest."""
+    file = path / name
+    with unreadable_is_damage(file):
+        if not file.is_file():
+            raise damaged(file, "missing")
+        data = file.read_bytes()
+    if sha256(data) != manifest.files.get(name):
+        raise damaged(file, f"not the {name} that was written (its sha256 differs from the manifest's)")
+    return data

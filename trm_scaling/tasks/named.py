@@ -1,0 +1,51 @@
+"""A dataset folder that a configuration names, fitted to it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from trm_scaling.config.data import DataConfig
+from trm_scaling.errors import UserError
+from trm_scaling.tasks.dataset import Dataset, Split
+from trm_scaling.tasks.opening import open_dataset
+
+
+def open_named(config: DataConfig, root: Path) -> Dataset:
+    """The folder `config.path`, relative to `root`.
+
+    A folder without validation puzzles (the public builder makes none) gives up its last
+    `config.val_size` training puzzles for them.
+
+    Raises UserError as `open_dataset`, and for boards of another shape than the configuration's, for
+    too few puzzles to give up, and for a folder without test puzzles.
+    """
+    assert config.path is not None
+    dataset = open_dataset(root / config.path)
+    if (dataset.box_rows, dataset.box_cols) != (config.box_rows, config.box_cols):
+        raise UserError(
+            f"{dataset.path} holds boards of {dataset.box_rows}x{dataset.box_cols} boxes, but data.box_rows="
+            f"{config.box_rows} and data.box_cols={config.box_cols}; set both to the dataset's"
+        )
+    if len(dataset.test) == 0:
+        raise UserError(f"{dataset.path} has no test puzzles to report on; build it with --test-size")
+    return dataset if len(dataset.val) else _with_validation(dataset, config.val_size)
+
+
+def _with_validation(dataset: Dataset, size: int) -> Dataset:
+    """The last `size` training puzzles, as they are without augmentation, become the validation split."""
+    kept = dataset.num_puzzles - size
+    if kept < 1:
+        raise UserError(
+            f"{dataset.path} has no validation puzzles and {dataset.num_puzzles} training puzzles, of which "
+            f"data.val_size={size} cannot be set aside; lower data.val_size"
+        )
+    train, starts = dataset.train, dataset.group_start
+    # The first stored row of a group is the puzzle itself.
+    rows = np.arange(kept, dataset.num_puzzles) if starts is None else starts[kept:-1]
+    ratings = None if train.ratings is None else train.ratings[rows]
+    val = Split(train.inputs[rows], train.labels[rows], ratings)
+    if starts is not None:
+        return replace(dataset, val=val, group_start=starts[: kept + 1])
+    ratings = None if train.ratings is None else train.ratings[:kept]
+    return replace(dataset, val=val, train=Split(train.inputs[:kept], train.labels[:kept], ratings))

@@ -1,0 +1,288 @@
+"""The folder layout of the public TRM code (`dataset/build_sudoku_dataset.py` there), both ways.
+
+    train/dataset.json  train/all__inputs.npy ...  test/...  identifiers.json
+
+A group is a puzzle, a "puzzle" one of its stored augmentations, and every one has one example. The
+public loader casts what it reads to int32, so tokens are stored as uint8: an eighth of its own
+int64 files. Ours adds `val/`, `all__ratings.npy` and `manifest.json`, which that loader ignores.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from trm_scaling.errors import UserError
+from trm_scaling.io.foreign import BROKEN_ARRAYS
+from trm_scaling.tasks.dataset import MANIFEST, Dataset, Split, check_split, fingerprint
+from trm_scaling.tasks.manifest import (
+    SPLIT_NAMES,
+    Manifest,
+    SplitManifest,
+    SplitName,
+    damaged,
+    histogram,
+    parse_manifest,
+    sha256_file,
+    unreadable_is_damage,
+)
+from trm_scaling.tasks.progress import Progress
+from trm_scaling.tasks.sudoku.board import PAD_TOKEN, Shape, Tokens, units_of
+
+_BLOCK = 65_536
+"""Examples augmented in one device call: about 0.1 s and 40 MB on a CPU."""
+
+_METADATA_KEYS = ("pad_id", "ignore_label_id", "vocab_size", "seq_len", "sets")
+
+
+def write_public(
+    folder: Path, splits: dict[SplitName, Split], shape: Shape, num_aug: int, seed: int, progress: Progress
+) -> dict[str, str]:
+    """Write splits into `folder`, train with its augmentations 0..num_aug applied.
+
+    The rows are what `augment(seed, puzzle, index, ...)` gives on the device, puzzle by puzzle.
+
+    Returns:
+        the sha256 of every file, by its path in the folder.
+    """
+    for name in SPLIT_NAMES:
+        (folder / name).mkdir()
+        images = 1 + (num_aug if name == "train" else 0)
+        _write_tokens(folder / name, splits[name], images, shape, seed, progress)
+        count = len(splits[name])
+        examples = count * images
+        arrays: dict[str, NDArray[np.int32]] = {
+            "puzzle_identifiers": np.zeros(examples, dtype=np.int32),
+            "puzzle_indices": np.arange(examples + 1, dtype=np.int32),
+            "group_indices": np.arange(count + 1, dtype=np.int32) * np.int32(images),
+        }
+        if (ratings := splits[name].ratings) is not None:
+            arrays["ratings"] = ratings
+        for field, array in arrays.items():
+            np.save(folder / name / f"all__{field}.npy", array, allow_pickle=False)
+        metadata = {
+            "pad_id": PAD_TOKEN,
+            "ignore_label_id": PAD_TOKEN,
+            "blank_identifier_id": 0,
+            "vocab_size": shape.vocab_size,
+            "seq_len": shape.cells,
+            "num_puzzle_identifiers": 1,
+            "total_groups": count,
+            "mean_puzzle_examples": 1,
+            # The public builder counts groups here too, and its trainer computes epochs from it.
+            "total_puzzles": count,
+            "sets": ["all"],
+        }
+        (folder / name / "dataset.json").write_text(json.dumps(metadata) + "\n")
+    (folder / "identifiers.json").write_text('["<blank>"]\n')
+    return {
+        str(path.relative_to(folder)): sha256_file(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _write_tokens(
+    folder: Path, split: Split, images: int, shape: Shape, seed: int, progress: Progress
+) -> None:
+    if images == 1:
+        np.save(folder / "all__inputs.npy", split.inputs, allow_pickle=False)
+        np.save(folder / "all__labels.npy", split.labels, allow_pickle=False)
+        return
+    from trm_scaling.tasks.sudoku.augment import augment_batch
+
+    total = len(split) * images
+    inputs, labels = (
+        open_memmap(folder / f"all__{field}.npy", mode="w+", dtype=np.uint8, shape=(total, shape.cells))
+        for field in ("inputs", "labels")
+    )
+    for start in range(0, total, _BLOCK):
+        # The last block wraps around rather than being shorter, so that one program is compiled.
+        example = np.arange(start, start + min(_BLOCK, total)) % total
+        puzzle, index = example // images, example % images
+        made = augment_batch(
+            seed,
+            puzzle.astype(np.int32),
+            index.astype(np.int32),
+            split.inputs[puzzle],
+            split.labels[puzzle],
+            shape,
+        )
+        stop = min(start + _BLOCK, total)
+        inputs[start:stop] = np.asarray(made[0])[: stop - start]
+        labels[start:stop] = np.asarray(made[1])[: stop - start]
+        progress("writing augmentations", stop, total)
+    inputs.flush()
+    labels.flush()
+
+
+def is_public(path: Path) -> bool:
+    """Whether a folder has the public layout."""
+    return (path / "train" / "dataset.json").is_file()
+
+
+def read_public(path: Path) -> Dataset:
+    """Open a folder in the public layout, the public builder's own or ours.
+
+    A folder without `val/` has an empty validation split; without stored ratings they are None.
+
+    Raises:
+        UserError: a file is missing, damaged or foreign, or the boards are no Sudoku.
+    """
+    metadata = _read_metadata(path / "train" / "dataset.json")
+    manifest = parse_manifest(path / MANIFEST) if (path / MANIFEST).is_file() else None
+    if manifest is not None:
+        for name, checksum in manifest.files.items():
+            with unreadable_is_damage(path / name):
+                if not (path / name).is_file():
+                    raise damaged(path / name, "missing")
+                found = sha256_file(path / name)
+            if found != checksum:
+                raise damaged(
+                    path / name, "not the file that was written (its sha256 differs from the manifest's)"
+                )
+    raw = {name: _read_split(path / name, metadata) for name in SPLIT_NAMES if (path / name).is_dir()}
+    train, group_start = raw["train"]
+    shape = (
+        Shape(manifest.box_rows, manifest.box_cols)
+        if manifest is not None
+        else _infer_shape(path, train.labels, metadata)
+    )
+    empty = Split(train.inputs[:0], train.labels[:0], None)
+    splits = {name: raw[name][0] if name in raw else empty for name in SPLIT_NAMES}
+    for name, split in splits.items():
+        check_split(path / name, split, shape)
+    if manifest is None:
+        manifest = _describe(path, shape, splits, group_start)
+    return Dataset(path, manifest, splits["train"], splits["val"], splits["test"], group_start)
+
+
+def _read_metadata(path: Path) -> dict[str, Any]:
+    try:
+        with unreadable_is_damage(path):
+            metadata = json.loads(path.read_text())
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, f"no JSON ({error})") from error
+    missing = [key for key in _METADATA_KEYS if not isinstance(metadata, dict) or key not in metadata]
+    if missing:
+        raise damaged(path, f"not the public layout's metadata (lacks {', '.join(missing)})")
+    odd = [key for key in ("vocab_size", "seq_len") if type(metadata[key]) is not int]
+    if odd:
+        raise damaged(path, f"{odd[0]} is {metadata[odd[0]]!r:.40}, no whole number")
+    if metadata["pad_id"] != PAD_TOKEN or metadata["ignore_label_id"] not in (PAD_TOKEN, None):
+        raise damaged(
+            path, f"pad_id {metadata['pad_id']} and ignore_label_id {metadata['ignore_label_id']}, not 0"
+        )
+    if metadata["sets"] != ["all"]:
+        raise damaged(path, f"sets {metadata['sets']}, where a Sudoku dataset has one set, 'all'")
+    side = metadata["vocab_size"] - 2
+    if metadata["seq_len"] != side**2:
+        raise UserError(
+            f"{path}: {metadata['seq_len']} positions and {metadata['vocab_size']} tokens are no Sudoku "
+            f"(a board of side s has s*s positions and s + 2 tokens); name a Sudoku dataset"
+        )
+    return metadata
+
+
+def _read_split(folder: Path, metadata: dict[str, Any]) -> tuple[Split, NDArray[np.int64]]:
+    """The rows of a split, and where each group of them starts [G + 1]."""
+    inputs, labels = (_read_tokens(folder / f"all__{field}.npy", metadata) for field in ("inputs", "labels"))
+    puzzles, groups = (_load_numbers(folder / f"all__{field}_indices.npy") for field in ("puzzle", "group"))
+    for name, index, end in (("group", groups, len(puzzles) - 1), ("puzzle", puzzles, len(inputs))):
+        if not index.size or index[0] != 0 or index[-1] != end or (np.diff(index) <= 0).any():
+            raise damaged(folder / f"all__{name}_indices.npy", f"does not cut 0..{end} into ranges")
+    ratings_file = folder / "all__ratings.npy"
+    ratings = _load_numbers(ratings_file).astype(np.int32) if ratings_file.is_file() else None
+    group_start = puzzles[groups]
+    if ratings is not None:
+        if len(ratings) != len(groups) - 1:
+            raise damaged(ratings_file, f"{len(ratings)} ratings for {len(groups) - 1} puzzles")
+        ratings = np.repeat(ratings, np.diff(group_start))
+    return Split(inputs, labels, ratings), group_start
+
+
+def _read_tokens(path: Path, metadata: dict[str, Any]) -> Tokens:
+    stored = _load(path)
+    if stored.ndim != 2 or stored.shape[1] != metadata["seq_len"] or stored.dtype.kind not in "iu":
+        raise damaged(path, f"{stored.dtype} {stored.shape}, not integers [examples, {metadata['seq_len']}]")
+    tokens = np.empty(stored.shape, dtype=np.uint8)
+    for start in range(0, len(stored), _BLOCK):
+        block = stored[start : start + _BLOCK]
+        if block.min() < 0 or block.max() >= metadata["vocab_size"]:
+            raise damaged(path, f"tokens {block.min()}..{block.max()}, vocabulary {metadata['vocab_size']}")
+        tokens[start : start + _BLOCK] = block
+    return tokens
+
+
+def _load_numbers(path: Path) -> NDArray[np.int64]:
+    """An array [N] of whole numbers that 32 bits hold."""
+    stored = _load(path)
+    if stored.ndim != 1 or stored.dtype.kind not in "iu":
+        raise damaged(path, f"{stored.dtype} {stored.shape}, not a row of whole numbers")
+    if stored.size and not -(2**31) <= stored.min() <= stored.max() < 2**31:
+        raise damaged(path, f"numbers from {stored.min()} to {stored.max()}, more than 32 bits hold")
+    return stored.astype(np.int64)
+
+
+def _load(path: Path) -> NDArray[Any]:
+    if not path.is_file():
+        raise damaged(path, "missing")
+    try:
+        # Rather than np.load, which takes archives too and leaves a file open that it fails to read.
+        return open_memmap(path, mode="r")
+    except PermissionError:
+        raise
+    except BROKEN_ARRAYS as error:
+        raise damaged(path, f"no readable array ({error})") from error
+
+
+def _infer_shape(path: Path, labels: Tokens, metadata: dict[str, Any]) -> Shape:
+    """The box shape under whose rules every solution is right; the metadata does not say it."""
+    side = metadata["vocab_size"] - 2
+    shapes = [Shape(rows, side // rows) for rows in range(side, 0, -1) if side % rows == 0]
+    # Boxes of one line are the weakest rules, so they are tried last.
+    for shape in sorted(shapes, key=lambda shape: abs(shape.box_rows - shape.box_cols)):
+        boxes = units_of(shape)
+        if all(
+            (np.sort(labels[start : start + _BLOCK][:, unit], axis=1) == np.arange(2, side + 2)).all()
+            for start in range(0, len(labels), _BLOCK)
+            for unit in boxes
+        ):
+            return shape
+    raise UserError(
+        f"{path}/train: the answers are no Sudoku solutions of side {side}; name a Sudoku dataset"
+    )
+
+
+def _describe(
+    path: Path, shape: Shape, splits: dict[SplitName, Split], group_start: NDArray[np.int64]
+) -> Manifest:
+    """The manifest that the public builder did not write; what it does not tell is None."""
+    num_aug = int(np.diff(group_start).max()) - 1 if len(group_start) > 1 else 0
+    counts = {name: len(split) for name, split in splits.items()} | {"train": len(group_start) - 1}
+    return Manifest(
+        layout="public",
+        source=path.name,
+        test_source=None,
+        rated_by="nobody",
+        regime=f"{counts['train']} puzzles with up to {num_aug} stored augmentations",
+        seed=None,
+        box_rows=shape.box_rows,
+        box_cols=shape.box_cols,
+        num_aug=num_aug,
+        wish="unknown",
+        splits={
+            name: SplitManifest(
+                count=counts[name],
+                ratings=None if split.ratings is None else histogram(split.ratings),
+            )
+            for name, split in splits.items()
+        },
+        shared_solution_grids=None,
+        shared_solution_classes=None,
+        fingerprint=fingerprint(shape, num_aug, splits),
+        files={},
+    )
