@@ -24,8 +24,8 @@ from trm_scaling.bench.stand_in import stand_in_dataset
 from trm_scaling.bench.step import CompiledCall, compile_call
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.io.study import Study, find_study
-from trm_scaling.model import begin
-from trm_scaling.model.interchange import to_public
+from trm_scaling.models import begin
+from trm_scaling.models.interchange import to_public
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.results.record import read_record

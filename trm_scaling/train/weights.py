@@ -13,7 +13,7 @@ from trm_scaling.checkpoint.leaves import named_leaves
 from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.model.interchange import from_public
+from trm_scaling.models.interchange import from_public
 from trm_scaling.train.state import Params, TrainState, evaluation_params, init_state
 
 Which = Literal["best", "last"]

@@ -18,7 +18,7 @@ import pytest
 from tests.run.tiny import ROOT
 from tests.train.tiny import IDS, VOCAB, C, config_of, feed_of, hyper_of, puzzles, split_of, state_of
 from trm_scaling.config import RunConfig
-from trm_scaling.model import Carry, begin, cpu, empty_carry, forward, init_buffers, init_params
+from trm_scaling.models import Carry, begin, cpu, empty_carry, forward, init_buffers, init_params
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.train.call import make_train_call
 from trm_scaling.train.evaluate import Evaluator
