@@ -74,8 +74,8 @@ def recorded_beginning(folder: RunFolder, steps: int) -> Recorded:
     """
     if folder.imported.is_file():
         raise UserError(
-            f"{folder.path} holds imported weights, which were not trained here: there is no record to verify. "
-            f"`trm eval {folder.path}` tests them"
+            f"{folder.path} holds imported weights, which were not trained here: there is no record to "
+            f"verify. `trm eval {folder.path}` tests them"
         )
     if not folder.finished:
         raise UserError(
