@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.golden.golden import NAMES, Golden
-from trm_scaling.model import begin, cpu
-from trm_scaling.model.interchange import to_public
+from trm_scaling.models import begin, cpu
+from trm_scaling.models.interchange import to_public
 from trm_scaling.train.step import batch_gradients
 
 CALLS = (0, 3)
