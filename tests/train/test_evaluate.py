@@ -14,7 +14,7 @@ from trm_scaling.checkpoint import CheckpointStore
 from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.models import forward
+from trm_scaling.models.model import puzzle_rows, step
 from trm_scaling.tasks.dataset import Split
 from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.outcomes import Outcomes
@@ -39,16 +39,15 @@ STATE = restless(state_of(CONFIG))
 def by_hand(config: RunConfig, split: Split, steps: int) -> dict[str, np.ndarray]:
     """Every puzzle alone, a step at a time."""
     found: dict[str, list[Any]] = {"predictions": [], "q_halt": [], "logits": []}
-    step = jax.jit(forward, static_argnums=0)
+    forward = jax.jit(step, static_argnums=0)
+    rows = puzzle_rows(STATE.params, jnp.zeros(1, jnp.int32))
     for inputs in split.inputs:
         length = config.arch.prefix_len + C
-        z_H, z_L = (jnp.tile(STATE.buffers[name], (length, 1, 1)) for name in ("H_init", "L_init"))
+        state = {f"z_{name}": jnp.tile(STATE.buffers[f"{name}_init"], (length, 1, 1)) for name in "HL"}
         predictions, q_halt, logits = [], [], []
         for _ in range(steps):
-            out = step(
-                config.arch, STATE.params, z_H, z_L, jnp.asarray(inputs[None]), jnp.zeros(1, jnp.int32)
-            )
-            z_H, z_L = out.z_H, out.z_L
+            out = forward(config.arch, STATE.params, state, jnp.asarray(inputs[None]), rows)
+            state = out.state
             predictions.append(np.argmax(out.logits[0], -1))
             q_halt.append(out.q_halt[0])
             logits.append(np.asarray(out.logits[0], np.float64))

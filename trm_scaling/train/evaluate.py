@@ -14,7 +14,9 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from trm_scaling.config import RunConfig
 from trm_scaling.losses import trm_losses
-from trm_scaling.models import begin, empty_carry, forward
+from trm_scaling.models import Execution, begin, empty_carry
+from trm_scaling.models.model import States, puzzle_rows
+from trm_scaling.models.model import step as model_step
 from trm_scaling.parallel.mesh import device_mesh, platform_of
 from trm_scaling.parallel.sharding import WHOLE, batch_spec, on_mesh, placed
 from trm_scaling.tasks.dataset import Split
@@ -48,28 +50,20 @@ def answer_steps(
     """Work on `inputs` for `steps` supervision steps from the initial states, nobody halting.
 
     Labels are what the loss is taken against (0: none); nothing else depends on them. `platform` as in
-    `forward`.
+    `models.Execution`.
     """
     batch, seq_len = inputs.shape
     carry = begin(empty_carry(config.arch, batch, seq_len), buffers, inputs, labels, puzzle_ids)
+    how = Execution.of(config.system, platform, differentiated=False)
+    rows = puzzle_rows(params, puzzle_ids)
 
-    def step(states: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], StepAnswers]:
-        out = forward(
-            config.arch,
-            params,
-            *states,
-            inputs,
-            puzzle_ids,
-            unroll=config.system.unroll,
-            gate_kernels=config.system.gate_kernel,
-            differentiated=False,
-            platform=platform,
-        )
+    def step(state: States, _: None) -> tuple[States, StepAnswers]:
+        out = model_step(config.arch, params, state, inputs, rows, how)
         predictions = jnp.argmax(out.logits, axis=-1).astype(jnp.uint8)
         losses = trm_losses(out.logits, out.q_halt, labels, cross_entropy_of(config))
-        return (out.z_H, out.z_L), StepAnswers(predictions, out.q_halt, losses.cells)
+        return out.state, StepAnswers(predictions, out.q_halt, losses.cells)
 
-    return jax.lax.scan(step, (carry.z_H, carry.z_L), None, length=steps)[1]
+    return jax.lax.scan(step, carry.state, None, length=steps)[1]
 
 
 class Scores(NamedTuple):

@@ -147,9 +147,8 @@ def train_together(
                     feed = stacking.join([member.feeder.feed(step, step + 1) for member in fed])
                     call = program.lower(state, hyper, feed, jnp.int32(1)).compile()
                 if len(schedule.stages) > 1:
-                    depth = f"L_cycles {stage.depth.L_cycles}, H_cycles {stage.depth.H_cycles}"
                     for member in living.values():
-                        member.run.reporter.note(f"recursion from step {step}: {depth}")
+                        member.run.reporter.note(f"recursion from step {step}: {staged.arch.recursion}")
             with measure("train"):
                 until = schedule.next_stop(step, config.system.steps_per_call)
                 feed = stacking.join([member.feeder.feed(step, until) for member in fed])
@@ -218,4 +217,4 @@ def _is_alive(hosts: Hosts, phase: str, done: int, total: int) -> None:
 
 def _at_depth(config: RunConfig, stage: Stage) -> RunConfig:
     """`config` with the recursion of a stage of its curriculum."""
-    return config.model_copy(update={"arch": config.arch.model_copy(update=stage.depth._asdict())})
+    return config.model_copy(update={"arch": config.arch.at(stage.depth)})
