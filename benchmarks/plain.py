@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from trm_scaling.config import ArchConfig, RunConfig
-from trm_scaling.losses import trm_losses
+from trm_scaling.losses import cross_entropy_of, trm_losses
 from trm_scaling.models import Carry, halt
 from trm_scaling.models.layers import PUZZLE_EMB
 from trm_scaling.optim import (
@@ -25,7 +25,7 @@ from trm_scaling.optim import (
     update_puzzle_emb,
 )
 from trm_scaling.train.state import TrainState, averaged_part, network_of
-from trm_scaling.train.step import Batch, cross_entropy_of
+from trm_scaling.train.step import Batch
 
 Params = dict[str, Any]
 State = Float[Array, "B L D"]
@@ -89,7 +89,9 @@ def plain_gradients(
 
     def loss(params: Params) -> tuple[Float[Array, ""], tuple[Array, State, State, Array]]:
         z_H, z_L, logits, q_halt = plain_forward(config.arch, params, carry)
-        mean = trm_losses(logits, q_halt, carry.labels, cross_entropy_of(config)).total / len(q_halt)
+        mean = trm_losses(logits, q_halt, carry.labels, cross_entropy_of(config.arch.loss)).total / len(
+            q_halt
+        )
         return mean, jax.lax.stop_gradient((mean, z_H, z_L, q_halt))
 
     return jax.grad(loss, has_aux=True)(params)

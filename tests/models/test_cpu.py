@@ -18,12 +18,12 @@ import pytest
 from tests.run.tiny import ROOT
 from tests.train.tiny import IDS, VOCAB, C, config_of, feed_of, hyper_of, puzzles, split_of, state_of
 from trm_scaling.config import RunConfig
+from trm_scaling.evaluation.score import Evaluator
 from trm_scaling.models import Carry, Execution, begin, cpu, empty_carry
 from trm_scaling.models.init import init_buffers, init_params
 from trm_scaling.models.model import puzzle_rows, step
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.train.call import make_train_call
-from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.stacking import Stacking
 from trm_scaling.train.step import batch_gradients
 

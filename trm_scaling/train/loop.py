@@ -16,13 +16,14 @@ from jax.sharding import Mesh
 
 from trm_scaling.config import RunConfig, Schedule, Stage
 from trm_scaling.errors import UserError
+from trm_scaling.evaluation.predict import refuse_nonfinite
+from trm_scaling.evaluation.score import Evaluator
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.parallel.hosts import ALONE, Hosts
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.train.call import CallMetrics, make_train_call
 from trm_scaling.train.clock import Clock, measure_all
-from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.interrupt import StopRequest
 from trm_scaling.train.lost import warn_of_lost_best
 from trm_scaling.train.member import Member, Trainee, resumed
@@ -30,7 +31,7 @@ from trm_scaling.train.metrics import NonFiniteLoss
 from trm_scaling.train.reporter import Reporter
 from trm_scaling.train.stacking import stacking_of
 from trm_scaling.train.state import TrainState, evaluation_params
-from trm_scaling.train.weights import refuse_nonfinite, weights_of
+from trm_scaling.train.weights import weights_of
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from trm_scaling.config import RunConfig
-from trm_scaling.losses import Losses, softmax_cross_entropy, stablemax_cross_entropy, trm_losses
-from trm_scaling.losses.trm import CrossEntropy
+from trm_scaling.losses import Losses, cross_entropy_of, trm_losses
 from trm_scaling.models import Carry, Execution, begin, halt
 from trm_scaling.models.act import wants_to_halt
 from trm_scaling.models.layers import PUZZLE_EMB
@@ -65,15 +64,6 @@ class Answer(NamedTuple):
         """Along which axis of each leaf the batch lies."""
         axes: Answer = jax.tree.map(lambda _: 0, self)
         return axes._replace(state=jax.tree.map(lambda _: BATCH_AXIS, self.state))
-
-
-def cross_entropy_of(config: RunConfig) -> CrossEntropy:
-    """The cell loss that `arch.loss` names."""
-    match config.arch.loss:
-        case "stablemax_cross_entropy":
-            return stablemax_cross_entropy
-        case "softmax_cross_entropy":
-            return softmax_cross_entropy
 
 
 def train_step(
@@ -196,7 +186,7 @@ def _gradients_of_share(
     def loss(params: Params, carry: Carry) -> tuple[Float[Array, ""], Answer]:
         rows = puzzle_rows(params, carry.puzzle_ids)
         out = model_step(config.arch, params, carry.state, carry.inputs, rows, how)
-        losses = trm_losses(out.logits, out.q_halt, carry.labels, cross_entropy_of(config))
+        losses = trm_losses(out.logits, out.q_halt, carry.labels, cross_entropy_of(config.arch.loss))
         state = jax.lax.stop_gradient(out.state)
         return losses.total * (scale / config.global_batch_size), Answer(state, out.q_halt, losses)
 
