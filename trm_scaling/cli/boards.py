@@ -8,17 +8,17 @@ import typer
 if TYPE_CHECKING:
     import numpy as np
 
+    from trm_scaling.evaluation.trace import Trace
     from trm_scaling.tasks.choose import Chosen
-    from trm_scaling.train.think import Thoughts
 
 
-def frames(chosen: "Chosen", thoughts: "Thoughts") -> Iterator[str]:
+def frames(chosen: "Chosen", trace: "Trace") -> Iterator[str]:
     """The puzzle, then the board after each step that changed it."""
     labels, shape = chosen.labels, chosen.shape
     yield _board(chosen, chosen.inputs, None) + f"\n{(chosen.inputs > 1).sum()} of {shape.cells} cells given"
     before, quiet = chosen.inputs, 0
     for number, (board, belief) in enumerate(
-        zip(thoughts.predictions, thoughts.halt_probability, strict=True), start=1
+        zip(trace.predictions, trace.halt_probability, strict=True), start=1
     ):
         wrong, changed = int((board != labels).sum()), int((board != before).sum())
         if changed == 0:
@@ -31,7 +31,7 @@ def frames(chosen: "Chosen", thoughts: "Thoughts") -> Iterator[str]:
         yield f"\n{title}\n{_board(chosen, board, before)}"
         before, quiet = board, 0
     if quiet:
-        last = len(thoughts.predictions)
+        last = len(trace.predictions)
         yield f"\n{_unchanged(last - quiet + 1, last)}"
 
 

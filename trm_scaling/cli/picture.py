@@ -12,8 +12,8 @@ from trm_scaling.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
+    from trm_scaling.evaluation.trace import Trace
     from trm_scaling.tasks.choose import Chosen
-    from trm_scaling.train.think import Thoughts
 
     Captioned = tuple[str, np.ndarray]
 
@@ -32,7 +32,7 @@ def check_name(path: Path) -> None:
         raise UserError(f"{path}: a picture's name ends in .svg, or in .gif for one that moves")
 
 
-def save_picture(path: Path, chosen: "Chosen", thoughts: "Thoughts") -> None:
+def save_picture(path: Path, chosen: "Chosen", trace: "Trace") -> None:
     """Write the picture to `path`, up to the first board that stays solved.
 
     Raises UserError when its name says no kind of picture, or the file cannot be written.
@@ -42,25 +42,25 @@ def save_picture(path: Path, chosen: "Chosen", thoughts: "Thoughts") -> None:
 
     check_name(path)
     if path.suffix == ".gif":
-        write_bytes(path, gif(chosen, _boards(chosen, thoughts)))
+        write_bytes(path, gif(chosen, _boards(chosen, trace)))
     else:
-        write_text(path, svg(chosen, thoughts))
+        write_text(path, svg(chosen, trace))
 
 
-def _boards(chosen: "Chosen", thoughts: "Thoughts") -> "list[Captioned]":
+def _boards(chosen: "Chosen", trace: "Trace") -> "list[Captioned]":
     boards = [("the puzzle", chosen.inputs)]
-    for number, board in enumerate(thoughts.predictions, start=1):
+    for number, board in enumerate(trace.predictions, start=1):
         wrong = int((board != chosen.labels).sum())
         verdict = "solved" if wrong == 0 else f"{wrong} wrong"
         boards.append((f"step {number}: {verdict}", board))
-        if (thoughts.predictions[number - 1 :] == chosen.labels).all():
+        if (trace.predictions[number - 1 :] == chosen.labels).all():
             break
     return boards
 
 
-def svg(chosen: "Chosen", thoughts: "Thoughts") -> str:
+def svg(chosen: "Chosen", trace: "Trace") -> str:
     """The boards side by side, up to the first that stays solved."""
-    boards = _boards(chosen, thoughts)
+    boards = _boards(chosen, trace)
     size = CELL * chosen.shape.side
     step = max(size, 120) + GAP
     width, height = GAP + step * len(boards), size + CAPTION + GAP
