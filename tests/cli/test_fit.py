@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -18,6 +19,7 @@ from trm_scaling.errors import UserError
 from trm_scaling.experiments import load_catalogue
 from trm_scaling.io.study import Study
 from trm_scaling.results.csv_file import write_results
+from trm_scaling.results.curves import learning_curves
 from trm_scaling.results.table import results_table
 
 KEYS = ("exp01", "exp02a", "exp09")
@@ -203,7 +205,28 @@ def test_every_evaluation_of_a_run_is_a_point(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert found["fit"]["runs"] == 12
     assert found["columns"] == {"N": "params", "D": "puzzle_steps"}
-    assert "cluster" in found["fit"]["parameters"][0]["interval"]["method"]
+    assert "profile" in found["fit"]["parameters"][0]["interval"]["method"]
+
+
+def test_evaluations_are_read_from_the_run_folders(study: Study, tmp_path: Path) -> None:
+    """With an interval of whole runs, and the last of the evaluations of a held-out size predicted."""
+    arguments = ("--pattern", "exp01", "--law", "error", "--evaluations", "--hold-out", "exp01e")
+    found = fitted(study, *arguments)
+    assert found["y"] == "val_cell_error"
+    assert found["columns"] == {"N": "params", "D": "puzzle_steps"}
+    curves = learning_curves(results_table(study, ["exp01"]))
+    seen = curves[curves["experiment"] != "exp01e"]
+    assert found["fit"]["runs"] == seen.groupby(["experiment", "seed"]).ngroups == 14
+    assert f"{len(seen)} points" in found["fit"]["replicates"]
+    held = found["fit"]["held_out"]
+    assert {each["label"] for each in held} == {"exp01e"}
+    last = curves[(curves["experiment"] == "exp01e") & (curves["step"] == curves["step"].max())]
+    observed = np.exp(np.log(1 - last["val_cell_accuracy"]).mean())
+    assert max(held, key=lambda each: each["at"]["data"])["observed"] == pytest.approx(observed)
+    file = tmp_path / "runs.csv"
+    write_results(results_table(study, ["exp01"]).drop(columns="folder"), file)
+    with pytest.raises(UserError, match="run folders are needed"):
+        said(study, "--csv", str(file), "--law", "error", "--evaluations")
 
 
 def test_something_is_said_before_anything_is_read(study: Study) -> None:
