@@ -183,7 +183,7 @@ class LossLaw:
         for index in range(t):
             ln_terms[k - t + index] = ln_terms[k - t + index] - exponents[index] * sizes[index]
         # scipy's logsumexp takes five times as long as all the rest, and thousands of refits call this.
-        highest = reduce(np.maximum, ln_terms) + np.zeros_like(inputs.ln_loss)
+        highest = reduce(np.maximum, ln_terms) + np.zeros(len(inputs.ln_inputs))
         terms = [np.exp(each - highest) for each in ln_terms]
         sums = sum(terms[1:], terms[0])
         share = [each / sums for each in terms]
