@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trm_scaling.config import ArchConfig, DataConfig, RunConfig
+from trm_scaling.config import ArchConfig, RunConfig
 from trm_scaling.model import Carry, empty_carry, init_buffers, init_params
 from trm_scaling.model.interchange import from_public
+from trm_scaling.tasks.sudoku.description import SudokuData
 from trm_scaling.train.step import Batch
 
 FOLDER = Path(__file__).parent
@@ -34,7 +35,7 @@ class Golden:
         }
         fields = {key: value for key, value in known.items() if key in ArchConfig.model_fields}
         arch = ArchConfig(**fields)
-        data = DataConfig(source="generated", box_rows=2, box_cols=2)
+        data = SudokuData(source="generated", box_rows=2, box_cols=2)
         config = RunConfig(arch=arch, data=data, global_batch_size=known["batch_size"])
         return cls(name, arrays, config)
 

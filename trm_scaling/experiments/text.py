@@ -9,6 +9,7 @@ from trm_scaling.config.fields import nested, schema_fields, value_of
 from trm_scaling.counting import count_parameters, count_puzzle_emb, flops_per_puzzle_step, training_flops
 from trm_scaling.errors import UserError
 from trm_scaling.experiments.family import ARCH, Family
+from trm_scaling.tasks.task import spec_of
 
 
 def experiment_text(configs: Path, family: Family, name: str, written_by: str) -> str:
@@ -55,9 +56,12 @@ def _changed(configs: Path, family: Family, name: str) -> dict[str, Any]:
 
 def _numbers(config: RunConfig) -> list[str]:
     """What the experiment comes to, by arithmetic."""
-    arch, vocab, cells = config.arch, config.data.vocab_size, config.data.seq_len
+    arch, (vocab, cells) = config.arch, spec_of(config.data)[:2]
     schedule = Schedule.of(config, config.data.train_size)
-    numbers, rows = count_parameters(arch, vocab, cells), count_puzzle_emb(arch, 1)
+    numbers, rows = (
+        count_parameters(arch, vocab, cells),
+        count_puzzle_emb(arch, spec_of(config.data).num_puzzle_ids),
+    )
     step = flops_per_puzzle_step(arch, vocab, cells) / 1e9
     spent = training_flops(config, schedule, vocab, cells)
     lines = [

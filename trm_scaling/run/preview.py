@@ -26,6 +26,7 @@ from trm_scaling.io.study import Study
 from trm_scaling.results.state import State, standing
 from trm_scaling.run.here import Measured, measured_speeds, speed_on, this_device
 from trm_scaling.run.planned import Run
+from trm_scaling.tasks.task import spec_of, task_of
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,10 @@ class Studied:
 class DatasetPreview:
     """The puzzles, and whether they are there."""
 
+    title: str
+    """What they are: `9x9 Sudoku`."""
+    augmentation: str
+    """What an augmentation of one is."""
     folder: Path
     exists: bool
     source: str | None
@@ -151,7 +156,7 @@ class Previewer:
         """Raises UserError when the configuration makes no step, or the dataset's manifest is broken."""
         config, arch = run.config, run.config.arch
         dataset = _dataset(config.data, self._study.data_root)
-        vocab, cells = config.data.vocab_size, config.data.seq_len
+        vocab, cells = spec_of(config.data)[:2]
         schedule = Schedule.of(config, config.data.train_size)
         work = work_of(config, schedule, vocab, cells, dataset.test_puzzles)
         folder = run.folder
@@ -167,7 +172,7 @@ class Previewer:
             ),
             dataset=dataset,
             parameters=count_parameters(arch, vocab, cells),
-            puzzle_emb_parameters=count_puzzle_emb(arch, num_puzzle_ids=1),
+            puzzle_emb_parameters=count_puzzle_emb(arch, num_puzzle_ids=spec_of(config.data).num_puzzle_ids),
             steps=schedule.total_steps,
             batch=config.global_batch_size,
             micro_batches=config.micro_batches,
@@ -200,7 +205,7 @@ class Previewer:
 
     def _on(self, target: Target, run: Run, work: Work, schedule: Schedule) -> TargetPreview:
         config, chip = run.config, target.chip
-        shapes = config.data.vocab_size, config.data.seq_len
+        shapes = spec_of(config.data)[:2]
         memory = training_memory(config, *shapes, chip.backend, devices=target.chips)
         limit = chip.memory_bytes
         fits, cut = None, None
@@ -234,7 +239,7 @@ def _differences(baseline: RunConfig, config: RunConfig) -> Iterator[Difference]
 def _stages(config: RunConfig, schedule: Schedule) -> Iterator[StagePreview]:
     for stage, steps in schedule.steps_of_stages():
         arch = config.arch.model_copy(update=stage.depth._asdict())
-        flops = flops_per_puzzle_step(arch, config.data.vocab_size, config.data.seq_len)
+        flops = flops_per_puzzle_step(arch, *spec_of(config.data)[:2])
         yield StagePreview(stage.start, steps, *stage.depth, flops_per_puzzle_step=flops)
 
 
@@ -249,4 +254,5 @@ def _dataset(data: DataConfig, root: Path) -> DatasetPreview:
     test = described_test_puzzles(data)
     if manifest.is_file():
         test = parse_manifest(manifest).splits["test"].count
-    return DatasetPreview(folder, folder.is_dir(), None if data.path else data.source, test)
+    task, source = task_of(data), None if data.path else data.source
+    return DatasetPreview(task.title, task.augmentation, folder, folder.is_dir(), source, test)

@@ -115,7 +115,7 @@ class Evaluator:
         Raises UserError for weights that are not finite.
         """
         refuse_nonfinite({"params": params, "buffers": buffers}, "the weights to evaluate")
-        inputs, labels = split.inputs[:limit], split.labels[:limit]
+        inputs, labels, puzzle_ids = (each[:limit] for each in (split.inputs, split.labels, split.puzzle_ids))
         total = len(inputs)
         devices = self._mesh.size
         size = -(-min(self.config.system.eval_batch_size, total) // devices) * devices
@@ -124,7 +124,7 @@ class Evaluator:
         running: Scores | None = None
         for start in range(0, total, size):
             taken = slice(start, start + size)
-            batch = (_padded(inputs[taken], size), _padded(labels[taken], size), np.zeros(size, np.int32))
+            batch = tuple(_padded(each[taken], size) for each in (inputs, labels, puzzle_ids))
             dispatched = self._score(params, buffers, *placed(batch, (rows, rows, rows)))
             # Reading the batch before this one keeps the device busy and the queue short.
             if running is not None:
@@ -137,7 +137,7 @@ class Evaluator:
         solved, right, q_halt, loss = (
             np.concatenate(parts, axis=1)[:, :total].T for parts in zip(*read, strict=True)
         )
-        ratings = np.full(total, -1, np.int32) if split.ratings is None else split.ratings[:total]
+        ratings = np.full(total, -1, np.int32) if split.difficulty is None else split.difficulty[:total]
         return Outcomes(solved, right, (labels > 0).sum(1).astype(np.int32), q_halt, loss, ratings)
 
 
@@ -161,4 +161,4 @@ def _score(
 
 def _padded(rows: np.ndarray, size: int) -> np.ndarray:
     """Rows of zeros behind, which have no labelled cell and so are never solved; the caller cuts them off."""
-    return np.pad(rows, [(0, size - len(rows)), (0, 0)])
+    return np.pad(rows, [(0, size - len(rows)), *[(0, 0)] * (rows.ndim - 1)])
