@@ -33,7 +33,7 @@ def export(
 ) -> None:
     from trm_scaling.config.identity import identity
     from trm_scaling.errors import UserError
-    from trm_scaling.model.interchange import to_public
+    from trm_scaling.models.interchange import to_public
     from trm_scaling.results.record import read_record
     from trm_scaling.shipped.model_file import SUFFIX, Model, Origin, rounded, write_model
     from trm_scaling.tasks.build import ensure_dataset

@@ -43,6 +43,7 @@ HASHED = frozenset(
 
 LATER_DEFAULTS: Mapping[str, Any] = {
     "ema_rates": [],
+    "steps.eval_growth": 1.0,
     "data.task": "sudoku",
     **{"data.side": 30, "data.kind": "random", "data.min_wall_share": 0.37, "data.max_wall_share": 0.42},
     **{"data.min_moves": None, "data.max_moves": None},

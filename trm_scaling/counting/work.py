@@ -40,12 +40,6 @@ def work_of(config: RunConfig, schedule: Schedule, vocab_size: int, seq_len: int
     )
 
 
-def evaluations(schedule: Schedule) -> int:
-    """Times that the validation sample is evaluated."""
-    between, rest = divmod(schedule.total_steps, schedule.eval_every)
-    return between + (rest > 0)
-
-
 def described_test_puzzles(data: DataConfig) -> int | None:
     """Size of the test split that `data` describes; None where only a folder or a list can say."""
     if data.path is not None:
@@ -60,7 +54,7 @@ def _tests(config: RunConfig) -> int:
 
 def _validations(config: RunConfig, schedule: Schedule) -> int:
     """Times that a set of weights is evaluated on validation."""
-    return evaluations(schedule) * (1 + len(config.ema_rates))
+    return len(schedule.evaluated_steps) * (1 + len(config.ema_rates))
 
 
 def _recomputed_flops(config: RunConfig, schedule: Schedule, seq_len: int) -> int:

@@ -69,14 +69,19 @@ def plan_run(study: Study, name: str, profile: str, overrides: Sequence[str] = (
     return Planner(study, profile, overrides).plan(name)
 
 
-def _no_run(study: Study, name: str, profile: str) -> str:
-    """What to do about a run that is not there: perhaps it is under another profile, or has another name."""
-    missing = f"no run of {name!r} under profile {profile} in {study.checkpoints}"
+def no_run(study: Study, name: str, profile: str | None) -> str:
+    """What to do about a run that is not there: perhaps it is under another profile, or has another name.
+
+    A `profile` of None stands for all of them.
+    """
+    under = "" if profile is None else f" under profile {profile}"
+    missing = f"no run of {name!r}{under} in {study.checkpoints}"
     known = {run.profile: None for run in scan_runs(study) if name in run.names}
     if known:
         return f"{missing}; there is one under {' and '.join(known)}: add --profile {next(iter(known))}"
     if name in study.experiments:
-        return f"{missing}: train it with `trm run {name} --profile {profile}`, or name a run folder"
+        option = "" if profile is None else f" --profile {profile}"
+        return f"{missing}: train it with `trm run {name}{option}`, or name a run folder"
     names = dict.fromkeys(each for run in scan_runs(study) for each in run.names)
     near = difflib.get_close_matches(name, [*names, *study.experiments], n=3, cutoff=0.5)
     said = f"nearest: {', '.join(near)}; " if near else ""
@@ -98,5 +103,5 @@ def find_run(study: Study, name: str, profile: str) -> RunFolder:
         if written.has_checkpoint:
             return written
     if not folders:
-        raise UserError(_no_run(study, name, profile))
+        raise UserError(no_run(study, name, profile))
     return next((folder for folder in reversed(folders) if folder.has_checkpoint), folders[-1])
