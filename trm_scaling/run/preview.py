@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trm_scaling.config import DataConfig, RunConfig, Schedule
-from trm_scaling.config.compose import BASELINE, compose, mapped_values
+from trm_scaling.config.compose import baseline_of, compose, mapped_values
 from trm_scaling.config.fields import flattened
 from trm_scaling.counting import (
     count_parameters,
@@ -151,7 +151,7 @@ class Previewer:
 
     def __init__(self, study: Study) -> None:
         self._study = study
-        self._baselines: dict[str, RunConfig] = {}
+        self._baselines: dict[tuple[str, str], RunConfig] = {}
 
     def __call__(self, run: Run) -> Preview:
         """Raises UserError when the configuration makes no step, or the dataset's manifest is broken."""
@@ -166,7 +166,7 @@ class Previewer:
             profile=config.profile,
             seed=config.seed,
             alias=run.preferred if run.preferred != config.name else None,
-            differences=tuple(_differences(self._baseline(config.profile), config)),
+            differences=tuple(_differences(self._baseline(config), config)),
             studied=tuple(
                 Studied(each.field, each.paper, each.here)
                 for each in mapped_values(self._study.configs, config.name, config.profile)
@@ -200,10 +200,11 @@ class Previewer:
     def _measured(self) -> list[Measured]:
         return measured_speeds(self._study)
 
-    def _baseline(self, profile: str) -> RunConfig:
-        if profile not in self._baselines:
-            self._baselines[profile] = compose(self._study.configs, BASELINE, profile)
-        return self._baselines[profile]
+    def _baseline(self, config: RunConfig) -> RunConfig:
+        named = baseline_of(self._study.configs, config.name), config.profile
+        if named not in self._baselines:
+            self._baselines[named] = compose(self._study.configs, *named)
+        return self._baselines[named]
 
     def _on(self, target: Target, run: Run, work: Work, schedule: Schedule) -> TargetPreview:
         config, chip = run.config, target.chip
