@@ -115,7 +115,7 @@ def _off(name: str, precision: str, kernels: bool, unroll: bool) -> dict[str, An
     ours = to_public(config.arch, grads, buffers)
     after = golden.carry_after(0)
     off = {
-        "states off": max(_share(getattr(answer, each), getattr(after, each)) for each in ("z_H", "z_L")),
+        "states off": max(_share(answer.state[each], after.state[each]) for each in after.state),
         "loss off": _share(answer.losses.total, golden.arrays["call0/loss"]),
         "gradients off": max(_share(ours[each], value) for each, value in expected.items()),
     }

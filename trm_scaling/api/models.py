@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
 
     from trm_scaling.config import RunConfig
+    from trm_scaling.evaluation.score import Outcomes
+    from trm_scaling.evaluation.trace import Trace
     from trm_scaling.results.record import RunRecord
     from trm_scaling.tasks.dataset import Split
     from trm_scaling.tasks.task import Chosen
-    from trm_scaling.train.outcomes import Outcomes
-    from trm_scaling.train.think import Thoughts
     from trm_scaling.train.weights import Weights
 
 Puzzles = Literal["test", "val"] | Sequence[str]
@@ -75,7 +75,7 @@ class Solution:
     """What a model answers to one puzzle after each of N supervision steps."""
 
     chosen: "Chosen"
-    thoughts: "Thoughts"
+    trace: "Trace"
 
     @property
     def puzzle(self) -> "UInt8[np.ndarray, 'R S']":
@@ -90,12 +90,12 @@ class Solution:
     @property
     def boards(self) -> "UInt8[np.ndarray, 'N R S']":
         """The model's answer after each supervision step; in a Sudoku 0 where it answers no digit."""
-        return self._grids(self.thoughts.predictions)
+        return self._grids(self.trace.predictions)
 
     @property
     def halt_probability(self) -> "Float[np.ndarray, ' N']":
         """After each step, the model's own probability (0 to 1) that its answer is right."""
-        return self.thoughts.halt_probability
+        return self.trace.halt_probability
 
     @cached_property
     def solved(self) -> bool:
@@ -113,7 +113,7 @@ class Solution:
     @cached_property
     def _right(self) -> "np.ndarray":
         chosen = self.chosen
-        return chosen.task.right(chosen.inputs, self.thoughts.predictions, chosen.labels)
+        return chosen.task.right(chosen.inputs, self.trace.predictions, chosen.labels)
 
     def _grids(self, tokens: "np.ndarray") -> "np.ndarray":
         task = self.chosen.task
@@ -123,14 +123,14 @@ class Solution:
         after = self.solved_after
         end = f"solved after step {after}" if after else "not solved"
         chosen = self.chosen
-        board = chosen.task.render(chosen.inputs, self.thoughts.predictions[-1], chosen.labels)
-        return f"{self.chosen.title}: {end} of {len(self.thoughts.predictions)}\n{board}"
+        board = chosen.task.render(chosen.inputs, self.trace.predictions[-1], chosen.labels)
+        return f"{self.chosen.title}: {end} of {len(self.trace.predictions)}\n{board}"
 
     def _repr_svg_(self) -> str:
         """What a notebook shows: the boards side by side."""
         from trm_scaling.cli.picture import svg
 
-        return svg(self.chosen, self.thoughts)
+        return svg(self.chosen, self.trace)
 
 
 def load_run(name: str | Path, *, profile: str | None = None, study: str | Path | None = None) -> Run:
@@ -195,7 +195,7 @@ def evaluate(
     Raises UserError as `load_model`, for a split of a model file (it has no dataset), and for a puzzle that
     is malformed or has no single solution.
     """
-    from trm_scaling.train.evaluate import Evaluator
+    from trm_scaling.evaluation.score import Evaluator
 
     model = _model(model)
     average = model.weights.ema is not None if averaged is None else averaged
@@ -215,11 +215,12 @@ def solve(
 
     Raises UserError as `load_model`, and for a puzzle that is malformed or has no single solution.
     """
-    from trm_scaling.train.think import think
+    from trm_scaling.evaluation.trace import trace
 
     model = _model(model)
     chosen = model.puzzle(puzzle)
-    return Solution(chosen, think(model.config, model.weights, chosen, steps))
+    params = model.weights.answering(averaged=model.weights.ema is not None)
+    return Solution(chosen, trace(model.config, params, model.weights.buffers, chosen, steps))
 
 
 def _model(given: Model | Run | str | Path) -> Model:

@@ -8,8 +8,8 @@ from trm_scaling.bench.stand_in import stand_in_dataset
 from trm_scaling.bench.timing import Spread, timed
 from trm_scaling.config import RunConfig
 from trm_scaling.counting import inference_flops
+from trm_scaling.evaluation.score import Evaluator
 from trm_scaling.parallel.mesh import make_mesh
-from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.state import init_state_on
 
 

@@ -4,18 +4,18 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from trm_scaling.evaluation.trace import Trace
     from trm_scaling.tasks.task import Chosen
-    from trm_scaling.train.think import Thoughts
 
 
-def frames(chosen: "Chosen", thoughts: "Thoughts") -> Iterator[str]:
+def frames(chosen: "Chosen", trace: "Trace") -> Iterator[str]:
     """The puzzle, then the answer after each step that changed it."""
     task, inputs, labels = chosen.task, chosen.inputs, chosen.labels
     yield f"{task.render(inputs)}\n{task.given(inputs)}"
-    right = task.right(inputs, thoughts.predictions, labels)
+    right = task.right(inputs, trace.predictions, labels)
     before, quiet = inputs, 0
     for number, (answer, belief) in enumerate(
-        zip(thoughts.predictions, thoughts.halt_probability, strict=True), start=1
+        zip(trace.predictions, trace.halt_probability, strict=True), start=1
     ):
         wrong = int(((answer != labels) & (labels > 0)).sum())
         changed = int((answer != before).sum())
@@ -29,7 +29,7 @@ def frames(chosen: "Chosen", thoughts: "Thoughts") -> Iterator[str]:
         yield f"\n{title}\n{task.render(inputs, answer, labels, before, color=True)}"
         before, quiet = answer, 0
     if quiet:
-        last = len(thoughts.predictions)
+        last = len(trace.predictions)
         yield f"\n{_unchanged(last - quiet + 1, last)}"
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
+    from trm_scaling.evaluation.trace import Trace
     from trm_scaling.tasks.task import Chosen
-    from trm_scaling.train.think import Thoughts
 
     Captioned = tuple[str, np.ndarray]
 
@@ -33,7 +33,7 @@ def check_name(path: Path) -> None:
         raise UserError(f"{path}: a picture's name ends in .svg, or in .gif for one that moves")
 
 
-def save_picture(path: Path, chosen: "Chosen", thoughts: "Thoughts") -> None:
+def save_picture(path: Path, chosen: "Chosen", trace: "Trace") -> None:
     """Write the picture to `path`, up to the first answer that stays right.
 
     Raises UserError when its name says no kind of picture, or the file cannot be written.
@@ -42,15 +42,15 @@ def save_picture(path: Path, chosen: "Chosen", thoughts: "Thoughts") -> None:
 
     check_name(path)
     if path.suffix == ".gif":
-        write_bytes(path, gif(chosen, thoughts))
+        write_bytes(path, gif(chosen, trace))
     else:
-        write_text(path, svg(chosen, thoughts))
+        write_text(path, svg(chosen, trace))
 
 
-def _boards(chosen: "Chosen", thoughts: "Thoughts") -> "list[Captioned]":
+def _boards(chosen: "Chosen", trace: "Trace") -> "list[Captioned]":
     boards = [("the puzzle", chosen.inputs)]
-    right = chosen.task.right(chosen.inputs, thoughts.predictions, chosen.labels)
-    for number, answer in enumerate(thoughts.predictions, start=1):
+    right = chosen.task.right(chosen.inputs, trace.predictions, chosen.labels)
+    for number, answer in enumerate(trace.predictions, start=1):
         wrong = int(((answer != chosen.labels) & (chosen.labels > 0)).sum())
         verdict = "solved" if right[number - 1] else f"{wrong} wrong"
         boards.append((f"step {number}: {verdict}", answer))
@@ -59,11 +59,11 @@ def _boards(chosen: "Chosen", thoughts: "Thoughts") -> "list[Captioned]":
     return boards
 
 
-def svg(chosen: "Chosen", thoughts: "Thoughts") -> str:
+def svg(chosen: "Chosen", trace: "Trace") -> str:
     """The answers side by side, up to the first that stays right."""
     from trm_scaling.tasks.picture import GIVEN, PAPER
 
-    boards, picture = _boards(chosen, thoughts), chosen.task.picture
+    boards, picture = _boards(chosen, trace), chosen.task.picture
     step = max(picture.cell * picture.cols, NARROWEST) + GAP
     width, height = GAP + step * len(boards), picture.cell * picture.rows + CAPTION + GAP
     parts = [
@@ -79,9 +79,9 @@ def svg(chosen: "Chosen", thoughts: "Thoughts") -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def gif(chosen: "Chosen", thoughts: "Thoughts") -> bytes:
+def gif(chosen: "Chosen", trace: "Trace") -> bytes:
     """An endless GIF: a frame for the puzzle and one for each answer; what a step changed is shaded."""
-    boards = _boards(chosen, thoughts)
+    boards = _boards(chosen, trace)
     before = [chosen.inputs, *(answer for _, answer in boards)]
     frames = [
         _frame(chosen, caption, answer, last)

@@ -73,7 +73,7 @@ def _facts(preview: "Preview") -> Iterator[str]:
     yield _fact(
         "model",
         f"{preview.parameters:,} parameters, and {preview.puzzle_emb_parameters:,} in the puzzle embedding; "
-        f"L_cycles {arch.L_cycles}, H_cycles {arch.H_cycles}",
+        f"{arch.model}, {arch.recursion}",
     )
     slices = preview.micro_batches
     cut = "" if slices == 1 else f", {slices} micro-batches of {preview.batch // slices:,} each"

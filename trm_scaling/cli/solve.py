@@ -75,16 +75,17 @@ def solve(
     config, chosen, weights = (
         _of_run(name, puzzle, profile, study) if file is None else _of_file(file, puzzle)
     )
-    from trm_scaling.train.think import think
+    from trm_scaling.evaluation.trace import trace
 
-    thoughts = think(config, weights, chosen, steps)
+    params = weights.answering(averaged=weights.ema is not None)
+    found = trace(config, params, weights.buffers, chosen, steps)
     pause = delay if sys.stdout.isatty() else 0.0
     typer.echo(chosen.title)
-    for frame in frames(chosen, thoughts):
+    for frame in frames(chosen, found):
         typer.echo(frame)
         time.sleep(pause)
     if save is not None:
-        save_picture(save, chosen, thoughts)
+        save_picture(save, chosen, found)
         typer.echo(f"wrote {save}")
 
 

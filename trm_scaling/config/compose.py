@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from trm_scaling.config.arch import fields_of_model
 from trm_scaling.config.fields import flattened
 from trm_scaling.config.overrides import parsed
 from trm_scaling.config.profile import MappedValue, Rules
@@ -28,6 +29,9 @@ PAPER = "paper"
 
 AUTO = "auto"
 """A value of `arch.forward_dtype` in YAML and overrides that no configuration holds."""
+
+MODEL = "arch.model"
+"""The field that says which network it is, and so which fields `arch` has."""
 
 STUDIES, FAMILY, BASE, VALUES = "studies", "family", "base", "values"
 """Keys of an experiment's YAML (the first three) and of a profile's that are about the study, not of the
@@ -54,6 +58,9 @@ def compose_changed(
     """
     where = f"{name} under profile {profile}"
     tree = _baseline(configs, base or base_of(configs, name), profile, where)
+    if (model := changes.get(MODEL)) is not None and (known := fields_of_model(str(model))) is not None:
+        # The baseline may have fields of another model; what is asked for here may not.
+        tree["arch"] = {name: value for name, value in tree["arch"].items() if name in known}
     for field, value in changes.items():
         set_value(tree, field, value)
     return validate({**with_precision(resolved(_of_schema(tree), where)), "name": name}, where)
@@ -103,7 +110,7 @@ def base_of(configs: Path, name: str) -> str:
 
 
 def baseline_of(configs: Path, name: str) -> str:
-    """The experiment that `name` is compared with: `baseline`, or `maze_baseline` where its base is `maze`."""
+    """The experiment that `name` is compared with: `baseline`; `maze_baseline` where its base is `maze`."""
     return baseline_name(base_of(configs, name))
 
 

@@ -1,7 +1,7 @@
 """Strictness: an unknown key is an error that names the nearest known one."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -97,8 +97,20 @@ def validate(values: Mapping[str, Any], where: str) -> RunConfig:
     except ValidationError as error:
         lines = []
         for problem in error.errors():
-            field = ".".join(str(part) for part in problem["loc"])
+            field = _dotted(problem["loc"])
             reason = problem["msg"].removeprefix("Value error, ")
+            if problem["type"] == "extra_forbidden":
+                group, _, name = field.rpartition(".")
+                reason = f"{name} is no field of {group}.model={problem['loc'][1]}; leave it out"
+            if problem["type"] == "union_tag_invalid":
+                expected = problem["ctx"]["expected_tags"]
+                reason = f"{field}.model={problem['ctx']['tag']!r}: choose one of {expected}"
             is_leaf = field and not isinstance(problem["input"], (Mapping, BaseModel))
             lines.append(f"{field}={problem['input']!r}: {reason}" if is_leaf else reason)
         raise UserError(f"{where}: " + "; ".join(lines)) from None
+
+
+def _dotted(place: Sequence[int | str]) -> str:
+    """The dotted name of a field, without the tag that a union of groups puts after the group's name."""
+    names = [str(part) for part in place]
+    return ".".join(names if ".".join(names) in _known() else [*names[:1], *names[2:]])

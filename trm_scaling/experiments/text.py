@@ -78,7 +78,9 @@ def _numbers(config: RunConfig) -> list[str]:
         f"{spent:.3g} training FLOPs, {step:.1f} GFLOP a puzzle-step at full recursion",
     ]
     if len(schedule.stages) > 1:
-        stages = ", ".join(f"{tuple(stage.depth)} from step {stage.start:,}" for stage in schedule.stages)
+        stages = ", ".join(
+            f"{tuple(stage.depth or ())} from step {stage.start:,}" for stage in schedule.stages
+        )
         lines.append(f"(L_cycles, H_cycles): {stages}")
     return lines
 

@@ -70,8 +70,9 @@ class StagePreview:
     start: int
     """Steps done when it begins."""
     steps: int
-    L_cycles: int
-    H_cycles: int
+    L_cycles: int | None
+    H_cycles: int | None
+    """None: the model has no cycles."""
     flops_per_puzzle_step: int
 
 
@@ -241,9 +242,9 @@ def _differences(baseline: RunConfig, config: RunConfig) -> Iterator[Difference]
 
 def _stages(config: RunConfig, schedule: Schedule) -> Iterator[StagePreview]:
     for stage, steps in schedule.steps_of_stages():
-        arch = config.arch.model_copy(update=stage.depth._asdict())
+        arch = config.arch.at(stage.depth)
         flops = flops_per_puzzle_step(arch, *spec_of(config.data)[:2])
-        yield StagePreview(stage.start, steps, *stage.depth, flops_per_puzzle_step=flops)
+        yield StagePreview(stage.start, steps, *(stage.depth or (None, None)), flops_per_puzzle_step=flops)
 
 
 def _dataset(data: DataConfig, root: Path) -> DatasetPreview:

@@ -6,11 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from trm_scaling.evaluation.score import Evaluator, Outcomes
 from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.tasks.progress import Progress
-from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.loop import Trained
-from trm_scaling.train.outcomes import Outcomes
 from trm_scaling.train.state import Params, TrainState, evaluation_params
 
 

@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
 
-from trm_scaling.checkpoint.leaves import named_leaves
+from trm_scaling.checkpoint import CheckpointReader
 from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
+from trm_scaling.evaluation.predict import refuse_nonfinite
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.models.interchange import from_public
 from trm_scaling.tasks.task import spec_of
@@ -49,26 +49,6 @@ def weights_like(config: RunConfig) -> Weights:
     return jax.eval_shape(lambda: weights_of(init_state(config, *sizes)))
 
 
-def refuse_nonfinite(weights: Any, where: str, error: type[UserError] = UserError) -> None:
-    """Raise `error` when a number in `weights` (a pytree) is NaN or infinite, naming the tensor and how many.
-
-    Such weights answer every puzzle, and all answers are wrong: that is no measurement. `where` names them.
-    """
-    leaves = {name: leaf for name, leaf in named_leaves(weights).items() if leaf is not None}
-    for name, count in _nonfinite_counts(leaves).items():
-        if count:
-            raise error(
-                f"{where}: {name} holds {int(count):,} values of {leaves[name].size:,} that are NaN or "
-                "infinite; such weights are neither saved nor measured. Take an earlier checkpoint, or train "
-                "with a lower lr or arch.forward_dtype=float32, each of which is a new run"
-            )
-
-
-@jax.jit
-def _nonfinite_counts(leaves: dict[str, Array]) -> dict[str, Int[Array, ""]]:
-    return {name: jnp.sum(~jnp.isfinite(leaf)) for name, leaf in leaves.items()}
-
-
 def weights_from_public(config: RunConfig, tensors: Mapping[str, np.ndarray], where: str) -> Weights:
     """The weights of `config` from tensors under the public code's names; they keep no average.
 
@@ -85,9 +65,6 @@ def load_weights(folder: RunFolder, config: RunConfig, which: Which) -> tuple[We
     Works while the run is still training. Raises UserError when there is no usable checkpoint, and for
     weights that are not finite.
     """
-    # Orbax takes a quarter of a second to load, and the models that come with the package need none.
-    from trm_scaling.checkpoint.reader import CheckpointReader
-
     reader = CheckpointReader(folder.checkpoints)
     for _ in range(PRUNED_TRIES):
         step = reader.best_step() if which == "best" else None

@@ -14,6 +14,7 @@ import numpy as np
 from trm_scaling.config import RunConfig
 from trm_scaling.config.traced_fields import are_one_trajectory
 from trm_scaling.errors import UserError
+from trm_scaling.evaluation.score import Evaluator, Outcomes
 from trm_scaling.io.atomic import write_bytes
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.parallel.hosts import ALONE, Hosts
@@ -21,7 +22,6 @@ from trm_scaling.tasks.build import ensure_dataset
 from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.tasks.progress import Progress
 from trm_scaling.train.clock import measure_all
-from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.final import (
     AverageScores,
     WeightScores,
@@ -32,7 +32,6 @@ from trm_scaling.train.final import (
 from trm_scaling.train.interrupt import stop_on_signals
 from trm_scaling.train.loop import Trained, train_together
 from trm_scaling.train.member import Trainee
-from trm_scaling.train.outcomes import Outcomes
 from trm_scaling.train.reporter import RunReporter
 from trm_scaling.train.state import state_digest, trajectory_digest
 

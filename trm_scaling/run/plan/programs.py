@@ -16,9 +16,7 @@ def stage_configs(config: RunConfig) -> list[RunConfig]:
     """`config` at each depth of its curriculum, a program each; itself where it has none."""
     schedule = Schedule.of(config, config.data.train_size)
     depths = dict.fromkeys(stage.depth for stage in schedule.stages)
-    return [
-        config.model_copy(update={"arch": config.arch.model_copy(update=depth._asdict())}) for depth in depths
-    ]
+    return [config.model_copy(update={"arch": config.arch.at(depth)}) for depth in depths]
 
 
 ALWAYS_NAMED = HASHED | {"system.remat", "system.unroll", "system.steps_per_call"}

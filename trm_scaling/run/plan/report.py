@@ -49,7 +49,7 @@ def compiled_rows(planned: Sequence[Planned], target: Target, compilations: Comp
             found.append(
                 Row(
                     names=each.names,
-                    depth=f"L {config.arch.L_cycles}, H {config.arch.H_cycles}" if several else "",
+                    depth=config.arch.recursion if several else "",
                     program=program_key(config),
                     config=config,
                     whole_bytes=_estimated(_whole(config), target),
