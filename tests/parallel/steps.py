@@ -70,7 +70,7 @@ class Work:
         self._augmented = jax.jit(self._augment)
 
     def start(self) -> TrainState:
-        shapes = (self.dataset.vocab_size, self.dataset.seq_len, self.dataset.num_puzzle_identifiers)
+        shapes = (self.dataset.vocab_size, self.dataset.seq_len, self.dataset.num_puzzle_ids)
         return init_state_on(self.mesh, self.config, *shapes)
 
     def batch(self, feed: Feed, number: int) -> Batch:

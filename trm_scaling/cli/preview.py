@@ -63,12 +63,12 @@ def _fields(preview: "Preview") -> Iterator[str]:
 
 def _facts(preview: "Preview") -> Iterator[str]:
     config, data = preview.config, preview.dataset
-    arch, side = config.arch, config.data.side
+    arch = config.arch
     tests = UNKNOWN if data.test_puzzles is None else f"{data.test_puzzles:,}"
     yield _fact(
         "puzzles",
-        f"{side}x{side} Sudoku: {config.data.train_size:,} to train on x {config.data.num_aug:,} "
-        f"augmentations, {config.data.val_size:,} to choose by, {tests} to test on",
+        f"{data.title}: {config.data.train_size:,} to train on x {config.data.num_aug:,} "
+        f"{data.augmentation}, {config.data.val_size:,} to choose by, {tests} to test on",
     )
     yield _fact("", f"{_from_here(data.folder)}: {_dataset_state(preview)}")
     yield _fact(

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from trm_scaling.config.arch import Architecture, TrmConfig
 from trm_scaling.config.base import Frozen
 from trm_scaling.config.curriculum import CurriculumConfig
-from trm_scaling.config.data import DataConfig
+from trm_scaling.config.data import TaskData, usual_data
 from trm_scaling.config.fields import Host, Operational, Program, Steps, Traced
 from trm_scaling.config.system import SystemConfig
 
@@ -26,7 +26,7 @@ class RunConfig(Frozen):
     arch: Architecture = TrmConfig()
     """The network and its recursion."""
 
-    data: DataConfig = DataConfig()
+    data: TaskData = Field(default_factory=usual_data)
     """The puzzles."""
 
     global_batch_size: Program[int] = Field(6144, ge=1)

@@ -153,7 +153,9 @@ class Evaluator:
                 tokens, steps = decode(answers)
                 decoded[name].append(DecodedScores(*_against(tokens, wanted), steps))
         ratings = (
-            np.full(len(labels), -1, np.int32) if split.ratings is None else split.ratings[: len(labels)]
+            np.full(len(labels), -1, np.int32)
+            if split.difficulty is None
+            else split.difficulty[: len(labels)]
         )
         solved, right, q_halt, loss = (np.concatenate(each) for each in zip(*parts, strict=True))
         whole = {

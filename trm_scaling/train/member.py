@@ -57,7 +57,7 @@ class Member:
         self.feeder = Feeder(config, dataset, mesh)
         self.clock = Clock()
         self.rate = Rate(config.global_batch_size)
-        shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_identifiers)
+        shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_ids)
         self._init = partial(init_state_on, mesh, config, *shapes)
         self._like = state_shapes_on(mesh, config, *shapes)
         self._hosts = hosts

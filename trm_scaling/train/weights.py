@@ -13,6 +13,7 @@ from trm_scaling.errors import UserError
 from trm_scaling.evaluation.predict import refuse_nonfinite
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.models.interchange import from_public
+from trm_scaling.tasks.task import spec_of
 from trm_scaling.train.state import Params, TrainState, evaluation_params, init_state
 
 Which = Literal["best", "last"]
@@ -41,10 +42,10 @@ def weights_of(state: TrainState) -> Weights:
     return Weights(state.params, state.ema, state.buffers)
 
 
-def weights_like(config: RunConfig, num_puzzle_ids: int = 1) -> Weights:
+def weights_like(config: RunConfig) -> Weights:
     """Shapes and dtypes of the weights of `config`; computes nothing."""
-    vocab, cells = config.data.vocab_size, config.data.seq_len
-    return jax.eval_shape(lambda: weights_of(init_state(config, vocab, cells, num_puzzle_ids)))
+    sizes = spec_of(config.data)[:3]
+    return jax.eval_shape(lambda: weights_of(init_state(config, *sizes)))
 
 
 def weights_from_public(config: RunConfig, tensors: Mapping[str, np.ndarray], where: str) -> Weights:
@@ -63,9 +64,6 @@ def load_weights(folder: RunFolder, config: RunConfig, which: Which) -> tuple[We
     Works while the run is still training. Raises UserError when there is no usable checkpoint, and for
     weights that are not finite.
     """
-    # Orbax takes a quarter of a second to load, and the models that come with the package need none.
-    from trm_scaling.checkpoint.reader import CheckpointReader
-
     reader = CheckpointReader(folder.checkpoints)
     for _ in range(PRUNED_TRIES):
         step = reader.best_step() if which == "best" else None
