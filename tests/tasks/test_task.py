@@ -188,7 +188,7 @@ def _is_a_word(line: str, word: str) -> bool:
 
 def test_nothing_but_the_tasks_knows_a_task() -> None:
     own = (ENGINE / "tasks" / "sudoku", ENGINE / "tasks" / "maze", ENGINE / "tasks" / "arc")
-    of_comparisons = {
+    of_two = {
         "cli/compare.py",
         "cli/compare_text.py",
         "analysis/comparison.py",
