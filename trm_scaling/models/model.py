@@ -173,7 +173,8 @@ def _networks(arch: ArchConfig, params: Params, length: int, how: Execution) -> 
         else None
     )
     on_cpu = cpu.applies(dtype, how.platform)
-    block = cpu.block if on_cpu else layers.block
+    attention = layers.attention_for(dtype, arch.hidden_size // arch.num_heads, how.platform)
+    block = cpu.block if on_cpu else partial(layers.block, attention=attention)
 
     def network(weights: list[Params], z: State) -> State:
         return apply_network(arch, weights if on_cpu else cast(weights, dtype), z, rotation, block)
