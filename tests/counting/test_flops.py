@@ -9,6 +9,7 @@ import pytest
 from trm_scaling.config import (
     CurriculumConfig,
     DataConfig,
+    RecurrentConfig,
     RunConfig,
     Schedule,
     SystemConfig,
@@ -55,6 +56,7 @@ def test_a_curriculum_spends_what_each_stage_does() -> None:
 # Sizes at which matrix products dwarf what is elementwise (a SwiGLU's hidden unit costs 6 x 97 against
 # a handful), a batch of one, and no loop whose body XLA would count once.
 ARCHS = {
+    "recurrent": RecurrentConfig(L_layers=2, hidden_size=128, puzzle_emb_ndim=128),
     "mlp_t": TrmConfig(L_layers=1, L_cycles=2, H_cycles=2, hidden_size=128, puzzle_emb_ndim=128),
     "attention": TrmConfig(
         L_layers=1,

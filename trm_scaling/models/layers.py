@@ -139,8 +139,7 @@ def attend(
         query, key = rotate(query, rotation), rotate(key, rotation)
     if attention != "written_out":
         by_batch = (jnp.swapaxes(each, 0, 1) for each in (query, key, value))
-        with jax.numpy_dtype_promotion("standard"):  # the library mixes precisions without saying so
-            mixed = jax.nn.dot_product_attention(*by_batch, implementation=attention)
+        mixed = jax.nn.dot_product_attention(*by_batch, implementation=attention)
         mixed = jnp.swapaxes(mixed, 0, 1)
         return mixed.reshape(length, batch, width) @ params["out"]
     scores = jnp.einsum("qbhk,sbhk->bhqs", query, key, preferred_element_type=wide_dtype(x.dtype))
