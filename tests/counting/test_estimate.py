@@ -8,7 +8,7 @@ from trm_scaling.config import RunConfig, Schedule, SystemConfig
 from trm_scaling.counting import flops_per_puzzle_step, inference_flops
 from trm_scaling.counting.devices import TARGETS, TPU_V4, Chip, Target, find_chip
 from trm_scaling.counting.estimate import Speed, assumed_speed, estimate, measured_speed
-from trm_scaling.counting.work import HUB_TEST_PUZZLES, Phase, Work, described_test_puzzles, work_of
+from trm_scaling.counting.work import Phase, Work, described_test_puzzles, work_of
 
 VOCAB, CELLS = 11, 81
 WORK = Work(Phase(6 * 10**15, 100), Phase(10**15, 20), Phase(2 * 10**15, 30))
@@ -77,7 +77,7 @@ def test_layers_in_sequence_are_counted_for_each_slice_and_batch() -> None:
 
 def test_the_size_of_the_test_split_is_known_or_missing() -> None:
     data = RunConfig().data
-    assert described_test_puzzles(data) == HUB_TEST_PUZZLES
+    assert described_test_puzzles(data) == 422_786
     assert described_test_puzzles(data.model_copy(update={"test_size": 7})) == 7
     assert described_test_puzzles(data.model_copy(update={"source": "list.csv"})) is None
     assert described_test_puzzles(data.model_copy(update={"path": "data/mine", "test_size": 7})) is None

@@ -8,7 +8,6 @@ import pytest
 
 from trm_scaling.config import (
     CurriculumConfig,
-    DataConfig,
     RecurrentConfig,
     RunConfig,
     Schedule,
@@ -20,6 +19,7 @@ from trm_scaling.counting.flops import layer_flops
 from trm_scaling.models import empty_carry, step
 from trm_scaling.models.init import init_params
 from trm_scaling.models.model import puzzle_rows
+from trm_scaling.tasks.sudoku.description import SudokuData
 from trm_scaling.train.step import batch_gradients
 
 VOCAB, CELLS = 11, 81
@@ -80,7 +80,7 @@ def counted_by_xla(function: Any, *arguments: Any) -> float:
 @pytest.mark.parametrize("name", ARCHS)
 def test_xla_counts_the_same(name: str) -> None:
     arch = ARCHS[name].model_copy(update={"forward_dtype": "float32"})
-    config = RunConfig(arch=arch, data=DataConfig(), global_batch_size=1, system=SystemConfig(unroll=True))
+    config = RunConfig(arch=arch, data=SudokuData(), global_batch_size=1, system=SystemConfig(unroll=True))
     params = jax.eval_shape(lambda: init_params(jax.random.key(0), arch, VOCAB, CELLS, 1))
     carry = jax.eval_shape(lambda: empty_carry(arch, 1, CELLS))
 

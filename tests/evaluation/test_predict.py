@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.train.tiny import VOCAB, C, config_of, split_of, state_of
-from trm_scaling.checkpoint import CheckpointStore
+from trm_scaling.checkpoint.store import CheckpointStore
 from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
 from trm_scaling.evaluation.score import Evaluator, Outcomes

@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trm_scaling.config import DataConfig, RunConfig, TrmConfig
+from trm_scaling.config import RunConfig, TrmConfig
 from trm_scaling.models import Carry, empty_carry
 from trm_scaling.models.init import init_buffers, init_params
 from trm_scaling.models.interchange import from_public
 from trm_scaling.models.model import STATES
+from trm_scaling.tasks.sudoku.description import SudokuData
 from trm_scaling.train.step import Batch
 
 FOLDER = Path(__file__).parent
@@ -36,7 +37,7 @@ class Golden:
         }
         fields = {key: value for key, value in known.items() if key in TrmConfig.model_fields}
         arch = TrmConfig(**fields)
-        data = DataConfig(source="generated", box_rows=2, box_cols=2)
+        data = SudokuData(source="generated", box_rows=2, box_cols=2)
         config = RunConfig(arch=arch, data=data, global_batch_size=known["batch_size"])
         return cls(name, arrays, config)
 

@@ -23,7 +23,7 @@ from jax.sharding import Mesh
 
 from tests.parallel.collectives import collectives_of
 from tests.train.tiny import config_of
-from trm_scaling.checkpoint import CheckpointStore
+from trm_scaling.checkpoint.store import CheckpointStore
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.evaluation.score import Evaluator
 from trm_scaling.models import begin
@@ -70,7 +70,7 @@ class Work:
         self._augmented = jax.jit(self._augment)
 
     def start(self) -> TrainState:
-        shapes = (self.dataset.vocab_size, self.dataset.seq_len, self.dataset.num_puzzle_identifiers)
+        shapes = (self.dataset.vocab_size, self.dataset.seq_len, self.dataset.num_puzzle_ids)
         return init_state_on(self.mesh, self.config, *shapes)
 
     def batch(self, feed: Feed, number: int) -> Batch:

@@ -33,7 +33,7 @@ def bench_evaluation(config: RunConfig, repeats: int) -> EvaluationBench:
     """Time `repeats` evaluations on as many puzzles as a run evaluates on while it trains."""
     dataset = stand_in_dataset(config)
     mesh = make_mesh(config)
-    shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_identifiers)
+    shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_ids)
     state = init_state_on(mesh, config, *shapes)
     evaluator = Evaluator(config, mesh=mesh)
     puzzles = min(config.eval_puzzles, len(dataset.val))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import typer
 
 from trm_scaling.cli.fit_runs import INPUTS
-from trm_scaling.cli.options import StudyFolder, Where, one_blas_thread
+from trm_scaling.cli.options import StudyFolder, Where, one_blas_thread, profile_option
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
@@ -72,9 +72,7 @@ def fit(
     pattern: Annotated[
         list[str] | None, typer.Option(help="Names that contain it, or match it as a glob. Repeatable.")
     ] = None,
-    profile: Annotated[
-        str | None, typer.Option(help="Budget.", envvar="TRM_PROFILE", show_default="the only one with runs")
-    ] = None,
+    profile: Annotated[str | None, profile_option("the only one with runs", "Budget.")] = None,
     csv: Annotated[
         Path | None, typer.Option(help="Runs from this table or W&B export, not the study.")
     ] = None,
@@ -193,6 +191,7 @@ def _fit_loss(
 ) -> Fitted:
     from trm_scaling import analysis
     from trm_scaling.analysis.fits.loss_law import HUBER_DELTA
+    from trm_scaling.analysis.fits.record import exponent
 
     split = "val" if evaluations else "test"
     y = y or f"{split}_{'loss' if law in ('loss', 'two_step') else 'cell_error'}"
@@ -221,7 +220,7 @@ def _fit_loss(
     if out:
         fit = analysis.with_held_out(fit, out)
     others = {
-        label: analysis.loss_exponent(runs.losses(y, size, *columns[1:]), form, delta=delta)
+        label: exponent(analysis.loss_parameters(runs.losses(y, size, *columns[1:]), form, delta=delta))
         for label, (size, _) in analysis.other_choices(runs.table, legend["N"], y).items()
     }
     caveat = None if evaluations else analysis.speed_at_budget(runs.table)

@@ -63,12 +63,12 @@ def _fields(preview: "Preview") -> Iterator[str]:
 
 def _facts(preview: "Preview") -> Iterator[str]:
     config, data = preview.config, preview.dataset
-    arch, side = config.arch, config.data.side
+    arch = config.arch
     tests = UNKNOWN if data.test_puzzles is None else f"{data.test_puzzles:,}"
     yield _fact(
         "puzzles",
-        f"{side}x{side} Sudoku: {config.data.train_size:,} to train on x {config.data.num_aug:,} "
-        f"augmentations, {config.data.val_size:,} to choose by, {tests} to test on",
+        f"{data.title}: {config.data.train_size:,} to train on x {config.data.num_aug:,} "
+        f"{data.augmentation}, {config.data.val_size:,} to choose by, {tests} to test on",
     )
     yield _fact("", f"{_from_here(data.folder)}: {_dataset_state(preview)}")
     yield _fact(
@@ -96,7 +96,7 @@ def _facts(preview: "Preview") -> Iterator[str]:
             )
     yield _fact(
         "evaluation",
-        f"{amount(preview.evaluations, 'time')}, every {amount(preview.eval_every, 'step')}, on "
+        f"{amount(preview.evaluations, 'time')}, {_rhythm(preview)}, on "
         f"{amount(config.eval_puzzles, 'puzzle')}; {amount(arch.halt_max_steps, 'supervision step')}",
     )
     per_step = preview.training_flops / (preview.steps * preview.batch)
@@ -227,6 +227,14 @@ def _folder(preview: "Preview") -> str:
             at = "from the start" if preview.saved_step is None else f"after step {preview.saved_step:,}"
             state = f"{how}; would resume {at}"
     return _fact("run", f"{_from_here(preview.folder)}: {state}")
+
+
+def _rhythm(preview: "Preview") -> str:
+    """When evaluations come."""
+    first = amount(preview.eval_every, "step")
+    if preview.eval_growth == 1:
+        return f"every {first}"
+    return f"first after {first} and then each {preview.eval_growth:.4g} times as late as the one before"
 
 
 def _fact(label: str, text: str) -> str:

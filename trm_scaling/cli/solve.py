@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_scaling.cli.options import Profile, StudyFolder
+from trm_scaling.cli.options import Profile, StudyFolder, complete_run
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
     from trm_scaling.config import RunConfig
-    from trm_scaling.tasks.choose import Chosen
+    from trm_scaling.tasks.task import Chosen
     from trm_scaling.train.weights import Weights
 
 HELP = """
@@ -27,14 +27,18 @@ Examples:
   trm solve baseline --profile laptop test:17 --steps 16
 """
 
-SMALL = 6
-"""Side of a board up to which a search takes milliseconds without being compiled."""
+SMALL = 36
+"""Cells of a puzzle up to which a search takes milliseconds without being compiled."""
 
 
 def solve(
     name: Annotated[
         str,
-        typer.Argument(metavar="MODEL", help="4x4, 6x6, an experiment, a run folder or a model file."),
+        typer.Argument(
+            metavar="MODEL",
+            help="4x4, 6x6, an experiment, a run folder or a model file.",
+            autocompletion=complete_run,
+        ),
     ],
     puzzle: Annotated[
         str | None,
@@ -74,8 +78,7 @@ def solve(
     from trm_scaling.evaluation.trace import trace
 
     params = weights.answering(averaged=weights.ema is not None)
-    longest = steps or config.arch.halt_max_steps
-    found = trace(config, params, weights.buffers, chosen.inputs, longest)
+    found = trace(config, params, weights.buffers, chosen, steps)
     pause = delay if sys.stdout.isatty() else 0.0
     typer.echo(chosen.title)
     for frame in frames(chosen, found):
@@ -105,9 +108,11 @@ def _of_file(file: Path, puzzle: str | None) -> "tuple[RunConfig, Chosen, Weight
     from trm_scaling.shipped.model_file import read_model
 
     model = read_model(file)
-    if model.config.data.side <= SMALL:
+    from trm_scaling.tasks.task import spec_of
+
+    if spec_of(model.config.data).seq_len <= SMALL:
         uncompiled_search()
-    from trm_scaling.tasks.choose import choose_puzzle  # loads Numba, which reads that setting once
+    from trm_scaling.tasks.choose import choose_puzzle  # may load Numba, which reads that setting once
 
     chosen = choose_puzzle(puzzle, model.config.data, None)
     configure_jax()

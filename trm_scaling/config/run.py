@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from trm_scaling.config.arch import Architecture, TrmConfig
 from trm_scaling.config.base import Frozen
 from trm_scaling.config.curriculum import CurriculumConfig
-from trm_scaling.config.data import DataConfig
+from trm_scaling.config.data import TaskData, usual_data
 from trm_scaling.config.fields import Host, Operational, Program, Steps, Traced
 from trm_scaling.config.system import SystemConfig
 
@@ -26,7 +26,7 @@ class RunConfig(Frozen):
     arch: Architecture = TrmConfig()
     """The network and its recursion."""
 
-    data: DataConfig = DataConfig()
+    data: TaskData = Field(default_factory=usual_data)
     """The puzzles."""
 
     global_batch_size: Program[int] = Field(6144, ge=1)
@@ -37,6 +37,10 @@ class RunConfig(Frozen):
 
     eval_interval: Steps[Host[int]] = Field(5_000, ge=1)
     """Epochs between evaluations on the validation sample."""
+
+    eval_growth: Steps[Host[float]] = Field(1.0, ge=1)
+    """Evaluations lie `eval_interval` apart at 1. Above it, the first comes after `eval_interval` epochs,
+    and each is this many times as late as the one before (2 ** 0.5: two in each doubling of the samples)."""
 
     eval_puzzles: Host[int] = Field(1000, ge=1)
     """Validation puzzles evaluated each time: the first ones of the split, always the same."""

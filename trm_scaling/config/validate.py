@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from trm_scaling.config.data import DataConfig, described
 from trm_scaling.config.fields import groups_of
 from trm_scaling.config.run import RunConfig
 from trm_scaling.errors import UserError
@@ -64,12 +65,33 @@ def _check_keys(values: Mapping[str, Any], where: str, prefix: str = "") -> None
             _check_keys(value, where, f"{prefix}{key}.")
 
 
+def _refuse_other_tasks(data: Mapping[str, Any], where: str) -> None:
+    """Raises UserError for fields of `data` that its task does not have, and another one has."""
+    own = described({"task": data["task"]} if "task" in data else {})
+    foreign = [name for name in data if name not in type(own).model_fields]
+    if not foreign:
+        return
+    of = {
+        str(kind.model_fields["task"].default)
+        for kind in DataConfig.kinds()
+        if foreign[0] in kind.model_fields
+    }
+    names = ", ".join(f"data.{name}" for name in foreign)
+    them, whose = "it" if len(foreign) == 1 else "them", " and ".join(sorted(of))
+    raise UserError(
+        f"{where}: {names}: only data.task={whose} has {them}, and this run's data.task is {own.task}; "
+        f"drop {them}, or take an experiment of that task"
+    )
+
+
 def validate(values: Mapping[str, Any], where: str) -> RunConfig:
     """The frozen configuration that `values` describe.
 
     Raises UserError naming every field that is wrong, its value, and `where` it was written.
     """
     _check_keys(values, where)
+    if isinstance(values.get("data"), Mapping):
+        _refuse_other_tasks(values["data"], where)
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:

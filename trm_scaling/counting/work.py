@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from trm_scaling.config import DataConfig, RunConfig, Schedule
 from trm_scaling.counting.flops import inference_flops, layer_flops, training_flops
 
-HUB_TEST_PUZZLES = 422_786
-"""Puzzles in the test list of sapientinc/sudoku-extreme, which `data.source=hub` takes whole by default."""
-
 
 @dataclass(frozen=True)
 class Phase:
@@ -43,17 +40,11 @@ def work_of(config: RunConfig, schedule: Schedule, vocab_size: int, seq_len: int
     )
 
 
-def evaluations(schedule: Schedule) -> int:
-    """Times that the validation sample is evaluated."""
-    between, rest = divmod(schedule.total_steps, schedule.eval_every)
-    return between + (rest > 0)
-
-
 def described_test_puzzles(data: DataConfig) -> int | None:
     """Size of the test split that `data` describes; None where only a folder or a list can say."""
     if data.path is not None:
         return None
-    return HUB_TEST_PUZZLES if data.test_size is None and data.source == "hub" else data.test_size
+    return data.hub_test_size if data.test_size is None and data.source == "hub" else data.test_size
 
 
 def _tests(config: RunConfig) -> int:
@@ -65,7 +56,7 @@ def _tests(config: RunConfig) -> int:
 
 def _validations(config: RunConfig, schedule: Schedule) -> int:
     """Times that a set of weights is evaluated on validation."""
-    return evaluations(schedule) * (1 + len(config.ema_rates))
+    return len(schedule.evaluated_steps) * (1 + len(config.ema_rates))
 
 
 def _recomputed_flops(config: RunConfig, schedule: Schedule, seq_len: int) -> int:

@@ -154,7 +154,7 @@ class Predictor:
         """
         refuse_nonfinite({"params": params, "buffers": buffers}, "the weights to evaluate")
         key = jax.random.key(self.config.seed) if key is None else key
-        inputs, labels = split.inputs[:limit], split.labels[:limit]
+        inputs, labels, ids = (each[:limit] for each in (split.inputs, split.labels, split.puzzle_ids))
         total = len(inputs)
         devices = self._mesh.size
         size = -(-min(self.config.system.eval_batch_size, total) // devices) * devices
@@ -163,8 +163,7 @@ class Predictor:
         for start in range(0, total, size):
             taken = slice(start, start + size)
             batch = (
-                *(_padded(each[taken], size) for each in (inputs, labels)),
-                np.zeros(size, np.int32),
+                *(_padded(each[taken], size) for each in (inputs, labels, ids)),
                 np.arange(start, start + size, dtype=np.int32),
             )
             dispatched = self._answer(params, buffers, *placed(batch, (rows,) * len(batch)), key)

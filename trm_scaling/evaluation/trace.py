@@ -8,6 +8,7 @@ import numpy as np
 
 from trm_scaling.config import RunConfig
 from trm_scaling.evaluation.predict import Budget, Params, answer_steps
+from trm_scaling.tasks.task import Chosen
 
 
 class Trace(NamedTuple):
@@ -19,20 +20,21 @@ class Trace(NamedTuple):
     """(N,) float64: the halting head's belief that the answer is right."""
 
 
-def trace(config: RunConfig, params: Params, buffers: Params, inputs: np.ndarray, steps: int) -> Trace:
-    """Work on one puzzle, `inputs` (C,) uint8 tokens, for `steps` supervision steps."""
+def trace(
+    config: RunConfig, params: Params, buffers: Params, chosen: Chosen, steps: int | None = None
+) -> Trace:
+    """Work on one puzzle for `steps` supervision steps; None takes the configuration's `halt_max_steps`."""
     # One puzzle is quickly worked on and only once: unrolled, compiling would take most of the time.
     rolled = config.model_copy(update={"system": config.system.model_copy(update={"unroll": False})})
-    nobody = jnp.zeros(1, jnp.int32)
     answers = jax.jit(answer_steps, static_argnums=(0, 1))(
         rolled,
-        Budget(steps),
+        Budget(steps or config.arch.halt_max_steps),
         params,
         buffers,
-        jnp.asarray(inputs)[None],
-        jnp.zeros_like(inputs)[None],
-        nobody,
-        nobody,
+        jnp.asarray(chosen.inputs)[None],
+        jnp.zeros_like(chosen.inputs)[None],
+        jnp.full(1, chosen.puzzle_id, jnp.int32),
+        jnp.zeros(1, jnp.int32),
         jax.random.key(0),
     )
     logits = np.asarray(answers.q_halt[0, :, 0], np.float64)

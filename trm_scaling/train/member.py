@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from jax.sharding import Mesh
 
-from trm_scaling.checkpoint import CheckpointStore
+from trm_scaling.checkpoint.store import CheckpointStore
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.errors import UserError
 from trm_scaling.evaluation.score import Outcomes
@@ -57,7 +57,7 @@ class Member:
         self.feeder = Feeder(config, dataset, mesh)
         self.clock = Clock()
         self.rate = Rate(config.global_batch_size)
-        shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_identifiers)
+        shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_ids)
         self._init = partial(init_state_on, mesh, config, *shapes)
         self._like = state_shapes_on(mesh, config, *shapes)
         self._hosts = hosts

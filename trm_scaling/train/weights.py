@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trm_scaling.checkpoint import CheckpointReader
 from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
 from trm_scaling.evaluation.predict import refuse_nonfinite
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.models.interchange import from_public
+from trm_scaling.tasks.task import spec_of
 from trm_scaling.train.state import Params, TrainState, evaluation_params, init_state
 
 Which = Literal["best", "last"]
@@ -42,10 +42,10 @@ def weights_of(state: TrainState) -> Weights:
     return Weights(state.params, state.ema, state.buffers)
 
 
-def weights_like(config: RunConfig, num_puzzle_ids: int = 1) -> Weights:
+def weights_like(config: RunConfig) -> Weights:
     """Shapes and dtypes of the weights of `config`; computes nothing."""
-    vocab, cells = config.data.vocab_size, config.data.seq_len
-    return jax.eval_shape(lambda: weights_of(init_state(config, vocab, cells, num_puzzle_ids)))
+    sizes = spec_of(config.data)[:3]
+    return jax.eval_shape(lambda: weights_of(init_state(config, *sizes)))
 
 
 def weights_from_public(config: RunConfig, tensors: Mapping[str, np.ndarray], where: str) -> Weights:

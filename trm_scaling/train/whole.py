@@ -153,7 +153,7 @@ def _finished(
         other_load=trained.clock.other_load(),
         vocab_size=dataset.vocab_size,
         seq_len=dataset.seq_len,
-        num_puzzle_ids=dataset.num_puzzle_identifiers,
+        num_puzzle_ids=dataset.num_puzzle_ids,
         data_fingerprint=dataset.fingerprint,
         test_fingerprint=dataset.test_fingerprint,
         weights_sha256=state_digest(trained.state),
