@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from trm_scaling.config import ArchConfig, RunConfig
+from trm_scaling.config import ArchConfig, RunConfig, TrmConfig
 from trm_scaling.losses import cross_entropy_of, trm_losses
 from trm_scaling.models import Carry, halt
 from trm_scaling.models.layers import PUZZLE_EMB
@@ -98,7 +98,7 @@ def plain_gradients(
 
 
 def plain_forward(
-    arch: ArchConfig, params: Params, carry: Carry
+    arch: TrmConfig, params: Params, carry: Carry
 ) -> tuple[State, State, Float[Array, "B C V"], Float[Array, " B"]]:
     """(z_H, z_L, logits, halting logits) after one supervision step."""
     dtype = jnp.dtype(arch.forward_dtype)

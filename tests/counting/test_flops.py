@@ -80,6 +80,7 @@ def counted_by_xla(function: Any, *arguments: Any) -> float:
 @pytest.mark.parametrize("name", ARCHS)
 def test_xla_counts_the_same(name: str) -> None:
     arch = ARCHS[name].model_copy(update={"forward_dtype": "float32"})
+    assert isinstance(arch, TrmConfig | RecurrentConfig)
     config = RunConfig(arch=arch, data=SudokuData(), global_batch_size=1, system=SystemConfig(unroll=True))
     params = jax.eval_shape(lambda: init_params(jax.random.key(0), arch, VOCAB, CELLS, 1))
     carry = jax.eval_shape(lambda: empty_carry(arch, 1, CELLS))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.train.tiny import IDS, VOCAB, C, config_of, feed_of, hyper_of, state_of
-from trm_scaling.checkpoint import CheckpointStore
+from trm_scaling.checkpoint.store import CheckpointStore
 from trm_scaling.config import RecurrentConfig, RunConfig
 from trm_scaling.models import empty_carry, step
 from trm_scaling.models.init import init_buffers, init_params

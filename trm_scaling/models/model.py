@@ -182,14 +182,15 @@ def _networks(arch: ArchConfig, params: Params, length: int, how: Execution) -> 
     if how.remat:
         network = jax.checkpoint(network)
     split = [(cpu.prepare if on_cpu else layers.split_gates)(layer) for layer in params["layers"]]
-    frozen = partial(network, jax.lax.stop_gradient(split))
+    frozen: Network = partial(network, jax.lax.stop_gradient(split))
     if how.gate_kernels:
         cut = jax.lax.stop_gradient(cast([layers.split_gates(layer) for layer in params["layers"]], dtype))
         by_kernels = gate_kernel.frozen_block(how.platform)
 
-        def frozen(z: State) -> State:
+        def frozen_by_kernels(z: State) -> State:
             return apply_network(arch, cut, z, rotation, by_kernels)
 
+        frozen = frozen_by_kernels
     return (partial(network, split) if how.differentiated else frozen), frozen
 
 

@@ -133,7 +133,7 @@ def test_every_depth_of_a_curriculum_is_compiled(
 ) -> None:
     found = fit(paper("contrib01_curriculum"), POD, compilations, silent)
     assert found is not None
-    depths = [(each.config.arch.L_cycles, each.config.arch.H_cycles) for each in found.programs]
+    depths = [each.config.arch.depth for each in found.programs]
     assert (depths[0], depths[-1], len(compiler.asked)) == ((2, 1), (6, 3), len(depths))
     assert found.largest == found.programs[-1].outcome
 
