@@ -87,11 +87,13 @@ def plain_gradients(
 ) -> tuple[Params, tuple[Float[Array, ""], State, State, Float[Array, " B"]]]:
     """Gradients of the mean loss, and (mean loss, z_H, z_L, halting logits)."""
 
+    assert isinstance(config.arch, TrmConfig)
+    arch = config.arch
+
     def loss(params: Params) -> tuple[Float[Array, ""], tuple[Array, State, State, Array]]:
-        z_H, z_L, logits, q_halt = plain_forward(config.arch, params, carry)
-        mean = trm_losses(logits, q_halt, carry.labels, cross_entropy_of(config.arch.loss)).total / len(
-            q_halt
-        )
+        z_H, z_L, logits, q_halt = plain_forward(arch, params, carry)
+        losses = trm_losses(logits, q_halt, carry.labels, cross_entropy_of(config.arch.loss))
+        mean = losses.total / len(q_halt)
         return mean, jax.lax.stop_gradient((mean, z_H, z_L, q_halt))
 
     return jax.grad(loss, has_aux=True)(params)
