@@ -28,7 +28,7 @@ from trm_scaling.run.compiler_answers import Fits
 from trm_scaling.run.plan.work_table import Work, work_table
 from trm_scaling.run.planned import plan_run
 from trm_scaling.tasks.task import spec_of
-from trm_scaling.train.ahead import compiled, lowered
+from trm_scaling.train.aot_compile import compiled, lowered
 
 SHALLOW = ("arch.H_cycles=2", "arch.L_cycles=1")
 ATTENTION = ("arch.mlp_t=false", "arch.pos_encodings=rope")

@@ -16,7 +16,7 @@ from trm_scaling.models.init import init_buffers, init_params
 from trm_scaling.models.interchange import from_public, public_names, to_public
 from trm_scaling.models.layers import rotation_table, split_gates
 from trm_scaling.models.model import apply_network, embed, puzzle_rows
-from trm_scaling.train.call import make_train_call
+from trm_scaling.train.multi_step import make_train_call
 from trm_scaling.train.state import TrainState, state_digest
 
 D = 16

@@ -82,7 +82,7 @@ class BoundRecord(_Model):
 
 
 class Fits(_Model):
-    """As `train.ahead.Compiled`."""
+    """As `train.aot_compile.Compiled`."""
 
     fits: Literal[True]
     seconds: float

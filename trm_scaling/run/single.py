@@ -88,7 +88,7 @@ def _recorded(attempt: RunAttempt, reporter: "RunReporter", hosts: Hosts) -> Run
 
 
 def _to_the_end(attempt: RunAttempt, reporter: "RunReporter", hosts: Hosts) -> RunRecord:
-    from trm_scaling.train.whole import train_and_test
+    from trm_scaling.train.train_and_evaluate import train_and_test
 
     provenance, source = origin()
     run, folder = attempt.run, attempt.folder
