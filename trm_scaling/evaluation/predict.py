@@ -133,7 +133,7 @@ class Predictor:
         if self._mesh.size > 1:
             rows, answers = batch_spec(), batch_spec(axis=2)
             specs = (WHOLE, WHOLE, rows, rows, rows, rows, WHOLE)
-            answer = jax.shard_map(  # type: ignore[assignment]
+            answer = jax.shard_map(
                 answer, mesh=self._mesh, in_specs=specs, out_specs=answers, check_vma=False
             )
         self._answer = jax.jit(answer, out_shardings=NamedSharding(self._mesh, WHOLE))
