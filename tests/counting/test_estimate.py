@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from trm_scaling.config import RunConfig, Schedule
+from trm_scaling.config import RunConfig, Schedule, SystemConfig
 from trm_scaling.counting import flops_per_puzzle_step, inference_flops
 from trm_scaling.counting.devices import TARGETS, TPU_V4, Chip, Target, find_chip
 from trm_scaling.counting.estimate import Speed, assumed_speed, estimate, measured_speed
@@ -44,7 +44,7 @@ def test_an_unknown_device_is_no_chip() -> None:
 
 
 def test_a_run_computes_training_validation_and_up_to_four_tests() -> None:
-    config = RunConfig()
+    config = RunConfig(system=SystemConfig(test_weights="all"))
     schedule = Schedule.of(config, 1000)
     work = work_of(config, schedule, VOCAB, CELLS, 500)
     answer = inference_flops(config.arch, VOCAB, CELLS, 16)
@@ -55,6 +55,9 @@ def test_a_run_computes_training_validation_and_up_to_four_tests() -> None:
     without = work_of(config.model_copy(update={"ema": False}), schedule, VOCAB, CELLS, 500)
     assert without.test is not None
     assert 2 * without.test.flops == work.test.flops
+    usual = work_of(RunConfig(), schedule, VOCAB, CELLS, 500).test
+    assert usual is not None
+    assert usual.flops == 500 * answer
 
 
 def test_layers_in_sequence_are_counted_for_each_slice_and_batch() -> None:

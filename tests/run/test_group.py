@@ -126,7 +126,7 @@ def test_a_run_that_diverges_fails_alone(trained: Study, tmp_path: Path) -> None
     assert released[0] is False
     assert released[-1] is True
     assert (first.steps, last.steps) == (60, 60)
-    assert first.test[0].summary["final"]["loss"] != last.test[0].summary["final"]["loss"]
+    assert first.headline().summary["final"]["loss"] != last.headline().summary["final"]["loss"]
 
 
 def test_a_mixture_is_refused_before_anything_is_made(trained: Study, tmp_path: Path) -> None:

@@ -344,7 +344,7 @@ def describe(record: "RunRecord") -> str:
     best = record.headline()
     final, rule = best.summary["final"], best.summary["halting_rule"]
     low, high = final["interval_95"]
-    weights = "moving average" if best.averaged else "current weights"
+    weights = "current weights" if best.ema_rate is None else "moving average"
     by_rules = []
     if "verified" in final:
         from trm_scaling.tasks.task import task_class

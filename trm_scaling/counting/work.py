@@ -48,7 +48,9 @@ def described_test_puzzles(data: DataConfig) -> int | None:
 
 
 def _tests(config: RunConfig) -> int:
-    """Sets of weights that are tested: the best and the last, each as they are and by each average."""
+    """Sets of weights that are tested at most (`system.test_weights`)."""
+    if config.system.test_weights == "headline":
+        return 1
     return 2 * (1 + config.ema + len(config.ema_rates))
 
 

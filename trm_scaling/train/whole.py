@@ -22,18 +22,12 @@ from trm_scaling.tasks.build import ensure_dataset
 from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.tasks.progress import Progress
 from trm_scaling.train.clock import measure_all
-from trm_scaling.train.final import (
-    AverageScores,
-    WeightScores,
-    outcome_arrays,
-    score_averages,
-    score_test_split,
-)
 from trm_scaling.train.interrupt import stop_on_signals
 from trm_scaling.train.loop import Trained, train_together
 from trm_scaling.train.member import Trainee
 from trm_scaling.train.reporter import RunReporter
 from trm_scaling.train.state import state_digest, trajectory_digest
+from trm_scaling.train.test_eval import outcome_arrays, score_test_split
 
 
 @dataclass(frozen=True)
@@ -42,10 +36,9 @@ class Finished:
 
     steps: int
     best_step: int
-    scores: list[WeightScores]
-    """The headline first."""
-    averages: list[AverageScores]
-    """Of the further averages."""
+    evaluations: list[dict[str, Any]]
+    """Of the test split: a row for each set of weights, decoder and number of supervision steps; the headline
+    first."""
     seconds: dict[str, float]
     """By purpose: compile, train, evaluate, checkpoint."""
     other_load: float | None
@@ -112,14 +105,13 @@ def train_and_test_together(
 
     left = [(run, each) for run, each in zip(runs, trained, strict=True) if each is not None]
     evaluator = Evaluator(config, mesh=left[0][1].mesh)
-    tested: list[tuple[Trained, list[WeightScores], list[AverageScores]]] = []
+    tested: list[tuple[Trained, list[dict[str, Any]]]] = []
     hosts.progress.starts()
     for run, each in left:
         run.reporter.note(f"testing on {len(dataset.test):,} puzzles")
         with measure_all([other.clock for _, other in left], "evaluate"):
-            scores, outcomes = score_test_split(evaluator, dataset, each, testing)
-            averages = score_averages(evaluator, dataset, each, run.config.ema_rates, testing)
-        tested.append((each, scores, averages))
+            rows, outcomes = score_test_split(evaluator, dataset, run.config, each, testing)
+        tested.append((each, rows))
         hosts.progress.starts()
         if hosts.is_first:
             _write_outcomes(run.folder, outcomes, dataset)
@@ -142,8 +134,7 @@ def _write_outcomes(folder: RunFolder, outcomes: Outcomes, dataset: Dataset) -> 
 
 def _finished(
     trained: Trained,
-    scores: list[WeightScores],
-    averages: list[AverageScores],
+    evaluations: list[dict[str, Any]],
     dataset: Dataset,
     runs_together: int,
     one_trajectory: bool,
@@ -157,8 +148,7 @@ def _finished(
     return Finished(
         steps=trained.schedule.total_steps,
         best_step=trained.best_step,
-        scores=scores,
-        averages=averages,
+        evaluations=evaluations,
         seconds=trained.clock.spent(),
         other_load=trained.clock.other_load(),
         vocab_size=dataset.vocab_size,
