@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from trm_scaling.config import ArchConfig, RunConfig
+from trm_scaling.config import ArchConfig, RunConfig, TrmConfig
 from trm_scaling.losses import cross_entropy_of, trm_losses
 from trm_scaling.models import Carry, halt
 from trm_scaling.models.layers import PUZZLE_EMB
@@ -88,18 +88,20 @@ def plain_gradients(
 ) -> tuple[Params, tuple[Float[Array, ""], State, State, Float[Array, " B"]]]:
     """Gradients of the mean loss, and (mean loss, z_H, z_L, halting logits)."""
 
+    assert isinstance(config.arch, TrmConfig)
+    arch = config.arch
+
     def loss(params: Params) -> tuple[Float[Array, ""], tuple[Array, State, State, Array]]:
-        z_H, z_L, logits, q_halt = plain_forward(config.arch, params, carry)
-        mean = trm_losses(logits, q_halt, carry.labels, cross_entropy_of(config.arch.loss)).total / len(
-            q_halt
-        )
+        z_H, z_L, logits, q_halt = plain_forward(arch, params, carry)
+        losses = trm_losses(logits, q_halt, carry.labels, cross_entropy_of(config.arch.loss))
+        mean = losses.total / len(q_halt)
         return mean, jax.lax.stop_gradient((mean, z_H, z_L, q_halt))
 
     return jax.grad(loss, has_aux=True)(params)
 
 
 def plain_forward(
-    arch: ArchConfig, params: Params, carry: Carry
+    arch: TrmConfig, params: Params, carry: Carry
 ) -> tuple[State, State, Float[Array, "B C V"], Float[Array, " B"]]:
     """(z_H, z_L, logits, halting logits) after one supervision step."""
     dtype = jnp.dtype(arch.forward_dtype)

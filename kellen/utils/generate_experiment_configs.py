@@ -248,6 +248,27 @@ BESIDE = [
         },
     ),
     Family(
+        key="recurrent",
+        title="No hierarchy",
+        goal="Find what two states in nested cycles buy over one state and one pass a supervision step.",
+        expects=(
+            "One state falls behind TRM at equal parameters (two layers), which it applies once a step, not "
+            "21 times, and is still behind at equal FLOPs (23 layers), which learn 1,000 puzzles by heart. "
+            "recurrent_transformer is the shape of the public code's transformers_baseline."
+        ),
+        names=(
+            *("recurrent_baseline", "recurrent_02", "recurrent_08", "recurrent_23"),
+            "recurrent_transformer",
+        ),
+        measure="training_flops",
+        values={
+            "arch.model": ["trm", *["recurrent"] * 4],
+            "arch.L_layers": [2, 2, 8, 23, 8],
+            "arch.mlp_t": [True, True, True, True, False],
+            "arch.pos_encodings": ["none", "none", "none", "none", "rope"],
+        },
+    ),
+    Family(
         key="maze",
         title="Mazes",
         goal="Find what the published recipe reaches on mazes.",

@@ -12,6 +12,7 @@ import pytest
 
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.config.compose import compose, mapped_values
+from trm_scaling.config.fields import value_of
 from trm_scaling.config.identity import identity
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import Catalogue, Family, load_catalogue
@@ -146,7 +147,7 @@ def test_all_compose_and_what_a_family_studies_still_differs(profile: str) -> No
     expected = SAME_AS_BASELINE - {"exp07b"} | {precision}
     assert aliases == (expected - {"exp03b"} if small else expected)
     products = {
-        configs[name].arch.L_layers * configs[name].arch.L_cycles
+        configs[name].arch.L_layers * value_of(configs[name], "arch.L_cycles")
         for name in CATALOGUE.names
         if name.startswith("exp03")
     }

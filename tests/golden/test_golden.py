@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.golden.golden import NAMES, Golden, assert_close
-from trm_scaling.models import begin
+from trm_scaling.models import Execution, begin
 from trm_scaling.models.act import halt
 from trm_scaling.models.interchange import to_public
 from trm_scaling.models.layers import PUZZLE_EMB
@@ -47,6 +47,18 @@ def test_a_call_of_the_public_code_is_reproduced(golden, call):
         assert_close(ours, expected[name], golden.tolerance, name)
     for name in STATES:
         assert_close(out.state[name], np.asarray(after.state[name]), golden.tolerance, name)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "attention" in name])
+def test_the_library_s_attention_reproduces_it_too(name):
+    golden = Golden.load(name)
+    params, buffers = golden.weights()
+    carry = begin(golden.carry_before(1), buffers, *golden.batch(1))
+    rows = puzzle_rows(params, carry.puzzle_ids)
+    # As a program for a TPU has it; this one runs here.
+    how = Execution(unroll=False, platform="tpu")
+    out = step(golden.config.arch, params, carry.state, carry.inputs, rows, how)
+    assert_close(out.logits, golden.arrays["call1/out/logits"], golden.tolerance, "logits")
 
 
 @pytest.mark.parametrize("micro_batches", [1, 2])

@@ -34,8 +34,8 @@ from trm_scaling.parallel.sharding import gathered
 from trm_scaling.tasks.build import ensure_dataset
 from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.train import step as step_module
-from trm_scaling.train.call import Feed, make_train_call
 from trm_scaling.train.feed import Feeder
+from trm_scaling.train.multi_step import Feed, make_train_call
 from trm_scaling.train.state import TrainState, init_state_on
 from trm_scaling.train.step import Batch, batch_gradients
 

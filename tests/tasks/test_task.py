@@ -138,7 +138,7 @@ def test_an_experiment_may_be_of_another_base() -> None:
         assert (config.data.task, config.data.num_aug, config.profile) == ("maze", 3, profile)
         assert config.arch.hidden_size < compose(configs, "maze_baseline", profile).arch.hidden_size
     paper = compose(configs, "maze_baseline", "paper")
-    assert (paper.arch.H_cycles, paper.arch.L_cycles, paper.global_batch_size) == (3, 4, 768)
+    assert (paper.arch.depth, paper.global_batch_size) == ((4, 3), 768)
     with pytest.raises(UserError, match="no profile 'law'"):
         compose(configs, "maze_baseline", "law")
 

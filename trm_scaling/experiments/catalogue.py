@@ -12,7 +12,7 @@ from typing import Any
 
 from trm_scaling.config.compose import BASELINE, compose
 from trm_scaling.config.identity import identity
-from trm_scaling.config.yaml_file import check_choice
+from trm_scaling.config.study_yaml import check_choice
 from trm_scaling.errors import UserError
 from trm_scaling.experiments.family import Family
 

@@ -15,10 +15,9 @@ from trm_scaling.counting.estimate import assumed_speed
 from trm_scaling.counting.memory import training_memory
 from trm_scaling.errors import UserError
 from trm_scaling.io.study import Study
-from trm_scaling.run.fitted import fitted
-from trm_scaling.run.plan import compiled
-from trm_scaling.run.plan.compiled import Compilations, described_as
-from trm_scaling.run.plan.fit import Answer, fit, known, way, ways
+from trm_scaling.run import compiler_answers
+from trm_scaling.run.batch_fitting import Answer, candidates, choose_micro_batch, fit, fitted, known
+from trm_scaling.run.compiler_answers import Compilations, described_as
 from trm_scaling.run.plan.report import compiled_rows, markdown
 from trm_scaling.run.plan.study_plan import Planned, plan_configurations
 
@@ -58,13 +57,13 @@ class MadeUpCompiler:
                     "bound": {"products_s": 0.03, "traffic_s": 0.07, "least_s": 0.08},
                     "collectives": [{"kind": "all-reduce", "dtypes": ["f32"], "bytes": 20, "times": 2}],
                 }
-        return compiled._Answer.model_validate({"program": program, "outcome": outcome})
+        return compiler_answers._Answer.model_validate({"program": program, "outcome": outcome})
 
 
 @pytest.fixture
 def compiler(monkeypatch: pytest.MonkeyPatch) -> MadeUpCompiler:
     made = MadeUpCompiler(POD.chip.memory_bytes or 0)
-    monkeypatch.setattr(compiled, "_answer", made)
+    monkeypatch.setattr(compiler_answers, "_answer", made)
     return made
 
 
@@ -97,7 +96,7 @@ def test_a_refusal_leads_to_the_next_way(compiler: MadeUpCompiler, compilations:
     assert found is not None
     assert found.largest.total_bytes <= 4 * GIB
     assert [each.compilation.outcome.fits for each in told] == [False] * (len(told) - 1) + [True]
-    assert [each.config for each in told] == ways(paper("exp06_f"), POD)[: len(told)]
+    assert [each.config for each in told] == candidates(paper("exp06_f"), POD)[: len(told)]
 
 
 def test_nothing_fits_a_device_without_memory(compiler: MadeUpCompiler, compilations: Compilations) -> None:
@@ -111,21 +110,24 @@ def test_a_run_on_the_pod_takes_the_way_that_was_compiled(
 ) -> None:
     study, config = Study(tmp_path), paper("exp06_f")
     pod_at_hand = replace(POD, name="this device")
-    assert way(study, config, pod_at_hand) == (fitted(config, POD), None)
+    assert choose_micro_batch(study, config, pod_at_hand) == (fitted(config, POD), None)
     compiler.limit = 4 * GIB
     found = fit(config, POD, compilations, silent)
     assert found is not None
     assert found.config != fitted(config, POD)
-    assert way(study, config, pod_at_hand) == (found.config, found.largest)
-    assert way(study, config, replace(POD, chips=16)) == (fitted(config, replace(POD, chips=16)), None)
-    assert way(study, config, None) == (config, None)
+    assert choose_micro_batch(study, config, pod_at_hand) == (found.config, found.largest)
+    assert choose_micro_batch(study, config, replace(POD, chips=16)) == (
+        fitted(config, replace(POD, chips=16)),
+        None,
+    )
+    assert choose_micro_batch(study, config, None) == (config, None)
 
 
 def test_some_of_the_devices_have_ways_of_their_own(tmp_path: Path) -> None:
     study, small = Study(tmp_path), TARGETS["v4-8"]
     config = compose(ROOT / "kellen" / "configs", "exp01f", "paper", ["system.devices=1"])
-    assert ways(config, small)[0] == fitted(config, small)
-    assert way(study, config, small) == (fitted(config, small), None)
+    assert candidates(config, small)[0] == fitted(config, small)
+    assert choose_micro_batch(study, config, small) == (fitted(config, small), None)
 
 
 def test_every_depth_of_a_curriculum_is_compiled(
@@ -133,7 +135,7 @@ def test_every_depth_of_a_curriculum_is_compiled(
 ) -> None:
     found = fit(paper("contrib01_curriculum"), POD, compilations, silent)
     assert found is not None
-    depths = [(each.config.arch.L_cycles, each.config.arch.H_cycles) for each in found.programs]
+    depths = [each.config.arch.depth for each in found.programs]
     assert (depths[0], depths[-1], len(compiler.asked)) == ((2, 1), (6, 3), len(depths))
     assert found.largest == found.programs[-1].outcome
 
@@ -166,7 +168,7 @@ def test_a_file_of_something_else_is_named(compiler: MadeUpCompiler, compilation
 
 
 def test_a_compiler_that_dies_is_said(compilations: Compilations, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled.sys, "executable", "false")
+    monkeypatch.setattr(compiler_answers.sys, "executable", "false")
     with pytest.raises(UserError, match="ended with status 1: it said nothing"):
         compilations.ask(paper("baseline"))
 
@@ -203,7 +205,7 @@ def test_the_report_has_a_row_for_each_program_of_each_configuration(
     assert "jax 1, jaxlib 2, libtpu 3" in text
     assert "- code: abc123" in text
     assert "| baseline = exp01c | 6,144 |  |" in text
-    assert "| contrib01_curriculum at L 2, H 1 | 6,144 |" in text
+    assert "| contrib01_curriculum at L_cycles 2, H_cycles 1 | 6,144 |" in text
     slices = fitted(paper("exp06_f"), POD).micro_batches
     assert f"| exp06_f | 49,152 | {slices} slices |" in text
     assert "exp01f" not in text

@@ -20,7 +20,7 @@ from trm_scaling.counting.kernels import Kind
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
 from trm_scaling.io.study import Study
-from trm_scaling.run.plan.programs import program_key
+from trm_scaling.run.programs import program_key
 
 DescribedName = Literal["h200", "v4-8", "v4-64"]
 
@@ -82,7 +82,7 @@ class BoundRecord(_Model):
 
 
 class Fits(_Model):
-    """As `train.ahead.Compiled`."""
+    """As `train.aot_compile.Compiled`."""
 
     fits: Literal[True]
     seconds: float

@@ -8,7 +8,7 @@ from tests.run.tiny import ROOT
 from trm_scaling.config.compose import compose
 from trm_scaling.counting.devices import Chip, Target
 from trm_scaling.counting.memory import training_memory
-from trm_scaling.run.fitted import fitted, shortage
+from trm_scaling.run.batch_fitting import fitted, shortage
 
 CONFIGS: Path = ROOT / "kellen" / "configs"
 

@@ -17,7 +17,7 @@ from trm_scaling.counting.kernels import Bound, KindCount, bound, by_kind, kerne
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.sharding import WHOLE, on_mesh
 from trm_scaling.tasks.task import spec_of
-from trm_scaling.train.call import Feed, feed_specs, make_train_call
+from trm_scaling.train.multi_step import Feed, feed_specs, make_train_call
 from trm_scaling.train.state import TrainState, init_state, state_specs
 
 Arguments = tuple[TrainState, TracedHparams, Feed, jax.ShapeDtypeStruct]

@@ -19,8 +19,8 @@ from trm_scaling.parallel.hosts import Hosts
 from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.tracking.tracker import Tracker
 from trm_scaling.train.clock import Clock
+from trm_scaling.train.consistency import warn_of_lost_metrics
 from trm_scaling.train.feed import Feeder
-from trm_scaling.train.lost import warn_of_lost_metrics
 from trm_scaling.train.metrics import (
     HostMetrics,
     NonFiniteLoss,
@@ -35,7 +35,7 @@ from trm_scaling.train.state import TrainState, init_state_on, state_shapes_on
 
 
 @dataclass(frozen=True)
-class Trainee:
+class TrainJob:
     """A run that is to be trained."""
 
     config: RunConfig
@@ -47,10 +47,10 @@ class Trainee:
     """Told when its loss is no number while others go on; when none is left, that is raised instead."""
 
 
-class Member:
+class RunContext:
     """A run in the loop: its stream of puzzles, its files, its clock. Closed by leaving the block."""
 
-    def __init__(self, run: Trainee, dataset: Dataset, mesh: Mesh, hosts: Hosts) -> None:
+    def __init__(self, run: TrainJob, dataset: Dataset, mesh: Mesh, hosts: Hosts) -> None:
         config = run.config
         self.run = run
         self.hyper = TracedHparams.of(config, Schedule.of(config, dataset.num_puzzles))
@@ -74,7 +74,7 @@ class Member:
         self.clock = Clock()
         return self._init() if step == 0 else self._restored(step)
 
-    def begin(self, step: int, total: int) -> None:
+    def resume(self, step: int, total: int) -> None:
         """Go on after `step` of `total` steps; what the record says of later ones is dropped."""
         folder, reporter = self.run.folder, self.run.reporter
         if step:
@@ -85,7 +85,7 @@ class Member:
         self._tracker = Tracker(folder.metrics if self._hosts.is_first else None, self.clock.total)
         reporter.started(step, total)
 
-    def settled(self, first: int, last: int, metrics: HostMetrics) -> None:
+    def log_step(self, first: int, last: int, metrics: HostMetrics) -> None:
         """Write down the metrics of steps `first` to `last`. Raises NonFiniteLoss as `read_metrics` does."""
         assert self._tracker is not None
         read = read_metrics(metrics, first, last)
@@ -134,7 +134,7 @@ class Member:
                 self._tracker.close()
 
 
-def resumed(members: Sequence[Member]) -> list[TrainState]:
+def resumed(members: Sequence[RunContext]) -> list[TrainState]:
     """The states to go on from: of one run the newest; of several, at the newest step that all have.
 
     A run that has saved later steps gives them up: it comes to them again.

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from trm_scaling.config import RunConfig, Schedule
-from trm_scaling.config.fields import Mark, schema_fields, value_of
+from trm_scaling.config.fields import Mark, flattened, schema_fields, value_of
 from trm_scaling.config.identity import HASHED, LATER_DEFAULTS
 from trm_scaling.tasks.task import task_of
 
@@ -35,7 +35,10 @@ def program_fields(config: RunConfig) -> dict[str, Any]:
         unused |= {"arch.num_heads", "arch.rope_theta"}
     arch: dict[str, Any] = {}
     others: dict[str, Any] = {}
+    own = flattened(config.model_dump(mode="json")).keys()
     for name, field in schema_fields(RunConfig).items():
+        if name not in own:
+            continue  # of another model
         if name.startswith("data.") and name != "data.task":
             continue  # what shapes the puzzles is `board`
         # A curriculum is a program for each of its depths.

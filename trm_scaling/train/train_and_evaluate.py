@@ -24,14 +24,14 @@ from trm_scaling.tasks.progress import Progress
 from trm_scaling.train.clock import measure_all
 from trm_scaling.train.interrupt import stop_on_signals
 from trm_scaling.train.loop import Trained, train_together
-from trm_scaling.train.member import Trainee
 from trm_scaling.train.reporter import RunReporter
+from trm_scaling.train.run_context import TrainJob
 from trm_scaling.train.state import state_digest, trajectory_digest
 from trm_scaling.train.test_eval import outcome_arrays, score_test_split
 
 
 @dataclass(frozen=True)
-class Finished:
+class RunSummary:
     """What was measured of a run that went to its end."""
 
     steps: int
@@ -72,21 +72,21 @@ def train_and_test(
     source: dict[str, Any],
     reporter: RunReporter,
     hosts: Hosts = ALONE,
-) -> Finished:
+) -> RunSummary:
     """Train `config` in `folder` from where it stands, test it, and write `test_outcomes.npz`.
 
     `source` (commit, uncommitted changes) goes into every checkpoint, with the configuration. Of several
     processes each measures, and the first one writes. Raises as `train_and_test_together`.
     """
-    run = Trainee(config, folder, source, reporter)
+    run = TrainJob(config, folder, source, reporter)
     finished = train_and_test_together([run], data_root, reporter.working, hosts)[0]
     assert finished is not None, "the failure of the last run is raised"
     return finished
 
 
 def train_and_test_together(
-    runs: Sequence[Trainee], data_root: Path, working: Progress, hosts: Hosts = ALONE
-) -> list[Finished | None]:
+    runs: Sequence[TrainJob], data_root: Path, working: Progress, hosts: Hosts = ALONE
+) -> list[RunSummary | None]:
     """The same for `runs` that are trained as one program; None for one that failed while others went on.
 
     Raises what `ensure_dataset` and `train_together` raise, and UserError for a dataset of another size
@@ -121,7 +121,7 @@ def train_and_test_together(
     return [None if each is None else next(finished) for each in trained]
 
 
-def _about(run: Trainee, dataset: Dataset) -> dict[str, Any]:
+def _about(run: TrainJob, dataset: Dataset) -> dict[str, Any]:
     config = run.config.model_dump(mode="json")
     return {"config": config, "data_fingerprint": dataset.fingerprint, **run.about}
 
@@ -138,14 +138,14 @@ def _finished(
     dataset: Dataset,
     runs_together: int,
     one_trajectory: bool,
-) -> Finished:
+) -> RunSummary:
     own = trained.mesh.local_devices
     peaks = [(device.memory_stats() or {}).get("peak_bytes_in_use") for device in own]
     on_device = max((peak for peak in peaks if peak), default=None)
     # ru_maxrss is in kilobytes on Linux, in bytes on macOS.
     unit = 1 if sys.platform == "darwin" else 1024
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return Finished(
+    return RunSummary(
         steps=trained.schedule.total_steps,
         best_step=trained.best_step,
         evaluations=evaluations,

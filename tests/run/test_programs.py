@@ -8,8 +8,8 @@ from tests.run.tiny import ROOT
 from trm_scaling.config import RunConfig
 from trm_scaling.config.compose import compose
 from trm_scaling.parallel.mesh import make_mesh
-from trm_scaling.run.plan.programs import program_key, stage_configs
-from trm_scaling.train.ahead import digest, lowered
+from trm_scaling.run.programs import program_key, stage_configs
+from trm_scaling.train.aot_compile import digest, lowered
 
 TINY: dict[str, Any] = {
     "arch": {
@@ -87,7 +87,7 @@ def test_how_a_program_lies_on_the_devices_makes_another(
 def test_a_curriculum_has_a_program_for_each_depth() -> None:
     config = compose(ROOT / "kellen" / "configs", "contrib01_curriculum", "paper")
     stages = stage_configs(config)
-    depths = [(each.arch.L_cycles, each.arch.H_cycles) for each in stages]
+    depths = [each.arch.depth for each in stages]
     assert (depths[0], depths[-1]) == ((2, 1), (6, 3))
     assert len({program_key(each) for each in stages}) == len(stages)
     assert program_key(stages[-1]) == program_key(compose(ROOT / "kellen" / "configs", "baseline", "paper"))
