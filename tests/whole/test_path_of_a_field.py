@@ -1,4 +1,4 @@
-"""How many files a field goes through, from its YAML to the matrix product: a reader follows it through these."""
+"""How many files a field goes through, from its YAML to the matrix product."""
 
 import subprocess
 import sys
