@@ -124,7 +124,9 @@ def test_an_experiment_is_the_baseline_with_its_fields_changed(name: str, fields
 @pytest.mark.parametrize("profile", PROFILES)
 def test_all_compose_and_what_a_family_studies_still_differs(profile: str) -> None:
     configs = composed(profile)
-    for family in CATALOGUE.families:
+    mazes = [family for family in CATALOGUE.beside if family.base == "maze"]
+    assert [len(family.names) for family in mazes] == [1, 6, 6, 5, 6]
+    for family in (*CATALOGUE.families, *mazes[1:]):
         values = [tuple(value(configs[name], field) for field in family.values) for name in family.names]
         assert len(set(values)) == len(values), f"{family.key} under {profile}: {values}"
     groups = defaultdict(list)
@@ -183,6 +185,8 @@ def test_small_profiles_need_no_network_and_fix_steps(profile: str) -> None:
         (["*"], list(CATALOGUE.study_names)),
         (["law_?"], [f"law_{letter}" for letter in "abcdefg"]),
         (["baseline"], ["baseline", "contrib01_baseline", "contrib02_baseline"]),
+        (["maze_exp02b"], [f"maze_exp02b_{number:02}" for number in range(1, 6)]),
+        (["maze*baseline"], ["maze_baseline"]),
     ],
 )
 def test_patterns_are_substrings_or_globs_in_the_catalogues_order(
