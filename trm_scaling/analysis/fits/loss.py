@@ -16,7 +16,7 @@ from trm_scaling.analysis.fits.loss_law import (
     reported,
     theta_of,
 )
-from trm_scaling.analysis.fits.loss_profile import profile_ends, simulated_runs
+from trm_scaling.analysis.fits.loss_profile import MOST_STUDIES, profile_ends, simulated_runs
 from trm_scaling.analysis.fits.loss_search import (
     THOROUGH,
     FittedLoss,
@@ -82,7 +82,8 @@ class _Resampling:
             draws, ends = profile_ends(fitted, self.studies(fitted)[0])
             factors = [name in fitted.law.factors or name == "R" for name in fitted.law.parameter_names]
             ends[factors] = np.exp(ends[factors])
-            method = f"profile, critical values from {self.method}"
+            studies = min(self.replicates, MOST_STUDIES)
+            method = f"profile, critical values from {studies} simulated studies"
             return draws, _parameters(fitted, [Interval(low, high, method) for low, high in ends.tolist()])
         draws = self.draws(fitted)
         columns = reported(fitted.law, draws, fitted.inputs).T
