@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from trm_scaling.cli.options import NoWandb, Profile, Seed, StudyFolder, Together, chosen_profile
+from trm_scaling.cli.options import Experiments, NoWandb, Profile, Seed, StudyFolder, Together, chosen_profile
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,10 +37,7 @@ Examples:
 
 
 def batch(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME]... [KEY=VALUE]...", help="Experiments, and fields to change."),
-    ] = None,
+    names: Experiments = None,
     pattern: Annotated[
         list[str] | None, typer.Option(help="Names that contain it, or match it as a glob. Repeatable.")
     ] = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trm_scaling.cli.options import Overrides, Profile, StudyFolder, chosen_profile
+from trm_scaling.cli.options import Overrides, Profile, StudyFolder, chosen_profile, complete_experiment
 from trm_scaling.cli.quantities import flop, memory
 from trm_scaling.cli.verbs import Verbs
 
@@ -19,7 +19,9 @@ app = typer.Typer(
     cls=Verbs, no_args_is_help=True, help="Time steps, evaluation, data and start-up on this device."
 )
 
-Experiment = Annotated[str, typer.Argument(help="Name in the study, e.g. baseline.")]
+Experiment = Annotated[
+    str, typer.Argument(help="Name in the study, e.g. baseline.", autocompletion=complete_experiment)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, in seconds, bytes and FLOP/s.")]
 Repeats = Annotated[int, typer.Option(min=1, help="Times to measure.")]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trm_scaling.cli.options import StudyFolder, folder_named
+from trm_scaling.cli.options import StudyFolder, complete_run, folder_named, profile_option
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
@@ -62,11 +62,14 @@ class Against:
 
 def compare(
     names: Annotated[
-        list[str], typer.Argument(metavar="A B...", help="Experiments or run folders; A is the reference.")
+        list[str],
+        typer.Argument(
+            metavar="A B...",
+            help="Experiments or run folders; A is the reference.",
+            autocompletion=complete_run,
+        ),
     ],
-    profile: Annotated[
-        str | None, typer.Option(help="Budget.", envvar="TRM_PROFILE", show_default="the only one with runs")
-    ] = None,
+    profile: Annotated[str | None, profile_option("the only one with runs", "Budget.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
     study: StudyFolder = None,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import typer
 
 from trm_scaling.cli.fit_runs import INPUTS
-from trm_scaling.cli.options import StudyFolder, Where, one_blas_thread
+from trm_scaling.cli.options import StudyFolder, Where, one_blas_thread, profile_option
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
@@ -72,9 +72,7 @@ def fit(
     pattern: Annotated[
         list[str] | None, typer.Option(help="Names that contain it, or match it as a glob. Repeatable.")
     ] = None,
-    profile: Annotated[
-        str | None, typer.Option(help="Budget.", envvar="TRM_PROFILE", show_default="the only one with runs")
-    ] = None,
+    profile: Annotated[str | None, profile_option("the only one with runs", "Budget.")] = None,
     csv: Annotated[
         Path | None, typer.Option(help="Runs from this table or W&B export, not the study.")
     ] = None,

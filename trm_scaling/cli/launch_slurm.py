@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_scaling.cli.options import PAPER, ClusterProfile, NoWandb, StudyFolder
+from trm_scaling.cli.options import PAPER, ClusterProfile, Experiments, NoWandb, StudyFolder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,10 +27,7 @@ Examples:
 
 
 def slurm(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME]... [KEY=VALUE]...", help="Experiments, and fields to change."),
-    ] = None,
+    names: Experiments = None,
     pattern: Annotated[
         list[str] | None, typer.Option(help="Names that contain it, or match it as a glob. Repeatable.")
     ] = None,

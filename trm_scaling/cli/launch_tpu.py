@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_scaling.cli.options import PAPER, ClusterProfile, NoWandb, StudyFolder
+from trm_scaling.cli.options import PAPER, ClusterProfile, NoWandb, StudyFolder, complete_experiment
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 V4_ZONE = "us-central2-b"
 """The one that has v4 pods."""
 
+InTurn = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="NAME... [KEY=VALUE]...", help="One after another.", autocompletion=complete_experiment
+    ),
+]
 Tpu = Annotated[str, typer.Option("--tpu", help="Name of the TPU VM, e.g. stable-1.")]
 Zone = Annotated[str, typer.Option(help="Its zone.")]
 Project = Annotated[str | None, typer.Option(help="Its project.", show_default="gcloud's own")]
@@ -30,7 +36,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the commands and 
 
 TPU_HELP = """
 Bring experiments to a TPU pod and start them on all its workers: the code of one commit, an environment
-with the extras [tpu,hub,wandb], a tmux session that outlives this connection. Then follow worker 0, and
+with the extras [tpu,wandb], a tmux session that outlives this connection. Then follow worker 0, and
 end with the run's exit status; Ctrl-C ends the following, not the run.
 
 \b
@@ -41,9 +47,7 @@ Examples:
 
 
 def tpu_vm(
-    experiments: Annotated[
-        list[str], typer.Argument(metavar="NAME... [KEY=VALUE]...", help="One after another.")
-    ],
+    experiments: InTurn,
     tpu: Tpu,
     shared: Shared,
     zone: Zone = V4_ZONE,
@@ -223,9 +227,7 @@ Examples:
 
 
 def worker(
-    experiments: Annotated[
-        list[str], typer.Argument(metavar="NAME... [KEY=VALUE]...", help="One after another.")
-    ],
+    experiments: InTurn,
     profile: ClusterProfile = PAPER,
     restarts: Annotated[int, typer.Option(min=0, help="Times to start again after a lost host.")] = 3,
     no_wandb: NoWandb = False,

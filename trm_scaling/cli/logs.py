@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_scaling.cli.options import RunName, StudyFolder, folder_named
+from trm_scaling.cli.options import RunName, StudyFolder, folder_named, profile_option
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,10 +30,7 @@ def logs(
     name: RunName,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
     stderr: Annotated[bool, typer.Option("--stderr", help="Warnings and errors instead.")] = False,
-    profile: Annotated[
-        str | None,
-        typer.Option(help="Budget to look at.", envvar="TRM_PROFILE", show_default="all that have runs"),
-    ] = None,
+    profile: Annotated[str | None, profile_option("all that have runs")] = None,
     study: StudyFolder = None,
 ) -> None:
     from trm_scaling.io.study import find_study
@@ -63,14 +60,14 @@ def logs(
 def _newest(study: "Study", name: str, profile: str | None) -> "RunFolder":
     """The run folder `name`, or the run of that name whose log was written last."""
     from trm_scaling.results.scan import scan_runs
+    from trm_scaling.run.planned import no_run
 
     named = folder_named(name)
     if named is not None:
         return named
     runs = [run for run in scan_runs(study, None if profile is None else [profile]) if name in run.names]
     if not runs:
-        under = "" if profile is None else f" under profile {profile}"
-        raise UserError(f"no run of {name!r}{under} in {study.checkpoints}; `trm status` shows what there is")
+        raise UserError(no_run(study, name, profile))
 
     def written(folder: "RunFolder") -> float:
         return folder.stdout.stat().st_mtime if folder.stdout.exists() else 0.0

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,17 +27,40 @@ def complete_experiment(incomplete: str) -> list[str]:
     return [name for name in dict.fromkeys([*study.experiments, *own]) if name.startswith(incomplete)]
 
 
-Profile = Annotated[
-    str | None,
-    typer.Option(
-        help="Budget: smoke, laptop, h200, paper.",
-        envvar="TRM_PROFILE",
-        show_default="paper on an accelerator, laptop on a CPU",
-    ),
-]
-ClusterProfile = Annotated[
-    str, typer.Option(help="Budget: smoke, laptop, h200, paper.", envvar="TRM_PROFILE")
-]
+def complete_run(incomplete: str) -> list[str]:
+    """For the shell: the same, and the run folders and files that a path begins."""
+    if "/" not in incomplete:
+        return complete_experiment(incomplete)
+    typed = Path(incomplete)
+    folder, begins = (typed, "") if incomplete.endswith("/") else (typed.parent, typed.name)
+    try:
+        found = sorted(each for each in folder.iterdir() if each.name.startswith(begins))
+    except OSError:
+        return []
+    return [f"{each}/" if each.is_dir() else str(each) for each in found]
+
+
+def complete_profile(incomplete: str) -> list[str]:
+    """For the shell: profiles of the study that begin so."""
+    from trm_scaling.io.study import find_study
+
+    try:
+        files = sorted((find_study().configs / "profile").glob("*.yaml"))
+    except UserError:
+        return []
+    return [file.stem for file in files if file.stem.startswith(incomplete)]
+
+
+def profile_option(shown: str | None = None, help: str = "Budget to look at.") -> Any:
+    """`--profile`, which the shell completes; `shown` is what the help says of its default."""
+    return typer.Option(
+        help=help, envvar="TRM_PROFILE", autocompletion=complete_profile, show_default=shown or True
+    )
+
+
+_BUDGETS = "Budget: smoke, laptop, h200, paper."
+Profile = Annotated[str | None, profile_option("paper on an accelerator, laptop on a CPU", _BUDGETS)]
+ClusterProfile = Annotated[str, profile_option(help=_BUDGETS)]
 """Of verbs whose runs are elsewhere, on accelerators: `paper` unless it is said otherwise."""
 PAPER = "paper"
 StudyFolder = Annotated[
@@ -49,13 +72,23 @@ StudyFolder = Annotated[
 RunName = Annotated[
     str,
     typer.Argument(
-        metavar="RUN", help="An experiment (its run as written, else the newest), or a run folder."
+        metavar="RUN",
+        help="An experiment (its run as written, else the newest), or a run folder.",
+        autocompletion=complete_run,
     ),
 ]
 Experiment = Annotated[
     str | None,
     typer.Argument(
         metavar="EXPERIMENT", help="Name in the study, e.g. baseline.", autocompletion=complete_experiment
+    ),
+]
+Experiments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[NAME]... [KEY=VALUE]...",
+        help="Experiments, and fields to change.",
+        autocompletion=complete_experiment,
     ),
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed (the first, of several).", show_default="0")]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trm_scaling.cli.options import RunName, StudyFolder, folder_named
+from trm_scaling.cli.options import RunName, StudyFolder, folder_named, profile_option
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,10 +30,7 @@ def provenance(
         int | None, typer.Option(min=1, help="Which start of the run.", show_default="the last")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
-    profile: Annotated[
-        str | None,
-        typer.Option(help="Budget to look at.", envvar="TRM_PROFILE", show_default="the device's"),
-    ] = None,
+    profile: Annotated[str | None, profile_option("the device's")] = None,
     study: StudyFolder = None,
 ) -> None:
     from trm_scaling.cli.options import chosen_profile

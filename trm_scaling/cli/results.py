@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trm_scaling.cli.options import StudyFolder, Where
+from trm_scaling.cli.options import StudyFolder, Where, profile_option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,10 +38,7 @@ def results(
     pattern: Annotated[
         list[str] | None, typer.Option(help="Names that contain it, or match it as a glob. Repeatable.")
     ] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option(help="Budget to look at.", envvar="TRM_PROFILE", show_default="all that have runs"),
-    ] = None,
+    profile: Annotated[str | None, profile_option("all that have runs")] = None,
     where: Where = None,
     csv: Annotated[
         Path | None, typer.Option(help="Write all columns to this file; its folders are made.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trm_scaling.cli.options import StudyFolder
+from trm_scaling.cli.options import StudyFolder, profile_option
 
 if TYPE_CHECKING:
     from trm_scaling.io.study import Study
@@ -36,10 +36,7 @@ def status(
     pattern: Annotated[
         list[str] | None, typer.Option(help="Names that contain it, or match it as a glob. Repeatable.")
     ] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option(help="Budget to look at.", envvar="TRM_PROFILE", show_default="all that have runs"),
-    ] = None,
+    profile: Annotated[str | None, profile_option("all that have runs")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Keep showing it until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
     study: StudyFolder = None,

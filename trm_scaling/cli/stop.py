@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from trm_scaling.cli.options import StudyFolder, folder_named
+from trm_scaling.cli.options import StudyFolder, complete_run, folder_named, profile_option
 from trm_scaling.errors import UserError
 
 HELP = """
@@ -21,12 +21,15 @@ Examples:
 
 def stop(
     name: Annotated[
-        str | None, typer.Argument(metavar="RUN", help="An experiment (all its runs) or a run folder.")
+        str | None,
+        typer.Argument(
+            metavar="RUN",
+            help="An experiment (all its runs) or a run folder.",
+            autocompletion=complete_run,
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All runs and all batch runners.")] = False,
-    profile: Annotated[
-        str | None, typer.Option(help="Budget to look at.", envvar="TRM_PROFILE", show_default="all")
-    ] = None,
+    profile: Annotated[str | None, profile_option("all")] = None,
     study: StudyFolder = None,
 ) -> None:
     from trm_scaling.io.lease import holder, request_stop

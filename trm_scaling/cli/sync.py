@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_scaling.cli.options import StudyFolder
+from trm_scaling.cli.options import StudyFolder, complete_run, profile_option
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,13 +29,14 @@ Examples:
 def sync(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN]...", help="Experiments, every run of them, or run folders."),
+        typer.Argument(
+            metavar="[RUN]...",
+            help="Experiments, every run of them, or run folders.",
+            autocompletion=complete_run,
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every run of the study.")] = False,
-    profile: Annotated[
-        str | None,
-        typer.Option(help="Only this budget.", envvar="TRM_PROFILE", show_default="every profile"),
-    ] = None,
+    profile: Annotated[str | None, profile_option("every profile", "Only this budget.")] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Write W&B's files beside the run; send nothing.")
     ] = False,

@@ -3,11 +3,11 @@
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache
 from typing import Self
 
 from trm_scaling.config import RunConfig
-from trm_scaling.config.compose import BASELINE, compose
+from trm_scaling.config.compose import baseline_of, compose
 from trm_scaling.config.identity import identity
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
@@ -48,17 +48,18 @@ class Planner:
         self._study = study
         self._profile = profile
         self._overrides = tuple(overrides)
+        self._identity_of = cache(self._identity)
 
     def plan(self, name: str) -> Run:
         """Compose experiment `name`. Raises UserError as `compose` does."""
         config = compose(self._study.configs, name, self._profile, self._overrides)
-        is_baseline = name == BASELINE or identity(config) == self._baseline
-        return Run(self._study, config, BASELINE if is_baseline else name)
+        baseline = baseline_of(self._study.configs, name)
+        is_baseline = name == baseline or identity(config) == self._identity_of(baseline)
+        return Run(self._study, config, baseline if is_baseline else name)
 
-    @cached_property
-    def _baseline(self) -> str | None:
+    def _identity(self, baseline: str) -> str | None:
         try:
-            return identity(compose(self._study.configs, BASELINE, self._profile, self._overrides))
+            return identity(compose(self._study.configs, baseline, self._profile, self._overrides))
         except UserError:
             # Overrides may fit an experiment and not the baseline.
             return None
@@ -69,14 +70,19 @@ def plan_run(study: Study, name: str, profile: str, overrides: Sequence[str] = (
     return Planner(study, profile, overrides).plan(name)
 
 
-def _no_run(study: Study, name: str, profile: str) -> str:
-    """What to do about a run that is not there: perhaps it is under another profile, or has another name."""
-    missing = f"no run of {name!r} under profile {profile} in {study.checkpoints}"
+def no_run(study: Study, name: str, profile: str | None) -> str:
+    """What to do about a run that is not there: perhaps it is under another profile, or has another name.
+
+    A `profile` of None stands for all of them.
+    """
+    under = "" if profile is None else f" under profile {profile}"
+    missing = f"no run of {name!r}{under} in {study.checkpoints}"
     known = {run.profile: None for run in scan_runs(study) if name in run.names}
     if known:
         return f"{missing}; there is one under {' and '.join(known)}: add --profile {next(iter(known))}"
     if name in study.experiments:
-        return f"{missing}: train it with `trm run {name} --profile {profile}`, or name a run folder"
+        option = "" if profile is None else f" --profile {profile}"
+        return f"{missing}: train it with `trm run {name}{option}`, or name a run folder"
     names = dict.fromkeys(each for run in scan_runs(study) for each in run.names)
     near = difflib.get_close_matches(name, [*names, *study.experiments], n=3, cutoff=0.5)
     said = f"nearest: {', '.join(near)}; " if near else ""
@@ -98,5 +104,5 @@ def find_run(study: Study, name: str, profile: str) -> RunFolder:
         if written.has_checkpoint:
             return written
     if not folders:
-        raise UserError(_no_run(study, name, profile))
+        raise UserError(no_run(study, name, profile))
     return next((folder for folder in reversed(folders) if folder.has_checkpoint), folders[-1])

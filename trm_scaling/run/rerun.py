@@ -72,6 +72,11 @@ def recorded_beginning(folder: RunFolder, steps: int) -> Recorded:
     Raises UserError when the run is not finished, when its files contradict one another, or when it has no
     record of its steps (imported weights have none).
     """
+    if folder.imported.is_file():
+        raise UserError(
+            f"{folder.path} holds imported weights, which were not trained here: there is no record to "
+            f"verify. `trm eval {folder.path}` tests them"
+        )
     if not folder.finished:
         raise UserError(
             f"{folder.path} is not finished, and only a finished run has a record to verify: "
