@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from trm_scaling.analysis import compare, compare_paired, compare_pairs, compare_runs, pairing_of, unaveraged
-from trm_scaling.analysis.answers import Question
+from trm_scaling.analysis.answers import Question, filter_runs
 from trm_scaling.analysis.answers.choice import best_choice
 from trm_scaling.analysis.design import pairs_needed, seeds_to_detect, smallest_p_of_pairs
 from trm_scaling.errors import UserError

@@ -84,7 +84,8 @@ class _Resampling:
             ends[factors] = np.exp(ends[factors])
             studies = min(self.replicates, MOST_STUDIES)
             method = f"profile, critical values from {studies} simulated studies"
-            return draws, _parameters(fitted, [Interval(low, high, method) for low, high in ends.tolist()])
+            intervals = [Interval(low, high, method).open_at(-np.inf, np.inf) for low, high in ends.tolist()]
+            return draws, _parameters(fitted, intervals)
         draws = self.draws(fitted)
         columns = reported(fitted.law, draws, fitted.inputs).T
         return draws, _parameters(fitted, [Interval.of_draws(column, self.method) for column in columns])
