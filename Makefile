@@ -38,7 +38,7 @@ test: lint types ## lint, types and the default suite
 	$(PYTEST) -n auto --dist loadfile -m "not slow and not e2e"
 
 # On another Python: make core PYTHON=python3.13 VENV=.cache/python3.13
-CORE := $(addprefix tests/,checkpoint config golden losses model optim oracle train)
+CORE := $(addprefix tests/,checkpoint config golden losses models optim oracle train)
 core: $(VENV)/.dev ## the tests of the core alone: configuration, model, training, checkpoints
 	XLA_FLAGS="$(XLA_FLAGS) $(FAST_COMPILE)" \
 	$(PYTEST) -n auto --dist loadfile -m "not slow and not e2e" $(CORE)

@@ -24,8 +24,8 @@ from trm_scaling.bench.stand_in import stand_in_dataset
 from trm_scaling.bench.step import CompiledCall, compile_call
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.io.study import Study, find_study
-from trm_scaling.model import begin
-from trm_scaling.model.interchange import to_public
+from trm_scaling.models import begin
+from trm_scaling.models.interchange import to_public
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.results.record import read_record
@@ -115,7 +115,7 @@ def _off(name: str, precision: str, kernels: bool, unroll: bool) -> dict[str, An
     ours = to_public(config.arch, grads, buffers)
     after = golden.carry_after(0)
     off = {
-        "states off": max(_share(getattr(answer, each), getattr(after, each)) for each in ("z_H", "z_L")),
+        "states off": max(_share(answer.state[each], after.state[each]) for each in after.state),
         "loss off": _share(answer.losses.total, golden.arrays["call0/loss"]),
         "gradients off": max(_share(ours[each], value) for each, value in expected.items()),
     }
@@ -222,7 +222,7 @@ def seeds(sizes: Sizes, _: Callable[[], float]) -> Rows:
 def _vmapped(config: RunConfig, runs: int) -> dict[str, Any]:
     dataset, mesh, stacking = stand_in_dataset(config), make_mesh(config), Stacking(runs)
     configs = [config.model_copy(update={"seed": config.seed + number}) for number in range(runs)]
-    shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_identifiers)
+    shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_ids)
     state = stacking.join([init_state_on(mesh, each, *shapes) for each in configs])
     schedule = Schedule.of(config, dataset.num_puzzles)
     hparams = stacking.join([TracedHparams.of(each, schedule) for each in configs])

@@ -13,6 +13,7 @@ from trm_scaling.io.study import Study
 from trm_scaling.run.batch.logs import own_log
 
 
+@pytest.mark.e2e
 def test_a_single_run_keeps_a_log_that_is_found(tmp_path: Path) -> None:
     study = make_study(tmp_path)
     done = trm(study.data_root, run_command(), {"WANDB_MODE": "disabled"})

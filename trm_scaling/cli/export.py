@@ -33,7 +33,7 @@ def export(
 ) -> None:
     from trm_scaling.config.identity import identity
     from trm_scaling.errors import UserError
-    from trm_scaling.model.interchange import to_public
+    from trm_scaling.models.interchange import to_public
     from trm_scaling.results.record import read_record
     from trm_scaling.shipped.model_file import SUFFIX, Model, Origin, rounded, write_model
     from trm_scaling.tasks.build import ensure_dataset
@@ -73,7 +73,7 @@ def export(
 def _tested(run: "OpenedRun", tensors: "dict[str, np.ndarray]", test: "Split") -> tuple[int, int]:
     """Solved and all test puzzles of the run, by the rounded weights."""
     from trm_scaling.cli.progress import shown_progress
-    from trm_scaling.train.evaluate import Evaluator
+    from trm_scaling.evaluation.score import Evaluator
     from trm_scaling.train.weights import weights_from_public
 
     weights = weights_from_public(run.config, tensors, str(run.folder.path))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trm_scaling.cli.quantities import amount, duration, flop, memory, money
 
 if TYPE_CHECKING:
+    from trm_scaling.config import RunConfig
     from trm_scaling.counting.estimate import Estimate
     from trm_scaling.run.preview import Fitting, Preview, TargetPreview
 
@@ -62,18 +63,18 @@ def _fields(preview: "Preview") -> Iterator[str]:
 
 def _facts(preview: "Preview") -> Iterator[str]:
     config, data = preview.config, preview.dataset
-    arch, side = config.arch, config.data.side
+    arch = config.arch
     tests = UNKNOWN if data.test_puzzles is None else f"{data.test_puzzles:,}"
     yield _fact(
         "puzzles",
-        f"{side}x{side} Sudoku: {config.data.train_size:,} to train on x {config.data.num_aug:,} "
-        f"augmentations, {config.data.val_size:,} to choose by, {tests} to test on",
+        f"{data.title}: {config.data.train_size:,} to train on x {config.data.num_aug:,} "
+        f"{data.augmentation}, {config.data.val_size:,} to choose by, {tests} to test on",
     )
     yield _fact("", f"{_from_here(data.folder)}: {_dataset_state(preview)}")
     yield _fact(
         "model",
         f"{preview.parameters:,} parameters, and {preview.puzzle_emb_parameters:,} in the puzzle embedding; "
-        f"L_cycles {arch.L_cycles}, H_cycles {arch.H_cycles}",
+        f"{arch.model}, {arch.recursion}",
     )
     slices = preview.micro_batches
     cut = "" if slices == 1 else f", {slices} micro-batches of {preview.batch // slices:,} each"
@@ -95,7 +96,7 @@ def _facts(preview: "Preview") -> Iterator[str]:
             )
     yield _fact(
         "evaluation",
-        f"{amount(preview.evaluations, 'time')}, every {amount(preview.eval_every, 'step')}, on "
+        f"{amount(preview.evaluations, 'time')}, {_rhythm(preview)}, on "
         f"{amount(config.eval_puzzles, 'puzzle')}; {amount(arch.halt_max_steps, 'supervision step')}",
     )
     per_step = preview.training_flops / (preview.steps * preview.batch)
@@ -190,14 +191,18 @@ def _notes(preview: "Preview") -> Iterator[str]:
     if (matching := said_of_matching(preview.config)) is not None:
         yield from textwrap.wrap(matching, _WIDTH, initial_indent="  ! ", subsequent_indent="    ")
     yield "  * memory: estimated to a quarter, without compiling; time leaves compiling out"
-    further = len(preview.config.ema_rates)
-    times, averaged = (
-        (4 + 2 * further, ", by each average and by none" if further else ", averaged and not")
-        if preview.config.ema
-        else (2, "")
-    )
-    yield f"    test: {times} times, with the best and the last weights{averaged}; half if they are the same"
+    yield f"    test: {_tests(preview.config)}"
     yield f"  * cost: by prices estimated on {PRICES_OF}"
+
+
+def _tests(config: "RunConfig") -> str:
+    """How often the test split is gone through, and with which weights."""
+    if config.system.test_weights == "headline":
+        return "once, with the best weights; system.test_weights=all tests the others too"
+    further = len(config.ema_rates)
+    averaged = ", by each average and by none" if further else ", averaged and not" if config.ema else ""
+    times = 2 * (1 + config.ema + further)
+    return f"{times} times, with the best and the last weights{averaged}; half if they are the same"
 
 
 def _remedy(way: "Fitting | None") -> str:
@@ -222,6 +227,14 @@ def _folder(preview: "Preview") -> str:
             at = "from the start" if preview.saved_step is None else f"after step {preview.saved_step:,}"
             state = f"{how}; would resume {at}"
     return _fact("run", f"{_from_here(preview.folder)}: {state}")
+
+
+def _rhythm(preview: "Preview") -> str:
+    """When evaluations come."""
+    first = amount(preview.eval_every, "step")
+    if preview.eval_growth == 1:
+        return f"every {first}"
+    return f"first after {first} and then each {preview.eval_growth:.4g} times as late as the one before"
 
 
 def _fact(label: str, text: str) -> str:

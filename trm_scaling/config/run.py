@@ -4,10 +4,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from trm_scaling.config.arch import ArchConfig
+from trm_scaling.config.arch import Architecture, TrmConfig
 from trm_scaling.config.base import Frozen
 from trm_scaling.config.curriculum import CurriculumConfig
-from trm_scaling.config.data import DataConfig
+from trm_scaling.config.data import TaskData, usual_data
 from trm_scaling.config.fields import Host, Operational, Program, Steps, Traced
 from trm_scaling.config.system import SystemConfig
 
@@ -23,10 +23,10 @@ class RunConfig(Frozen):
     profile: Host[str] = "paper"
     """The budget the values were mapped to (`kellen/configs/profile/`)."""
 
-    arch: ArchConfig = ArchConfig()
+    arch: Architecture = TrmConfig()
     """The network and its recursion."""
 
-    data: DataConfig = DataConfig()
+    data: TaskData = Field(default_factory=usual_data)
     """The puzzles."""
 
     global_batch_size: Program[int] = Field(6144, ge=1)
@@ -37,6 +37,10 @@ class RunConfig(Frozen):
 
     eval_interval: Steps[Host[int]] = Field(5_000, ge=1)
     """Epochs between evaluations on the validation sample."""
+
+    eval_growth: Steps[Host[float]] = Field(1.0, ge=1)
+    """Evaluations lie `eval_interval` apart at 1. Above it, the first comes after `eval_interval` epochs,
+    and each is this many times as late as the one before (2 ** 0.5: two in each doubling of the samples)."""
 
     eval_puzzles: Host[int] = Field(1000, ge=1)
     """Validation puzzles evaluated each time: the first ones of the split, always the same."""
@@ -145,8 +149,14 @@ class RunConfig(Frozen):
                 f"curriculum.until_epoch={self.curriculum.until_epoch} lies after epochs={self.epochs}; "
                 "the architecture's own recursion would never be trained, so lower it"
             )
-        for name in ("L_cycles", "H_cycles"):
-            first, last = getattr(self.curriculum, name), getattr(self.arch, name)
+        if self.curriculum.until_epoch and self.arch.depth is None:
+            raise ValueError(
+                f"curriculum.until_epoch={self.curriculum.until_epoch} asks for less recursion at first, and "
+                f"arch.model={self.arch.model} has one pass a supervision step; set curriculum.until_epoch=0"
+            )
+        deepest = {} if self.arch.depth is None else self.arch.depth._asdict()
+        for name, last in deepest.items():
+            first = getattr(self.curriculum, name)
             if self.curriculum.until_epoch and first > last:
                 raise ValueError(
                     f"curriculum.{name}={first} is above arch.{name}={last}; "

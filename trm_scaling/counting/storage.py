@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.counting.memory import training_memory
-from trm_scaling.counting.work import evaluations
 
 BEST, BEING_WRITTEN = 1, 1
 """Checkpoints beside the newest ones that are kept."""
@@ -40,7 +39,7 @@ def storage_of(
     longest = config.arch.halt_max_steps
     calls = -(-schedule.total_steps // config.system.steps_per_call)
     results = calls * METRICS_LINE
-    results += 2 * evaluations(schedule) * (RECORDED + 150 * longest)
+    results += 2 * len(schedule.evaluated_steps) * (RECORDED + 150 * longest)
     results += (tested or 0) * (OUTCOMES + longest)
     kept = config.system.keep_checkpoints + BEST + BEING_WRITTEN
     return Storage(checkpoint, kept * checkpoint + results, results)

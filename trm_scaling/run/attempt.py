@@ -39,7 +39,7 @@ class RunAttempt:
     def commit(self, provenance: Provenance, finished: "Finished") -> RunRecord:
         """Write the run's record: from here on the run is finished."""
         record = assemble(self.run.config, self.folder, provenance, finished)
-        write_json(self.folder.result, record.model_dump(mode="json"))
+        write_json(self.folder.result, record.as_written())
         return record
 
     def finished(self) -> None:

@@ -7,6 +7,7 @@ from trm_scaling.counting.devices import Target
 from trm_scaling.counting.fitting import safe_bytes
 from trm_scaling.counting.memory import training_memory
 from trm_scaling.run.planned import Run
+from trm_scaling.tasks.task import spec_of
 
 WIDEST = 256
 """Width up to which a run leaves an accelerator idle, so that runs go together without being told to."""
@@ -44,7 +45,7 @@ def why_apart(
     limit = target.chip.memory_bytes
     if limit is None:
         return None if asked else "the memory of this device is unknown (--together does not mind)"
-    one = training_memory(config, config.data.vocab_size, config.data.seq_len, target.chip.backend).total
+    one = training_memory(config, *spec_of(config.data)[:2], target.chip.backend).total
     need, safe = one * count, safe_bytes(limit)
     if need <= safe:
         return None

@@ -1,6 +1,5 @@
 """From what a finished run measured to its record: rates, FLOPs and shares of peaks."""
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from trm_scaling.config import RunConfig, Schedule
@@ -16,7 +15,7 @@ from trm_scaling.io.jsonl import read_jsonl
 from trm_scaling.io.provenance import Provenance
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.results.attempts import read_attempts
-from trm_scaling.results.record import AverageScores, FailedAttempt, MetDamage, RunRecord, TestScores
+from trm_scaling.results.record import Evaluation, FailedAttempt, MetDamage, RunRecord
 
 if TYPE_CHECKING:
     from trm_scaling.train.whole import Finished
@@ -66,8 +65,7 @@ def assemble(config: RunConfig, folder: RunFolder, provenance: Provenance, finis
         runs_together=finished.runs_together,
         one_trajectory=finished.one_trajectory,
         best_step=finished.best_step,
-        test=[TestScores(**asdict(scores)) for scores in finished.scores],
-        averages=[AverageScores(**asdict(scores)) for scores in finished.averages],
+        evaluations=[Evaluation(**row) for row in finished.evaluations],
         learning_curve=curve,
         data_fingerprint=finished.data_fingerprint,
         test_fingerprint=finished.test_fingerprint,

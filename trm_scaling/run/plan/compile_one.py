@@ -10,6 +10,8 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+from trm_scaling.tasks.task import spec_of
+
 _GPU_COMPILERS = ("jax-cuda12-pjrt", "jax-cuda13-pjrt")
 
 
@@ -28,7 +30,7 @@ def main() -> None:
     mesh = make_mesh(config, described_devices(asked["target"]))
     program = lowered(config, mesh)
     samples = config.global_batch_size // mesh.size
-    flops = samples * flops_per_puzzle_step(config.arch, config.data.vocab_size, config.data.seq_len)
+    flops = samples * flops_per_puzzle_step(config.arch, *spec_of(config.data)[:2])
     found: dict[str, Any] = {"digest": digest(program), "versions": _versions(chip.backend)}
     if found == asked["known"]:
         outcome: dict[str, Any] | None = None

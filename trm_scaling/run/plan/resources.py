@@ -7,6 +7,7 @@ from trm_scaling.config import DataConfig
 from trm_scaling.counting.work import described_test_puzzles
 from trm_scaling.run.plan.first_estimate import USD_A_BYTE_MONTH
 from trm_scaling.run.plan.study_plan import Planned
+from trm_scaling.tasks.task import spec_of
 
 SOFTWARE_BYTES = 2_300_000_000
 """An environment with the extra [tpu]: 1.6 GB, and 0.7 GB of libtpu (measured)."""
@@ -43,4 +44,4 @@ def _content(data: DataConfig) -> str:
 
 def _dataset_bytes(data: DataConfig) -> int:
     puzzles = data.train_size + data.val_size + (described_test_puzzles(data) or 0)
-    return puzzles * 2 * data.seq_len
+    return puzzles * 2 * spec_of(data).seq_len
