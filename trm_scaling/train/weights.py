@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from trm_scaling.checkpoint.reader import CheckpointReader
 from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
 from trm_scaling.evaluation.predict import refuse_nonfinite
