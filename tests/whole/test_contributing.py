@@ -44,17 +44,12 @@ def test_its_changes_fit_the_code_as_it_is() -> None:
     assert len(diffs) == 4
     for block in diffs:
         # Forwards; or backwards, where a contributor has followed the page.
+        checks = [["git", "apply", *way, "--check", "-"] for way in ([], ["--reverse"])]
         done = [
-            subprocess.run(
-                ["git", "apply", *way, "--check", "-"],
-                cwd=ROOT,
-                input=block.body,
-                capture_output=True,
-                text=True,
-            )
-            for way in ([], ["--reverse"])
+            subprocess.run(each, cwd=ROOT, input=block.body, capture_output=True, text=True)
+            for each in checks
         ]
-        assert any(each.returncode == 0 for each in done), f"line {block.line}: {done[0].stderr}"
+        assert any(each.returncode == 0 for each in done), f"line {block.line}: {done[0].stderr.decode()}"
 
 
 @pytest.mark.e2e
