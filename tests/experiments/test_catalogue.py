@@ -196,8 +196,8 @@ def test_patterns_are_substrings_or_globs_in_the_catalogues_order(
 
 
 def test_what_matches_nothing_is_answered_with_what_is_near() -> None:
-    with pytest.raises(UserError, match=r"no experiment matches 'exp11'; nearest: .*exp10"):
-        CATALOGUE.matching(["exp01", "exp11"])
+    with pytest.raises(UserError, match=r"no experiment matches 'exp1O'; nearest: .*exp10"):
+        CATALOGUE.matching(["exp01", "exp1O"])
     with pytest.raises(UserError, match=r"no experiment 'exp1a'; nearest: .*exp01a"):
         CATALOGUE.check(["baseline", "exp1a"])
     with pytest.raises(UserError, match=r"no experiment 'exp01'; did you mean --pattern exp01\?"):

@@ -66,7 +66,6 @@ def load_weights(folder: RunFolder, config: RunConfig, which: Which) -> tuple[We
     weights that are not finite.
     """
     # Orbax takes a quarter of a second to load, and the models that come with the package need none.
-    from trm_scaling.checkpoint.reader import CheckpointReader
 
     reader = CheckpointReader(folder.checkpoints)
     for _ in range(PRUNED_TRIES):
