@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from trm_scaling.analysis import LossLaw, OnsetLaw
 from trm_scaling.config.base import Frozen
-from trm_scaling.config.yaml_file import read_yaml
+from trm_scaling.config.study_yaml import read_yaml
 from trm_scaling.errors import UserError
 
 FILE = "protocol.yaml"
