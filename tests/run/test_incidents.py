@@ -8,7 +8,7 @@ import pytest
 from trm_scaling.errors import Damage, UserError
 from trm_scaling.run.compilation import cache_folder, remove_torn_programs
 from trm_scaling.run.incidents import damage_kept
-from trm_scaling.train.lost import LostCheckpoint, LostMetrics, warn_of_lost_best, warn_of_lost_metrics
+from trm_scaling.train.consistency import LostCheckpoint, LostMetrics, warn_of_lost_best, warn_of_lost_metrics
 
 
 def test_damage_is_kept_and_shown_and_other_warnings_are_shown(recwarn: pytest.WarningsRecorder) -> None:

@@ -74,7 +74,7 @@ def step(
     as_json: AsJson = False,
 ) -> None:
     from trm_scaling.bench.step import bench_step
-    from trm_scaling.run.fitted import fitted
+    from trm_scaling.run.batch_fitting import fitted
     from trm_scaling.run.here import this_device
 
     run = _planned(experiment, overrides, profile, study)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from trm_scaling.config import RunConfig
     from trm_scaling.counting.devices import Target
     from trm_scaling.io.study import Study
-    from trm_scaling.run.plan.compiled import Compilations, DescribedName
-    from trm_scaling.run.plan.fit import Answer
+    from trm_scaling.run.batch_fitting import Answer
+    from trm_scaling.run.compiler_answers import Compilations, DescribedName
     from trm_scaling.run.plan.gather import Named
     from trm_scaling.run.plan.report import Row
     from trm_scaling.run.plan.study_plan import Planned
@@ -31,8 +31,8 @@ def compile_all(study: "Study", named: "Named", planned: "Sequence[Planned]", ta
     and at the end when something did not compile.
     """
     from trm_scaling.config.identity import identity
-    from trm_scaling.run.plan.compiled import Compilations, described_as
-    from trm_scaling.run.plan.fit import fit
+    from trm_scaling.run.batch_fitting import fit
+    from trm_scaling.run.compiler_answers import Compilations, described_as
 
     name_there = described_as(target)
     if name_there is None:
@@ -99,7 +99,7 @@ class _Lines:
             sys.stderr.flush()
 
     def __call__(self, answer: "Answer") -> None:
-        from trm_scaling.run.plan.programs import program_key
+        from trm_scaling.run.programs import program_key
 
         key = program_key(answer.config)
         if key not in self._said:
@@ -146,7 +146,7 @@ def _write_report(study: "Study", named: "Named", target: "Target", compilations
 def _beside(study: "Study", named: "Named", target: "Target") -> "list[tuple[Target, list[Row]]]":
     """The same configurations on the pod, or for the pod on the GPU, as far as they were compiled."""
     from trm_scaling.counting.devices import TARGETS
-    from trm_scaling.run.plan.compiled import Compilations
+    from trm_scaling.run.compiler_answers import Compilations
     from trm_scaling.run.plan.gather import planned as plan
     from trm_scaling.run.plan.report import compiled_rows
 

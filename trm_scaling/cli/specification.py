@@ -69,8 +69,8 @@ def specification(folder: Path) -> str:
 def _planned(study: "Study", catalogue: "Catalogue", target: "Target") -> "list[Planned]":
     from trm_scaling.config import RunConfig
     from trm_scaling.counting.estimate import Speed, assumed_speed
-    from trm_scaling.run.fitted import fitted
-    from trm_scaling.run.plan.compiled import Fits
+    from trm_scaling.run.batch_fitting import fitted
+    from trm_scaling.run.compiler_answers import Fits
     from trm_scaling.run.plan.gather import named_configurations
     from trm_scaling.run.plan.study_plan import plan_configurations
 
@@ -251,7 +251,7 @@ def _analysis(family: "Family") -> str:
 
 
 def _success(family: "Family") -> str:
-    from trm_scaling.analysis.answers.certainty import LIKELY, SURE
+    from trm_scaling.analysis.answers.answer import LIKELY, SURE
 
     sure, likely = f"{100 * SURE:.0f} %", f"{100 * LIKELY:.0f} %"
     match family.asks:

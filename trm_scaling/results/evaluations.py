@@ -31,15 +31,15 @@ def scored_weights(record: Mapping[str, Any]) -> list[ScoredWeights]:
     Raises KeyError, TypeError or ValueError for a record that holds something else.
     """
     if record.get("evaluations"):
-        rows = groupby(record["evaluations"], key=lambda row: tuple(row[name] for name in _PLACE))
-        return [ScoredWeights(*place, _summary([*of_set])) for place, of_set in rows]
+        sets = groupby(record["evaluations"], key=lambda row: tuple(row[name] for name in _PLACE))
+        return [ScoredWeights(at, rate, step, _summary([*rows])) for (at, rate, step), rows in sets]
     rate = record["config"]["ema_rate"]
     of_run = [
         ScoredWeights(each["at"], rate if each["averaged"] else None, each.get("step", 0), each["summary"])
         for each in record["test"]
     ]
     further = [
-        ScoredWeights(*(each[name] for name in _PLACE), each["summary"])
+        ScoredWeights(each["at"], each["ema_rate"], each["step"], each["summary"])
         for each in record.get("averages") or ()
     ]
     return of_run + further

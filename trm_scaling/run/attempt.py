@@ -24,7 +24,7 @@ from trm_scaling.run.record import assemble
 from trm_scaling.tracking.wandb_start import start_mirror
 
 if TYPE_CHECKING:
-    from trm_scaling.train.whole import Finished
+    from trm_scaling.train.train_and_evaluate import RunSummary
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class RunAttempt:
     number: int
     """From 1, over all attempts at the run."""
 
-    def commit(self, provenance: Provenance, finished: "Finished") -> RunRecord:
+    def commit(self, provenance: Provenance, finished: "RunSummary") -> RunRecord:
         """Write the run's record: from here on the run is finished."""
         record = assemble(self.run.config, self.folder, provenance, finished)
         write_json(self.folder.result, record.as_written())
@@ -66,7 +66,7 @@ class RunAttempt:
 
 def origin() -> tuple[Provenance, dict[str, Any]]:
     """What runs are made with in this process, and the part of it that goes into checkpoints."""
-    from trm_scaling.train.whole import device_kinds
+    from trm_scaling.train.train_and_evaluate import device_kinds
 
     found = collect_provenance(device_kinds())
     source = {

@@ -18,10 +18,12 @@ from trm_scaling.results.attempts import read_attempts
 from trm_scaling.results.record import Evaluation, FailedAttempt, MetDamage, RunRecord
 
 if TYPE_CHECKING:
-    from trm_scaling.train.whole import Finished
+    from trm_scaling.train.train_and_evaluate import RunSummary
 
 
-def assemble(config: RunConfig, folder: RunFolder, provenance: Provenance, finished: "Finished") -> RunRecord:
+def assemble(
+    config: RunConfig, folder: RunFolder, provenance: Provenance, finished: "RunSummary"
+) -> RunRecord:
     """The record of a run whose metrics lie in `folder`."""
     arch, vocab, cells = config.arch, finished.vocab_size, finished.seq_len
     puzzle_steps = finished.steps * config.global_batch_size

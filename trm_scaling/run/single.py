@@ -7,11 +7,10 @@ from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.parallel.hosts import ALONE, Hosts
 from trm_scaling.results.record import RunRecord, read_record
 from trm_scaling.run.attempt import RunAttempt, attempted, origin, refuse_another
+from trm_scaling.run.batch_fitting import choose_micro_batch, shortage
 from trm_scaling.run.failure import as_told, failure_class
-from trm_scaling.run.fitted import shortage
 from trm_scaling.run.here import this_device
 from trm_scaling.run.incidents import damage_kept
-from trm_scaling.run.plan.fit import way
 from trm_scaling.run.planned import Run
 from trm_scaling.run.polite import ended_politely
 from trm_scaling.run.together import Verdict, lead
@@ -55,7 +54,7 @@ def claimed(run: Run) -> tuple[Run, RunFolder]:
 
 
 def _train(run: Run, folder: RunFolder, reporter: "RunReporter", hosts: Hosts, verdict: Verdict) -> RunRecord:
-    config, _ = way(run.study, run.config, this_device())
+    config, _ = choose_micro_batch(run.study, run.config, this_device())
     if config != run.config:
         size = config.system.micro_batch_size
         reporter.note(f"the whole batch needs more memory than there is: {size:,} puzzles at a time")
@@ -89,7 +88,7 @@ def _recorded(attempt: RunAttempt, reporter: "RunReporter", hosts: Hosts) -> Run
 
 
 def _to_the_end(attempt: RunAttempt, reporter: "RunReporter", hosts: Hosts) -> RunRecord:
-    from trm_scaling.train.whole import train_and_test
+    from trm_scaling.train.train_and_evaluate import train_and_test
 
     provenance, source = origin()
     run, folder = attempt.run, attempt.folder

@@ -22,7 +22,7 @@ def main() -> None:
     from trm_scaling.counting.devices import TARGETS
     from trm_scaling.parallel.mesh import make_mesh
     from trm_scaling.parallel.topology import described_devices
-    from trm_scaling.train.ahead import DoesNotFit, compiled, digest, lowered
+    from trm_scaling.train.aot_compile import DoesNotFit, compiled, digest, lowered
 
     asked = json.load(sys.stdin)
     config = RunConfig.model_validate(asked["config"])

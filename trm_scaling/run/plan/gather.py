@@ -8,8 +8,8 @@ from trm_scaling.counting.devices import Target
 from trm_scaling.counting.estimate import Speed
 from trm_scaling.experiments.catalogue import Catalogue
 from trm_scaling.io.study import Study
+from trm_scaling.run.batch_fitting import choose_micro_batch
 from trm_scaling.run.here import measured_speeds, speed_on
-from trm_scaling.run.plan.fit import way
 from trm_scaling.run.plan.study_plan import Planned, SpeedOf, plan_configurations
 from trm_scaling.run.planned import Run
 
@@ -58,5 +58,5 @@ def planned(study: Study, named: Named, target: Target) -> list[Planned]:
     Raises UserError as `plan_configurations` does.
     """
     return plan_configurations(
-        named, target, _speeds(study, target), lambda config: way(study, config, target)
+        named, target, _speeds(study, target), lambda config: choose_micro_batch(study, config, target)
     )

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from trm_scaling.config import RunConfig
 from trm_scaling.counting.devices import GIB, Target
 from trm_scaling.counting.memory import training_memory
-from trm_scaling.run.plan.compiled import Compilation, Compilations, Fits
-from trm_scaling.run.plan.fit import known
-from trm_scaling.run.plan.programs import program_key, stage_configs
+from trm_scaling.run.batch_fitting import known
+from trm_scaling.run.compiler_answers import Compilation, Compilations, Fits
 from trm_scaling.run.plan.study_plan import Planned
 from trm_scaling.run.plan.work_table import Work, work_notes, work_table
+from trm_scaling.run.programs import program_key, stage_configs
 from trm_scaling.tasks.task import spec_of
 
 _HEADINGS = (

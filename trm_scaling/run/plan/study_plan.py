@@ -14,7 +14,7 @@ from trm_scaling.counting.memory import training_memory
 from trm_scaling.counting.storage import Storage, storage_of
 from trm_scaling.counting.work import described_test_puzzles, work_of
 from trm_scaling.errors import UserError
-from trm_scaling.run.plan.compiled import Fits
+from trm_scaling.run.compiler_answers import Fits
 from trm_scaling.tasks.task import spec_of
 
 PRIORITIZED = ("exp01", "exp02a", "exp02b", "exp03", "exp05", "exp06", "contrib01", "contrib02")

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from trm_scaling.counting.devices import Target
 from trm_scaling.counting.kernels import Kind
-from trm_scaling.run.plan.compiled import Fits
+from trm_scaling.run.compiler_answers import Fits
 
 SHARE_OF_PEAKS = 0.85
 """What a well-tuned program reaches of a device's peaks."""
