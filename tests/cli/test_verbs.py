@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from tests.run.tiny import TINY, copy_of, finished, make_study, tiny_folder, tiny_run
 from trm_scaling.cli.app import app
 from trm_scaling.config import RunConfig
+from trm_scaling.errors import UserError
 from trm_scaling.io.study import Study
 from trm_scaling.results.evaluations import headline as headline_of
 from trm_scaling.results.evaluations import scored_weights
@@ -149,3 +150,22 @@ def test_an_attempt_that_failed_at_once_does_not_hide_the_run_before_it(
     failed.config.write_text(tiny_folder(study).config.read_text())
     said = json.loads(invoke(study, "eval", "baseline", *PROFILE, "--limit", "4", "--json"))
     assert said["run"] == str(tiny_folder(study).path)
+
+
+@pytest.mark.e2e
+def test_eval_scores_further_decoders_of_several_samples(trained: Study) -> None:
+    command = ("eval", "baseline", *PROFILE, "--decoder", "best_q", "--decoder", "mode")
+    noisy = (*command, "--samples", "3", "--noise", "0.5")
+    said, again, other = (
+        json.loads(invoke(trained, *noisy, "--sampling-seed", seed, "--json")) for seed in ("1", "1", "2")
+    )
+    assert (said["samples"], said["noise"]) == (3, 0.5)
+    rows = [row for row in said["evaluations"] if row["decoder"] in ("best_q", "mode")]
+    assert {(row["weights"], row["decoder"]) for row in rows} == {
+        (weights, name) for weights in ("moving average", "current weights") for name in ("best_q", "mode")
+    }
+    assert {row["mean_steps"] for row in rows} == {6}, "three samples of two steps"
+    assert said["evaluations"] == again["evaluations"]
+    assert said["weights"] == other["weights"], "the first sample has no noise"
+    with pytest.raises(UserError, match="mode compares samples"):
+        invoke(trained, *command)
