@@ -20,9 +20,9 @@ from trm_scaling.optim import (
     TracedHparams,
     exploration_probability,
     learning_rate_factor,
+    signed_step,
     update_ema,
     update_params,
-    update_puzzle_emb,
 )
 from trm_scaling.train.state import TrainState, averaged_part, network_of
 from trm_scaling.train.step import Batch
@@ -53,7 +53,8 @@ def plain_step(
     if PUZZLE_EMB in state.params:
         rows = state.params[PUZZLE_EMB]
         seen = jnp.zeros(rows.shape[0], jnp.bool_).at[carry.puzzle_ids].set(True)
-        params[PUZZLE_EMB] = update_puzzle_emb(rows, grads[PUZZLE_EMB], seen, hyper, factor)
+        stepped = signed_step(rows, grads[PUZZLE_EMB], hyper, factor)
+        params[PUZZLE_EMB] = jnp.where(seen[:, None], stepped, rows)
     ema = state.ema and update_ema(state.ema, averaged_part(config, params), hyper.ema_rate)
     steps = carry.steps + 1
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), step)

@@ -68,8 +68,10 @@ def test_reading_a_catalogue_writes_nothing_into_the_study(
 
 def test_the_files_are_those_of_the_catalogue() -> None:
     architectures = {file.stem for file in (CONFIGS / "arch_config").glob("*.yaml")}
-    changed = [family for family in CATALOGUE.families if family.has_arch]
-    assert len(architectures) == 1 + sum(len(family.names) for family in changed)
+    changed = [family for family in (*CATALOGUE.families, *CATALOGUE.beside) if family.has_arch]
+    bases = {family.base for family in changed}
+    assert bases == {"baseline", "maze"}
+    assert len(architectures) == len(bases) + sum(len(family.names) for family in changed)
     assert sum(SEED[family.key] for family in changed if family.key in SEED) == 33, "34 with the baseline's"
     assert {file.stem for file in (CONFIGS / "experiments").glob("*.yaml")} == set(CATALOGUE.names[1:])
 
@@ -123,7 +125,9 @@ def test_an_experiment_is_the_baseline_with_its_fields_changed(name: str, fields
 @pytest.mark.parametrize("profile", PROFILES)
 def test_all_compose_and_what_a_family_studies_still_differs(profile: str) -> None:
     configs = composed(profile)
-    for family in CATALOGUE.families:
+    mazes = [family for family in CATALOGUE.beside if family.base == "maze"]
+    assert [len(family.names) for family in mazes] == [1, 6, 6, 5, 6]
+    for family in (*CATALOGUE.families, *mazes[1:]):
         values = [tuple(value(configs[name], field) for field in family.values) for name in family.names]
         assert len(set(values)) == len(values), f"{family.key} under {profile}: {values}"
     groups = defaultdict(list)
@@ -180,6 +184,9 @@ def test_small_profiles_need_no_network_and_fix_steps(profile: str) -> None:
         (["adaptive", "contrib02"], ["contrib02_baseline", "contrib02_adaptive"]),
         (["^exp"[1:]], list(CATALOGUE.names[8:71])),
         (["baseline"], ["baseline", "contrib01_baseline", "contrib02_baseline"]),
+        (["maze_exp02b"], [f"maze_exp02b_{number:02}" for number in range(1, 6)]),
+        (["maze*baseline"], ["maze_baseline"]),
+        (["*"], [name for name in CATALOGUE.names if not name.startswith("maze")]),
     ],
 )
 def test_patterns_are_substrings_or_globs_in_the_catalogues_order(

@@ -81,17 +81,6 @@ def test_an_answer_with_one_wrong_cell_is_not_right(name: str, built: dict[str, 
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_the_public_layout_holds_the_images_that_the_device_makes(
-    name: str, built: dict[str, Dataset], tmp_path: Path
-) -> None:
-    if name == "maze":
-        pytest.skip("mazes have a folder builder of their own (test_maze_files)")
-    public = build_dataset(SMALL[name], tmp_path / "public", layout="public")
-    assert public.fingerprint == built[name].fingerprint
-    assert public.num_puzzles == 12
-
-
-@pytest.mark.parametrize("name", SMALL)
 def test_a_chosen_puzzle_is_written_drawn_and_solved(name: str) -> None:
     task = task_of(SMALL[name])
     chosen = task.choose("new:7")

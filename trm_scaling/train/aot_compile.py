@@ -80,7 +80,7 @@ def lowered(config: RunConfig, mesh: Mesh) -> jax.stages.Lowered:
     state, hyper, feed, count = call_arguments(config)
     whole = NamedSharding(mesh, WHOLE)
     arguments = (
-        (state, on_mesh(mesh, state_specs(state, config.system.parameter_shards))),
+        (state, on_mesh(mesh, state_specs(state, mesh))),
         (hyper, jax.tree.map(lambda _: whole, hyper)),
         (feed, on_mesh(mesh, feed_specs())),
         (count, whole),

@@ -10,7 +10,6 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from trm_scaling.config import RunConfig
 from trm_scaling.optim import TracedHparams
-from trm_scaling.parallel.mesh import MODEL
 from trm_scaling.parallel.sharding import WHOLE, batch_spec, on_mesh
 from trm_scaling.tasks.task import task_of
 from trm_scaling.train.state import TrainState, state_specs
@@ -84,5 +83,5 @@ def _train_call(
     state, log = jax.lax.fori_loop(jnp.int32(0), count, body, (state, empty))
     if mesh is None:
         return state, log
-    lies = on_mesh(mesh, state_specs(state, mesh.shape[MODEL])), NamedSharding(mesh, WHOLE)
+    lies = on_mesh(mesh, state_specs(state, mesh)), NamedSharding(mesh, WHOLE)
     return jax.lax.with_sharding_constraint(state, lies[0]), jax.lax.with_sharding_constraint(log, lies[1])
