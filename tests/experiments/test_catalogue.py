@@ -182,7 +182,7 @@ def test_small_profiles_need_no_network_and_fix_steps(profile: str) -> None:
         (["exp05_?"], [f"exp05_{letter}" for letter in "abcdef"]),
         (["*_baseline", "exp01a"], ["exp01a", "contrib01_baseline", "contrib02_baseline"]),
         (["adaptive", "contrib02"], ["contrib02_baseline", "contrib02_adaptive"]),
-        (["^exp"[1:]], list(CATALOGUE.names[8:71])),
+        (["exp"], [name for name in CATALOGUE.names if name.startswith("exp")]),
         (["baseline"], ["baseline", "contrib01_baseline", "contrib02_baseline"]),
         (["maze_exp02b"], [f"maze_exp02b_{number:02}" for number in range(1, 6)]),
         (["maze*baseline"], ["maze_baseline"]),
