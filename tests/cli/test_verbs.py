@@ -169,3 +169,14 @@ def test_eval_scores_further_decoders_of_several_samples(trained: Study) -> None
     assert said["weights"] == other["weights"], "the first sample has no noise"
     with pytest.raises(UserError, match="mode compares samples"):
         invoke(trained, *command)
+
+
+def test_verify_says_what_it_does_before_it_compiles(trained: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rerun(*_: Any) -> None:
+        raise UserError("enough")
+
+    monkeypatch.setattr("trm_scaling.run.rerun.rerun", rerun)
+    done = CliRunner().invoke(app, ["verify", "baseline", *PROFILE], env={"TRM_STUDY": str(trained.path)})
+    assert str(done.exception) == "enough"
+    assert "steps 1 to 20" in done.stderr
+    assert done.stdout == ""
