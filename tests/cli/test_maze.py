@@ -1,4 +1,4 @@
-"""Mazes as a user trains them: two accuracies in the record, the table and what is printed; pictures of a
+"""Mazes as a user trains them: two accuracies wherever a result is stated; pictures of a path."""
 path.
 """
 
