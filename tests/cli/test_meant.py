@@ -57,6 +57,16 @@ def test_a_run_under_another_profile_is_found_for_the_reader(tmp_path: Path) -> 
         find_run(study, "exp01aa", "laptop")
 
 
+def test_ctrl_c_before_a_verb_has_begun_leaves_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trm_scaling.cli._run", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_shell_completes_verbs_and_names(shell: str) -> None:
     done = subprocess.run(
@@ -75,7 +85,7 @@ WORDS = [
     ("trm compare exp01a exp01f", ["exp01f"]),
     ("trm launch slurm contrib01_c", ["contrib01_curriculum"]),
     ("trm logs kellen/ut", ["kellen/utils/"]),
-    ("trm status --profile l", ["laptop"]),
+    ("trm status --profile l", ["laptop", "law"]),
     ("trm launch worker --profile s", ["smoke"]),
     ("trm provenance --st", ["--start", "--study"]),
 ]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.run.tiny import ROOT
-from trm_scaling.analysis.answers.enough import WORTH
+from trm_scaling.analysis.answers.plateau import WORTH
 from trm_scaling.cli.specification import FILE, WIDTH, main, specification
 from trm_scaling.experiments import load_catalogue
 

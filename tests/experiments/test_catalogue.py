@@ -69,9 +69,8 @@ def test_reading_a_catalogue_writes_nothing_into_the_study(
 def test_the_files_are_those_of_the_catalogue() -> None:
     architectures = {file.stem for file in (CONFIGS / "arch_config").glob("*.yaml")}
     changed = [family for family in (*CATALOGUE.families, *CATALOGUE.beside) if family.has_arch]
-    bases = {family.base for family in changed}
-    assert bases == {"baseline", "maze"}
-    assert len(architectures) == len(bases) + sum(len(family.names) for family in changed)
+    generated = [name for name in architectures if name.endswith("_arch")]
+    assert len(generated) == sum(len(family.names) for family in changed)
     assert sum(SEED[family.key] for family in changed if family.key in SEED) == 33, "34 with the baseline's"
     assert {file.stem for file in (CONFIGS / "experiments").glob("*.yaml")} == set(CATALOGUE.names[1:])
 
@@ -182,11 +181,12 @@ def test_small_profiles_need_no_network_and_fix_steps(profile: str) -> None:
         (["exp05_?"], [f"exp05_{letter}" for letter in "abcdef"]),
         (["*_baseline", "exp01a"], ["exp01a", "contrib01_baseline", "contrib02_baseline"]),
         (["adaptive", "contrib02"], ["contrib02_baseline", "contrib02_adaptive"]),
-        (["^exp"[1:]], list(CATALOGUE.names[8:71])),
+        (["exp"], [name for name in CATALOGUE.study_names if name.startswith("exp")]),
+        (["*"], list(CATALOGUE.study_names)),
+        (["law_?"], [f"law_{letter}" for letter in "abcdefg"]),
         (["baseline"], ["baseline", "contrib01_baseline", "contrib02_baseline"]),
         (["maze_exp02b"], [f"maze_exp02b_{number:02}" for number in range(1, 6)]),
         (["maze*baseline"], ["maze_baseline"]),
-        (["*"], [name for name in CATALOGUE.names if not name.startswith("maze")]),
     ],
 )
 def test_patterns_are_substrings_or_globs_in_the_catalogues_order(
@@ -196,8 +196,8 @@ def test_patterns_are_substrings_or_globs_in_the_catalogues_order(
 
 
 def test_what_matches_nothing_is_answered_with_what_is_near() -> None:
-    with pytest.raises(UserError, match=r"no experiment matches 'exp11'; nearest: .*exp10"):
-        CATALOGUE.matching(["exp01", "exp11"])
+    with pytest.raises(UserError, match=r"no experiment matches 'exp1O'; nearest: .*exp10"):
+        CATALOGUE.matching(["exp01", "exp1O"])
     with pytest.raises(UserError, match=r"no experiment 'exp1a'; nearest: .*exp01a"):
         CATALOGUE.check(["baseline", "exp1a"])
     with pytest.raises(UserError, match=r"no experiment 'exp01'; did you mean --pattern exp01\?"):

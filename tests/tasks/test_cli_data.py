@@ -44,9 +44,8 @@ def test_the_seed_s_command_builds_what_the_baseline_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    monkeypatch.setattr(
-        "trm_scaling.tasks.build.build_dataset", lambda config, *_, **__: asked.append(config)
-    )
+    built = "trm_scaling.tasks.build.build_dataset"
+    monkeypatch.setattr(built, lambda config, *_, **__: asked.append(config))
     CliRunner().invoke(app, ["sudoku", "--output-dir", str(tmp_path), *SEED])
     assert asked == [compose(ROOT / "kellen" / "configs", "baseline", "paper").data]
 

@@ -1,4 +1,4 @@
-"""How many files a field goes through, from its YAML to the matrix product."""
+"""How many files a field goes through from its YAML to the matrix product, as a reader follows it."""
 
 import subprocess
 import sys

@@ -19,6 +19,7 @@ from trm_scaling.cli import (
     launch,
     launch_slurm,
     launch_tpu,
+    law,
     logs,
     plan,
     provenance,
@@ -86,6 +87,7 @@ launch.app.command("slurm", help=launch_slurm.HELP, short_help="As jobs of a Slu
 )
 app.add_typer(launch.app, name="launch")
 app.add_typer(bench.app, name="bench")
+app.add_typer(law.app, name="law")
 app.command("sync", help=sync.HELP, short_help="Complete the W&B runs of run folders.")(sync.sync)
 app.command("import-torch", help=interchange.IMPORT_HELP, short_help="A run from public PyTorch weights.")(
     interchange.import_torch

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from trm_scaling.cli.options import NoWandb, Overrides, Profile, Seed, StudyFolder, chosen_profile
+from trm_scaling.cli.options import (
+    NoWandb,
+    Overrides,
+    Profile,
+    Seed,
+    StudyFolder,
+    chosen_profile,
+    complete_experiment,
+)
 from trm_scaling.cli.verbs import Verbs
 
 app = typer.Typer(
@@ -28,7 +36,9 @@ Examples:
 
 @app.command("local", help=LOCAL_HELP, short_help="In several processes of this machine.")
 def local(
-    experiment: Annotated[str, typer.Argument(help="Name in the study, e.g. baseline.")],
+    experiment: Annotated[
+        str, typer.Argument(help="Name in the study, e.g. baseline.", autocompletion=complete_experiment)
+    ],
     overrides: Overrides = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes to start.")] = 2,
     devices_per_process: Annotated[int, typer.Option(min=1, help="Virtual devices of each.")] = 1,
@@ -58,5 +68,6 @@ def local(
 
     devices = virtual_devices(devices_per_process, os.environ)
     grace = parting_seconds(planned.config.system)
+    note(f"starting {processes} processes; process 0 speaks below, the others into {found.process_logs}")
     gang = LocalGang(command, processes, devices, log, note, grace)
     raise typer.Exit(gang.run(restarts))

@@ -251,7 +251,7 @@ def _analysis(family: "Family") -> str:
 
 
 def _success(family: "Family") -> str:
-    from trm_scaling.analysis.answers.certainty import LIKELY, SURE
+    from trm_scaling.analysis.answers.answer import LIKELY, SURE
 
     sure, likely = f"{100 * SURE:.0f} %", f"{100 * LIKELY:.0f} %"
     match family.asks:

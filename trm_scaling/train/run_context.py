@@ -142,6 +142,8 @@ def resumed(members: Sequence[RunContext]) -> list[TrainState]:
     states = [member.newest() for member in members]
     if len({int(state.step) for state in states}) == 1:
         return states
+    # Let go of before the others are read: a device has room for one state of each run.
+    states.clear()
     common = max(set.intersection(*({0, *member.store.steps()} for member in members)))
     return [member.back_at(common) for member in members]
 

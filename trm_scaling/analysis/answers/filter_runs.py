@@ -19,18 +19,18 @@ _COUNTS = ("test_solved", "test_total")
 
 
 @dataclass(frozen=True)
-class Usable:
+class FilteredRuns:
     """What is left of a table."""
 
     table: pd.DataFrame
     excluded: tuple[str, ...]
     """`exp01b, seed 3: failed: non-finite loss`."""
 
-    def at_common_seeds(self) -> "Usable":
+    def at_common_seeds(self) -> "FilteredRuns":
         """The runs at the seeds that all experiments have, where they have any."""
-        return Usable(at_common_seeds(self.table), self.excluded)
+        return FilteredRuns(at_common_seeds(self.table), self.excluded)
 
-    def unaveraged(self) -> "Usable | None":
+    def unaveraged(self) -> "FilteredRuns | None":
         """The same with the accuracy of unaveraged weights, a trajectory once; None where a run lacks it, or
         where no run keeps an average."""
         table, current = self.table, unaveraged(self.table)
@@ -39,7 +39,7 @@ class Usable:
         table = table.assign(**{ACCURACY: current})
         if "test_total" in table:
             table = table.assign(test_solved=(current * table["test_total"]).round())
-        return Usable(one_of_each_trajectory(table), self.excluded)
+        return FilteredRuns(one_of_each_trajectory(table), self.excluded)
 
     def runs(self, x: str, y: str = ACCURACY) -> AccuracyRuns:
         """Accuracy `y` against the column `x`, of the runs that have a positive value there.
@@ -67,7 +67,7 @@ class Usable:
         )
 
 
-def usable(table: pd.DataFrame) -> Usable:
+def filter_runs(table: pd.DataFrame) -> FilteredRuns:
     """The rows of `table` with an accuracy, of one profile.
 
     Raises UserError for a table without the columns `experiment` and `test_accuracy`, and for several
@@ -86,7 +86,7 @@ def usable(table: pd.DataFrame) -> Usable:
             f"the runs come from {len(profiles)} profiles, {', '.join(map(str, profiles))}, which are "
             "different budgets: choose one (--profile)"
         )
-    return Usable(with_sizes(found), excluded)
+    return FilteredRuns(with_sizes(found), excluded)
 
 
 @dataclass(frozen=True)
@@ -103,16 +103,16 @@ def seed_variance(table: pd.DataFrame) -> StudyVariance:
     None where none was run with two seeds, and where one has a seed twice, which its own analysis refuses.
     """
 
-    def pooled(runs: Usable | None) -> PooledVariance | None:
+    def pooled(runs: FilteredRuns | None) -> PooledVariance | None:
         if runs is None:
             return None
         try:
-            return pooled_variance(Usable(runs.table.assign(_unit=1.0), ()).runs("_unit"))
+            return pooled_variance(FilteredRuns(runs.table.assign(_unit=1.0), ()).runs("_unit"))
         except UserError:
             return None
 
     try:
-        runs = usable(table)
+        runs = filter_runs(table)
     except UserError:
         return StudyVariance()
     return StudyVariance(pooled(runs), pooled(runs.unaveraged()))

@@ -4,13 +4,12 @@ from dataclasses import replace
 
 import pandas as pd
 
-from trm_scaling.analysis.answers.answer import Answer, Question
+from trm_scaling.analysis.answers.answer import LIKELY, Answer, Question, hedged
 from trm_scaling.analysis.answers.batch import largest_batch
-from trm_scaling.analysis.answers.certainty import LIKELY, hedged
 from trm_scaling.analysis.answers.choice import best_choice
+from trm_scaling.analysis.answers.filter_runs import FilteredRuns, StudyVariance, filter_runs
+from trm_scaling.analysis.answers.format import probability
 from trm_scaling.analysis.answers.scaling import where_it_stops_paying
-from trm_scaling.analysis.answers.usable import StudyVariance, Usable, usable
-from trm_scaling.analysis.answers.wording import probability
 from trm_scaling.analysis.fits.sensitivity import speed_at_budget
 from trm_scaling.analysis.pairing import common_seeds, seeds_in_words
 from trm_scaling.analysis.seeds import PooledVariance
@@ -30,12 +29,12 @@ def answer(
     Experiments are compared at the seeds that all of them have (`common_seeds`), and by unaveraged weights as
     well. `curves` are their learning curves (`results.curves.learning_curves`), which the critical batch size
     needs. `elsewhere` is the seed variance of other runs at the same budget, which a configuration with one
-    run borrows where `table` has none. Raises UserError as `usable` does.
+    run borrows where `table` has none. Raises UserError as `filter_runs` does.
 
     An answer is open where an experiment has one run at those seeds, and where unaveraged weights give
     another one, or the same with a probability below `LIKELY`.
     """
-    every = usable(table)
+    every = filter_runs(table)
     ran = every.table["experiment"].nunique()
     if ran < _TOO_FEW:
         return _too_few(every, question, ran)
@@ -48,7 +47,7 @@ def answer(
 
 
 def _asked(
-    runs: Usable, question: Question, curves: pd.DataFrame | None, elsewhere: PooledVariance | None
+    runs: FilteredRuns, question: Question, curves: pd.DataFrame | None, elsewhere: PooledVariance | None
 ) -> Answer:
     match question.asks:
         case "scaling":
@@ -70,7 +69,7 @@ def _held_to(found: Answer, other: Answer) -> Answer:
     return replace(found, verdict="open", reason=f"It does not hold for unaveraged weights: {said}.")
 
 
-def _limited(found: Answer, runs: Usable) -> Answer:
+def _limited(found: Answer, runs: FilteredRuns) -> Answer:
     """An answer of runs that had not ended their ascent is tentative at most, of single runs open."""
     if (caveat := speed_at_budget(runs.table)) is not None:
         found = replace(found, caveats=(caveat, *found.caveats))
@@ -81,7 +80,7 @@ def _limited(found: Answer, runs: Usable) -> Answer:
     return found
 
 
-def _in_words(found: Answer, every: Usable, runs: Usable) -> Answer:
+def _in_words(found: Answer, every: FilteredRuns, runs: FilteredRuns) -> Answer:
     """`found` with a sentence as firm as its verdict, and a caveat that names the seeds."""
     seeds, where = common_seeds(runs.table), "On the means"
     if seeds and (len(runs.table) < len(every.table) or len(seeds) == 1):
@@ -94,7 +93,7 @@ def _in_words(found: Answer, every: Usable, runs: Usable) -> Answer:
     return replace(found, sentence=hedged(found.verdict, found.sentence, where))
 
 
-def _too_few(runs: Usable, question: Question, ran: int) -> Answer:
+def _too_few(runs: FilteredRuns, question: Question, ran: int) -> Answer:
     missing = "no run has finished" if ran == 0 else f"only {runs.table['experiment'].iloc[0]} has finished"
     return Answer(
         sentence=f"{question.title}: {missing}, so there is nothing to compare.",
