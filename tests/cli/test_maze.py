@@ -1,6 +1,4 @@
 """Mazes as a user trains them: two accuracies wherever a result is stated; pictures of a path."""
-path.
-"""
 
 import json
 from pathlib import Path
