@@ -242,7 +242,7 @@ def test_logs_are_those_of_the_newest_attempt_by_any_name(study: Study) -> None:
 
 
 def test_a_run_that_never_came_to_a_step_has_no_log(study: Study) -> None:
-    folder = plan_run(study, "exp01a", "smoke").place.claim()
+    folder = plan_run(study, "exp01a", "smoke").path.claim()
     with pytest.raises(UserError, match="did not come to its first step"):
         call(study, "logs", "exp01a")
     assert folder.path.is_dir()
@@ -252,7 +252,7 @@ def test_a_run_that_never_came_to_a_step_has_no_log(study: Study) -> None:
 def running(study: Study) -> Iterator[subprocess.Popen[str]]:
     """Somebody works on exp01a."""
     (study.data_root / "elsewhere").mkdir()
-    folder = plan_run(study, "exp01a", "smoke").place.claim()
+    folder = plan_run(study, "exp01a", "smoke").path.claim()
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.run.scripted", str(folder.path), "hang"],
         stdout=subprocess.PIPE,
@@ -284,7 +284,7 @@ def test_logs_follow_a_run_to_its_end(study: Study, monkeypatch: pytest.MonkeyPa
         "sys.argv = ['trm', 'logs', 'exp01a', '--follow']\n"
         "main()\n"
     )
-    folder = plan_run(study, "exp01a", "smoke").place.claim()
+    folder = plan_run(study, "exp01a", "smoke").path.claim()
     with folder.stdout.open("w") as log:
         worker = subprocess.Popen(
             [sys.executable, "-m", "tests.run.scripted", str(folder.path), "hang"], stdout=log

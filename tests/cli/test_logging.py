@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.run.tiny import environment, make_study, run_command, tiny_folder, trm
-from trm_scaling.cli.live import LoggingReporter, LogReporter
+from trm_scaling.cli.progress import LoggingReporter, LogReporter
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.study import Study
 from trm_scaling.run.batch.logs import own_log
 
 
+@pytest.mark.e2e
 def test_a_single_run_keeps_a_log_that_is_found(tmp_path: Path) -> None:
     study = make_study(tmp_path)
     done = trm(study.data_root, run_command(), {"WANDB_MODE": "disabled"})

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from trm_scaling.cli.batch_view import fold, in_words, sums, table
 from trm_scaling.cli.quantities import clock
-from trm_scaling.cli.rows import fold, in_words, sums, table
 from trm_scaling.io.lease import hold
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.results.progress import Progress
-from trm_scaling.run.batch.board import Label, Row
+from trm_scaling.run.batch.status import Label, Row
 
 RUNNING = Progress(120, 312, 0.4123, 0.853, None, 1095.4, 61.0)
 

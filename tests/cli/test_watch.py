@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_rows import RUNNING, row
-from trm_scaling.cli import watch
-from trm_scaling.cli.watch import LineView, SteadyStream, shown_batch
+from trm_scaling.cli import batch_view
+from trm_scaling.cli.batch_view import LineView, SteadyStream, shown_batch
 from trm_scaling.results.progress import Progress
-from trm_scaling.run.batch.board import Board, Row
+from trm_scaling.run.batch.status import Board, Row
 
 
 def board(*rows: Row, seconds: float = 5.0, stopping: bool = False) -> Board:
@@ -42,7 +42,7 @@ def test_a_log_has_a_line_for_each_change() -> None:
 
 def test_a_log_has_a_line_every_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(watch.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(batch_view.time, "monotonic", lambda: now[0])
     output = io.StringIO()
     view = LineView(SteadyStream(output))
     shown = board(row("exp01a", "running"), row("exp01b", "waiting", Progress()))
@@ -78,7 +78,7 @@ def test_a_terminal_that_closes_ends_nothing(tmp_path: Path) -> None:
     program = (
         "import sys, time\n"
         "from tests.cli.test_watch import board, row\n"
-        "from trm_scaling.cli.watch import shown_batch\n"
+        "from trm_scaling.cli.batch_view import shown_batch\n"
         "with shown_batch() as view:\n"
         "    view.show(board(row('exp01a', 'running')))\n"
         "    sys.stdin.readline()\n"

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from trm_scaling.counting.collectives import Collective, collectives
+from trm_scaling.counting.kernels import Collective, collectives
 
 PROGRAM = """\
 HloModule jit_call, is_scheduled=true
@@ -55,7 +55,7 @@ ON_FOUR_DEVICES = """
 import jax, jax.numpy as jnp
 from functools import partial
 from jax.sharding import PartitionSpec as P
-from trm_scaling.counting.collectives import collectives
+from trm_scaling.counting.kernels import collectives
 from trm_scaling.parallel.mesh import DATA, device_mesh
 
 mesh = device_mesh(jax.devices())

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.faults.kill_and_resume import differences
 from tests.run.tiny import copy_of, run_command, tiny_folder, trm
 from trm_scaling.checkpoint.folder import finished_steps, step_folder
@@ -42,6 +44,7 @@ def test_the_newest_truncated_is_said_in_a_line_and_the_one_before_it_is_used(
     assert differences(tiny_folder(trained), run) == []
 
 
+@pytest.mark.e2e
 def test_all_truncated_is_one_message_and_then_it_starts_anew(trained: Study, tmp_path: Path) -> None:
     copy, run = unfinished(trained, tmp_path / "copy")
     steps = finished_steps(run.checkpoints)

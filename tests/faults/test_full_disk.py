@@ -52,6 +52,7 @@ def one_message(stderr: str) -> str:
 LATER = [pytest.param(delay, marks=pytest.mark.slow) for delay in (0.001, 0.003, 0.006, 0.01, 0.02)]
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("delay", [0.0, *LATER])
 def test_a_disk_that_fills_up_costs_nothing_that_was_saved(
     small_disk: Path, trained: Study, delay: float

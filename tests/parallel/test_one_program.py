@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.parallel.steps import BATCH, STEPS
-from trm_scaling.run.launch.local import free_port
+from trm_scaling.run.launch.supervisor import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 CLOSE = 1e-4

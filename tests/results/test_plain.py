@@ -8,7 +8,7 @@ from tests.results.made_up import PROFILE, bare_study
 from trm_scaling.config.compose import compose
 from trm_scaling.config.identity import identity
 from trm_scaling.experiments import load_catalogue
-from trm_scaling.results.plain import PlainExperiments
+from trm_scaling.results.run_names import PlainExperiments
 
 KELLEN = Path(__file__).resolve().parents[2] / "kellen"
 CATALOGUE = load_catalogue(KELLEN)

@@ -9,8 +9,7 @@ from tests.results.made_up import PROFILE, make_up_run, make_up_study
 from trm_scaling.cli.app import app
 from trm_scaling.io.study import Study
 from trm_scaling.results.run_names import RunNames
-from trm_scaling.results.scan import scan_runs
-from trm_scaling.results.state import standing
+from trm_scaling.results.scan import scan_runs, standing
 from trm_scaling.results.table import results_table
 
 

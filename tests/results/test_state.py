@@ -7,7 +7,7 @@ import pytest
 
 from trm_scaling.io.lease import request_stop
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.results.state import standing
+from trm_scaling.results.scan import standing
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from trm_scaling.run.agreement import agreement
+from trm_scaling.run.verify import agreement
 
 LINES: list[dict[str, Any]] = [
     {

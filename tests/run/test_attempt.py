@@ -11,9 +11,9 @@ from trm_scaling.errors import UserError
 from trm_scaling.results.attempts import read_attempts
 from trm_scaling.run import attempt as attempts
 from trm_scaling.run.attempt import attempted
-from trm_scaling.run.group import execute_together
 from trm_scaling.run.planned import plan_run
 from trm_scaling.run.single import claimed
+from trm_scaling.run.vmapped_runs import execute_together
 
 
 def test_a_run_does_not_execute_the_studys_table(tmp_path: Path) -> None:

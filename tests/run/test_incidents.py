@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from trm_scaling.errors import Damage, UserError
+from trm_scaling.run.attempt import damage_kept
 from trm_scaling.run.compilation import cache_folder, remove_torn_programs
-from trm_scaling.run.incidents import damage_kept
 from trm_scaling.train.lost import LostCheckpoint, LostMetrics, warn_of_lost_best, warn_of_lost_metrics
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.tracking.wandb_runs import fail, finish, make_run
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
-from trm_scaling.tracking.wandb_content import config_of, shown, summary_of
+from trm_scaling.tracking.wandb_run import config_of, shown, summary_of
 
 TOKEN = "hf_" + "a1B2" * 8
 

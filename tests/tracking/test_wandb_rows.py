@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from trm_scaling.io.jsonl import JsonlWriter, truncate_after
-from trm_scaling.tracking.rows import Row, Rows
-from trm_scaling.tracking.tail import Tail
+from trm_scaling.tracking.rows import Row, Rows, Tail
 
 
 def write(path: Path, *steps: int, loss: float = 1.0) -> None:

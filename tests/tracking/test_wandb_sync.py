@@ -16,7 +16,7 @@ from trm_scaling.cli.sync import sync
 from trm_scaling.errors import UserError
 from trm_scaling.io.jsonl import read_jsonl
 from trm_scaling.io.study import Study
-from trm_scaling.tracking.wandb_start import start_mirror
+from trm_scaling.tracking.wandb_mirror import start_mirror
 
 pytestmark = pytest.mark.usefixtures("logged_out")
 

@@ -7,9 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from trm_scaling.bench.device import device_rates
 from trm_scaling.bench.stand_in import stand_in_dataset
-from trm_scaling.bench.timing import Spread, Stopwatch, busy_seconds, host_gap
+from trm_scaling.bench.timing import Spread, Stopwatch, busy_seconds, device_rates, host_gap
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.counting import flops_per_puzzle_step, peak_flops
 from trm_scaling.counting.devices import find_chip

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from trm_scaling.cli.options import Profile, RunName, StudyFolder, open_run
+from trm_scaling.cli.options import AsJson, At, Profile, RunName, StudyFolder, open_run
 
 if TYPE_CHECKING:
     from trm_scaling.train.outcomes import Outcomes
@@ -28,11 +28,9 @@ def evaluate(
         int | None, typer.Option(min=1, help="Supervision steps N.", show_default="arch.halt_max_steps")
     ] = None,
     split: Annotated[Literal["test", "val"], typer.Option(help="Which held-out puzzles.")] = "test",
-    at: Annotated[
-        Literal["best", "last"], typer.Option(help="Checkpoint: best on validation, or the newest.")
-    ] = "best",
+    at: At = "best",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first puzzles of the split.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
+    as_json: AsJson = False,
     profile: Profile = None,
     study: StudyFolder = None,
 ) -> None:

@@ -194,8 +194,7 @@ def asked_runs(
     """
     from trm_scaling.analysis import with_sizes
     from trm_scaling.experiments import load_catalogue
-    from trm_scaling.results.families import runs_of_family
-    from trm_scaling.results.table import one_profile, results_table, where
+    from trm_scaling.results.table import one_profile, results_table, runs_of_family, where
 
     catalogue = None if study is None else load_catalogue(study.path)
     if csv is not None:

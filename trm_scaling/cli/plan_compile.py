@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from trm_scaling.counting.devices import Target
     from trm_scaling.io.study import Study
     from trm_scaling.run.plan.compiled import Compilations, DescribedName
-    from trm_scaling.run.plan.fit import Answer
-    from trm_scaling.run.plan.gather import Named
+    from trm_scaling.run.plan.micro_batch import Answer
     from trm_scaling.run.plan.report import Row
-    from trm_scaling.run.plan.study_plan import Planned
+    from trm_scaling.run.plan.study_plan import Named, Planned
 
 LOG_SECONDS = 30.0
 """Between two lines in a log that say that a compiler is at work."""
@@ -32,7 +31,7 @@ def compile_all(study: "Study", named: "Named", planned: "Sequence[Planned]", ta
     """
     from trm_scaling.config.identity import identity
     from trm_scaling.run.plan.compiled import Compilations, described_as
-    from trm_scaling.run.plan.fit import fit
+    from trm_scaling.run.plan.micro_batch import fit
 
     name_there = described_as(target)
     if name_there is None:
@@ -99,7 +98,7 @@ class _Lines:
             sys.stderr.flush()
 
     def __call__(self, answer: "Answer") -> None:
-        from trm_scaling.run.plan.programs import program_key
+        from trm_scaling.run.plan.compiled import program_key
 
         key = program_key(answer.config)
         if key not in self._said:
@@ -129,8 +128,8 @@ def _way(config: "RunConfig") -> str:
 def _write_report(study: "Study", named: "Named", target: "Target", compilations: "Compilations") -> Path:
     from trm_scaling.io.atomic import write_text
     from trm_scaling.io.source import read_code_state
-    from trm_scaling.run.plan.gather import planned as plan
     from trm_scaling.run.plan.report import compiled_rows, markdown
+    from trm_scaling.run.plan.study_plan import planned as plan
 
     # Where the compiler refused what the estimate had chosen, the plan is another now.
     planned = plan(study, named, target)
@@ -148,8 +147,8 @@ def _beside(study: "Study", named: "Named", target: "Target") -> "list[tuple[Tar
     """The same configurations on the pod, or for the pod on the GPU, as far as they were compiled."""
     from trm_scaling.counting.devices import TARGETS
     from trm_scaling.run.plan.compiled import Compilations
-    from trm_scaling.run.plan.gather import planned as plan
     from trm_scaling.run.plan.report import compiled_rows
+    from trm_scaling.run.plan.study_plan import planned as plan
 
     name: DescribedName = "v4-64" if target.name == "h200" else "h200"
     other = TARGETS[name]

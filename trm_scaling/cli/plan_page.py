@@ -116,7 +116,7 @@ def _totals(catalogue: "Catalogue", planned: "Sequence[Planned]", jobs: int, bes
     """Core, contributions, both, what stands beside the study, the recommended subset, where they differ."""
     from rich.text import Text
 
-    from trm_scaling.run.plan import first_estimate as first
+    from trm_scaling.run.plan import study_plan as first
     from trm_scaling.run.plan.study_plan import total
 
     other = {family.key for family in catalogue.beside}
@@ -153,8 +153,8 @@ def _total(found: "Total") -> list[str]:
 
 
 def _resources(planned: "Sequence[Planned]", least: "Sequence[Planned] | None") -> Iterator[str]:
-    from trm_scaling.run.plan import first_estimate as first
-    from trm_scaling.run.plan.resources import resources_of
+    from trm_scaling.run.plan import study_plan as first
+    from trm_scaling.run.plan.study_plan import resources_of
 
     found = resources_of(planned)
 

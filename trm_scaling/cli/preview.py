@@ -2,9 +2,9 @@
 
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trm_scaling.cli.options import from_here
 from trm_scaling.cli.quantities import amount, duration, flop, memory, money
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _facts(preview: "Preview") -> Iterator[str]:
         f"{side}x{side} Sudoku: {config.data.train_size:,} to train on x {config.data.num_aug:,} "
         f"augmentations, {config.data.val_size:,} to choose by, {tests} to test on",
     )
-    yield _fact("", f"{_from_here(data.folder)}: {_dataset_state(preview)}")
+    yield _fact("", f"{from_here(data.folder)}: {_dataset_state(preview)}")
     yield _fact(
         "model",
         f"{preview.parameters:,} parameters, and {preview.puzzle_emb_parameters:,} in the puzzle embedding; "
@@ -221,7 +221,7 @@ def _folder(preview: "Preview") -> str:
         case "interrupted" | "stopped" | "failed" as how:
             at = "from the start" if preview.saved_step is None else f"after step {preview.saved_step:,}"
             state = f"{how}; would resume {at}"
-    return _fact("run", f"{_from_here(preview.folder)}: {state}")
+    return _fact("run", f"{from_here(preview.folder)}: {state}")
 
 
 def _fact(label: str, text: str) -> str:
@@ -246,8 +246,3 @@ def _value(value: Any) -> str:
             return f"{value:g}"
         case _:
             return str(value)
-
-
-def _from_here(path: Path) -> Path:
-    """`path` as a person in this folder would write it."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

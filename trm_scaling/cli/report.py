@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_scaling.cli.options import StudyFolder, one_blas_thread
+from trm_scaling.cli.options import StudyFolder, one_blas_thread, profile_option
 
 if TYPE_CHECKING:
     from trm_scaling.report import StudyReport
@@ -31,10 +31,7 @@ def report(
         list[str] | None,
         typer.Option(help="Experiments whose names contain it, or match it as a glob. Repeatable."),
     ] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option(help="Budget to report on.", envvar="TRM_PROFILE", show_default="each that has runs"),
-    ] = None,
+    profile: Annotated[str | None, profile_option("each that has runs", "Budget to report on.")] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder to write to; made if need be.", show_default="kellen/analysis/reports/"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trm_scaling.cli.options import StudyFolder, Where
+from trm_scaling.cli.options import AnyProfile, AsJson, Pattern, StudyFolder, Where, study_if_any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,18 +35,13 @@ MOST_UNFINISHED = 20
 
 
 def results(
-    pattern: Annotated[
-        list[str] | None, typer.Option(help="Names that contain it, or match it as a glob. Repeatable.")
-    ] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option(help="Budget to look at.", envvar="TRM_PROFILE", show_default="all that have runs"),
-    ] = None,
+    pattern: Pattern = None,
+    profile: AnyProfile = None,
     where: Where = None,
     csv: Annotated[
         Path | None, typer.Option(help="Write all columns to this file; its folders are made.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
+    as_json: AsJson = False,
     columns: Annotated[bool, typer.Option("--columns", help="Say what every column is, and end.")] = False,
     wandb: Annotated[
         Path | None,
@@ -92,17 +87,10 @@ def _exported(
     source: Path, study: Path | None, patterns: Sequence[str], profile: str | None
 ) -> "tuple[Study | None, pd.DataFrame]":
     """The runs in an export; a study is of use but need not be there."""
-    from trm_scaling.errors import UserError
-    from trm_scaling.io.study import find_study
     from trm_scaling.results.table import goes_by, one_profile
     from trm_scaling.results.wandb_export import parse_wandb_export
 
-    try:
-        found = find_study(study)
-    except UserError:
-        if study is not None:
-            raise
-        found = None
+    found = study_if_any(study)
     table = parse_wandb_export(source, found)
     if profile is not None:
         table = one_profile(table, profile)

@@ -1,17 +1,14 @@
 """`trm sync`: W&B runs from what lies in run folders."""
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_scaling.cli.options import StudyFolder
+from trm_scaling.cli.options import StudyFolder, complete_run, profile_option
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
-    from trm_scaling.io.run_folder import RunFolder
-    from trm_scaling.io.study import Study
     from trm_scaling.tracking.wandb_run import Sending
 
 HELP = """
@@ -29,29 +26,38 @@ Examples:
 def sync(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN]...", help="Experiments, every run of them, or run folders."),
+        typer.Argument(
+            metavar="[RUN]...",
+            help="Experiments, every run of them, or run folders.",
+            autocompletion=complete_run,
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every run of the study.")] = False,
-    profile: Annotated[
-        str | None,
-        typer.Option(help="Only this budget.", envvar="TRM_PROFILE", show_default="every profile"),
-    ] = None,
+    profile: Annotated[str | None, profile_option("every profile", "Only this budget.")] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Write W&B's files beside the run; send nothing.")
     ] = False,
     study: StudyFolder = None,
 ) -> None:
     from trm_scaling.experiments import load_catalogue
+    from trm_scaling.io.run_folder import RunFolder
     from trm_scaling.io.study import find_study
+    from trm_scaling.run.planned import runs_named
     from trm_scaling.tracking.wandb_mirror import InUse, rebuild
 
     if bool(runs) == everything:
         raise UserError("name the runs to sync, or say --all for every one")
     found = find_study(study)
-    folders = _every_run(found, profile) if everything else _named(found, profile, runs or [])
+    # Runs that recorded something, each once: several names may share one by links.
+    named = [folder for name in runs or ["*"] for folder in runs_named(found, name, profile)]
+    folders = sorted(
+        {folder.path.resolve() for folder in named if folder.metrics.is_file() or not everything}
+    )
+    if not folders:
+        raise UserError(f"no run in {found.checkpoints} has begun to train")
     mode = _mode(offline)
     catalogue = load_catalogue(found.path)
-    for folder in folders:
+    for folder in map(RunFolder, folders):
         label = "/".join(folder.path.parts[-3:])
         try:
             copied = rebuild(folder, catalogue.group_of(folder.path.parent.name), mode)
@@ -80,37 +86,3 @@ def _mode(offline: bool) -> "Sending":
     if mode == "offline" and "WANDB_MODE" not in os.environ:
         typer.echo("not logged in to W&B, so offline; after `wandb login` the same command uploads", err=True)
     return mode
-
-
-def _every_run(study: "Study", profile: str | None) -> "list[RunFolder]":
-    found = _runs(study, profile, "*")
-    if not found:
-        raise UserError(
-            f"no run {'' if profile is None else f'under profile {profile} '}in {study.checkpoints}: "
-            "train one with `trm run`"
-        )
-    return found
-
-
-def _named(study: "Study", profile: str | None, names: list[str]) -> "list[RunFolder]":
-    from trm_scaling.io.run_folder import RunFolder
-
-    found: dict[Path, RunFolder] = {}
-    for name in names:
-        is_folder = (Path(name) / "config.yaml").is_file()
-        folders = [RunFolder(Path(name).resolve())] if is_folder else _runs(study, profile, name)
-        if not folders:
-            raise UserError(
-                f"no run of {name!r} {'' if profile is None else f'under profile {profile} '}"
-                f"in {study.checkpoints}, and no run folder of that name: see `trm sync --help`"
-            )
-        found |= {folder.path: folder for folder in folders}
-    return list(found.values())
-
-
-def _runs(study: "Study", profile: str | None, name: str) -> "list[RunFolder]":
-    """Runs that recorded something, each once: several names may share one by links."""
-    from trm_scaling.io.run_folder import RunFolder
-
-    files = study.checkpoints.glob(f"{profile or '*'}/{name}/*-s*/metrics.jsonl")
-    return [RunFolder(path) for path in sorted({file.resolve().parent for file in files})]

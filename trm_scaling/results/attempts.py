@@ -96,7 +96,7 @@ def read_attempts(path: Path) -> list[Attempt]:
 def begin_attempt(path: Path, micro_batch_size: int, known: Mapping[str, Any] | None = None) -> int:
     """Write that an attempt begins, and return its number. For the process that holds the run.
 
-    `known`: what the study says of the run now (`results.plain.as_known`).
+    `known`: what the study says of the run now (`results.run_names.as_known`).
     """
     before = read_attempts(path)
     if before and before[-1].ending is None:

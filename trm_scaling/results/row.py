@@ -20,8 +20,7 @@ from trm_scaling.results.attempts import read_attempts
 from trm_scaling.results.columns import columns, configured_columns
 from trm_scaling.results.frame import is_of
 from trm_scaling.results.record import READABLE
-from trm_scaling.results.scan import FoundRun
-from trm_scaling.results.state import Standing, standing
+from trm_scaling.results.scan import FoundRun, Standing, standing
 
 Row = dict[str, Any]
 """Cells by column; a column that is not there is missing."""

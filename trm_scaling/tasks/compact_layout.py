@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trm_scaling.io.foreign import BROKEN_ARRAYS
+from trm_scaling.io.disk_errors import ARRAY_ERRORS
 from trm_scaling.tasks.dataset import MANIFEST, Dataset, Split, check_split
 from trm_scaling.tasks.manifest import (
     SPLIT_NAMES,
@@ -54,7 +54,7 @@ def read_compact(path: Path) -> Dataset:
                         f"take ({most:,} at most)",
                     )
                 splits[name] = Split(arrays["inputs"], arrays["labels"], arrays.get("ratings"))
-        except BROKEN_ARRAYS as error:
+        except ARRAY_ERRORS as error:
             raise damaged(path / f"{name}.npz", f"not the arrays expected ({error})") from error
         check_split(path / f"{name}.npz", splits[name], shape)
         if len(splits[name]) != manifest.splits[name].count:

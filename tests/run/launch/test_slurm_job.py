@@ -12,8 +12,8 @@ from types import FrameType
 import pytest
 
 from trm_scaling.errors import UserError
-from trm_scaling.run.launch import slurm_job
-from trm_scaling.run.launch.slurm_job import MOST_LOSSES, SlurmRun
+from trm_scaling.run.launch import slurm
+from trm_scaling.run.launch.slurm import MOST_LOSSES, SlurmRun
 
 
 @pytest.fixture
@@ -141,8 +141,8 @@ def test_the_first_process_of_a_job_decides_and_the_others_give_it_time(
 ) -> None:
     waits: list[float] = []
     monkeypatch.setenv("SLURM_PROCID", "1")
-    monkeypatch.setattr(slurm_job.time, "sleep", waits.append)
+    monkeypatch.setattr(slurm.time, "sleep", waits.append)
     with pytest.raises(UserError, match="ended with status 68"):
         SlurmRun(ends(68))()
     assert queued_again == []
-    assert waits[-1] == slurm_job.PARTING_SECONDS
+    assert waits[-1] == slurm.PARTING_SECONDS

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.run.launch.launches import LAUNCH, script_of, shell
-from trm_scaling.run.launch import tpu_session, tpu_vm
+from trm_scaling.run.launch import tpu_vm
 from trm_scaling.run.launch.tpu_vm import Session
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="there is no tmux here")
@@ -70,7 +70,7 @@ def test_a_session_whose_name_begins_alike_is_another_one(home: Path) -> None:
     """`trm-2` runs, `trm` does not: it is free, and nothing is stopped or ended."""
     session = LAUNCH.session
     assert shell(tpu_vm.check_free(session), home).stdout.startswith("trm-free ")
-    for step in (tpu_session.stop(session), tpu_session.end(session)):
+    for step in (tpu_vm.stop(session), tpu_vm.end(session)):
         assert shell(step, home).stdout.startswith("trm-none ")
     assert lives("trm-2")
     taken = shell(tpu_vm.check_free(Session(LAUNCH.pod, "trm-2")), home)
@@ -79,22 +79,22 @@ def test_a_session_whose_name_begins_alike_is_another_one(home: Path) -> None:
 
 def test_a_run_that_is_stopped_saves_and_its_status_stands_in_the_log(home: Path) -> None:
     started(home)
-    assert shell(tpu_session.stop(LAUNCH.session), home).stdout.startswith("trm-asked ")
+    assert shell(tpu_vm.stop(LAUNCH.session), home).stdout.startswith("trm-asked ")
     await_line(home, "trm-ended")
     assert log(home)[1:] == ["works", "saved", "trm-ended 75"]
 
 
 def test_a_run_that_is_ended_at_once_says_no_status(home: Path) -> None:
     started(home)
-    assert shell(tpu_session.end(LAUNCH.session), home).stdout.startswith("trm-killed ")
+    assert shell(tpu_vm.end(LAUNCH.session), home).stdout.startswith("trm-killed ")
     assert not lives("trm")
-    assert tpu_session.status_said(log(home)) is None
+    assert tpu_vm.status_said(log(home)) is None
 
 
 def test_following_ends_with_the_run_and_shows_all_of_it(home: Path) -> None:
     started(home)
     follow = subprocess.Popen(
-        ["sh", "-c", script_of(tpu_session.follow(LAUNCH.session))],
+        ["sh", "-c", script_of(tpu_vm.follow(LAUNCH.session))],
         cwd=home,
         env=os.environ,
         stdout=subprocess.PIPE,
@@ -105,6 +105,6 @@ def test_following_ends_with_the_run_and_shows_all_of_it(home: Path) -> None:
         said = follow.communicate()[0].splitlines()
     assert said[1:] == ["works", "done", "trm-ended 0"]
     # It has ended: the last of what it said, again.
-    again = shell(tpu_session.follow(LAUNCH.session), home)
+    again = shell(tpu_vm.follow(LAUNCH.session), home)
     assert again.stdout.splitlines() == said
-    assert tpu_session.status_said(said) == 0
+    assert tpu_vm.status_said(said) == 0

@@ -14,9 +14,9 @@ from trm_scaling.config.compose import compose
 from trm_scaling.counting.devices import TARGETS
 from trm_scaling.errors import UserError
 from trm_scaling.io.study import Study
-from trm_scaling.run.launch import tpu_session, tpu_vm
+from trm_scaling.run.launch import tpu_vm
 from trm_scaling.run.launch.tpu_vm import Launch, Pod, Session, Step
-from trm_scaling.run.plan.fit import way
+from trm_scaling.run.plan.micro_batch import way
 
 GOLDEN = Path(__file__).parent / "golden"
 ELSEWHERE = Launch(
@@ -36,13 +36,13 @@ def text_of(launch: Launch) -> str:
     session, pod = launch.session, launch.pod
     steps = [
         *tpu_vm.steps(launch, f"/tmp/{launch.archive}"),
-        *(tpu_session.follow(session), tpu_session.stop(session), tpu_session.end(session)),
-        tpu_session.pack_results(pod, launch.shared),
-        tpu_session.fetch_results(pod, f"/tmp/{tpu_session.RESULTS}"),
+        *(tpu_vm.follow(session), tpu_vm.stop(session), tpu_vm.end(session)),
+        tpu_vm.pack_results(pod, launch.shared),
+        tpu_vm.fetch_results(pod, f"/tmp/{tpu_vm.RESULTS}"),
         tpu_vm.health(pod),
     ]
     commands = "\n".join(f"# {step.purpose}\n{step}\n" for step in steps)
-    return f"{commands}\n{tpu_session.afterwards(session, launch.shared)}\n"
+    return f"{commands}\n{tpu_vm.afterwards(session, launch.shared)}\n"
 
 
 @pytest.mark.parametrize(("name", "launch"), [("tpu_vm.txt", LAUNCH), ("tpu_vm_elsewhere.txt", ELSEWHERE)])
@@ -167,9 +167,9 @@ def test_a_shared_folder_in_which_no_folder_can_be_renamed_is_found_out(
 
 
 def packed(home: Path, shared: Path) -> list[str]:
-    done = shell(tpu_session.pack_results(LAUNCH.pod, str(shared)), home)
+    done = shell(tpu_vm.pack_results(LAUNCH.pod, str(shared)), home)
     assert done.returncode == 0, done.stderr
-    listed = subprocess.run(["tar", "-tzf", home / tpu_session.RESULTS], capture_output=True, text=True)
+    listed = subprocess.run(["tar", "-tzf", home / tpu_vm.RESULTS], capture_output=True, text=True)
     return listed.stdout.splitlines()
 
 
@@ -206,11 +206,11 @@ def test_a_file_that_grows_while_it_is_packed_is_no_failure(
     (tmp_path / "tar").write_text(f"#!/bin/sh\ncat >/dev/null; exit {status}\n")
     (tmp_path / "tar").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    assert shell(tpu_session.pack_results(LAUNCH.pod, str(results)), tmp_path).returncode == ends
+    assert shell(tpu_vm.pack_results(LAUNCH.pod, str(results)), tmp_path).returncode == ends
 
 
 def test_a_folder_without_runs_is_named(tmp_path: Path) -> None:
-    done = shell(tpu_session.pack_results(LAUNCH.pod, str(tmp_path / "share")), tmp_path)
+    done = shell(tpu_vm.pack_results(LAUNCH.pod, str(tmp_path / "share")), tmp_path)
     assert (done.returncode, done.stderr) == (2, f"no runs in {tmp_path}/share/kellen\n")
 
 

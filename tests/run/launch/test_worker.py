@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from trm_scaling.run.launch.worker import PARTING_SECONDS, run_all
+from trm_scaling.run.launch.supervisor import PARTING_SECONDS, run_all
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -36,10 +36,8 @@ def test_a_lost_host_is_followed_by_a_restart(tmp_path: Path) -> None:
     assert (status, times(first), times(second)) == (0, 3, 1)
     # The others' run goes on for a while, and one that comes too early meets it instead of theirs.
     assert waits == [PARTING_SECONDS] * 2
-    assert notes[0] == (
-        "a host was lost or did not come (exit status 68); starting again from the newest checkpoint "
-        "(3 restarts left)"
-    )
+    assert "exit status 68" in notes[0]
+    assert "3 restarts left" in notes[0]
 
 
 def ended_by(log: Path, number: int) -> list[str]:
@@ -61,7 +59,7 @@ def test_a_process_that_was_killed_is_lost_too(tmp_path: Path, number: int, thro
     commands = [["sh", "-c", f"{shlex.join(run)}; exit $?"] if through_a_shell else run]
     assert run_all(commands, 1, notes.append, lambda _: None) == 0
     assert times(log) == 2
-    assert notes[0].startswith(f"the run was ended by signal {number:d} (")
+    assert f"(signal {number:d})" in notes[0]
     log.unlink()
     assert run_all(commands, 0, notes.append, lambda _: None) == 68
     assert notes[-1].endswith("0 restarts made")
@@ -90,7 +88,7 @@ def worker_of(*runs: str) -> list[str]:
     """A worker of Python programs."""
     commands = [[sys.executable, "-c", run] for run in runs]
     program = (
-        "import sys; from trm_scaling.run.launch.worker import run_all; "
+        "import sys; from trm_scaling.run.launch.supervisor import run_all; "
         f"sys.exit(run_all({commands!r}, 3, lambda text: print(text, file=sys.stderr), lambda _: None))"
     )
     return [sys.executable, "-c", program]

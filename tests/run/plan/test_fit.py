@@ -15,10 +15,9 @@ from trm_scaling.counting.estimate import assumed_speed
 from trm_scaling.counting.memory import training_memory
 from trm_scaling.errors import UserError
 from trm_scaling.io.study import Study
-from trm_scaling.run.fitted import fitted
 from trm_scaling.run.plan import compiled
 from trm_scaling.run.plan.compiled import Compilations, described_as
-from trm_scaling.run.plan.fit import Answer, fit, known, way, ways
+from trm_scaling.run.plan.micro_batch import Answer, fit, fitted, known, way, ways
 from trm_scaling.run.plan.report import compiled_rows, markdown
 from trm_scaling.run.plan.study_plan import Planned, plan_configurations
 

@@ -7,9 +7,8 @@ from functools import cache
 from typing import Any
 
 from trm_scaling.counting.devices import find_chip
-from trm_scaling.results.cells import cell_of
 from trm_scaling.results.columns import Kind, columns, configured_columns
-from trm_scaling.results.frame import is_of
+from trm_scaling.results.frame import cell_of, is_of
 from trm_scaling.results.row import Row
 from trm_scaling.results.wandb_export.files import NAME, RawRun
 

@@ -1,6 +1,7 @@
 """What the compiler said of each program, one file a program, and the process that asks it."""
 
 import contextlib
+import hashlib
 import json
 import os
 import subprocess
@@ -9,18 +10,21 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_jsonable_python
 
-from trm_scaling.config import RunConfig
+from trm_scaling.config import RunConfig, Schedule
+from trm_scaling.config.fields import Mark, schema_fields, value_of
+from trm_scaling.config.identity import HASHED, LATER_DEFAULTS
 from trm_scaling.counting.devices import Target
-from trm_scaling.counting.kernels import Kind
+from trm_scaling.counting.kernels import Bound, Collective, KindCount
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
 from trm_scaling.io.study import Study
-from trm_scaling.run.plan.programs import program_key
 
 DescribedName = Literal["h200", "v4-8", "v4-64"]
 
@@ -55,32 +59,6 @@ class Program(_Model):
     versions: dict[str, str]
 
 
-class CollectiveRecord(_Model):
-    """As `parallel.collectives.Collective`."""
-
-    kind: str
-    dtypes: tuple[str, ...]
-    bytes: int
-    times: int
-
-
-class KindRecord(_Model):
-    """As `counting.kernels.KindCount`."""
-
-    kind: Kind
-    kernels: int
-    bytes: int
-    flops: int
-
-
-class BoundRecord(_Model):
-    """As `counting.kernels.Bound`."""
-
-    products_s: float
-    traffic_s: float
-    least_s: float
-
-
 class Fits(_Model):
     """As `train.ahead.Compiled`."""
 
@@ -91,10 +69,10 @@ class Fits(_Model):
     program_bytes: int
     total_bytes: int
     flops_once: float | None
-    collectives: tuple[CollectiveRecord, ...]
-    kinds: tuple[KindRecord, ...] = ()
+    collectives: tuple[Collective, ...]
+    kinds: tuple[KindCount, ...] = ()
     """Empty in files older than these two."""
-    bound: BoundRecord | None = None
+    bound: Bound | None = None
 
     @property
     def collectives_a_step(self) -> int:
@@ -141,6 +119,53 @@ class Compilation(_Model):
 class _Answer(_Model):
     program: Program
     outcome: Outcome | None
+
+
+def stage_configs(config: RunConfig) -> list[RunConfig]:
+    """`config` at each depth of its curriculum, a program each; itself where it has none."""
+    schedule = Schedule.of(config, config.data.train_size)
+    depths = dict.fromkeys(stage.depth for stage in schedule.stages)
+    return [
+        config.model_copy(update={"arch": config.arch.model_copy(update=depth._asdict())}) for depth in depths
+    ]
+
+
+ALWAYS_NAMED = HASHED | {"system.remat", "system.unroll", "system.steps_per_call"}
+"""Fields that a key names whatever their value. Another one, which came later or is seldom used, is named
+only where it is not at its default, so that what was compiled before keeps its key."""
+
+_ELSEWHERE = {"data.box_rows", "data.box_cols", "system.micro_batch_size"}
+"""Fields that stand in a key as what they make: the board and the number of slices."""
+
+
+def program_fields(config: RunConfig) -> dict[str, Any]:
+    """What the training call at one depth is traced with: the fields marked `Program`, by group."""
+    unused = set(_ELSEWHERE)
+    if config.arch.mlp_t:
+        # Nothing has heads then; exp01a and exp01b differ in width alone.
+        unused |= {"arch.num_heads", "arch.rope_theta"}
+    arch: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for name, field in schema_fields(RunConfig).items():
+        # A curriculum is a program for each of its depths.
+        if Mark.PROGRAM in field.marks and Mark.STEPS not in field.marks and name not in unused:
+            # As JSON has it, which knows no tuples: keys and later defaults are JSON.
+            value = to_jsonable_python(value_of(config, name))
+            usual = LATER_DEFAULTS.get(name, to_jsonable_python(field.info.default))
+            if name in ALWAYS_NAMED or value != usual:
+                (arch if name.startswith("arch.") else others)[field.leaf] = value
+    return {
+        "arch": arch,
+        "board": [config.data.box_rows, config.data.box_cols],
+        "micro_batches": config.micro_batches,
+        **others,
+    }
+
+
+def program_key(config: RunConfig) -> str:
+    """Twelve hexadecimal digits of `program_fields`: equal keys are one program."""
+    text = json.dumps(program_fields(config), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 class Compilations:
@@ -212,7 +237,7 @@ def _lacks_kernels(before: Compilation) -> bool:
 def _answer(question: str, tell: Stage) -> _Answer:
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "trm_scaling.run.plan.compile_one"],
+            [sys.executable, "-m", "trm_scaling.run.plan.compiled"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,
@@ -254,3 +279,52 @@ def _told(process: subprocess.Popen[str], question: str, tell: Stage) -> list[st
         reader.join(_TELL_SECONDS)
     process.wait()
     return lines
+
+
+_GPU_COMPILERS = ("jax-cuda12-pjrt", "jax-cuda13-pjrt")
+
+
+def main() -> None:
+    """Answer the question on standard input."""
+    from trm_scaling.config import RunConfig
+    from trm_scaling.counting import flops_per_puzzle_step
+    from trm_scaling.counting.devices import TARGETS
+    from trm_scaling.parallel.mesh import make_mesh
+    from trm_scaling.parallel.topology import described_devices
+    from trm_scaling.train.ahead import DoesNotFit, compiled, digest, lowered
+
+    asked = json.load(sys.stdin)
+    config = RunConfig.model_validate(asked["config"])
+    chip = TARGETS[asked["target"]].chip
+    mesh = make_mesh(config, described_devices(asked["target"]))
+    program = lowered(config, mesh)
+    samples = config.global_batch_size // mesh.size
+    flops = samples * flops_per_puzzle_step(config.arch, config.data.vocab_size, config.data.seq_len)
+    found: dict[str, Any] = {"digest": digest(program), "versions": _versions(chip.backend)}
+    if found == asked["known"]:
+        outcome: dict[str, Any] | None = None
+    else:
+        print("compiling", flush=True)
+        try:
+            outcome = {"fits": True, **asdict(compiled(program, chip, config.arch.forward_dtype, flops))}
+        except DoesNotFit as refused:
+            outcome = {"fits": False, "seconds": refused.seconds, "needed_bytes": refused.needed_bytes}
+    print(json.dumps({"program": found, "outcome": outcome}))
+
+
+def _versions(backend: str) -> dict[str, str]:
+    """Of what decides the outcome."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    # The CUDA compiler is in the plug-in of the CUDA that is installed.
+    found = {}
+    for name in ("jax", "jaxlib", *(_GPU_COMPILERS if backend == "gpu" else ("libtpu",))):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+if __name__ == "__main__":
+    main()
