@@ -9,7 +9,13 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 # --no-deps: the locks are complete, so nothing is left to resolve.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-build-isolation
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input --no-deps --no-build-isolation --progress-bar off
+# What pip says, as a count: on one line of a terminal, every tenth package elsewhere. Its errors are not piped.
+COUNTED := | awk -v tty="$$([ -t 1 ] && echo 1)" '\
+	/^Collecting / { n++; if (tty) printf "\r\033[K  fetching %d: %s", n, $$2; else if (n % 10 == 0) printf "  fetched %d\n", n } \
+	/^Installing collected/ && n { printf "%s  unpacking %d and compiling their bytecode\n", (tty ? "\r\033[K" : ""), n } { fflush() }'
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
@@ -32,7 +38,7 @@ test: lint types ## lint, types and the default suite
 	$(PYTEST) -n auto --dist loadfile -m "not slow and not e2e"
 
 # On another Python: make core PYTHON=python3.13 VENV=.cache/python3.13
-CORE := $(addprefix tests/,checkpoint config golden losses model optim oracle train)
+CORE := $(addprefix tests/,checkpoint config golden losses models optim oracle train)
 core: $(VENV)/.dev ## the tests of the core alone: configuration, model, training, checkpoints
 	XLA_FLAGS="$(XLA_FLAGS) $(FAST_COMPILE)" \
 	$(PYTEST) -n auto --dist loadfile -m "not slow and not e2e" $(CORE)
@@ -90,14 +96,14 @@ $(BIN)/pip:
 
 $(VENV)/.runtime: requirements/build.txt requirements/runtime.txt pyproject.toml | $(BIN)/pip
 	@echo "Installing the locked runtime (about half a minute)"
-	@$(PIP) --require-hashes -r requirements/build.txt
-	@$(PIP) --require-hashes -r requirements/runtime.txt
-	@$(PIP) --editable .
+	@$(PIP) --quiet --require-hashes -r requirements/build.txt
+	@$(PIP) --require-hashes -r requirements/runtime.txt $(COUNTED)
+	@$(PIP) --quiet --editable .
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	@echo "Installing the locked test tools"
-	@$(PIP) --require-hashes -r requirements/dev.txt
+	@$(PIP) --require-hashes -r requirements/dev.txt $(COUNTED)
 	@touch $@
 
 # uv resolves for every Python and platform at once. It reads no pip configuration, so it is told pip's index.

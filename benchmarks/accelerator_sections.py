@@ -24,8 +24,8 @@ from trm_scaling.bench.stand_in import stand_in_dataset
 from trm_scaling.bench.step import CompiledCall, compile_call
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.io.study import Study, find_study
-from trm_scaling.model import begin
-from trm_scaling.model.interchange import to_public
+from trm_scaling.models import begin
+from trm_scaling.models.interchange import to_public
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.results.record import read_record
@@ -75,15 +75,9 @@ class Sizes:
     def of(cls, toy: bool) -> "Sizes":
         """Those of an accelerator, or toy ones."""
         if toy:
-            short = (
-                "epochs=4",
-                "data.train_size=32",
-                "data.val_size=16",
-                "data.test_size=16",
-                "eval_puzzles=16",
-            )
+            short = (*TOY, "epochs=30", "data.train_size=32", "data.test_size=16")
             wider = (("positions 20", "arch.puzzle_emb_len=4"),)
-            return cls(tuple(TOY), (4, 8), 8, wider, (8, 16), 2, 4, ("float32",), NAMES[:1], False, short)
+            return cls(tuple(TOY), (8,), 8, wider, (8,), 2, 4, ("float32",), NAMES[:1], False, short)
         padded = (("positions 104", "arch.puzzle_emb_len=23"), ("positions 128", "arch.puzzle_emb_len=47"))
         batches = (256, 512, 768, 1024, 1536, 2048, 3072)
         precisions = ("float32", "bfloat16", "float16")

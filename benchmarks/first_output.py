@@ -12,14 +12,17 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
 BASELINE = ("baseline", "--profile", "smoke")
+SMALL_DATA = ("--source", "generated", "--box", "2x2", "--givens", "8", "--subsample-size", "100")
 VERBS: dict[str, tuple[str, ...]] = {
     "trm --help": ("--help",),
+    "trm init lab": ("init", "{new}"),
     "trm solve 6x6": ("solve", "6x6", "new:33"),
     "trm solve baseline": ("solve", *BASELINE),
     "trm run baseline (trains)": ("run", *BASELINE, "--seed", "{seed}"),
@@ -30,14 +33,22 @@ VERBS: dict[str, tuple[str, ...]] = {
     "trm status": ("status",),
     "trm results": ("results",),
     "trm logs baseline": ("logs", *BASELINE),
+    "trm provenance baseline": ("provenance", *BASELINE),
     "trm compare baseline exp01a": ("compare", "baseline", "exp01a", "--profile", "smoke"),
     "trm fit --pattern exp01": ("fit", "--pattern", "exp01", "--profile", "smoke"),
     "trm report": ("report", "--profile", "smoke"),
     "trm eval baseline": ("eval", *BASELINE),
     "trm verify baseline": ("verify", *BASELINE),
     "trm plan --profile paper": ("plan", "--profile", "paper"),
+    "trm data sudoku (generated)": ("data", "sudoku", "--output-dir", "{new}", *SMALL_DATA),
     "trm data inspect": ("data", "inspect", "{data}"),
-    "trm export baseline": ("export", *BASELINE, "{out}"),
+    "trm export baseline": ("export", *BASELINE, "{out}.safetensors"),
+    "trm export-torch baseline": ("export-torch", *BASELINE, "{out}.npz"),
+    "trm import-torch": ("import-torch", "{out}.npz", "--name", "imported{seed}", "--profile", "smoke"),
+    "trm sync baseline": ("sync", *BASELINE, "--offline"),
+    "trm stop --all": ("stop", "--all"),
+    "trm launch local baseline": ("launch", "local", *BASELINE, "--processes", "2"),
+    "trm bench step baseline": ("bench", "step", *BASELINE, "--repeats", "1"),
     "generate_experiment_configs.py --check": ("{generate}", "--check"),
 }
 
@@ -64,7 +75,8 @@ def command_of(verb: tuple[str, ...], study: Path, seed: int) -> list[str]:
     """The words of one call of a verb."""
     data = next((study.parent / "data").glob("*/manifest.json")).parent
     generate = study / "utils" / "generate_experiment_configs.py"
-    known = {"seed": seed, "data": data, "out": study.parent / "model.safetensors", "generate": generate}
+    out, new = study.parent / "model", Path(tempfile.mkdtemp()) / "new"
+    known = {"seed": seed, "data": data, "out": out, "new": new, "generate": generate}
     words = [word.format(**known) for word in verb]
     return (
         [sys.executable, *words] if verb[0] == "{generate}" else [sys.executable, "-m", "trm_scaling", *words]

@@ -14,8 +14,8 @@ from jaxtyping import Array, Float
 
 from trm_scaling.config import ArchConfig, RunConfig
 from trm_scaling.losses import trm_losses
-from trm_scaling.model import Carry, halt
-from trm_scaling.model.forward import PUZZLE_EMB
+from trm_scaling.models import Carry, halt
+from trm_scaling.models.forward import PUZZLE_EMB
 from trm_scaling.optim import (
     TracedHparams,
     exploration_probability,

@@ -20,8 +20,8 @@ from trm_scaling.config import RunConfig
 from trm_scaling.counting import flops_per_puzzle_step
 from trm_scaling.counting.devices import TARGETS
 from trm_scaling.io.study import find_study
-from trm_scaling.model import layers
-from trm_scaling.model.layers import Params, State
+from trm_scaling.models import layers
+from trm_scaling.models.layers import Params, State
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.parallel.topology import DescribedName, described_devices
 from trm_scaling.run.plan.compiled import Fits

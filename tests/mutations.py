@@ -56,17 +56,17 @@ MUTATIONS = (
     ),
     Mutation(
         "a slot halts one step late",
-        "trm_scaling/model/act.py",
+        "trm_scaling/models/act.py",
         "last = steps >= max_steps",
         "last = steps > max_steps",
-        ("tests/model/test_act.py",),
+        ("tests/models/test_act.py",),
     ),
     Mutation(
         "exploration draws from one step on, not from two",
-        "trm_scaling/model/act.py",
+        "trm_scaling/models/act.py",
         "jax.random.randint(draw, steps.shape, 2, max_steps + 1)",
         "jax.random.randint(draw, steps.shape, 1, max_steps + 1)",
-        ("tests/model/test_act.py",),
+        ("tests/models/test_act.py",),
     ),
     Mutation(
         "every epoch in the same order",

@@ -17,8 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from trm_scaling.checkpoint import CheckpointReader, CheckpointStore, DamagedCheckpoint
 from trm_scaling.checkpoint import arrays as arrays_module
+from trm_scaling.checkpoint.folder import DamagedCheckpoint
+from trm_scaling.checkpoint.reader import CheckpointReader
+from trm_scaling.checkpoint.store import CheckpointStore
 from trm_scaling.errors import UserError
 
 
@@ -216,7 +218,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_damage import state_of
-from trm_scaling.checkpoint import CheckpointStore
+from trm_scaling.checkpoint.store import CheckpointStore
 with CheckpointStore(Path(sys.argv[1]), keep=2) as store:
     last = store.latest_step() or 0
     while True:

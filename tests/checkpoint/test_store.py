@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from trm_scaling.checkpoint import CheckpointReader, CheckpointStore
+from trm_scaling.checkpoint.reader import CheckpointReader
 from trm_scaling.checkpoint.record import ordered
+from trm_scaling.checkpoint.store import CheckpointStore
 from trm_scaling.errors import UserError
 
 
@@ -234,7 +235,8 @@ import sys
 from pathlib import Path
 import jax, numpy as np
 from jax.sharding import NamedSharding, PartitionSpec as P, SingleDeviceSharding
-from trm_scaling.checkpoint import CheckpointReader, CheckpointStore
+from trm_scaling.checkpoint.reader import CheckpointReader
+from trm_scaling.checkpoint.store import CheckpointStore
 
 def rows_over(count):
     return NamedSharding(jax.make_mesh((count,), ("d",), devices=jax.devices()[:count]), P("d"))

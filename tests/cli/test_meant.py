@@ -9,6 +9,7 @@ import pytest
 from tests.results.made_up import make_up_study
 from tests.run.tiny import TRM
 from trm_scaling.cli import main
+from trm_scaling.cli.app import app
 from trm_scaling.errors import UserError
 from trm_scaling.io.study import OtherCode, warn_of_other_code
 from trm_scaling.run.planned import find_run
@@ -66,6 +67,33 @@ def test_the_shell_completes_verbs_and_names(shell: str) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+WORDS = [
+    ("trm run exp02b_0", [f"exp02b_0{number}" for number in range(1, 6)]),
+    ("trm solve exp03", [f"exp03{letter}" for letter in "abcde"]),
+    ("trm compare exp01a exp01f", ["exp01f"]),
+    ("trm launch slurm contrib01_c", ["contrib01_curriculum"]),
+    ("trm logs kellen/ut", ["kellen/utils/"]),
+    ("trm status --profile l", ["laptop"]),
+    ("trm launch worker --profile s", ["smoke"]),
+    ("trm provenance --st", ["--start", "--study"]),
+]
+
+
+@pytest.mark.parametrize(("typed", "offered"), WORDS, ids=[typed for typed, _ in WORDS])
+def test_a_word_is_completed(
+    typed: str, offered: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("TRM_STUDY", raising=False)
+    # What the shell's function sets, in this process: eight starts of Python would take seconds.
+    monkeypatch.setenv("_TRM_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+    with pytest.raises(SystemExit):
+        app(prog_name="trm")
+    assert capfd.readouterr().out.split() == offered
 
 
 def test_names_of_the_study_are_completed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,7 @@ def test_in_words() -> None:
     assert in_words(row("exp01a", "waiting", Progress())) == "exp01a waiting"
     rows = [row("a", "running"), row("b", "finished"), row("c", "finished"), row("d", "waiting")]
     assert sums(rows) == "4 runs: 2 finished, 1 waiting, 1 running"
+    assert sums(rows[:1]).startswith("1 run: ")
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ OTHER: dict[str, Any] = {
     "global_batch_size": 24,
     "epochs": 60_000,
     "eval_interval": 4_000,
+    "eval_growth": 1.5,
     "eval_puzzles": 999,
     "schedule": "as_written",
     "reference_train_size": 500,

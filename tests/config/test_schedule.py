@@ -57,6 +57,22 @@ def test_matched_runs_see_the_reference_s_puzzle_steps_and_warm_up(
     assert written.warmup_steps == 2000
 
 
+def test_evaluations_lie_as_far_apart_as_asked_or_grow_by_a_factor() -> None:
+    config = RunConfig(epochs=262, eval_interval=16, global_batch_size=64, reference_batch_size=64)
+    even = Schedule.of(config, 1000)
+    assert even.evaluated_steps == (*range(250, 4093, 250), 4093)
+    growing = Schedule.of(config.model_copy(update={"eval_growth": 2**0.5}), 1000)
+    assert growing.evaluated_steps == (250, 354, 500, 707, 1000, 1414, 2000, 2828, 4000, 4093)
+    for schedule in (even, growing):
+        step, stops = 0, []
+        while step < schedule.total_steps:
+            step = schedule.next_stop(step, 10**6)
+            stops.append(step)
+        assert tuple(stops) == schedule.evaluated_steps
+        assert all(schedule.is_evaluated(each) for each in stops)
+        assert not schedule.is_evaluated(251)
+
+
 def test_a_curriculum_rises_in_equal_stages_and_never_ahead_of_the_line() -> None:
     config = RunConfig(curriculum=CurriculumConfig(until_epoch=10_000))
     schedule = Schedule.of(config, 1000)

@@ -9,7 +9,7 @@ import pytest
 from trm_scaling.config import ArchConfig, CurriculumConfig, DataConfig, RunConfig, Schedule, SystemConfig
 from trm_scaling.counting import flops_per_puzzle_step, inference_flops, peak_flops, training_flops
 from trm_scaling.counting.flops import layer_flops
-from trm_scaling.model import empty_carry, forward, init_params
+from trm_scaling.models import empty_carry, forward, init_params
 from trm_scaling.train.step import batch_gradients
 
 VOCAB, CELLS = 11, 81

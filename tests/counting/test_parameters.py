@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from trm_scaling.config import ArchConfig
 from trm_scaling.counting import count_parameters, count_puzzle_emb
-from trm_scaling.model import init_params
-from trm_scaling.model.forward import PUZZLE_EMB
+from trm_scaling.models import init_params
+from trm_scaling.models.forward import PUZZLE_EMB
 
 
 def test_the_published_baseline() -> None:

@@ -65,6 +65,7 @@ def test_a_disk_that_fills_up_costs_nothing_that_was_saved(
     # In the middle of a save, when some of its files are written and some are not.
     while not (finished_steps(folder.checkpoints) and any(folder.checkpoints.glob("*.partial/arrays*"))):
         assert run.poll() is None, run.communicate()
+        time.sleep(0.0005)
     time.sleep(delay)
     run.send_signal(signal.SIGSTOP)
     saved = max(finished_steps(folder.checkpoints))

@@ -11,6 +11,7 @@ from tests.run.tiny import copy_of, make_study, tiny_folder
 from trm_scaling.io.study import Study
 
 
+@pytest.mark.e2e
 def test_a_run_killed_during_a_save_ends_as_one_left_alone(tmp_path: Path, trained: Study) -> None:
     study = make_study(tmp_path)
     ((moment, delay),) = plan(1, seed=0)

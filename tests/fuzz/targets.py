@@ -19,7 +19,7 @@ from tests.fuzz.mutation import Change, altered, altered_json, altered_npy, alte
 from trm_scaling.config import RunConfig
 from trm_scaling.config.compose import dump, load
 from trm_scaling.io.jsonl import read_jsonl, truncate_after
-from trm_scaling.model.interchange import read_tensors
+from trm_scaling.models.interchange import read_tensors
 from trm_scaling.results.csv_file import read_results
 from trm_scaling.results.outcomes import read_outcomes
 from trm_scaling.results.record import read_record

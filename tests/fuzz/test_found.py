@@ -15,8 +15,8 @@ from tests.fuzz.mutation import npy
 from tests.fuzz.targets import PUZZLES, SOLUTION, compact_folder, public_folder
 from trm_scaling.errors import UserError
 from trm_scaling.io.jsonl import read_jsonl, truncate_after
-from trm_scaling.model import interchange
-from trm_scaling.model.interchange import read_tensors
+from trm_scaling.models import interchange
+from trm_scaling.models.interchange import read_tensors
 from trm_scaling.results.outcomes import read_outcomes
 from trm_scaling.tasks.opening import open_dataset
 from trm_scaling.tasks.progress import silent

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from trm_scaling.config import ArchConfig, DataConfig, RunConfig
-from trm_scaling.model import Carry, empty_carry, init_buffers, init_params
-from trm_scaling.model.interchange import from_public
+from trm_scaling.models import Carry, empty_carry, init_buffers, init_params
+from trm_scaling.models.interchange import from_public
 from trm_scaling.train.step import Batch
 
 FOLDER = Path(__file__).parent

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tests.golden.golden import NAMES, Golden, assert_close
-from trm_scaling.model import begin
-from trm_scaling.model.act import halt
-from trm_scaling.model.forward import PUZZLE_EMB, forward
-from trm_scaling.model.interchange import to_public
+from trm_scaling.models import begin
+from trm_scaling.models.act import halt
+from trm_scaling.models.forward import PUZZLE_EMB, forward
+from trm_scaling.models.interchange import to_public
 from trm_scaling.train.step import batch_gradients
 
 CALLS = range(4)

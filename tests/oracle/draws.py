@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.oracle import trm
 from trm_scaling.config import ArchConfig
-from trm_scaling.model import init_buffers, init_params
-from trm_scaling.model.interchange import from_public
+from trm_scaling.models import init_buffers, init_params
+from trm_scaling.models.interchange import from_public
 
 Draw = Any
 Positions = Literal["none", "rope", "learned"]

@@ -13,9 +13,9 @@ from tests.oracle import trm
 from tests.oracle.draws import Case, cases
 from trm_scaling.config import RunConfig
 from trm_scaling.losses import Losses, softmax_cross_entropy, stablemax_cross_entropy, trm_losses
-from trm_scaling.model import Carry, Output, begin
-from trm_scaling.model.forward import forward
-from trm_scaling.model.interchange import public_names
+from trm_scaling.models import Carry, Output, begin
+from trm_scaling.models.forward import forward
+from trm_scaling.models.interchange import public_names
 from trm_scaling.train.step import batch_gradients
 
 FEW = settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jaxtyping import Array
 
 from trm_scaling.losses.cross_entropy import symmetric_log
-from trm_scaling.model.layers import gated, rms_norm
+from trm_scaling.models.layers import gated, rms_norm
 
 FEW = settings(max_examples=8)
 SEEDS = st.integers(0, 2**32 - 1)

@@ -1,7 +1,7 @@
 """TRM in NumPy and float64, written from the paper's description (arXiv 2510.04871) and slow on purpose.
 
 One puzzle at a time, one named step a line, weights under the public code's names and (out, in) as it
-stores them. It shares nothing with `trm_scaling.model` or `trm_scaling.losses`, so that the same
+stores them. It shares nothing with `trm_scaling.models` or `trm_scaling.losses`, so that the same
 mistake in both is unlikely.
 
 Shapes: C cells, P prefix, L = P + C positions, D width, K head size, V vocabulary.

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from tests.parallel.steps import CALL, Work
-from trm_scaling.checkpoint import CheckpointStore
 from trm_scaling.checkpoint.leaves import named_leaves
+from trm_scaling.checkpoint.store import CheckpointStore
 from trm_scaling.parallel.hosts import join, rendezvous
 from trm_scaling.parallel.sharding import gathered
 from trm_scaling.train.state import TrainState

@@ -23,9 +23,9 @@ from jax.sharding import Mesh
 
 from tests.parallel.collectives import collectives_of
 from tests.train.tiny import config_of
-from trm_scaling.checkpoint import CheckpointStore
+from trm_scaling.checkpoint.store import CheckpointStore
 from trm_scaling.config import RunConfig, Schedule
-from trm_scaling.model import begin
+from trm_scaling.models import begin
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.hosts import Hosts, join, rendezvous
 from trm_scaling.parallel.mesh import make_mesh

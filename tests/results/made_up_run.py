@@ -91,9 +91,8 @@ class MadeUpRun:
 
     def learning_curve(self) -> list[dict[str, Any]]:
         """The evaluations: a rise, a peak, and a decline."""
-        every, total = self.schedule.eval_every, self.schedule.total_steps
-        steps = sorted({*range(every, total + 1, every), total})
-        return [self._evaluation(step, step / total) for step in steps]
+        total = self.schedule.total_steps
+        return [self._evaluation(step, step / total) for step in self.schedule.evaluated_steps]
 
     def _evaluation(self, step: int, time: float) -> dict[str, Any]:
         rate = self._accuracy_at(time)

@@ -7,7 +7,8 @@ import pytest
 
 from trm_scaling.io.lease import request_stop
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.results.scan import standing
+from trm_scaling.results.row import reason
+from trm_scaling.results.scan import Failure, Standing, standing
 
 
 @pytest.fixture
@@ -66,3 +67,9 @@ def test_a_folder_that_was_claimed_and_not_begun_is_new(folder: RunFolder) -> No
     folder.path.mkdir()
     folder.stdout.touch()
     assert standing(folder).state == "new"
+
+
+def test_who_stopped_a_run_is_said_where_it_could_still_say_so() -> None:
+    stopped = Standing("interrupted", failure=Failure("preempted", "stopped by Ctrl-C after step 3 of 60"))
+    assert reason(stopped) == "stopped by Ctrl-C after step 3 of 60"
+    assert "died" in reason(Standing("interrupted", failure=Failure("preempted", "")))

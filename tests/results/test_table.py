@@ -255,7 +255,7 @@ def test_profiles_are_never_pooled(tmp_path: Path) -> None:
     make_up_run(study, "baseline", 0, profile="laptop")
     table = results_table(study)
     assert sorted(table["profile"]) == ["laptop", PROFILE, PROFILE]
-    with pytest.raises(UserError, match=r"laptop \(1 runs\), made-up \(2 runs\).*--profile"):
+    with pytest.raises(UserError, match=r"laptop \(1 run\), made-up \(2 runs\).*--profile"):
         one_profile(table)
     assert len(one_profile(table, PROFILE)) == 2
     assert one_profile(one_profile(table, "laptop"))["profile"].tolist() == ["laptop"]

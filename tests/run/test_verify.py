@@ -131,6 +131,14 @@ def test_data_of_another_fingerprint_is_refused(copied: Study) -> None:
         verified(copied)
 
 
+def test_imported_weights_are_refused_as_such(copied: Study) -> None:
+    folder = tiny_folder(copied)
+    folder.result.unlink()
+    folder.imported.write_text("{}")
+    with pytest.raises(UserError, match="imported weights"):
+        verified(copied)
+
+
 def test_an_unfinished_run_is_refused(copied: Study) -> None:
     tiny_folder(copied).result.unlink()
     with pytest.raises(UserError, match="is not finished"):

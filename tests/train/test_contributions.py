@@ -46,6 +46,7 @@ def depths_compiled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     return compiled
 
 
+@pytest.mark.e2e
 def test_a_curriculum_is_one_program_a_stage_and_costs_what_it_spends(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from tests.train.tiny import VOCAB, C, config_of, split_of, state_of
-from trm_scaling.checkpoint import CheckpointStore
+from trm_scaling.checkpoint.store import CheckpointStore
 from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.model import forward
+from trm_scaling.models import forward
 from trm_scaling.tasks.dataset import Split
 from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.outcomes import Outcomes

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.train.tiny import config_of, feed_of, hyper_of, state_of
-from trm_scaling.model.forward import PUZZLE_EMB
+from trm_scaling.models.forward import PUZZLE_EMB
 from trm_scaling.train.call import make_train_call
 from trm_scaling.train.state import TrainState, network_of
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from trm_scaling.model.act import halt, wants_to_halt
+from trm_scaling.models.act import halt, wants_to_halt
 from trm_scaling.tasks.manifest import histogram
 from trm_scaling.tasks.scoring import interval
 from trm_scaling.train.metrics import validation_score

@@ -10,8 +10,8 @@ import pytest
 
 from tests.train.tiny import B, C, config_of, feed_of, hyper_of, puzzles, state_of
 from trm_scaling.config import RunConfig
-from trm_scaling.model import begin
-from trm_scaling.model.forward import PUZZLE_EMB
+from trm_scaling.models import begin
+from trm_scaling.models.forward import PUZZLE_EMB
 from trm_scaling.train import call as call_module
 from trm_scaling.train.call import CallMetrics, Feed, make_train_call
 from trm_scaling.train.state import TrainState, network_of, state_digest

@@ -46,3 +46,16 @@ def test_every_row_says_what_is_true_now() -> None:
     assert all(len(row) == 3 and all(row) and _NAMED.search(row[2]) for row in rows("Commands"))
     assert all(len(row) == 2 and all(row) for row in rows("Claims"))
     assert len(rows("Claims")) >= 15
+
+
+def test_the_files_of_its_project_structure_exist(shared: Path) -> None:
+    text = "\n".join(file.read_text(encoding="utf-8") for file in sorted((shared / "seed").iterdir()))
+    tree = text.split("## Project Structure")[1].split("```")[1]
+    named = re.findall(r"(\w[\w./]*\.(?:md|txt|yaml|py))\s", tree)
+    assert len(named) == 11
+    kept = {file.name for file in (ROOT / "kellen").rglob("*") if file.is_file()}
+    assert set(named) <= kept
+    for folder, count in re.findall(r"(\w+)/ +# .*\((\d+) configs\)", tree):
+        # The published recipe stands beside the original's experiments.
+        files = [file for file in (ROOT / "kellen/configs" / folder).iterdir() if "public" not in file.name]
+        assert len(files) == int(count), folder

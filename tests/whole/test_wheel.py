@@ -15,7 +15,7 @@ from tests.run.tiny import ROOT, TINY
 from trm_scaling import __version__
 from trm_scaling.experiments import load_catalogue
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 def done(command: Sequence[str | Path], folder: Path) -> str:
@@ -51,7 +51,9 @@ def test_a_study_made_by_the_wheel_is_run(programs: Path, tmp_path: Path) -> Non
 
     done([trm, "init", "lab"], tmp_path)
     lab = tmp_path / "lab"
-    assert load_catalogue(lab / "kellen").names == load_catalogue(ROOT / "kellen").names
+    names = load_catalogue(lab / "kellen").names
+    assert names == load_catalogue(ROOT / "kellen").names
+    assert sum(name.startswith("public") for name in names) == 7, "the published recipe, at six batch sizes"
     done([trm, "run", "baseline", "--profile", "smoke", *TINY], lab)
     (record,) = (lab / "kellen" / "checkpoints").glob("smoke/baseline/*/result.json")
     assert "puzzle test:0" in done([trm, "solve", record.parent, "test:0"], lab)

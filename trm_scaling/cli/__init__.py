@@ -1,5 +1,6 @@
 """The command line, one verb a file. A verb imports what it needs when it runs, so `--help` is instant."""
 
+import gc
 import sys
 import warnings
 from typing import TYPE_CHECKING, TextIO
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """`trm`. A UserError becomes one message on standard error and its exit status, without a traceback."""
+    # Collecting after every 700 new objects takes a tenth of the time that loading JAX takes.
+    gc.set_threshold(50_000, 20, 20)
     warnings.showwarning = _show_in_one_line
     sys.unraisablehook = _show_unless_late
     from trm_scaling.cli.app import app

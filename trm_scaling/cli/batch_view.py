@@ -131,7 +131,9 @@ def sums(rows: "Sequence[Row]") -> str:
     """`6 runs: 3 finished, 2 running, 1 waiting`."""
     counts = Counter(row.label for row in rows)
     ordered = sorted(STYLES, key=lambda label: label != "finished")
-    return f"{len(rows)} runs: " + ", ".join(f"{counts[each]} {each}" for each in ordered if counts[each])
+    return f"{len(rows)} run{'' if len(rows) == 1 else 's'}: " + ", ".join(
+        f"{counts[each]} {each}" for each in ordered if counts[each]
+    )
 
 
 def in_words(row: "Row") -> str:

@@ -22,6 +22,7 @@ def init(
     from trm_scaling.io.study import make_laboratory
 
     study = make_laboratory(folder)
-    typer.echo(f"{study} holds the study; what its runs make stays in {folder}. Next:")
-    typer.echo(f"  cd {folder}")
+    typer.echo(f"{study} holds the study; what its runs make stays in {folder.resolve()}. Next:")
+    if folder.resolve() != Path.cwd():
+        typer.echo(f"  cd {folder}")
     typer.echo("  trm run baseline --profile smoke     # half a minute; --profile laptop: minutes")

@@ -44,7 +44,7 @@ def import_torch(
 ) -> None:
     from trm_scaling.config.compose import compose
     from trm_scaling.io.study import find_study
-    from trm_scaling.model.interchange import read_tensors
+    from trm_scaling.models.interchange import read_tensors
     from trm_scaling.run.compilation import configure_jax
     from trm_scaling.train.imported import import_weights
 
@@ -74,7 +74,7 @@ def export_torch(
     profile: Profile = None,
     study: StudyFolder = None,
 ) -> None:
-    from trm_scaling.model.interchange import to_public
+    from trm_scaling.models.interchange import to_public
     from trm_scaling.train.weights import load_weights
 
     run = open_run(name, profile, study)
@@ -89,7 +89,7 @@ def export_torch(
 def _write_whole(file: Path, tensors: "dict[str, np.ndarray]") -> None:
     """Beside the file first, so that a full disk leaves an older export as it was."""
     from trm_scaling.io.disk_errors import os_errors_explained
-    from trm_scaling.model.interchange import write_tensors
+    from trm_scaling.models.interchange import write_tensors
 
     if not file.parent.is_dir():
         raise UserError(f"{file.parent} is not a folder: make it, or name a file in another one")
@@ -122,7 +122,7 @@ def export(
 ) -> None:
     from trm_scaling.config.identity import identity
     from trm_scaling.errors import UserError
-    from trm_scaling.model.interchange import to_public
+    from trm_scaling.models.interchange import to_public
     from trm_scaling.results.record import read_record
     from trm_scaling.shipped.model_file import SUFFIX, Model, Origin, rounded, write_model
     from trm_scaling.tasks.build import ensure_dataset

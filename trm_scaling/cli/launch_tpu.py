@@ -36,7 +36,7 @@ Restarts = Annotated[int, typer.Option(min=0, help="Times to start again after a
 
 TPU_HELP = """
 Bring experiments to a TPU pod and start them on all its workers: the code of one commit, an environment
-with the extras [tpu,hub,wandb], a tmux session that outlives this connection. Then follow worker 0, and
+with the extras [tpu,wandb], a tmux session that outlives this connection. Then follow worker 0, and
 end with the run's exit status; Ctrl-C ends the following, not the run.
 
 \b

@@ -95,7 +95,7 @@ def _facts(preview: "Preview") -> Iterator[str]:
             )
     yield _fact(
         "evaluation",
-        f"{amount(preview.evaluations, 'time')}, every {amount(preview.eval_every, 'step')}, on "
+        f"{amount(preview.evaluations, 'time')}, {_rhythm(preview)}, on "
         f"{amount(config.eval_puzzles, 'puzzle')}; {amount(arch.halt_max_steps, 'supervision step')}",
     )
     per_step = preview.training_flops / (preview.steps * preview.batch)
@@ -222,6 +222,14 @@ def _folder(preview: "Preview") -> str:
             at = "from the start" if preview.saved_step is None else f"after step {preview.saved_step:,}"
             state = f"{how}; would resume {at}"
     return _fact("run", f"{from_here(preview.folder)}: {state}")
+
+
+def _rhythm(preview: "Preview") -> str:
+    """When evaluations come."""
+    first = amount(preview.eval_every, "step")
+    if preview.eval_growth == 1:
+        return f"every {first}"
+    return f"first after {first} and then each {preview.eval_growth:.4g} times as late as the one before"
 
 
 def _fact(label: str, text: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_scaling.cli.options import Profile, StudyFolder
+from trm_scaling.cli.options import Profile, StudyFolder, complete_run
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,7 +34,11 @@ SMALL = 6
 def solve(
     name: Annotated[
         str,
-        typer.Argument(metavar="MODEL", help="4x4, 6x6, an experiment, a run folder or a model file."),
+        typer.Argument(
+            metavar="MODEL",
+            help="4x4, 6x6, an experiment, a run folder or a model file.",
+            autocompletion=complete_run,
+        ),
     ],
     puzzle: Annotated[
         str | None,

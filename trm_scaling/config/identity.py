@@ -41,7 +41,7 @@ HASHED = frozenset(
 )
 """What an identity has been made of since the first run. Never add to it, never take from it."""
 
-LATER_DEFAULTS: Mapping[str, Any] = {"ema_rates": []}
+LATER_DEFAULTS: Mapping[str, Any] = {"ema_rates": [], "steps.eval_growth": 1.0}
 """Every science field (and `steps.` field of Schedule) that is not in `HASHED`, with its default as JSON
 has it on the day it was added. Never change an entry. It is also what a record made before the field has."""
 

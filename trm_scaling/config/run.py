@@ -38,6 +38,10 @@ class RunConfig(Frozen):
     eval_interval: Steps[Host[int]] = Field(5_000, ge=1)
     """Epochs between evaluations on the validation sample."""
 
+    eval_growth: Steps[Host[float]] = Field(1.0, ge=1)
+    """Evaluations lie `eval_interval` apart at 1. Above it, the first comes after `eval_interval` epochs,
+    and each is this many times as late as the one before (2 ** 0.5: two in each doubling of the samples)."""
+
     eval_puzzles: Host[int] = Field(1000, ge=1)
     """Validation puzzles evaluated each time: the first ones of the split, always the same."""
 

@@ -1,6 +1,7 @@
 """From epochs to steps: pure arithmetic on a configuration and the size of its training set."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Self
 
 from trm_scaling.config.curriculum import Depth
@@ -33,6 +34,9 @@ class Schedule:
     stages: tuple[Stage, ...]
     """In order; the first begins at step 0, and each recurses otherwise than the one before."""
 
+    eval_growth: float = 1.0
+    """How many times as late as the one before each evaluation comes; 1: `eval_every` steps later."""
+
     @classmethod
     def of(cls, config: RunConfig, train_puzzles: int) -> Self:
         """The steps that `config` makes of `train_puzzles` distinct training puzzles.
@@ -56,11 +60,23 @@ class Schedule:
             eval_every=max(1, config.eval_interval * puzzles // batch),
             warmup_steps=round(warmup * config.reference_batch_size / batch) if matched else warmup,
             stages=_stages(config, puzzles, total),
+            eval_growth=config.eval_growth,
         )
+
+    @cached_property
+    def evaluated_steps(self) -> tuple[int, ...]:
+        """Steps after which the state is evaluated on validation, in order; the last step is one of them."""
+        steps, number = [self.eval_every], 1
+        while steps[-1] < self.total_steps:
+            later = round(self.eval_every * self.eval_growth**number)
+            # At 1, and where a small growth rounds to nothing, evaluations are as far apart as before it.
+            steps.append(steps[-1] + self.eval_every if self.eval_growth == 1 else max(later, steps[-1] + 1))
+            number += 1
+        return (*(step for step in steps if step < self.total_steps), self.total_steps)
 
     def is_evaluated(self, step: int) -> bool:
         """Whether the state after `step` steps is evaluated on validation."""
-        return step == self.total_steps or (step > 0 and step % self.eval_every == 0)
+        return step in self.evaluated_steps
 
     def stage_after(self, step: int) -> Stage:
         """The stage that the step after `step` steps belongs to."""
@@ -78,7 +94,7 @@ class Schedule:
         answer depends on nothing else, so a resumed run makes the same calls as an uninterrupted one.
         """
         grid = (step // steps_per_call + 1) * steps_per_call
-        evaluation = (step // self.eval_every + 1) * self.eval_every
+        evaluation = next((each for each in self.evaluated_steps if each > step), self.total_steps)
         stages = (stage.start for stage in self.stages if stage.start > step)
         return min(grid, evaluation, self.total_steps, *stages)
 

@@ -44,12 +44,6 @@ def work_of(config: RunConfig, schedule: Schedule, vocab_size: int, seq_len: int
     )
 
 
-def evaluations(schedule: Schedule) -> int:
-    """Times that the validation sample is evaluated."""
-    between, rest = divmod(schedule.total_steps, schedule.eval_every)
-    return between + (rest > 0)
-
-
 def described_test_puzzles(data: DataConfig) -> int | None:
     """Size of the test split that `data` describes; None where only a folder or a list can say."""
     if data.path is not None:
@@ -64,7 +58,7 @@ def _tests(config: RunConfig) -> int:
 
 def _validations(config: RunConfig, schedule: Schedule) -> int:
     """Times that a set of weights is evaluated on validation."""
-    return evaluations(schedule) * (1 + len(config.ema_rates))
+    return len(schedule.evaluated_steps) * (1 + len(config.ema_rates))
 
 
 def _recomputed_flops(config: RunConfig, schedule: Schedule, seq_len: int) -> int:
@@ -134,7 +128,7 @@ def storage_of(
     longest = config.arch.halt_max_steps
     calls = -(-schedule.total_steps // config.system.steps_per_call)
     results = calls * METRICS_LINE
-    results += 2 * evaluations(schedule) * (RECORDED + 150 * longest)
+    results += 2 * len(schedule.evaluated_steps) * (RECORDED + 150 * longest)
     results += (tested or 0) * (OUTCOMES + longest)
     kept = config.system.keep_checkpoints + BEST + BEING_WRITTEN
     return Storage(checkpoint, kept * checkpoint + results, results)

@@ -209,6 +209,8 @@ def reason(now: Standing) -> str:
             return "stopped by request; the same command resumes it"
         case "interrupted" if failure is not None and failure.failure == "disk":
             return "the disk refused it; the same command resumes it" + said
+        case "interrupted" if failure is not None and failure.failure == "preempted" and failure.message:
+            return failure.message  # it could still say what stopped it, and after which step
         case "interrupted":
             return "it died or was preempted; the same command resumes it" + said
         case "imported":

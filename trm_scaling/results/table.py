@@ -70,7 +70,11 @@ def one_profile(table: pd.DataFrame, profile: str | None = None) -> pd.DataFrame
     the rows is of the chosen one.
     """
     counts = Counter("" if pd.isna(each) else str(each) for each in table["profile"])
-    said = SEPARATOR.join(f"{name or 'unknown'} ({count} runs)" for name, count in sorted(counts.items()))
+    counted = (
+        f"{name or 'unknown'} ({count} run{'' if count == 1 else 's'})"
+        for name, count in sorted(counts.items())
+    )
+    said = SEPARATOR.join(counted)
     if profile is not None:
         if profile not in counts:
             raise UserError(f"no run of profile {profile!r}: there are {said or 'no runs at all'}")

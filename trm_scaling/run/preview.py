@@ -19,7 +19,7 @@ from trm_scaling.counting import (
 from trm_scaling.counting.devices import TARGETS, Target
 from trm_scaling.counting.estimate import Estimate, estimate
 from trm_scaling.counting.memory import first_fitting, safe_bytes, training_memory
-from trm_scaling.counting.work import Work, described_test_puzzles, evaluations, work_of
+from trm_scaling.counting.work import Work, described_test_puzzles, work_of
 from trm_scaling.io.jsonable import to_jsonable
 from trm_scaling.io.study import Study
 from trm_scaling.results.scan import State, standing
@@ -119,6 +119,7 @@ class Preview:
     micro_batches: int
     warmup_steps: int
     eval_every: int
+    eval_growth: float
     evaluations: int
     stages: tuple[StagePreview, ...]
     training_flops: int
@@ -172,7 +173,8 @@ class Previewer:
             micro_batches=config.micro_batches,
             warmup_steps=schedule.warmup_steps,
             eval_every=schedule.eval_every,
-            evaluations=evaluations(schedule),
+            eval_growth=schedule.eval_growth,
+            evaluations=len(schedule.evaluated_steps),
             stages=tuple(_stages(config, schedule)),
             training_flops=training_flops(config, schedule, vocab, cells),
             inference_flops=inference_flops(arch, vocab, cells, arch.halt_max_steps),

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from trm_scaling.config import RunConfig
 from trm_scaling.losses import trm_losses
-from trm_scaling.model import begin, empty_carry, forward
+from trm_scaling.models import begin, empty_carry, forward
 from trm_scaling.parallel.mesh import device_mesh, platform_of
 from trm_scaling.parallel.sharding import WHOLE, batch_spec, on_mesh, placed
 from trm_scaling.tasks.dataset import Split

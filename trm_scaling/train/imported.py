@@ -6,7 +6,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 
-from trm_scaling.checkpoint import CheckpointStore
+from trm_scaling.checkpoint.store import CheckpointStore
 from trm_scaling.config import RunConfig
 from trm_scaling.config.compose import dump
 from trm_scaling.config.identity import identity

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from jax.sharding import Mesh
 
-from trm_scaling.checkpoint import CheckpointStore
+from trm_scaling.checkpoint.store import CheckpointStore
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.errors import UserError
 from trm_scaling.io.jsonl import truncate_after

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trm_scaling.model.act import wants_to_halt
+from trm_scaling.models.act import wants_to_halt
 from trm_scaling.tasks.scoring import interval, rating_bands
 
 

@@ -12,8 +12,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int, UInt32
 
 from trm_scaling.config import ArchConfig, RunConfig
-from trm_scaling.model import Carry, empty_carry, init_buffers, init_params
-from trm_scaling.model.forward import PUZZLE_EMB
+from trm_scaling.models import Carry, empty_carry, init_buffers, init_params
+from trm_scaling.models.forward import PUZZLE_EMB
 from trm_scaling.optim import LossScale, init_optimizer
 from trm_scaling.parallel.sharding import (
     WHOLE,

@@ -14,9 +14,9 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from trm_scaling.config import RunConfig
 from trm_scaling.losses import Losses, softmax_cross_entropy, stablemax_cross_entropy, trm_losses
 from trm_scaling.losses.trm import CrossEntropy
-from trm_scaling.model import Carry, begin, forward, halt
-from trm_scaling.model.act import wants_to_halt
-from trm_scaling.model.forward import PUZZLE_EMB
+from trm_scaling.models import Carry, begin, forward, halt
+from trm_scaling.models.act import wants_to_halt
+from trm_scaling.models.forward import PUZZLE_EMB
 from trm_scaling.optim import (
     TracedHparams,
     exploration_probability,

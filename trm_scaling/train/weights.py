@@ -9,12 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from trm_scaling.checkpoint import CheckpointReader
 from trm_scaling.checkpoint.leaves import named_leaves
 from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.model.interchange import from_public
+from trm_scaling.models.interchange import from_public
 from trm_scaling.train.state import Params, TrainState, evaluation_params, init_state
 
 Which = Literal["best", "last"]
@@ -85,6 +84,9 @@ def load_weights(folder: RunFolder, config: RunConfig, which: Which) -> tuple[We
     Works while the run is still training. Raises UserError when there is no usable checkpoint, and for
     weights that are not finite.
     """
+    # Orbax takes a quarter of a second to load, and the models that come with the package need none.
+    from trm_scaling.checkpoint.reader import CheckpointReader
+
     reader = CheckpointReader(folder.checkpoints)
     for _ in range(PRUNED_TRIES):
         step = reader.best_step() if which == "best" else None

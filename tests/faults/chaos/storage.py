@@ -156,7 +156,7 @@ def _state(step: int) -> dict[str, np.ndarray]:
 
 def _three_steps(ground: Ground) -> Path:
     """Checkpoints of steps 1 to 3, made once for all trials of this process."""
-    from trm_scaling.checkpoint import CheckpointStore
+    from trm_scaling.checkpoint.store import CheckpointStore
 
     made = ground.folder.parent / "three-steps"
     if not made.exists():
@@ -171,7 +171,8 @@ def _same(state: dict[str, np.ndarray], step: int) -> bool:
 
 
 def _damaged_checkpoint(damage: str, ground: Ground) -> str:
-    from trm_scaling.checkpoint import CheckpointStore, DamagedCheckpoint
+    from trm_scaling.checkpoint.folder import DamagedCheckpoint
+    from trm_scaling.checkpoint.store import CheckpointStore
 
     folder = _three_steps(ground)
     DAMAGES[damage](any_file(folder / "00000003", ground.chance), ground.chance)
@@ -188,7 +189,7 @@ def _damaged_checkpoint(damage: str, ground: Ground) -> str:
 
 def _leftovers_of_a_save(ground: Ground) -> str:
     """The folder of a step at any point of its writing, or of its deletion."""
-    from trm_scaling.checkpoint import CheckpointStore
+    from trm_scaling.checkpoint.store import CheckpointStore
 
     folder = _three_steps(ground)
     suffix = ground.chance.choice(("partial", "removed"))

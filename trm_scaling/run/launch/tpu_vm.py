@@ -101,8 +101,8 @@ class Launch:
 
     @property
     def extras(self) -> str:
-        """What the package is installed with: `hub` is where the puzzles of the profile `paper` are."""
-        return "tpu,hub,wandb" if self.wandb else "tpu,hub"
+        """What the package is installed with."""
+        return "tpu,wandb" if self.wandb else "tpu"
 
     @property
     def study(self) -> str:

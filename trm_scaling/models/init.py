@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from trm_scaling.config import ArchConfig
-from trm_scaling.model.forward import PUZZLE_EMB
-from trm_scaling.model.layers import Params
+from trm_scaling.models.forward import PUZZLE_EMB
+from trm_scaling.models.layers import Params
 
 TRUNCATED_STD = 0.87962566103423978
 """Standard deviation of a unit normal cut at two; dividing by it makes the wanted deviation exact."""

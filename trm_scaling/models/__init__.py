@@ -6,9 +6,9 @@ K head size, F hidden, V vocabulary. States are stored (L, B, D): mixing over po
 plain matrix product on (L, B*D) and mixing over width one on (L*B, D), neither with a transposed copy.
 """
 
-from trm_scaling.model.act import Carry, begin, empty_carry, halt
-from trm_scaling.model.forward import Output, forward
-from trm_scaling.model.init import init_buffers, init_params
+from trm_scaling.models.act import Carry, begin, empty_carry, halt
+from trm_scaling.models.forward import Output, forward
+from trm_scaling.models.init import init_buffers, init_params
 
 __all__ = [
     "Carry",

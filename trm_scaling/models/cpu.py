@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, BFloat16, Float, Float32
 
 from trm_scaling.config import ArchConfig
-from trm_scaling.model.layers import Params, Rotation, State, rms_norm, rotate
+from trm_scaling.models.layers import Params, Rotation, State, rms_norm, rotate
 
 
 def applies(dtype: jnp.dtype, platform: str | None) -> bool:

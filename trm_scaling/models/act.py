@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from trm_scaling.config import ArchConfig
-from trm_scaling.model.layers import Params, State
+from trm_scaling.models.layers import Params, State
 
 
 @jax.tree_util.register_dataclass

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trm_scaling.config import ArchConfig
-from trm_scaling.model import Carry, begin, empty_carry, halt, init_buffers
+from trm_scaling.models import Carry, begin, empty_carry, halt, init_buffers
 
 B, C = 3, 4
 ARCH = ArchConfig(hidden_size=8, puzzle_emb_len=1, puzzle_emb_ndim=8, forward_dtype="float32")

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from tests.golden.golden import Golden, assert_close
-from trm_scaling.model import begin, gate_kernel
-from trm_scaling.model.forward import forward
-from trm_scaling.model.interchange import to_public
-from trm_scaling.model.layers import gated, mix_positions, rms_norm
+from trm_scaling.models import begin, gate_kernel
+from trm_scaling.models.forward import forward
+from trm_scaling.models.interchange import to_public
+from trm_scaling.models.layers import gated, mix_positions, rms_norm
 from trm_scaling.train.step import batch_gradients
 
 HAS_CUDA = any(importlib.util.find_spec(f"jax_cuda{version}_plugin") is not None for version in (12, 13))
@@ -26,7 +26,7 @@ from trm_scaling.parallel.topology import described_devices
 there = jax.sharding.SingleDeviceSharding(described_devices("h200")[0])
 import jax.numpy as jnp
 from trm_scaling.counting.kernels import kernels
-from trm_scaling.model.gate_kernel import gated_product, mix_and_normalise
+from trm_scaling.models.gate_kernel import gated_product, mix_and_normalise
 def array(*sizes):
     return jax.ShapeDtypeStruct(sizes, jnp.bfloat16, sharding=there)
 def mixed(gate, up, down, x):
@@ -115,7 +115,7 @@ def test_no_pass_of_an_evaluation_needs_a_gradient() -> None:
 
 
 def test_a_tpu_takes_the_plain_version() -> None:
-    from trm_scaling.model import layers
+    from trm_scaling.models import layers
 
     assert gate_kernel.still_block("tpu") is layers.block
     assert gate_kernel.still_block("gpu") is not layers.block

@@ -15,8 +15,8 @@ import numpy as np
 
 from trm_scaling.config import ArchConfig
 from trm_scaling.errors import UserError
-from trm_scaling.model.forward import PUZZLE_EMB
-from trm_scaling.model.layers import Params
+from trm_scaling.models.forward import PUZZLE_EMB
+from trm_scaling.models.layers import Params
 
 _MOST_BYTES = 2**33
 """Of an `.npz`, unpacked: two thousand million float32 values, where a TRM has 7 million and a table of a

@@ -12,9 +12,9 @@ from safetensors.numpy import save_file
 
 from trm_scaling.config import ArchConfig
 from trm_scaling.errors import UserError
-from trm_scaling.model import init_buffers, init_params
-from trm_scaling.model.forward import PUZZLE_EMB
-from trm_scaling.model.interchange import (
+from trm_scaling.models import init_buffers, init_params
+from trm_scaling.models.forward import PUZZLE_EMB
+from trm_scaling.models.interchange import (
     from_public,
     read_tensors,
     to_public,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from trm_scaling.config import ArchConfig
-from trm_scaling.model import Output, forward, init_buffers, init_params
-from trm_scaling.model.forward import PUZZLE_EMB, apply_network, embed
-from trm_scaling.model.layers import rotation_table, split_gates
+from trm_scaling.models import Output, forward, init_buffers, init_params
+from trm_scaling.models.forward import PUZZLE_EMB, apply_network, embed
+from trm_scaling.models.layers import rotation_table, split_gates
 
 B, C, V, D, IDS = 3, 16, 6, 16, 4
 SMALL = ArchConfig(

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from trm_scaling.config import ArchConfig
-from trm_scaling.model import init_buffers, init_params
-from trm_scaling.model.forward import PUZZLE_EMB
-from trm_scaling.model.init import TRUNCATED_STD
+from trm_scaling.models import init_buffers, init_params
+from trm_scaling.models.forward import PUZZLE_EMB
+from trm_scaling.models.init import TRUNCATED_STD
 
 D, CELLS, VOCAB = 256, 81, 101
 MLP_T = ArchConfig(hidden_size=D, puzzle_emb_ndim=D, pos_encodings="learned")

@@ -20,8 +20,8 @@ from jax.experimental.pallas import triton
 from jaxtyping import Array, Float
 
 from trm_scaling.config import ArchConfig
-from trm_scaling.model import layers
-from trm_scaling.model.layers import Params, Rotation, State
+from trm_scaling.models import layers
+from trm_scaling.models.layers import Params, Rotation, State
 
 MOST_POSITIONS = 128
 """All positions of a tile stay in registers; more of them do not fit."""

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt8
 
 from trm_scaling.config import ArchConfig
-from trm_scaling.model import cpu, gate_kernel, layers
-from trm_scaling.model.layers import (
+from trm_scaling.models import cpu, gate_kernel, layers
+from trm_scaling.models.layers import (
     Params,
     Rotation,
     State,

@@ -18,7 +18,7 @@ import pytest
 from tests.run.tiny import ROOT
 from tests.train.tiny import IDS, VOCAB, C, config_of, feed_of, hyper_of, puzzles, split_of, state_of
 from trm_scaling.config import RunConfig
-from trm_scaling.model import Carry, begin, cpu, empty_carry, forward, init_buffers, init_params
+from trm_scaling.models import Carry, begin, cpu, empty_carry, forward, init_buffers, init_params
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.train.call import make_train_call
 from trm_scaling.train.evaluate import Evaluator
@@ -86,7 +86,10 @@ def errors(found: dict[str, np.ndarray], exact: dict[str, np.ndarray]) -> dict[s
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize(
+    "name",
+    [*list(VARIANTS)[:3], *(pytest.param(name, marks=pytest.mark.slow) for name in list(VARIANTS)[3:])],
+)
 def test_the_gradients_of_a_step_are_as_near_float32_as_the_plain_formulations(name: str) -> None:
     exact = gradients(variant(name, "float32"))
     ours, plain = (errors(gradients(variant(name), plain=way), exact) for way in (False, True))
@@ -121,6 +124,7 @@ def dots_of(text: str) -> Iterator[tuple[str, str, str, str]]:
             yield result, types[left], types[right], contracted
 
 
+@pytest.mark.e2e
 def test_on_a_mesh() -> None:
     """In a process of its own, since JAX counts the devices once."""
     flags = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"}
@@ -137,32 +141,32 @@ def assert_meshes_agree() -> None:
         assert max(errors(two, one).values()) <= max(errors(one, exact).values())
 
 
-def test_runs_side_by_side_train_as_alone() -> None:
+@pytest.mark.parametrize("arch", [{}, pytest.param(ATTENTION, marks=pytest.mark.slow)], ids=str)
+def test_runs_side_by_side_train_as_alone(arch: dict[str, Any]) -> None:
     """Vmapped, each product has one axis more."""
-    for arch in ({}, ATTENTION):
-        configs = [config_of(arch={"forward_dtype": "bfloat16"} | arch, seed=seed) for seed in (0, 1)]
-        stacking = Stacking(2)
-        call = make_train_call(configs[0], augmentation_seed=0, runs=2)
-        together = call(
-            stacking.join([state_of(config) for config in configs]),
-            stacking.join([hyper_of(config) for config in configs]),
-            stacking.join([feed_of(1, config.seed) for config in configs]),
-            jnp.int32(1),
+    configs = [config_of(arch={"forward_dtype": "bfloat16"} | arch, seed=seed) for seed in (0, 1)]
+    stacking = Stacking(2)
+    call = make_train_call(configs[0], augmentation_seed=0, runs=2)
+    together = call(
+        stacking.join([state_of(config) for config in configs]),
+        stacking.join([hyper_of(config) for config in configs]),
+        stacking.join([feed_of(1, config.seed) for config in configs]),
+        jnp.int32(1),
+    )
+    for run, config in enumerate(configs):
+        alone, metrics = make_train_call(config, augmentation_seed=0)(
+            state_of(config), hyper_of(config), feed_of(1, config.seed), jnp.int32(1)
         )
-        for run, config in enumerate(configs):
-            alone, metrics = make_train_call(config, augmentation_seed=0)(
-                state_of(config), hyper_of(config), feed_of(1, config.seed), jnp.int32(1)
-            )
-            of_run = stacking.on_host(together[1])[run]
-            np.testing.assert_allclose(of_run["train/loss"], metrics["train/loss"], rtol=1e-2)
-            moments = zip(
-                jax.tree.leaves(stacking.part(together[0], run).optimizer.m),
-                jax.tree.leaves(alone.optimizer.m),
-                strict=True,
-            )
-            for ours, theirs in moments:
-                error = float(np.linalg.norm(ours - theirs)) / max(float(np.linalg.norm(theirs)), 1e-12)
-                assert error < 0.05
+        of_run = stacking.on_host(together[1])[run]
+        np.testing.assert_allclose(of_run["train/loss"], metrics["train/loss"], rtol=1e-2)
+        moments = zip(
+            jax.tree.leaves(stacking.part(together[0], run).optimizer.m),
+            jax.tree.leaves(alone.optimizer.m),
+            strict=True,
+        )
+        for ours, theirs in moments:
+            error = float(np.linalg.norm(ours - theirs)) / max(float(np.linalg.norm(theirs)), 1e-12)
+            assert error < 0.05
 
 
 @pytest.mark.parametrize("arch", [{}, ATTENTION], ids=["positions", "attention"])

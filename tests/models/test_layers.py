@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from trm_scaling.config import ArchConfig
-from trm_scaling.model.init import init_params
-from trm_scaling.model.layers import (
+from trm_scaling.models.init import init_params
+from trm_scaling.models.layers import (
     attend,
     block,
     gated,
