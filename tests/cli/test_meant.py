@@ -75,7 +75,7 @@ WORDS = [
     ("trm compare exp01a exp01f", ["exp01f"]),
     ("trm launch slurm contrib01_c", ["contrib01_curriculum"]),
     ("trm logs kellen/ut", ["kellen/utils/"]),
-    ("trm status --profile l", ["laptop"]),
+    ("trm status --profile l", ["laptop", "law"]),
     ("trm launch worker --profile s", ["smoke"]),
     ("trm provenance --st", ["--start", "--study"]),
 ]

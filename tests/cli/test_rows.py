@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 
 from trm_scaling.cli.batch_view import fold, in_words, sums, table
-from trm_scaling.cli.quantities import clock
 from trm_scaling.io.lease import hold
 from trm_scaling.io.run_folder import RunFolder
+from trm_scaling.results.format import clock
 from trm_scaling.results.progress import Progress
 from trm_scaling.run.batch.status import Label, Row
 

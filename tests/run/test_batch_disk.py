@@ -1,4 +1,4 @@
-"""What a batch does when the disk that all runs share refuses them, or stumbles."""
+"""What a batch does when the disk that all runs share refuses them, or returns errors."""
 
 import errno
 import os
@@ -115,7 +115,7 @@ def test_a_file_system_that_never_recovers_ends_the_batch_with_a_word(
     with monkeypatch.context() as broken:
         stumble(broken, lambda folder: True, errno.ESTALE)
         with pytest.raises(
-            DiskRefused, match=r"nothing but errors for 5 minutes, at last: .*Stale file handle"
+            DiskRefused, match=r"nothing but errors for 5 minutes, the last one: .*Stale file handle"
         ):
             batch(study, {0: "finish"}, view=view)
     assert 300 <= sum(hours) < 330

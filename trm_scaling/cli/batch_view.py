@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from trm_scaling.cli.quantities import clock
+from trm_scaling.results.format import clock
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

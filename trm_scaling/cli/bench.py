@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trm_scaling.cli.options import Overrides, Profile, StudyFolder, chosen_profile, complete_experiment
-from trm_scaling.cli.quantities import flop, memory
 from trm_scaling.cli.verbs import Verbs
+from trm_scaling.results.format import flop, memory
 
 if TYPE_CHECKING:
     from trm_scaling.bench.timing import Spread

@@ -10,8 +10,8 @@ import typer
 
 from trm_scaling.cli.fit_text import columns, terminal
 from trm_scaling.cli.options import AsJson, OneProfile, StudyFolder, complete_run
-from trm_scaling.cli.quantities import amount
 from trm_scaling.errors import UserError
+from trm_scaling.results.format import amount
 
 if TYPE_CHECKING:
     import numpy as np

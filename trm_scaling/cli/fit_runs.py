@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trm_scaling.cli.quantities import amount
 from trm_scaling.errors import UserError
+from trm_scaling.results.format import amount
 
 if TYPE_CHECKING:
     import numpy as np

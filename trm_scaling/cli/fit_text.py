@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from trm_scaling.cli.quantities import amount
+from trm_scaling.results.format import amount
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from trm_scaling.cli.quantities import amount, duration, memory
 from trm_scaling.errors import UserError
+from trm_scaling.results.format import amount, duration, memory
 
 if TYPE_CHECKING:
     from trm_scaling.config import RunConfig

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from trm_scaling.cli.quantities import duration, flop, memory, money
+from trm_scaling.results.format import duration, flop, memory, money
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

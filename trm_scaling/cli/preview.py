@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trm_scaling.cli.options import from_here
-from trm_scaling.cli.quantities import amount, duration, flop, memory, money
+from trm_scaling.results.format import amount, duration, flop, memory, money
 
 if TYPE_CHECKING:
     from trm_scaling.counting.estimate import Estimate

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -124,16 +124,10 @@ def _columns(as_json: bool) -> str:
     return "\n".join(lines)
 
 
-def _plain(table: "pd.DataFrame") -> list[dict[str, Any]]:
+def _plain(table: "pd.DataFrame") -> list[dict[Hashable, Any]]:
     """Rows for JSON, where a missing cell is null."""
-    import math
-
-    def cell(value: Any) -> Any:
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    columns = [(str(name), map(cell, column.tolist())) for name, column in table.items()]
-    names = [name for name, _ in columns]
-    return [dict(zip(names, row, strict=True)) for row in zip(*(cells for _, cells in columns), strict=True)]
+    infinite = table.isin([float("inf"), -float("inf")])
+    return table.astype(object).where(table.notna() & ~infinite, None).to_dict("records")
 
 
 def _counts(table: "pd.DataFrame") -> str:

@@ -16,7 +16,7 @@ from trm_scaling.results.scan import Standing, standing
 from trm_scaling.run.batch.exit_reason import End, give_up
 from trm_scaling.run.batch.job import Job
 from trm_scaling.run.batch.logs import link_logs
-from trm_scaling.run.batch.retry import Patience, is_stumble
+from trm_scaling.run.batch.retry import Retry, is_transient
 from trm_scaling.run.batch.runner_registry import registered
 from trm_scaling.run.batch.status import Tally, View
 from trm_scaling.run.batch.worker import Slot, adopted, is_orphan, start_workers
@@ -76,14 +76,14 @@ class BatchRunner:
         minutes.
         """
         with registered(self._study) as stop_file, stop_requests(stop_file) as self._requests:
-            patience = Patience(self._study.path, self._view.note)
+            retry = Retry(self._study.path, self._view.note)
             while True:
                 try:
                     self._turn()
                 except OSError as error:
-                    patience.bear(error)
+                    retry.wait_after(error)
                     continue
-                patience.relieve()
+                retry.succeeded()
                 if self._is_over():
                     break
                 time.sleep(POLL_SECONDS)
@@ -204,7 +204,7 @@ class BatchRunner:
             for job in group:
                 job.phase = "elsewhere"
         except (UserError, OSError) as error:
-            if is_stumble(error):
+            if is_transient(error):
                 raise
             for job in group:
                 end = self._stop_for_the_disk if is_disk_refusal(error) else self._fail
