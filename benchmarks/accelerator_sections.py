@@ -115,7 +115,7 @@ def _off(name: str, precision: str, kernels: bool, unroll: bool) -> dict[str, An
     ours = to_public(config.arch, grads, buffers)
     after = golden.carry_after(0)
     off = {
-        "states off": max(_share(getattr(answer, each), getattr(after, each)) for each in ("z_H", "z_L")),
+        "states off": max(_share(answer.state[each], after.state[each]) for each in after.state),
         "loss off": _share(answer.losses.total, golden.arrays["call0/loss"]),
         "gradients off": max(_share(ours[each], value) for each, value in expected.items()),
     }
@@ -222,7 +222,7 @@ def seeds(sizes: Sizes, _: Callable[[], float]) -> Rows:
 def _vmapped(config: RunConfig, runs: int) -> dict[str, Any]:
     dataset, mesh, stacking = stand_in_dataset(config), make_mesh(config), Stacking(runs)
     configs = [config.model_copy(update={"seed": config.seed + number}) for number in range(runs)]
-    shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_identifiers)
+    shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_ids)
     state = stacking.join([init_state_on(mesh, each, *shapes) for each in configs])
     schedule = Schedule.of(config, dataset.num_puzzles)
     hparams = stacking.join([TracedHparams.of(each, schedule) for each in configs])

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.our_worker import config_of
+from trm_scaling.tasks.task import spec_of
 
 PUBLIC = Path(__file__).with_name("public_worker.py")
 PRECISIONS = ("float32", "bfloat16")
@@ -76,8 +77,8 @@ def public_case(case: dict[str, Any], dtype: str, threads: int, compiled: bool) 
         "arch": {name: getattr(config.arch, name) for name in theirs},
         "dtype": dtype,
         "batch": config.global_batch_size,
-        "seq_len": config.data.seq_len,
-        "vocab_size": config.data.vocab_size,
+        "seq_len": spec_of(config.data).seq_len,
+        "vocab_size": spec_of(config.data).vocab_size,
         "threads": threads,
         "compile": compiled,
     }

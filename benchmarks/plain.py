@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from trm_scaling.config import ArchConfig, RunConfig
-from trm_scaling.losses import trm_losses
+from trm_scaling.losses import cross_entropy_of, trm_losses
 from trm_scaling.models import Carry, halt
-from trm_scaling.models.forward import PUZZLE_EMB
+from trm_scaling.models.layers import PUZZLE_EMB
 from trm_scaling.optim import (
     TracedHparams,
     exploration_probability,
@@ -25,7 +25,7 @@ from trm_scaling.optim import (
     update_puzzle_emb,
 )
 from trm_scaling.train.state import TrainState, averaged_part, network_of
-from trm_scaling.train.step import Batch, cross_entropy_of
+from trm_scaling.train.step import Batch
 
 Params = dict[str, Any]
 State = Float[Array, "B L D"]
@@ -34,8 +34,8 @@ State = Float[Array, "B L D"]
 def plain_state(state: TrainState) -> TrainState:
     """`state` with the carry laid out as this formulation has it."""
     carry = state.carry
-    z_H, z_L = (jnp.swapaxes(z, 0, 1) for z in (carry.z_H, carry.z_L))
-    return dataclasses.replace(state, carry=dataclasses.replace(carry, z_H=z_H, z_L=z_L))
+    z_H, z_L = (jnp.swapaxes(z, 0, 1) for z in (carry.state["z_H"], carry.state["z_L"]))
+    return dataclasses.replace(state, carry=dataclasses.replace(carry, state={"z_H": z_H, "z_L": z_L}))
 
 
 def plain_step(
@@ -59,7 +59,8 @@ def plain_step(
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), step)
     exploration = exploration_probability(step, hyper)
     halted = halt(key, steps, q_halt, exploration, config.arch.halt_max_steps)
-    carry = dataclasses.replace(carry, z_H=z_H, z_L=z_L, steps=steps, halted=halted)
+    states = {"z_H": z_H, "z_L": z_L}
+    carry = dataclasses.replace(carry, state=states, steps=steps, halted=halted)
     new = dataclasses.replace(state, step=step, params=params, ema=ema, optimizer=optimizer, carry=carry)
     return new, loss
 
@@ -72,8 +73,7 @@ def plain_begin(carry: Carry, buffers: Params, batch: Batch) -> Carry:
         return jnp.where(new[:, None, None], initial.astype(old.dtype)[None, None, :], old)
 
     return Carry(
-        z_H=state(carry.z_H, buffers["H_init"]),
-        z_L=state(carry.z_L, buffers["L_init"]),
+        {f"z_{name}": state(carry.state[f"z_{name}"], buffers[f"{name}_init"]) for name in "HL"},
         steps=jnp.where(new, 0, carry.steps),
         halted=jnp.zeros_like(new),
         inputs=jnp.where(new[:, None], batch.inputs, carry.inputs),
@@ -89,7 +89,9 @@ def plain_gradients(
 
     def loss(params: Params) -> tuple[Float[Array, ""], tuple[Array, State, State, Array]]:
         z_H, z_L, logits, q_halt = plain_forward(config.arch, params, carry)
-        mean = trm_losses(logits, q_halt, carry.labels, cross_entropy_of(config)).total / len(q_halt)
+        mean = trm_losses(logits, q_halt, carry.labels, cross_entropy_of(config.arch.loss)).total / len(
+            q_halt
+        )
         return mean, jax.lax.stop_gradient((mean, z_H, z_L, q_halt))
 
     return jax.grad(loss, has_aux=True)(params)
@@ -120,7 +122,7 @@ def plain_forward(
             z_L = network(z_L + z_H + x)
         return network(z_H + z_L), z_L
 
-    z_H, z_L = carry.z_H, carry.z_L
+    z_H, z_L = carry.state["z_H"], carry.state["z_L"]
     for _ in range(arch.H_cycles - 1):
         z_H, z_L = cycle(z_H, z_L)
     z_H, z_L = cycle(*jax.lax.stop_gradient((z_H, z_L)))

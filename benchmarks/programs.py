@@ -27,6 +27,7 @@ from trm_scaling.parallel.topology import DescribedName, described_devices
 from trm_scaling.run.plan.compiled import Fits
 from trm_scaling.run.plan.report import Work, work_table
 from trm_scaling.run.planned import plan_run
+from trm_scaling.tasks.task import spec_of
 from trm_scaling.train.ahead import compiled, lowered
 
 SHALLOW = ("arch.H_cycles=2", "arch.L_cycles=1")
@@ -104,7 +105,9 @@ def work_of(name: str, target: DescribedName, shallow: bool) -> Work:
     FORMULATIONS.get(name, partial(int))()
     mesh = make_mesh(config, described_devices(target))
     samples = config.global_batch_size // mesh.size
-    flops = samples * flops_per_puzzle_step(config.arch, config.data.vocab_size, config.data.seq_len)
+    flops = samples * flops_per_puzzle_step(
+        config.arch, spec_of(config.data).vocab_size, spec_of(config.data).seq_len
+    )
     found = compiled(lowered(config, mesh), TARGETS[target].chip, config.arch.forward_dtype, flops)
     return Work(name, samples, Fits.model_validate({"fits": True, **_plain(found)}))
 

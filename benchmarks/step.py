@@ -26,6 +26,7 @@ from trm_scaling.bench.step import compile_call
 from trm_scaling.config import RunConfig
 from trm_scaling.counting import flops_per_puzzle_step
 from trm_scaling.run.compilation import configure_jax
+from trm_scaling.tasks.task import spec_of
 from trm_scaling.train.state import TrainState
 from trm_scaling.train.step import Batch
 
@@ -97,7 +98,9 @@ def measure(case: tuple[int, int, int], repeats: int) -> dict[str, Any]:
     for _ in range(repeats):
         for way in both:
             way.seconds.append(way.once())
-    flops = batch * flops_per_puzzle_step(config.arch, config.data.vocab_size, config.data.seq_len)
+    flops = batch * flops_per_puzzle_step(
+        config.arch, spec_of(config.data).vocab_size, spec_of(config.data).seq_len
+    )
     plain, ours = both
     return {
         "width": width,

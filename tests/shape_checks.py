@@ -25,7 +25,7 @@ from jaxtyping import install_import_hook
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
-CHECKED_ROOMS = ("models", "losses", "optim", "tasks", "train")
+CHECKED_ROOMS = ("models", "losses", "optim", "tasks", "train", "evaluation")
 _USES_NUMBA = re.compile(r"^\s*(?:from|import)\s+numba\b", re.MULTILINE)
 
 

@@ -192,7 +192,7 @@ def _experiment(
         6,
     )
     for stage, steps in schedule.steps_of_stages() if len(schedule.stages) > 1 else ():
-        depth = f"L_cycles {stage.depth.L_cycles}, H_cycles {stage.depth.H_cycles}"
+        depth = each.config.arch.at(stage.depth).recursion
         yield from _entry("", f"{depth} for {steps:,} steps from step {stage.start:,}", 6)
     yield from _entry("memory", f"{memory(each.memory_bytes)} a chip{_cut(each)}", 6)
     yield from _entry(

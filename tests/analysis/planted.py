@@ -1,13 +1,14 @@
 """Studies with a planted truth, by the hundred, and what the fits say of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
 
 from tests.analysis.studies import SIX_SIZES, accuracy_runs
-from trm_scaling.analysis import AccuracyRuns, Fit, LossRuns, fit_accuracy
+from trm_scaling.analysis import AccuracyRuns, LossRuns, fit_accuracy
+from trm_scaling.analysis.fits.record import Parameter
 
 FAR = 4 * SIX_SIZES[-1]
 """Where a law is asked: at four times the largest size."""
@@ -98,10 +99,10 @@ def power_study(floor: float, rng: np.random.Generator) -> tuple[LossRuns, dict[
     return runs, truth | ({"E": floor} if floor else {})
 
 
-def covers(fit: Fit, truth: dict[str, float]) -> dict[str, bool]:
+def covers(parameters: Sequence[Parameter], truth: dict[str, float]) -> dict[str, bool]:
     """Whether each parameter's interval holds its planted value."""
-    found = {}
-    for name, value in truth.items():
-        interval = fit.parameter(name).interval
-        found[name] = interval is not None and interval.contains(value)
-    return found
+    intervals = {each.name: each.interval for each in parameters}
+    return {
+        name: (interval := intervals[name]) is not None and interval.contains(value)
+        for name, value in truth.items()
+    }

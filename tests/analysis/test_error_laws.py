@@ -46,6 +46,7 @@ def test_no_floor_is_a_law_and_a_rival() -> None:
     runs, _ = power_study(0.0, np.random.default_rng(0))
     without, with_floor = (fit_loss(runs, LossLaw(floor=floor), replicates=30) for floor in (False, True))
     assert without.formula == "L = A N^-alpha + B D^-beta"
+    assert (without.runs, without.configurations) == (18, 6)
     assert set(without.values) == {"A", "B", "alpha", "beta"}
     assert {"size + data", "compute, E = 0", "onset", CARRIED} <= {each.law for each in without.rivals}
     assert "size + data, E = 0" in {each.law for each in with_floor.rivals}

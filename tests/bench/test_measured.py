@@ -16,6 +16,7 @@ from trm_scaling.counting import flops_per_puzzle_step, training_flops
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.tasks.build import ensure_dataset
+from trm_scaling.tasks.task import spec_of
 from trm_scaling.train.ahead import digest
 from trm_scaling.train.call import make_train_call
 from trm_scaling.train.feed import Feeder
@@ -36,7 +37,7 @@ def test_the_program_is_the_one_that_training_compiles(tmp_path: Path) -> None:
     real = ensure_dataset(run.data, tmp_path)
     schedule = Schedule.of(run, real.num_puzzles)
     mesh = make_mesh(run)
-    state = init_state_on(mesh, run, real.vocab_size, real.seq_len, real.num_puzzle_identifiers)
+    state = init_state_on(mesh, run, real.vocab_size, real.seq_len, real.num_puzzle_ids)
     feed = Feeder(run, real, mesh).feed(0, 1)
     call = make_train_call(run, real.augmentation_seed, mesh)
     lowered = call.lower(state, TracedHparams.of(run, schedule), feed, jnp.int32(1))
@@ -48,7 +49,7 @@ def test_the_stand_in_has_the_sizes_of_the_run() -> None:
     dataset = stand_in_dataset(run)
     assert [len(split) for split in (dataset.train, dataset.val, dataset.test)] == [16, 8, 8]
     assert dataset.train.labels.min() >= 2
-    assert dataset.train.labels.max() < dataset.vocab_size == run.data.vocab_size
+    assert dataset.train.labels.max() < dataset.vocab_size == spec_of(run.data).vocab_size
     given = dataset.train.inputs != 1
     assert (dataset.train.inputs[given] == dataset.train.labels[given]).all()
     large = run.model_copy(update={"data": run.data.model_copy(update={"test_size": None})})
@@ -64,10 +65,10 @@ def test_the_figures_of_a_step_agree() -> None:
     # Two calls of three steps, between the first dispatch and the last end.
     busy = 2 * 3 * found.step_s.median
     assert found.examples_per_s == pytest.approx(2 * 3 * B * (1 - found.host_gap) / busy, rel=1e-6)
-    per_puzzle = flops_per_puzzle_step(run.arch, run.data.vocab_size, run.data.seq_len)
+    per_puzzle = flops_per_puzzle_step(run.arch, spec_of(run.data).vocab_size, spec_of(run.data).seq_len)
     assert found.flops_per_step == B * per_puzzle
     schedule = Schedule.of(run, run.data.train_size)
-    whole = training_flops(run, schedule, run.data.vocab_size, run.data.seq_len)
+    whole = training_flops(run, schedule, spec_of(run.data).vocab_size, spec_of(run.data).seq_len)
     assert found.flops_per_step * schedule.total_steps == whole
     assert found.flops_per_s == pytest.approx(found.examples_per_s * per_puzzle)
     assert found.mfu_measured == pytest.approx(found.flops_per_s / found.measured_peak)

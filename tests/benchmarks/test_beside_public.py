@@ -9,6 +9,7 @@ import pytest
 from benchmarks import our_worker
 from benchmarks.beside_public import CASES, public_case
 from tests.run.tiny import ROOT
+from trm_scaling.tasks.task import spec_of
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -18,7 +19,7 @@ def test_the_public_code_is_given_our_network(case: str, dtype: str) -> None:
     theirs = public_case(CASES[case][0], dtype, threads=1, compiled=False)
     assert ours.arch.forward_dtype == theirs["dtype"] == dtype
     assert {name: getattr(ours.arch, name) for name in theirs["arch"]} == theirs["arch"]
-    assert (theirs["batch"], theirs["seq_len"]) == (ours.global_batch_size, ours.data.seq_len)
+    assert (theirs["batch"], theirs["seq_len"]) == (ours.global_batch_size, spec_of(ours.data).seq_len)
     assert (theirs["arch"]["hidden_size"] == 512) == (case == "width 512")
 
 

@@ -11,6 +11,7 @@ import pytest
 from benchmarks.plain import plain_state, plain_step
 from benchmarks.step import case_config, ways
 from tests.train.tiny import IDS, VOCAB, B, C, config_of, feed_of, hyper_of, state_of
+from trm_scaling.tasks.task import spec_of
 from trm_scaling.train.step import Batch, train_step
 
 CONFIG = config_of(arch={"L_layers": 2, "L_cycles": 2})
@@ -27,7 +28,9 @@ def test_a_plain_step_moves_the_parameters_as_ours_does() -> None:
     mine, metrics = jax.jit(partial(train_step, CONFIG))(state, hyper, batch)
     other, loss = jax.jit(partial(plain_step, CONFIG))(plain_state(state), hyper, batch)
     np.testing.assert_allclose(metrics["train/loss"], loss, rtol=1e-5)
-    np.testing.assert_allclose(mine.carry.z_H, jnp.swapaxes(other.carry.z_H, 0, 1), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        mine.carry.state["z_H"], jnp.swapaxes(other.carry.state["z_H"], 0, 1), rtol=1e-3, atol=1e-4
+    )
     assert dataclasses.asdict(other).keys() == dataclasses.asdict(mine).keys()
     # After one step a moment is its gradient, scaled; AdamATan2 moves parameters by its sign alone.
     moments = jax.tree_util.tree_leaves_with_path(mine.optimizer.m)
@@ -42,7 +45,7 @@ def test_a_case_is_the_published_recursion_in_float32() -> None:
     config = case_config(32, 4, 2)
     arch = config.arch
     assert (arch.H_cycles, arch.L_cycles, arch.L_layers, arch.forward_dtype) == (3, 6, 2, "float32")
-    assert arch.prefix_len + config.data.seq_len == 97
+    assert arch.prefix_len + spec_of(config.data).seq_len == 97
     assert (config.micro_batches, config.system.steps_per_call) == (2, 1)
 
 

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -18,6 +19,7 @@ from trm_scaling.errors import UserError
 from trm_scaling.experiments import load_catalogue
 from trm_scaling.io.study import Study
 from trm_scaling.results.csv_file import write_results
+from trm_scaling.results.curves import learning_curves
 from trm_scaling.results.table import results_table
 
 KEYS = ("exp01", "exp02a", "exp09")
@@ -203,7 +205,50 @@ def test_every_evaluation_of_a_run_is_a_point(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert found["fit"]["runs"] == 12
     assert found["columns"] == {"N": "params", "D": "puzzle_steps"}
-    assert "cluster" in found["fit"]["parameters"][0]["interval"]["method"]
+    assert "profile" in found["fit"]["parameters"][0]["interval"]["method"]
+
+
+def test_evaluations_are_read_from_the_run_folders(study: Study, tmp_path: Path) -> None:
+    """With an interval of whole runs, and the last of the evaluations of a held-out size predicted."""
+    arguments = ("--pattern", "exp01", "--where", "seed=0", "--law", "error", "--evaluations")
+    found = fitted(study, *arguments, "--hold-out", "exp01e")
+    assert found["y"] == "val_cell_error"
+    assert found["columns"] == {"N": "params", "D": "puzzle_steps"}
+    curves = learning_curves(results_table(study, ["exp01"]))
+    curves = curves[curves["seed"] == 0]
+    seen = curves[curves["experiment"] != "exp01e"]
+    assert found["fit"]["runs"] == seen["experiment"].nunique() == 5
+    assert f"{len(seen)} points" in found["fit"]["replicates"]
+    held = found["fit"]["held_out"]
+    assert {each["label"] for each in held} == {"exp01e"}
+    last = curves[(curves["experiment"] == "exp01e") & (curves["step"] == curves["step"].max())]
+    observed = np.exp(np.log(1 - last["val_cell_accuracy"]).mean())
+    assert max(held, key=lambda each: each["at"]["data"])["observed"] == pytest.approx(observed)
+    file = tmp_path / "runs.csv"
+    write_results(results_table(study, ["exp01"]).drop(columns="folder"), file)
+    with pytest.raises(UserError, match="run folders are needed"):
+        said(study, "--csv", str(file), "--law", "error", "--evaluations")
+
+
+def test_hubers_delta_is_an_option(tmp_path: Path) -> None:
+    """A planted exponent of 0.4 with one point 30 % off: a large delta is least squares, which it moves."""
+    sizes, rng = np.repeat(np.geomspace(1e6, 4e7, 6).round().astype(int), 3), np.random.default_rng(0)
+    loss = 0.8 * (sizes / 1e6) ** -0.4 * np.exp(rng.normal(0, 0.003, sizes.size))
+    loss[5] *= 1.3
+    rows = {"experiment": sizes.astype(str), "seed": np.tile([0, 1, 2], 6)}
+    file = tmp_path / "points.csv"
+    pd.DataFrame(rows | {"params": sizes, "test_cell_accuracy": 1 - loss}).to_csv(file, index=False)
+
+    def exponent(delta: str) -> float:
+        arguments = ["--csv", str(file), "--law", "error", "--huber-delta", delta, "--json"]
+        done = CliRunner().invoke(app, ["fit", *arguments], catch_exceptions=False)
+        found = json.loads(done.stdout)["fit"]
+        assert f"delta {float(delta):g}" in found["likelihood"]
+        return {each["name"]: each["value"] for each in found["parameters"]}["alpha"]
+
+    assert exponent("1e-4") == pytest.approx(0.4, abs=0.003)
+    assert exponent("1") == pytest.approx(-np.polyfit(np.log(sizes), np.log(loss), 1)[0], rel=1e-4)
+    assert abs(exponent("1") - 0.4) > 0.01
 
 
 def test_something_is_said_before_anything_is_read(study: Study) -> None:

@@ -13,14 +13,14 @@ from typer.testing import CliRunner
 
 from tests.run.tiny import tiny_folder, trm
 from trm_scaling.cli.app import app
-from trm_scaling.config import DataConfig
 from trm_scaling.errors import UserError
 from trm_scaling.io.study import Study
 from trm_scaling.results.record import read_record
 from trm_scaling.shipped.model_file import read_model
 from trm_scaling.tasks.choose import choose_puzzle
+from trm_scaling.tasks.sudoku.description import SudokuData
 
-SMALL = DataConfig(source="generated", box_rows=2, box_cols=2, givens=8)
+SMALL = SudokuData(source="generated", box_rows=2, box_cols=2, givens=8)
 
 
 def invoke(*arguments: str, study: Study | None = None) -> str:

@@ -13,6 +13,8 @@ from tests.run.tiny import TINY, copy_of, finished, make_study, tiny_folder, tin
 from trm_scaling.cli.app import app
 from trm_scaling.config import RunConfig
 from trm_scaling.io.study import Study
+from trm_scaling.results.evaluations import headline as headline_of
+from trm_scaling.results.evaluations import scored_weights
 from trm_scaling.tasks.build import ensure_dataset
 
 Said = Callable[..., str]
@@ -34,11 +36,7 @@ def record_of(study: Study) -> dict[str, Any]:
 
 def headline(study: Study) -> dict[str, Any]:
     """The summary of the best checkpoint's moving average."""
-    test = record_of(study)["test"]
-    summary: dict[str, Any] = next(
-        each["summary"] for each in test if each["at"] == "best" and each["averaged"]
-    )
-    return summary
+    return headline_of(record_of(study)).summary
 
 
 def test_run_says_what_came_of_it(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -70,8 +68,9 @@ def test_eval_agrees_with_the_record(trained: Study) -> None:
     record = record_of(trained)
     assert said["run"] == str(tiny_folder(trained).path)
     assert said["step"] == record["best_step"]
-    best = {each["averaged"]: each["summary"] for each in record["test"] if each["at"] == "best"}
-    assert said["weights"] == {"moving average": best[True], "current weights": best[False]}
+    best = {each.ema_rate: each.summary for each in scored_weights(record) if each.at == "best"}
+    rate = record["config"]["ema_rate"]
+    assert said["weights"] == {"moving average": best[rate], "current weights": best[None]}
 
 
 def test_eval_s_table_holds_the_same_counts(trained: Study) -> None:

@@ -10,6 +10,7 @@ from trm_scaling.config.compose import compose, dump, load
 from trm_scaling.config.identity import identity
 from trm_scaling.errors import UserError
 from trm_scaling.io import machine
+from trm_scaling.tasks.task import spec_of
 
 CONFIGS = Path(__file__).resolve().parents[2] / "kellen" / "configs"
 
@@ -33,8 +34,6 @@ BASELINE: dict[str, Any] = {
     "data.train_size": 1000,
     "data.num_aug": 1000,
     "data.test_size": None,
-    "data.seq_len": 81,
-    "data.vocab_size": 11,
     "global_batch_size": 6144,
     "epochs": 50_000,
     "eval_interval": 5_000,
@@ -69,6 +68,7 @@ def study(tmp_path: Path) -> Path:
 def test_the_papers_baseline_is_the_published_one() -> None:
     config = compose(CONFIGS, "baseline", "paper")
     assert {key: value(config, key) for key in BASELINE} == BASELINE
+    assert spec_of(config.data) == (11, 81, 1, (9, 9))
     assert (config.name, config.profile) == ("baseline", "paper")
 
 
@@ -79,7 +79,11 @@ def test_the_papers_baseline_is_the_published_one() -> None:
 def test_each_profile_composes(profile: str, side: int, seq_len: int, dtype: str) -> None:
     config = compose(CONFIGS, "baseline", profile)
     assert config.profile == profile
-    assert (config.data.side, config.data.seq_len, config.data.vocab_size) == (side, seq_len, side + 2)
+    assert (config.data.side, spec_of(config.data).seq_len, spec_of(config.data).vocab_size) == (
+        side,
+        seq_len,
+        side + 2,
+    )
     assert config.arch.forward_dtype == dtype
     assert config.data.source == ("hub" if profile == "paper" else "generated")
     assert config.arch.puzzle_emb_ndim == config.arch.hidden_size

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import create_model
 
-from trm_scaling.config import ArchConfig, DataConfig, RunConfig, SystemConfig
+from trm_scaling.config import ArchConfig, RunConfig, SystemConfig
 from trm_scaling.config.compose import compose, dump, load
 from trm_scaling.config.fields import Host, Program, schema_fields, value_of
 from trm_scaling.config.identity import (
@@ -26,6 +26,8 @@ from trm_scaling.config.identity import (
 from trm_scaling.config.schedule import Schedule
 from trm_scaling.config.validate import field_names
 from trm_scaling.results.columns import configured_columns
+from trm_scaling.tasks.maze.description import MazeData
+from trm_scaling.tasks.sudoku.description import SudokuData
 
 KELLEN = Path(__file__).parents[2] / "kellen"
 
@@ -42,7 +44,7 @@ OTHER_AVERAGES = {"exp06_a", "exp06_b", "exp06_d", "exp06_e", "exp06_f"}
 """Published runs of a batch that is not the reference."""
 
 # For every field of the schema a value that differs from the one of BASE and goes with the others.
-BASE = RunConfig(data=DataConfig(source="generated"), global_batch_size=12)
+BASE = RunConfig(data=SudokuData(source="generated"), global_batch_size=12)
 OTHER: dict[str, Any] = {
     "profile": "smoke",
     "global_batch_size": 24,
@@ -102,7 +104,15 @@ OTHER: dict[str, Any] = {
     "data.givens": 30,
     "data.minimal": True,
     "data.seed": 1,
+    "data.side": 9,
+    "data.kind": "perfect",
+    "data.min_wall_share": 0.3,
+    "data.max_wall_share": 0.5,
+    "data.min_moves": 40,
+    "data.max_moves": 40,
 }
+MAZES = RunConfig(data=MazeData(source="generated", test_size=1000), global_batch_size=12)
+"""What the fields of mazes are changed in."""
 NEEDS: dict[str, dict[str, Any]] = {
     "arch.mlp_t": {"arch.pos_encodings": "learned"},
     "data.test_source": {"data.source": "a.csv"},
@@ -113,6 +123,12 @@ NEEDS: dict[str, dict[str, Any]] = {
 """What must be changed along, in both configurations of the comparison."""
 
 LEAVES = list(schema_fields(RunConfig))
+
+
+def base_of(field: str) -> RunConfig:
+    """`BASE`, or the one of another task that has `field`."""
+    group, _, leaf = field.rpartition(".")
+    return MAZES if group == "data" and leaf not in SudokuData.model_fields else BASE
 
 
 def changed(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
@@ -127,7 +143,25 @@ def changed(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
 
 
 def test_the_table_above_knows_every_field() -> None:
-    assert set(OTHER) == set(LEAVES) - OPERATIONAL - {"seed"}
+    assert set(OTHER) == set(LEAVES) - OPERATIONAL - {"seed", "data.task"}
+
+
+def test_another_task_makes_another_run_and_the_usual_one_says_nothing() -> None:
+    sizes = {
+        "source": "generated",
+        "train_size": 7,
+        "val_size": 1000,
+        "test_size": 7,
+        "num_aug": 0,
+        "seed": 0,
+    }
+    one, other = (RunConfig.model_validate({"data": {"task": name, **sizes}}) for name in ("sudoku", "maze"))
+    assert differing_fields(one, other) == [
+        *("data.box_cols", "data.box_rows", "data.givens", "data.max_rating", "data.min_rating"),
+        *("data.minimal", "data.task", "data.test_source"),
+    ]
+    assert "task" not in science(one)["data"]
+    assert science(other)["data"] == {"task": "maze", "path": None, **sizes}
 
 
 @pytest.mark.parametrize(("name", "profile"), PINNED)
@@ -145,7 +179,10 @@ def test_the_published_runs_keep_the_identities_that_they_have() -> None:
             field: written if (written := row.get(column.name)) != "" else None
             for field, column in configured_columns().items()
             # A field that came later is empty there, and has its default.
-            if column.name in row and (row[column.name] != "" or value_of(config, field) is None)
+            if column.name in row
+            and field.removeprefix("data.")
+            not in MazeData.model_fields.keys() - SudokuData.model_fields.keys()
+            and (row[column.name] != "" or value_of(config, field) is None)
         }
         is_kept = identity(changed(config, values)) == row["identity"]
         # Their averages had the same rate a step whatever the batch, which is another average now.
@@ -156,7 +193,7 @@ def with_fields(group: str, **fields: Any) -> type[RunConfig]:
     """The schema with more fields in `arch`, `data`, ... or, without a group, in the configuration."""
     if not group:
         return create_model("RunConfig", __base__=RunConfig, **fields)
-    inner: Any = RunConfig.model_fields[group].annotation
+    inner: Any = type(getattr(RunConfig(), group))
     grown = create_model(inner.__name__, __base__=inner, **fields)
     nested: Any = {group: (grown, grown())}
     return create_model("RunConfig", __base__=RunConfig, **nested)
@@ -210,7 +247,7 @@ def test_every_field_of_science_is_frozen_with_its_default_or_always_hashed() ->
 
 @pytest.mark.parametrize("key", OTHER)
 def test_every_field_of_science_makes_another_run(key: str) -> None:
-    base = changed(BASE, NEEDS.get(key, {}))
+    base = changed(base_of(key), NEEDS.get(key, {}))
     other = changed(base, {key: OTHER[key]})
     assert other != base
     assert identity(other) != identity(base)
@@ -273,7 +310,7 @@ archs = st.builds(
 )
 paths = st.text(min_size=1, max_size=20)
 datas = st.builds(
-    DataConfig,
+    SudokuData,
     path=st.none() | paths,
     source=paths.filter(lambda text: text not in ("hub", "generated")),
     test_source=st.none() | paths,
@@ -318,12 +355,13 @@ def test_a_written_configuration_names_every_field(tmp_path: Path) -> None:
         nested = [keys(value, f"{prefix}{key}.") for key, value in values.items() if isinstance(value, dict)]
         return [f"{prefix}{key}" for key in values] + [key for part in nested for key in part]
 
-    assert sorted(keys(yaml.safe_load(dump(BASE)))) == sorted(field_names())
+    written = {name for base in (BASE, MAZES) for name in keys(yaml.safe_load(dump(base)))}
+    assert written == set(field_names())
 
 
 def test_the_average_is_part_of_a_runs_identity_by_what_a_step_keeps() -> None:
     """Runs at the reference batch, and runs without an average, are what they were before it was matched."""
-    at_reference = RunConfig(data=DataConfig(source="generated"))
+    at_reference = RunConfig(data=SudokuData(source="generated"))
     assert science(at_reference)["ema_rate"] == 0.999
     assert science(changed(at_reference, {"global_batch_size": 12_288}))["ema_rate"] == 0.999**2
     none = {"ema": False, "global_batch_size": 12_288}

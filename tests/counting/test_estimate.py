@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from trm_scaling.config import RunConfig, Schedule
+from trm_scaling.config import RunConfig, Schedule, SystemConfig
 from trm_scaling.counting import flops_per_puzzle_step, inference_flops
 from trm_scaling.counting.devices import TARGETS, TPU_V4, Chip, Target, find_chip
 from trm_scaling.counting.estimate import Speed, assumed_speed, estimate, measured_speed
-from trm_scaling.counting.work import HUB_TEST_PUZZLES, Phase, Work, described_test_puzzles, work_of
+from trm_scaling.counting.work import Phase, Work, described_test_puzzles, work_of
 
 VOCAB, CELLS = 11, 81
 WORK = Work(Phase(6 * 10**15, 100), Phase(10**15, 20), Phase(2 * 10**15, 30))
@@ -44,7 +44,7 @@ def test_an_unknown_device_is_no_chip() -> None:
 
 
 def test_a_run_computes_training_validation_and_up_to_four_tests() -> None:
-    config = RunConfig()
+    config = RunConfig(system=SystemConfig(test_weights="all"))
     schedule = Schedule.of(config, 1000)
     work = work_of(config, schedule, VOCAB, CELLS, 500)
     answer = inference_flops(config.arch, VOCAB, CELLS, 16)
@@ -55,6 +55,9 @@ def test_a_run_computes_training_validation_and_up_to_four_tests() -> None:
     without = work_of(config.model_copy(update={"ema": False}), schedule, VOCAB, CELLS, 500)
     assert without.test is not None
     assert 2 * without.test.flops == work.test.flops
+    usual = work_of(RunConfig(), schedule, VOCAB, CELLS, 500).test
+    assert usual is not None
+    assert usual.flops == 500 * answer
 
 
 def test_layers_in_sequence_are_counted_for_each_slice_and_batch() -> None:
@@ -74,7 +77,7 @@ def test_layers_in_sequence_are_counted_for_each_slice_and_batch() -> None:
 
 def test_the_size_of_the_test_split_is_known_or_missing() -> None:
     data = RunConfig().data
-    assert described_test_puzzles(data) == HUB_TEST_PUZZLES
+    assert described_test_puzzles(data) == 422_786
     assert described_test_puzzles(data.model_copy(update={"test_size": 7})) == 7
     assert described_test_puzzles(data.model_copy(update={"source": "list.csv"})) is None
     assert described_test_puzzles(data.model_copy(update={"path": "data/mine", "test_size": 7})) is None

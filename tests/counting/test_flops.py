@@ -6,24 +6,33 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from trm_scaling.config import ArchConfig, CurriculumConfig, DataConfig, RunConfig, Schedule, SystemConfig
+from trm_scaling.config import (
+    CurriculumConfig,
+    RunConfig,
+    Schedule,
+    SystemConfig,
+    TrmConfig,
+)
 from trm_scaling.counting import flops_per_puzzle_step, inference_flops, peak_flops, training_flops
 from trm_scaling.counting.flops import layer_flops
-from trm_scaling.models import empty_carry, forward, init_params
+from trm_scaling.models import empty_carry, step
+from trm_scaling.models.init import init_params
+from trm_scaling.models.model import puzzle_rows
+from trm_scaling.tasks.sudoku.description import SudokuData
 from trm_scaling.train.step import batch_gradients
 
 VOCAB, CELLS = 11, 81
 
 
 def test_the_published_baseline() -> None:
-    arch = ArchConfig()
+    arch = TrmConfig()
     assert layer_flops(arch, CELLS) / 1e9 == pytest.approx(0.61, abs=0.005)
     assert inference_flops(arch, VOCAB, CELLS, steps=1) / 1e9 == pytest.approx(25.6, abs=0.05)
     assert flops_per_puzzle_step(arch, VOCAB, CELLS) / 1e9 == pytest.approx(42.7, abs=0.05)
 
 
 def test_answering_costs_in_proportion_to_the_steps() -> None:
-    arch = ArchConfig()
+    arch = TrmConfig()
     assert inference_flops(arch, VOCAB, CELLS, 16) == 16 * inference_flops(arch, VOCAB, CELLS, 1)
 
 
@@ -46,8 +55,8 @@ def test_a_curriculum_spends_what_each_stage_does() -> None:
 # Sizes at which matrix products dwarf what is elementwise (a SwiGLU's hidden unit costs 6 x 97 against
 # a handful), a batch of one, and no loop whose body XLA would count once.
 ARCHS = {
-    "mlp_t": ArchConfig(L_layers=1, L_cycles=2, H_cycles=2, hidden_size=128, puzzle_emb_ndim=128),
-    "attention": ArchConfig(
+    "mlp_t": TrmConfig(L_layers=1, L_cycles=2, H_cycles=2, hidden_size=128, puzzle_emb_ndim=128),
+    "attention": TrmConfig(
         L_layers=1,
         L_cycles=1,
         H_cycles=3,
@@ -69,13 +78,15 @@ def counted_by_xla(function: Any, *arguments: Any) -> float:
 @pytest.mark.parametrize("name", ARCHS)
 def test_xla_counts_the_same(name: str) -> None:
     arch = ARCHS[name].model_copy(update={"forward_dtype": "float32"})
-    config = RunConfig(arch=arch, data=DataConfig(), global_batch_size=1, system=SystemConfig(unroll=True))
+    config = RunConfig(arch=arch, data=SudokuData(), global_batch_size=1, system=SystemConfig(unroll=True))
     params = jax.eval_shape(lambda: init_params(jax.random.key(0), arch, VOCAB, CELLS, 1))
     carry = jax.eval_shape(lambda: empty_carry(arch, 1, CELLS))
 
     answering = counted_by_xla(
-        lambda params, z_H, z_L, inputs, ids: forward(arch, params, z_H, z_L, inputs, ids),
-        *(params, carry.z_H, carry.z_L, carry.inputs, carry.puzzle_ids),
+        lambda params, carry: step(
+            arch, params, carry.state, carry.inputs, puzzle_rows(params, carry.puzzle_ids)
+        ),
+        *(params, carry),
     )
     assert answering == pytest.approx(inference_flops(arch, VOCAB, CELLS, 1), rel=0.02)
 

@@ -9,6 +9,7 @@ import pytest
 from trm_scaling.config import RunConfig
 from trm_scaling.counting.devices import Backend
 from trm_scaling.counting.memory import ACCURACY, TrainingMemory, training_memory
+from trm_scaling.tasks.task import spec_of
 from trm_scaling.train.ahead import call_arguments
 from trm_scaling.train.call import make_train_call
 
@@ -30,7 +31,7 @@ def on_6x6(batch: int, arch: dict[str, Any], system: dict[str, Any], **rest: Any
 
 def estimated(config: RunConfig, backend: Backend, devices: int = 1) -> TrainingMemory:
     data = config.data
-    return training_memory(config, data.vocab_size, data.seq_len, backend, devices=devices)
+    return training_memory(config, spec_of(data).vocab_size, spec_of(data).seq_len, backend, devices=devices)
 
 
 @cache

@@ -4,14 +4,14 @@ import jax
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trm_scaling.config import ArchConfig
+from trm_scaling.config import ArchConfig, TrmConfig
 from trm_scaling.counting import count_parameters, count_puzzle_emb
-from trm_scaling.models import init_params
-from trm_scaling.models.forward import PUZZLE_EMB
+from trm_scaling.models.init import init_params
+from trm_scaling.models.layers import PUZZLE_EMB
 
 
 def test_the_published_baseline() -> None:
-    arch = ArchConfig()
+    arch = TrmConfig()
     assert count_parameters(arch, vocab_size=11, seq_len=81) == 5_028_866
     assert count_puzzle_emb(arch, num_puzzle_ids=1) == 512  # together 5,029,378
 

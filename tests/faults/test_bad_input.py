@@ -9,11 +9,11 @@ import pytest
 
 from tests.run.tiny import TINY, copy_of, make_study, tiny_folder, tiny_run
 from trm_scaling.cli import main
-from trm_scaling.config import DataConfig
 from trm_scaling.errors import UserError
 from trm_scaling.io.study import Study
 from trm_scaling.tasks.build import dataset_name
 from trm_scaling.tasks.choose import choose_puzzle
+from trm_scaling.tasks.sudoku.description import SudokuData
 
 Refused = Callable[..., str]
 RUN = ("run", "baseline", "--profile", "smoke")
@@ -141,7 +141,7 @@ def test_a_puzzle_that_is_none_is_refused(
 
 def test_a_puzzle_of_80_characters_is_refused() -> None:
     with pytest.raises(UserError, match=r"80 characters where a 9x9 board .* has 81 cells"):
-        choose_puzzle("." * 80, DataConfig(), Path())
+        choose_puzzle("." * 80, SudokuData(), Path())
 
 
 def test_a_foreign_dataset_folder_is_refused(refused: Refused, study: Study) -> None:
@@ -165,7 +165,7 @@ def test_a_dataset_that_was_damaged_or_is_of_other_boards_is_refused(
     folder = copy.data_root / "data" / dataset_name(tiny_run(trained).config.data)
     path = f"data.path={folder}"
     message = refused(*RUN, *TINY, path, "data.box_cols=3")
-    assert "holds boards of 2x2 boxes, but data.box_rows=2 and data.box_cols=3; set both" in message
+    assert "holds 4x4 Sudoku (box_rows=2, box_cols=2), but" in message
     train = folder / "train.npz"
     train.write_bytes(train.read_bytes()[:100])
     message = refused(*RUN, *TINY, path)

@@ -8,9 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trm_scaling.config import ArchConfig, DataConfig, RunConfig
-from trm_scaling.models import Carry, empty_carry, init_buffers, init_params
+from trm_scaling.config import RunConfig, TrmConfig
+from trm_scaling.models import Carry, empty_carry
+from trm_scaling.models.init import init_buffers, init_params
 from trm_scaling.models.interchange import from_public
+from trm_scaling.models.model import STATES
+from trm_scaling.tasks.sudoku.description import SudokuData
 from trm_scaling.train.step import Batch
 
 FOLDER = Path(__file__).parent
@@ -32,9 +35,9 @@ class Golden:
         known = {
             key.removeprefix("config/"): arrays[key].item() for key in arrays if key.startswith("config/")
         }
-        fields = {key: value for key, value in known.items() if key in ArchConfig.model_fields}
-        arch = ArchConfig(**fields)
-        data = DataConfig(source="generated", box_rows=2, box_cols=2)
+        fields = {key: value for key, value in known.items() if key in TrmConfig.model_fields}
+        arch = TrmConfig(**fields)
+        data = SudokuData(source="generated", box_rows=2, box_cols=2)
         config = RunConfig(arch=arch, data=data, global_batch_size=known["batch_size"])
         return cls(name, arrays, config)
 
@@ -72,8 +75,7 @@ class Golden:
     def carry_after(self, call: int) -> Carry:
         kept = self.group(f"call{call}/carry")
         return Carry(
-            z_H=jnp.swapaxes(jnp.asarray(kept["z_H"]), 0, 1),
-            z_L=jnp.swapaxes(jnp.asarray(kept["z_L"]), 0, 1),
+            {name: jnp.swapaxes(jnp.asarray(kept[name]), 0, 1) for name in STATES},
             steps=jnp.asarray(kept["steps"]),
             halted=jnp.asarray(kept["halted"]),
             inputs=_data(kept, "data_inputs"),

@@ -10,8 +10,9 @@ import pytest
 from tests.golden.golden import NAMES, Golden, assert_close
 from trm_scaling.models import begin
 from trm_scaling.models.act import halt
-from trm_scaling.models.forward import PUZZLE_EMB, forward
 from trm_scaling.models.interchange import to_public
+from trm_scaling.models.layers import PUZZLE_EMB
+from trm_scaling.models.model import STATES, puzzle_rows, step
 from trm_scaling.train.step import batch_gradients
 
 CALLS = range(4)
@@ -26,7 +27,8 @@ def golden(request):
 def test_a_call_of_the_public_code_is_reproduced(golden, call):
     params, buffers = golden.weights()
     carry = begin(golden.carry_before(call), buffers, *golden.batch(call))
-    out = forward(golden.config.arch, params, carry.z_H, carry.z_L, carry.inputs, carry.puzzle_ids)
+    rows = puzzle_rows(params, carry.puzzle_ids)
+    out = step(golden.config.arch, params, carry.state, carry.inputs, rows)
     steps = carry.steps + 1
     halted = halt(jax.random.key(0), steps, out.q_halt, 0.0, golden.config.arch.halt_max_steps)
     after = golden.carry_after(call)
@@ -43,8 +45,8 @@ def test_a_call_of_the_public_code_is_reproduced(golden, call):
         (out.q_continue, "q_continue_logits"),
     ]:
         assert_close(ours, expected[name], golden.tolerance, name)
-    for name in ("z_H", "z_L"):
-        assert_close(getattr(out, name), np.asarray(getattr(after, name)), golden.tolerance, name)
+    for name in STATES:
+        assert_close(out.state[name], np.asarray(after.state[name]), golden.tolerance, name)
 
 
 @pytest.mark.parametrize("micro_batches", [1, 2])
@@ -65,7 +67,7 @@ def test_loss_and_gradients_are_the_public_codes(golden, call, micro_batches):
         (jnp.sum(losses.halting), "metrics/q_halt_loss"),
     ]:
         assert_close(ours, golden.arrays[f"call{call}/{name}"], golden.tolerance, name)
-    np.testing.assert_array_equal(answer.z_H.shape, carry.z_H.shape)
+    np.testing.assert_array_equal(answer.state["z_H"].shape, carry.state["z_H"].shape)
     if call not in (0, 3):
         return
 

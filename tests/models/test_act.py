@@ -3,7 +3,7 @@
 B batch, C cells.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trm_scaling.config import ArchConfig
-from trm_scaling.models import Carry, begin, empty_carry, halt, init_buffers
+from trm_scaling.config import TrmConfig
+from trm_scaling.models import Carry, begin, empty_carry, halt
+from trm_scaling.models.init import init_buffers
 
 B, C = 3, 4
-ARCH = ArchConfig(hidden_size=8, puzzle_emb_len=1, puzzle_emb_ndim=8, forward_dtype="float32")
+ARCH = TrmConfig(hidden_size=8, puzzle_emb_len=1, puzzle_emb_ndim=8, forward_dtype="float32")
 BUFFERS = init_buffers(jax.random.key(0), ARCH)
 
 
@@ -46,8 +47,8 @@ def offer(puzzles: list[int]) -> tuple[jax.Array, jax.Array, jax.Array]:
 
 def worked_on(carry: Carry, value: float) -> Carry:
     """The carry after a forward pass that left `value` in every state."""
-    states = jnp.full_like(carry.z_H, value)
-    return Carry(states, -states, carry.steps + 1, carry.halted, carry.inputs, carry.labels, carry.puzzle_ids)
+    states = jnp.full_like(carry.state["z_H"], value)
+    return replace(carry, state={"z_H": states, "z_L": -states}, steps=carry.steps + 1)
 
 
 q_halts = st.lists(st.floats(-2, 2, width=32, allow_subnormal=False), min_size=B, max_size=B)
@@ -73,22 +74,22 @@ def test_every_slot_follows_the_public_rules(calls: list[list[float]], max_steps
         for b in range(B):
             before = call - 1  # what `worked_on` left there
             H, L = (BUFFERS["H_init"], BUFFERS["L_init"]) if fresh[b] else (before, -before)
-            np.testing.assert_array_equal(carry.z_H[:, b], np.broadcast_to(H, (1 + C, 8)))
-            np.testing.assert_array_equal(carry.z_L[:, b], np.broadcast_to(L, (1 + C, 8)))
+            np.testing.assert_array_equal(carry.state["z_H"][:, b], np.broadcast_to(H, (1 + C, 8)))
+            np.testing.assert_array_equal(carry.state["z_L"][:, b], np.broadcast_to(L, (1 + C, 8)))
 
         carry = worked_on(carry, call)
         np.testing.assert_array_equal(carry.steps, [slot.steps for slot in slots])
         logits = jnp.array(q_halt, jnp.float32)
         halted = halt(jax.random.key(call), carry.steps, logits, 1.0 if explore else 0.0, max_steps)
         np.testing.assert_array_equal(halted, [slot.halted for slot in slots])
-        carry = Carry(**{**carry.__dict__, "halted": halted})
+        carry = replace(carry, halted=halted)
 
 
 def test_an_empty_carry_takes_a_puzzle_in_every_slot() -> None:
     carry = empty_carry(ARCH, B, C)
     assert carry.halted.all()
-    assert carry.z_H.shape == carry.z_L.shape == (1 + C, B, 8)
-    assert carry.z_H.dtype == jnp.float32
+    assert carry.state["z_H"].shape == carry.state["z_L"].shape == (1 + C, B, 8)
+    assert carry.state["z_H"].dtype == jnp.float32
     assert not carry.labels.any(), "an untouched slot is padding"
     begun = begin(carry, BUFFERS, *offer([7, 8, 9]))
     np.testing.assert_array_equal(begun.puzzle_ids, [7, 8, 9])
@@ -98,7 +99,7 @@ def test_an_empty_carry_takes_a_puzzle_in_every_slot() -> None:
 def test_states_are_kept_in_the_forward_precision() -> None:
     arch = ARCH.model_copy(update={"forward_dtype": "bfloat16"})
     carry = begin(empty_carry(arch, B, C), BUFFERS, *offer([1, 2, 3]))
-    assert carry.z_H.dtype == carry.z_L.dtype == jnp.bfloat16
+    assert carry.state["z_H"].dtype == carry.state["z_L"].dtype == jnp.bfloat16
     assert carry.inputs.dtype == carry.labels.dtype == jnp.uint8
 
 

@@ -18,10 +18,12 @@ import pytest
 from tests.run.tiny import ROOT
 from tests.train.tiny import IDS, VOCAB, C, config_of, feed_of, hyper_of, puzzles, split_of, state_of
 from trm_scaling.config import RunConfig
-from trm_scaling.models import Carry, begin, cpu, empty_carry, forward, init_buffers, init_params
+from trm_scaling.evaluation.score import Evaluator
+from trm_scaling.models import Carry, Execution, begin, cpu, empty_carry
+from trm_scaling.models.init import init_buffers, init_params
+from trm_scaling.models.model import puzzle_rows, step
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.train.call import make_train_call
-from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.stacking import Stacking
 from trm_scaling.train.step import batch_gradients
 
@@ -184,12 +186,12 @@ def test_evaluation_answers_as_in_float32(arch: dict[str, Any]) -> None:
 def test_other_precisions_and_platforms_have_the_plain_formulation(dtype: str, platform: str) -> None:
     config = variant("positions", dtype)
     params, carry = start(config)
-    arguments = (params, carry.z_H, carry.z_L, carry.inputs, carry.puzzle_ids)
+    arguments = (params, carry.state, carry.inputs, puzzle_rows(params, carry.puzzle_ids))
     with mock.patch.object(cpu, "block", side_effect=AssertionError("computed as on a CPU")):
-        jax.eval_shape(partial(forward, config.arch, platform=platform), *arguments)
+        jax.eval_shape(partial(step, config.arch, how=Execution(platform=platform)), *arguments)
         if dtype == "bfloat16":
             with pytest.raises(AssertionError, match="as on a CPU"):
-                jax.eval_shape(partial(forward, config.arch, platform="cpu"), *arguments)
+                jax.eval_shape(partial(step, config.arch, how=Execution(platform="cpu")), *arguments)
 
 
 @pytest.mark.parametrize(

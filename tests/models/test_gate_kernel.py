@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from tests.golden.golden import Golden, assert_close
-from trm_scaling.models import begin, gate_kernel
-from trm_scaling.models.forward import forward
+from trm_scaling.models import Execution, begin, gate_kernel, step
 from trm_scaling.models.interchange import to_public
 from trm_scaling.models.layers import gated, mix_positions, rms_norm
+from trm_scaling.models.model import puzzle_rows
 from trm_scaling.train.step import batch_gradients
 
 HAS_CUDA = any(importlib.util.find_spec(f"jax_cuda{version}_plugin") is not None for version in (12, 13))
@@ -97,17 +97,9 @@ def test_no_pass_of_an_evaluation_needs_a_gradient() -> None:
 
     @partial(jax.jit, static_argnames="differentiated")
     def answer(differentiated: bool) -> jax.Array:
-        return forward(
-            golden.config.arch,
-            params,
-            carry.z_H,
-            carry.z_L,
-            carry.inputs,
-            carry.puzzle_ids,
-            unroll=False,
-            gate_kernels=True,
-            differentiated=differentiated,
-        ).logits
+        how = Execution(unroll=False, gate_kernels=True, differentiated=differentiated)
+        rows = puzzle_rows(params, carry.puzzle_ids)
+        return step(golden.config.arch, params, carry.state, carry.inputs, rows, how).logits
 
     for differentiated in (False, True):
         expected = golden.arrays["call1/out/logits"]
@@ -117,8 +109,8 @@ def test_no_pass_of_an_evaluation_needs_a_gradient() -> None:
 def test_a_tpu_takes_the_plain_version() -> None:
     from trm_scaling.models import layers
 
-    assert gate_kernel.still_block("tpu") is layers.block
-    assert gate_kernel.still_block("gpu") is not layers.block
+    assert gate_kernel.frozen_block("tpu") is layers.block
+    assert gate_kernel.frozen_block("gpu") is not layers.block
 
 
 @pytest.mark.skipif(not HAS_CUDA, reason="takes the extra [gpu]")

@@ -5,14 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from trm_scaling.config import ArchConfig
-from trm_scaling.models import init_buffers, init_params
-from trm_scaling.models.forward import PUZZLE_EMB
-from trm_scaling.models.init import TRUNCATED_STD
+from trm_scaling.config import ArchConfig, TrmConfig
+from trm_scaling.models.init import TRUNCATED_STD, init_buffers, init_params
+from trm_scaling.models.layers import PUZZLE_EMB
 
 D, CELLS, VOCAB = 256, 81, 101
-MLP_T = ArchConfig(hidden_size=D, puzzle_emb_ndim=D, pos_encodings="learned")
-ATTENTION = ArchConfig(hidden_size=D, puzzle_emb_ndim=D, pos_encodings="learned", mlp_t=False)
+MLP_T = TrmConfig(hidden_size=D, puzzle_emb_ndim=D, pos_encodings="learned")
+ATTENTION = TrmConfig(hidden_size=D, puzzle_emb_ndim=D, pos_encodings="learned", mlp_t=False)
 
 
 def params_of(arch: ArchConfig, seed: int = 0):
@@ -81,7 +80,7 @@ def test_the_seed_decides() -> None:
 
 
 def test_initial_states_are_fixed_vectors_of_unit_deviation() -> None:
-    wide = ArchConfig(hidden_size=20_000, puzzle_emb_ndim=0)
+    wide = TrmConfig(hidden_size=20_000, puzzle_emb_ndim=0)
     buffers = init_buffers(jax.random.key(0), wide)
     assert buffers.keys() == {"H_init", "L_init"}
     for vector in buffers.values():

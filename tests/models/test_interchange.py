@@ -10,24 +10,24 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from trm_scaling.config import ArchConfig
+from trm_scaling.config import ArchConfig, TrmConfig
 from trm_scaling.errors import UserError
-from trm_scaling.models import init_buffers, init_params
-from trm_scaling.models.forward import PUZZLE_EMB
+from trm_scaling.models.init import init_buffers, init_params
 from trm_scaling.models.interchange import (
     from_public,
     read_tensors,
     to_public,
     write_tensors,
 )
+from trm_scaling.models.layers import PUZZLE_EMB
 
 V, C, IDS, D = 6, 16, 3, 8
 SIZES: dict[str, Any] = {"hidden_size": D, "num_heads": 2, "puzzle_emb_len": 1, "puzzle_emb_ndim": D}
 ARCHS = {
-    "mlp_t": ArchConfig(**SIZES),
-    "attention": ArchConfig(**SIZES, mlp_t=False, pos_encodings="rope"),
-    "learned": ArchConfig(**SIZES, mlp_t=False, pos_encodings="learned", L_layers=1),
-    "no_puzzle": ArchConfig(**{**SIZES, "puzzle_emb_ndim": 0}),
+    "mlp_t": TrmConfig(**SIZES),
+    "attention": TrmConfig(**SIZES, mlp_t=False, pos_encodings="rope"),
+    "learned": TrmConfig(**SIZES, mlp_t=False, pos_encodings="learned", L_layers=1),
+    "no_puzzle": TrmConfig(**{**SIZES, "puzzle_emb_ndim": 0}),
 }
 Trees = tuple[dict[str, Any], dict[str, Any]]
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from trm_scaling.config import ArchConfig
+from trm_scaling.config import TrmConfig
 from trm_scaling.models.init import init_params
 from trm_scaling.models.layers import (
     attend,
@@ -173,7 +173,7 @@ def test_rotation_turns_each_pair_at_its_own_speed() -> None:
 @pytest.mark.parametrize(("mlp_t", "axis"), [(True, 0), (False, -1)])
 def test_a_block_normalises_over_positions_after_mixing_them_and_over_width_last(mlp_t, axis) -> None:
     """With all weights zero only the two normalisations are left."""
-    arch = ArchConfig(
+    arch = TrmConfig(
         hidden_size=D,
         num_heads=H,
         puzzle_emb_len=1,
@@ -189,7 +189,7 @@ def test_a_block_normalises_over_positions_after_mixing_them_and_over_width_last
 
 
 def test_a_block_adds_what_it_mixes_before_it_normalises() -> None:
-    arch = ArchConfig(hidden_size=D, puzzle_emb_len=1, puzzle_emb_ndim=D)
+    arch = TrmConfig(hidden_size=D, puzzle_emb_len=1, puzzle_emb_ndim=D)
     layer = init_params(jax.random.key(0), arch, 6, L - 1, 1)["layers"][0]
     layer = split_gates(layer)
     x = normal(1, L, B, D)

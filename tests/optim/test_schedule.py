@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from trm_scaling.config import ArchConfig, RunConfig, Schedule
+from trm_scaling.config import RunConfig, Schedule, TrmConfig
 from trm_scaling.optim import TracedHparams, exploration_probability, learning_rate_factor
 
 
@@ -49,7 +49,7 @@ def test_the_cosine_ends_at_the_least_ratio(least: float) -> None:
 def test_exploration_goes_in_a_straight_line_from_the_first_step_to_the_last(
     start: float, end: float | None
 ) -> None:
-    arch = ArchConfig(halt_exploration_prob=start, halt_exploration_prob_end=end)
+    arch = TrmConfig(halt_exploration_prob=start, halt_exploration_prob_end=end)
     hyper = TracedHparams.of(RunConfig(arch=arch), Schedule(101, 101, 0, ()))
     found = jax.vmap(lambda step: exploration_probability(step, hyper))(jnp.arange(1, 102))
     np.testing.assert_allclose(found, np.linspace(start, start if end is None else end, 101), atol=1e-6)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trm_scaling.config import ArchConfig, RunConfig, Schedule
+from trm_scaling.config import RunConfig, Schedule, TrmConfig
 from trm_scaling.optim import LossScale, TracedHparams, update_ema
 from trm_scaling.optim.loss_scale import GROW_AFTER, LARGEST, all_finite
 
@@ -15,7 +15,7 @@ FINE, OVERFLOWED = jnp.bool_(True), jnp.bool_(False)
 
 def test_hyper_holds_the_configurations_numbers() -> None:
     config = RunConfig(
-        arch=ArchConfig(halt_exploration_prob=0.3), lr=0.5, beta2=0.25, ema_rate=0.125, ema_rates=(0.25,)
+        arch=TrmConfig(halt_exploration_prob=0.3), lr=0.5, beta2=0.25, ema_rate=0.125, ema_rates=(0.25,)
     )
     hyper = TracedHparams.of(config, Schedule(total_steps=99, eval_every=9, warmup_steps=7, stages=()))
     assert (float(hyper.lr), float(hyper.beta2), float(hyper.ema_rate)) == (0.5, 0.25, 0.125)

@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tests.oracle import trm
-from trm_scaling.config import ArchConfig
-from trm_scaling.models import init_buffers, init_params
+from trm_scaling.config import ArchConfig, TrmConfig
+from trm_scaling.models.init import init_buffers, init_params
 from trm_scaling.models.interchange import from_public
 
 Draw = Any
@@ -94,7 +94,7 @@ def architectures(draw: Draw) -> ArchConfig:
     width = heads * size
     prefix = draw(st.integers(0, 3))
     longest = 3 * width if prefix == 0 else prefix * width
-    return ArchConfig(
+    return TrmConfig(
         L_layers=draw(st.integers(1, 3)),
         L_cycles=draw(st.integers(1, 3)),
         H_cycles=draw(st.integers(1, 3)),

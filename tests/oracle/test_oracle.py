@@ -13,9 +13,10 @@ from tests.oracle import trm
 from tests.oracle.draws import Case, cases
 from trm_scaling.config import RunConfig
 from trm_scaling.losses import Losses, softmax_cross_entropy, stablemax_cross_entropy, trm_losses
-from trm_scaling.models import Carry, Output, begin
-from trm_scaling.models.forward import forward
+from trm_scaling.models import Carry, Execution, Output, begin
+from trm_scaling.models import step as model_step
 from trm_scaling.models.interchange import public_names
+from trm_scaling.models.model import puzzle_rows
 from trm_scaling.train.step import batch_gradients
 
 FEW = settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])
@@ -32,7 +33,9 @@ def by_the_model(case: Case, dtype: str) -> tuple[Output, Losses]:
     @jax.jit
     def step(params: Any, z_H: Any, z_L: Any) -> tuple[Output, Losses]:
         inputs, puzzles = jnp.asarray(case.tokens), jnp.asarray(case.puzzles)
-        out = forward(arch, params, z_H, z_L, inputs, puzzles, unroll=case.unroll, remat=case.remat)
+        how = Execution(unroll=case.unroll, remat=case.remat)
+        states = {"z_H": z_H, "z_L": z_L}
+        out = model_step(arch, params, states, inputs, puzzle_rows(params, puzzles), how)
         return out, trm_losses(out.logits, out.q_halt, jnp.asarray(case.labels), CROSS_ENTROPY[arch.loss])
 
     return step(params, z_H, z_L)
@@ -54,8 +57,8 @@ def assert_equal_to_the_oracle(case: Case, dtype: str, tolerance: float) -> None
     assert {each.dtype.name for each in out} == {dtype}
     answers, expected = by_the_oracle(case)
     compared: list[tuple[str, Any, Any]] = [
-        ("z_H", np.swapaxes(out.z_H, 0, 1), [each.y for each in answers]),
-        ("z_L", np.swapaxes(out.z_L, 0, 1), [each.z for each in answers]),
+        ("z_H", np.swapaxes(out.state["z_H"], 0, 1), [each.y for each in answers]),
+        ("z_L", np.swapaxes(out.state["z_L"], 0, 1), [each.z for each in answers]),
         ("logits", out.logits, [each.logits for each in answers]),
         ("q_halt", out.q_halt, [each.halt for each in answers]),
         ("q_continue", out.q_continue, [each.proceed for each in answers]),
@@ -90,8 +93,7 @@ def check_gradients(case: Case) -> None:
         base = RunConfig(arch=case.arch, global_batch_size=batch)
         config = base.model_copy(update={"arch": arch})
         carry = Carry(
-            z_H=z_H,
-            z_L=z_L,
+            {"z_H": z_H, "z_L": z_L},
             steps=jnp.zeros(batch, jnp.int32),
             halted=jnp.zeros(batch, jnp.bool_),
             inputs=jnp.asarray(case.tokens),
@@ -162,7 +164,7 @@ def test_the_oracle_is_the_public_code(name: str) -> None:
     _, buffers = golden.weights()
     carry = begin(golden.carry_before(call), buffers, *golden.batch(call))
     weights = {key: np.asarray(value, np.float64) for key, value in golden.state_dict.items()}
-    states = (np.swapaxes(np.asarray(each, np.float64), 0, 1) for each in (carry.z_H, carry.z_L))
+    states = (np.swapaxes(np.asarray(each, np.float64), 0, 1) for each in carry.state.values())
     answers = [
         trm.supervision_step(arch, weights, *each)
         for each in zip(*states, np.asarray(carry.inputs), np.asarray(carry.puzzle_ids), strict=True)
@@ -172,7 +174,7 @@ def test_the_oracle_is_the_public_code(name: str) -> None:
     assert_close([each.halt for each in answers], out["q_halt_logits"], golden.tolerance, "q_halt")
     after = golden.carry_after(call)
     ours = np.swapaxes([each.y for each in answers], 0, 1)
-    assert_close(ours, np.asarray(after.z_H), golden.tolerance, "z_H")
+    assert_close(ours, np.asarray(after.state["z_H"]), golden.tolerance, "z_H")
     losses = [
         trm.loss_of(arch, answer, labels)
         for answer, labels in zip(answers, np.asarray(carry.labels), strict=True)

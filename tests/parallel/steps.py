@@ -25,6 +25,7 @@ from tests.parallel.collectives import collectives_of
 from tests.train.tiny import config_of
 from trm_scaling.checkpoint.store import CheckpointStore
 from trm_scaling.config import RunConfig, Schedule
+from trm_scaling.evaluation.score import Evaluator
 from trm_scaling.models import begin
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.hosts import Hosts, join, rendezvous
@@ -35,7 +36,6 @@ from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.tasks.sudoku.augment import augment
 from trm_scaling.train import step as step_module
 from trm_scaling.train.call import Feed, make_train_call
-from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.feed import Feeder
 from trm_scaling.train.state import TrainState, init_state_on
 from trm_scaling.train.step import Batch, batch_gradients
@@ -70,7 +70,7 @@ class Work:
         self._augmented = jax.jit(self._augment)
 
     def start(self) -> TrainState:
-        shapes = (self.dataset.vocab_size, self.dataset.seq_len, self.dataset.num_puzzle_identifiers)
+        shapes = (self.dataset.vocab_size, self.dataset.seq_len, self.dataset.num_puzzle_ids)
         return init_state_on(self.mesh, self.config, *shapes)
 
     def batch(self, feed: Feed, number: int) -> Batch:

@@ -21,6 +21,7 @@ from trm_scaling.counting import (
     peak_flops,
     training_flops,
 )
+from trm_scaling.tasks.task import spec_of
 
 DEVICE, DEVICES = "TPU v4", 32
 TEST_PUZZLES = 10_000
@@ -47,7 +48,7 @@ class MadeUpRun:
 
     @cached_property
     def params(self) -> int:
-        return count_parameters(self.config.arch, self.config.data.vocab_size, self.config.data.seq_len)
+        return count_parameters(self.config.arch, *spec_of(self.config.data)[:2])
 
     @cached_property
     def schedule(self) -> Schedule:
@@ -72,7 +73,7 @@ class MadeUpRun:
     def speed(self) -> float:
         """Puzzle-steps a second: a quarter of the nominal peak, less for a narrow network."""
         arch, data = self.config.arch, self.config.data
-        flops = flops_per_puzzle_step(arch, data.vocab_size, data.seq_len)
+        flops = flops_per_puzzle_step(arch, *spec_of(data)[:2])
         share = 0.28 * arch.hidden_size / (arch.hidden_size + 128)
         share *= 0.5 if arch.forward_dtype == "float32" else 1.0
         return share * (peak_flops(DEVICE) or 0.0) * DEVICES / flops * float(self.rng.uniform(0.98, 1.02))
@@ -132,7 +133,7 @@ class MadeUpRun:
         config = self.config
         best = max(curve, key=lambda line: (line["eval/solved"], line["eval/cell_rate"], -line["step"]))
         arch, data = config.arch, config.data
-        spent = float(training_flops(config, self.schedule, data.vocab_size, data.seq_len))
+        spent = float(training_flops(config, self.schedule, *spec_of(data)[:2]))
         peak = (peak_flops(DEVICE) or 0.0) * DEVICES
         return {
             "version": 1,
@@ -145,9 +146,7 @@ class MadeUpRun:
             "parameters": self.params,
             "puzzle_emb_parameters": count_puzzle_emb(arch, 1),
             "training_flops": spent,
-            "inference_flops": float(
-                inference_flops(arch, data.vocab_size, data.seq_len, arch.halt_max_steps)
-            ),
+            "inference_flops": float(inference_flops(arch, *spec_of(data)[:2], arch.halt_max_steps)),
             "steps": self.schedule.total_steps,
             "puzzle_steps": self.schedule.total_steps * config.global_batch_size,
             "examples_per_s": self.speed,
@@ -218,7 +217,7 @@ class MadeUpRun:
         return scores
 
     def _summary(self, counts: list[int], halting: list[int], rate: float) -> dict[str, Any]:
-        cells = self.test_total * self.config.data.seq_len
+        cells = self.test_total * spec_of(self.config.data).seq_len
         by_step = []
         for step, count in enumerate(counts, start=1):
             share = 1 - 0.4 * (1 - count / self.test_total)

@@ -104,7 +104,9 @@ def test_a_finished_run_has_its_headline(folder: RunFolder) -> None:
 
     test = [scores("last", True, 0.1), scores("best", False, 0.2), scores("best", True, 0.3)]
     folder.result.write_text(
-        json.dumps({"steps": 100, "examples_per_s": 40.0, "config": {"ema": True}, "test": test})
+        json.dumps(
+            {"steps": 100, "examples_per_s": 40.0, "config": {"ema": True, "ema_rate": 0.9}, "test": test}
+        )
     )
     progress = read_progress(folder)
     assert (progress.step, progress.total_steps, progress.seconds_left) == (100, 100, None)

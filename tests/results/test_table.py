@@ -52,9 +52,9 @@ def test_cells_are_what_the_record_says(made_up: Study, table: pd.DataFrame) -> 
     best = next(line for line in record.learning_curve if line["step"] == record.best_step)
     assert best["eval/solved"] == max(line["eval/solved"] for line in record.learning_curve)
     assert (row["val_accuracy"], row["val_loss"]) == (best["eval/exact_rate"], best["eval/loss"])
-    scores = {(each.at, each.averaged): each.summary["final"]["exact_rate"] for each in record.test}
-    assert row["test_accuracy_last"] == scores["last", True]
-    assert row["test_accuracy_unaveraged"] == scores["best", False]
+    scores = {(each.at, each.ema_rate): each.summary["final"]["exact_rate"] for each in record.tested()}
+    assert row["test_accuracy_last"] == scores["last", record.config["ema_rate"]]
+    assert row["test_accuracy_unaveraged"] == scores["best", None]
     assert row["params"] == record.parameters
     assert row["throughput"] == record.examples_per_s
     assert (row["halt_max_steps"], row["lr"], row["data.seed"]) == (8, 1e-4, 0)
@@ -120,7 +120,7 @@ def test_unfinished_failed_and_damaged_runs_are_rows_with_a_reason(table: pd.Dat
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"version": 3}, "version 1 or 2"),
+        ({"version": 4}, "version 1 or 2 or 3"),
         ({"config": None}, "no configuration"),
         ({"test": []}, "best"),
         ({"parameters": "many"}, "params should be a count"),

@@ -24,6 +24,7 @@ from trm_scaling.results.record import RunRecord, read_record
 from trm_scaling.results.scan import standing
 from trm_scaling.run.planned import Run
 from trm_scaling.run.vmapped_runs import execute_together, groups_of, why_apart
+from trm_scaling.tasks.task import spec_of
 from trm_scaling.train.interrupt import Interrupted
 from trm_scaling.train.metrics import NonFiniteLoss
 
@@ -126,7 +127,7 @@ def test_a_run_that_diverges_fails_alone(trained: Study, tmp_path: Path) -> None
     assert released[0] is False
     assert released[-1] is True
     assert (first.steps, last.steps) == (60, 60)
-    assert first.test[0].summary["final"]["loss"] != last.test[0].summary["final"]["loss"]
+    assert first.headline().summary["final"]["loss"] != last.headline().summary["final"]["loss"]
 
 
 def test_a_mixture_is_refused_before_anything_is_made(trained: Study, tmp_path: Path) -> None:
@@ -170,7 +171,7 @@ def _save(run: Run, *steps: int) -> None:
 
 def test_runs_go_together_when_all_fit_the_memory() -> None:
     config = RunConfig.model_validate({"arch": {"hidden_size": 256}, "global_batch_size": 128})
-    one = training_memory(config, config.data.vocab_size, config.data.seq_len, "gpu").total
+    one = training_memory(config, spec_of(config.data).vocab_size, spec_of(config.data).seq_len, "gpu").total
     for share, fits in ((1.1, False), (2.9, False), (3.1, True)):
         chip = Chip("a GPU", "gpu", memory_bytes=round(share * one * (1 + ACCURACY)))
         reason = why_apart(config, 3, Target("here", chip, 1), 1, None)

@@ -49,10 +49,10 @@ def test_every_arm_has_the_record_that_it_would_have_alone(
 ) -> None:
     study, records = shared
     alone, arm = read_record(tiny_folder(trained).result), records[2]
-    assert (arm.weights_sha256, arm.best_step, arm.test) == (
+    assert (arm.weights_sha256, arm.best_step, arm.evaluations) == (
         alone.weights_sha256,
         alone.best_step,
-        alone.test,
+        alone.evaluations,
     )
     assert [line["eval/solved"] for line in arm.learning_curve] == [
         line["eval/solved"] for line in alone.learning_curve
@@ -72,11 +72,11 @@ def test_the_arms_are_one_trajectory_and_say_so(shared: tuple[Study, list[RunRec
     assert {(record.runs_together, record.one_trajectory) for record in records} == {(len(ARMS), True)}
     # Unaveraged, the last weights of all are the same, and so are their answers.
     last = [
-        next(each.summary for each in record.test if each.at == "last" and not each.averaged)
+        next(each.summary for each in record.tested() if (each.at, each.ema_rate) == ("last", None))
         for record in records
     ]
     assert all(each == last[0] for each in last)
-    assert len(records[0].test) == 2
+    assert len(records[0].tested()) == 2
 
 
 def test_each_arm_has_its_own_answers_to_the_same_test_puzzles(
@@ -116,13 +116,14 @@ def test_one_run_keeps_and_records_what_its_arms_would(
     one = execute(tiny_run(study, "ema_rates=[0.5,0.99]"), Recorder())
     _, arms_of_it = shared
     assert one.trajectory_sha256 == arms_of_it[0].trajectory_sha256
-    assert one.test == arms_of_it[2].test
-    assert {(each.at, each.ema_rate) for each in one.averages} == {
+    usual = [each for each in one.tested() if each.ema_rate in (0.9, None)]
+    assert usual == arms_of_it[2].tested()
+    assert {(each.at, each.ema_rate) for each in one.tested() if each not in usual} == {
         (at, rate) for at in ("best", "last") for rate in (0.5, 0.99)
     }
     for rate, arm in ((0.5, arms_of_it[1]), (0.99, arms_of_it[3])):
-        (last,) = (each for each in one.averages if (each.at, each.ema_rate) == ("last", rate))
-        (alone,) = (each for each in arm.test if each.at == "last" and each.averaged)
+        (last,) = (each for each in one.tested() if (each.at, each.ema_rate) == ("last", rate))
+        (alone,) = (each for each in arm.tested() if (each.at, each.ema_rate) == ("last", rate))
         assert last.summary == alone.summary
         curve = [line[f"eval/ema_{rate:g}/solved"] for line in one.learning_curve]
         assert curve == [line["eval/solved"] for line in arm.learning_curve]

@@ -36,6 +36,7 @@ TINY = (
     "lr_warmup_steps=2",
     "system.micro_batch_size=16",
     f"system.steps_per_call={STEPS_PER_CALL}",
+    "system.test_weights=all",
 )
 """60 steps in about two seconds, evaluated every 10."""
 

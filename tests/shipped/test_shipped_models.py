@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from trm_scaling.evaluation.score import Evaluator
 from trm_scaling.shipped.model_file import Model, read_model
 from trm_scaling.shipped.shelf import FOLDER, SUFFIX
 from trm_scaling.tasks.dataset import Split
 from trm_scaling.tasks.sudoku.board import digits_to_tokens
 from trm_scaling.tasks.sudoku.fresh import fresh_puzzle
-from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.weights import weights_from_public
 
 PUZZLES = 200

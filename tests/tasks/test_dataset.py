@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trm_scaling.config.data import DataConfig
 from trm_scaling.errors import UserError
 from trm_scaling.tasks import build
-from trm_scaling.tasks.build import RebuiltDataset, build_sudoku, dataset_name, ensure_dataset
+from trm_scaling.tasks.build import RebuiltDataset, build_dataset, dataset_name, ensure_dataset
 from trm_scaling.tasks.manifest import DamagedDataset, parse_manifest, sha256_file, write_manifest
 from trm_scaling.tasks.opening import open_dataset
+from trm_scaling.tasks.sudoku.description import SudokuData
 
-SMALL = DataConfig(
+SMALL = SudokuData(
     source="generated", box_rows=2, box_cols=2, train_size=30, val_size=20, test_size=10, num_aug=5
 )
 
@@ -24,7 +24,7 @@ SMALL = DataConfig(
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("built") / "small"
-    build_sudoku(SMALL, folder)
+    build_dataset(SMALL, folder)
     return folder
 
 
@@ -36,20 +36,20 @@ def copy(built: Path, tmp_path: Path) -> Path:
 def test_a_dataset_opens_as_it_was_built(built: Path) -> None:
     dataset = open_dataset(built)
     assert [len(split) for split in (dataset.train, dataset.val, dataset.test)] == [30, 20, 10]
-    assert (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_identifiers) == (6, 16, 1)
+    assert (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_ids) == (6, 16, 1)
     assert (dataset.num_puzzles, dataset.num_aug, dataset.group_start) == (30, 5, None)
     assert dataset.train.inputs.dtype == np.uint8
     manifest = dataset.manifest
     assert (manifest.source, manifest.seed, manifest.rated_by) == ("generated", 0, "trm")
-    assert manifest.shared_solution_grids == 0
-    assert manifest.shared_solution_classes in (1, 2)
+    assert manifest.about["shared_solution_grids"] == 0
+    assert manifest.about["shared_solution_classes"] in (1, 2)
     assert manifest.splits["val"].count == sum((manifest.splits["val"].ratings or {}).values()) == 20
 
 
 def test_the_same_description_gives_the_same_content_and_files(built: Path, tmp_path: Path) -> None:
-    again = build_sudoku(SMALL, tmp_path / "again")
+    again = build_dataset(SMALL, tmp_path / "again")
     assert again.manifest == open_dataset(built).manifest
-    other = build_sudoku(SMALL.model_copy(update={"seed": 1}), tmp_path / "other")
+    other = build_dataset(SMALL.model_copy(update={"seed": 1}), tmp_path / "other")
     assert other.fingerprint != again.fingerprint
 
 
@@ -96,12 +96,12 @@ def test_a_build_that_dies_leaves_nothing_to_read_and_the_next_one_succeeds(
     with monkeypatch.context() as patch:
         patch.setattr(build, "write_compact", full_disk)
         with pytest.raises(UserError, match="no space left"):
-            build_sudoku(SMALL, target)
+            build_dataset(SMALL, target)
     assert not target.exists()
     # What a kill -9 leaves behind, since no handler runs then.
     (tmp_path / ".target.partial").mkdir()
     (tmp_path / ".target.partial" / "train.npz").write_bytes(b"half")
-    assert len(build_sudoku(SMALL, target).train) == 30
+    assert len(build_dataset(SMALL, target).train) == 30
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".partial")] == []
 
 
@@ -147,29 +147,29 @@ def test_a_failed_replacement_keeps_the_dataset_that_was_there(
     before = open_dataset(copy).fingerprint
     monkeypatch.setattr(build, "write_manifest", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        build_sudoku(SMALL.model_copy(update={"seed": 9}), copy, replace=True)
+        build_dataset(SMALL.model_copy(update={"seed": 9}), copy, replace=True)
     assert open_dataset(copy).fingerprint == before
 
 
 def test_the_same_wish_again_finds_what_it_built(copy: Path) -> None:
     written = {file.name: file.stat().st_mtime_ns for file in copy.iterdir()}
-    assert build_sudoku(SMALL, copy).fingerprint == open_dataset(copy).fingerprint
+    assert build_dataset(SMALL, copy).fingerprint == open_dataset(copy).fingerprint
     assert {file.name: file.stat().st_mtime_ns for file in copy.iterdir()} == written
 
 
 def test_only_datasets_are_replaced_and_only_when_asked(copy: Path, tmp_path: Path) -> None:
     for wish in (SMALL.model_copy(update={"seed": 9}), SMALL.model_copy(update={"test_size": 41})):
         with pytest.raises(UserError, match="already holds a dataset, and not this one; add --force"):
-            build_sudoku(wish, copy)
+            build_dataset(wish, copy)
     with pytest.raises(UserError, match="already holds"):
-        build_sudoku(SMALL, copy, layout="public")
-    other = build_sudoku(SMALL.model_copy(update={"seed": 9}), copy, replace=True)
+        build_dataset(SMALL, copy, layout="public")
+    other = build_dataset(SMALL.model_copy(update={"seed": 9}), copy, replace=True)
     assert open_dataset(copy).fingerprint == other.fingerprint
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "thesis.tex").touch()
     with pytest.raises(UserError, match="is no dataset, so it is left alone"):
-        build_sudoku(SMALL, precious, replace=True)
+        build_dataset(SMALL, precious, replace=True)
     assert (precious / "thesis.tex").exists()
 
 
@@ -228,4 +228,4 @@ def test_an_archive_that_needs_pickle_is_not_loaded(copy: Path) -> None:
 
 def test_generated_puzzles_need_a_test_size(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="test_size"):
-        build_sudoku(DataConfig(source="generated"), tmp_path / "x")
+        build_dataset(SudokuData(source="generated"), tmp_path / "x")

@@ -6,26 +6,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trm_scaling.config.data import DataConfig
 from trm_scaling.errors import UserError
-from trm_scaling.tasks.build import build_sudoku
+from trm_scaling.tasks.build import build_dataset
 from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.tasks.opening import open_dataset
 from trm_scaling.tasks.sampler import batch_indices, train_rows
+from trm_scaling.tasks.sudoku.description import SudokuData
 
-CONFIG = DataConfig(
+CONFIG = SudokuData(
     source="generated", box_rows=2, box_cols=3, train_size=12, val_size=3, test_size=5, num_aug=7, seed=2
 )
 
 
 @pytest.fixture(scope="module")
 def compact(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return build_sudoku(CONFIG, tmp_path_factory.mktemp("compact") / "d")
+    return build_dataset(CONFIG, tmp_path_factory.mktemp("compact") / "d")
 
 
 @pytest.fixture
 def public(tmp_path: Path) -> Dataset:
-    return build_sudoku(CONFIG, tmp_path / "d", layout="public")
+    return build_dataset(CONFIG, tmp_path / "d", layout="public")
 
 
 def forget_manifest(dataset: Dataset) -> None:
@@ -40,7 +40,12 @@ def test_stored_augmentations_are_those_made_on_the_device(compact: Dataset, pub
 
     puzzle, index = (each.astype(np.int32) for each in divmod(np.arange(12 * 8), 8))
     inputs, labels = augment_batch(
-        CONFIG.seed, puzzle, index, compact.train.inputs[puzzle], compact.train.labels[puzzle], compact.shape
+        CONFIG.seed,
+        puzzle,
+        index,
+        compact.train.inputs[puzzle],
+        compact.train.labels[puzzle],
+        compact.task.shape,
     )
     np.testing.assert_array_equal(public.train.inputs, inputs)
     np.testing.assert_array_equal(public.train.labels, labels)
@@ -48,7 +53,7 @@ def test_stored_augmentations_are_those_made_on_the_device(compact: Dataset, pub
     assert (public.num_puzzles, public.num_aug) == (12, 7)
     for name in ("val", "test"):
         np.testing.assert_array_equal(getattr(public, name).inputs, getattr(compact, name).inputs)
-        np.testing.assert_array_equal(getattr(public, name).ratings, getattr(compact, name).ratings)
+        np.testing.assert_array_equal(getattr(public, name).difficulty, getattr(compact, name).difficulty)
 
 
 def test_files_are_what_the_public_loader_reads(public: Dataset) -> None:
@@ -102,11 +107,11 @@ def test_a_folder_of_the_public_builder_opens(public: Dataset) -> None:
     for file in ("all__inputs.npy", "all__labels.npy"):  # it stores int64
         np.save(public.path / "train" / file, np.load(public.path / "train" / file).astype(np.int64))
     foreign = open_dataset(public.path)
-    assert (foreign.box_rows, foreign.box_cols) == (2, 3)  # told by the solutions, not by the metadata
-    assert (foreign.num_puzzles, foreign.num_aug, foreign.train.ratings) == (12, 7, None)
+    assert foreign.task.board == {"box_rows": 2, "box_cols": 3}  # told by the solutions, not by the metadata
+    assert (foreign.num_puzzles, foreign.num_aug, foreign.train.difficulty) == (12, 7, None)
     assert foreign.train.inputs.dtype == np.uint8
     np.testing.assert_array_equal(foreign.train.inputs, public.train.inputs)
-    assert (foreign.manifest.seed, foreign.manifest.shared_solution_classes) == (None, None)
+    assert (foreign.manifest.seed, foreign.manifest.about) == (None, {})
 
 
 def test_without_a_validation_folder_validation_is_empty(public: Dataset) -> None:

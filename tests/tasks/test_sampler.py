@@ -84,7 +84,7 @@ def test_a_cached_epoch_cannot_be_spoilt_by_its_user(puzzles: int) -> None:
 
 def test_a_step_looks_at_the_groups_it_draws_and_not_at_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = np.zeros((9, 4), np.uint8)
-    split = Split(tokens, tokens, None)
+    split = Split(tokens, tokens)
     starts = np.array([0, 2, 5, 9])
     dataset = Dataset(Path(), None, split, split, split, starts)  # type: ignore[arg-type]
     diff = Mock(wraps=np.diff)

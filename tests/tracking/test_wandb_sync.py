@@ -16,6 +16,7 @@ from trm_scaling.cli.sync import sync
 from trm_scaling.errors import UserError
 from trm_scaling.io.jsonl import read_jsonl
 from trm_scaling.io.study import Study
+from trm_scaling.results.evaluations import headline
 from trm_scaling.tracking.wandb_mirror import start_mirror
 
 pytestmark = pytest.mark.usefixtures("logged_out")
@@ -54,8 +55,7 @@ def test_a_real_run_is_all_there(tmp_path_factory: pytest.TempPathFactory, tmp_p
     result: dict[str, Any] = json.loads(run.result.read_text())
     assert read.run["run_group"] == "baseline"
     assert read.summary["weights_sha256"] == result["weights_sha256"]
-    best = next(each for each in result["test"] if each["at"] == "best" and each["averaged"])
-    assert read.summary["test/best/exact_rate"] == best["summary"]["final"]["exact_rate"]
+    assert read.summary["test/best/exact_rate"] == headline(result).summary["final"]["exact_rate"]
     assert read.summary["examples_per_s"] == result["examples_per_s"]
 
 

@@ -14,12 +14,14 @@ from pydantic import BaseModel
 
 from tests.run.test_single import Recorder
 from tests.run.tiny import make_study, tiny_run
-from trm_scaling.config import ArchConfig, CurriculumConfig, DataConfig, RunConfig, Schedule, SystemConfig
+from trm_scaling.config import ArchConfig, CurriculumConfig, RunConfig, Schedule, SystemConfig
 from trm_scaling.config.compose import compose
 from trm_scaling.config.validate import field_names
 from trm_scaling.experiments import load_catalogue
 from trm_scaling.optim import TracedHparams
 from trm_scaling.run.single import execute
+from trm_scaling.tasks.sudoku.description import SudokuData
+from trm_scaling.tasks.task import spec_of
 from trm_scaling.train.state import init_state, network_of
 from trm_scaling.train.step import Batch, train_step
 
@@ -50,7 +52,11 @@ def branches() -> dict[tuple[Any, ...], str]:
 @pytest.mark.parametrize("name", branches().values())
 def test_one_training_step(name: str) -> None:
     config = compose(KELLEN / "configs", name, "smoke", SMALL)
-    vocab, cells, batch = config.data.vocab_size, config.data.seq_len, config.global_batch_size
+    vocab, cells, batch = (
+        spec_of(config.data).vocab_size,
+        spec_of(config.data).seq_len,
+        config.global_batch_size,
+    )
     state = init_state(config, vocab, cells, 1)
     before = [np.asarray(leaf) for leaf in jax.tree.leaves(network_of(state.params))]
     tokens = jnp.full((batch, cells), 2, jnp.uint8)
@@ -73,7 +79,7 @@ def fields_read(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
     prefixes: dict[type[BaseModel], str] = {
         RunConfig: "",
         ArchConfig: "arch.",
-        DataConfig: "data.",
+        SudokuData: "data.",
         SystemConfig: "system.",
         CurriculumConfig: "curriculum.",
     }

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.train.tiny import config_of, feed_of, hyper_of, state_of
-from trm_scaling.models.forward import PUZZLE_EMB
+from trm_scaling.models.layers import PUZZLE_EMB
 from trm_scaling.train.call import make_train_call
 from trm_scaling.train.state import TrainState, network_of
 
@@ -72,8 +72,8 @@ def numbers(before: TrainState, after: TrainState, metrics: dict[str, Any]) -> d
         "moments": norm(moments),
         "moments, projected": projected(moments),
         "average": projected(after.ema),
-        "z_H": projected(after.carry.z_H),
-        "z_L": projected(after.carry.z_L),
+        "z_H": projected(after.carry.state["z_H"]),
+        "z_L": projected(after.carry.state["z_L"]),
     }
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests.train.tiny import config_of
-from trm_scaling.models import begin, empty_carry, init_buffers, init_params
+from trm_scaling.models import begin, empty_carry
+from trm_scaling.models.init import init_buffers, init_params
 from trm_scaling.train.step import batch_gradients
 
 BATCH, CELLS = 2048, 16

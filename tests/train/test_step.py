@@ -11,7 +11,7 @@ import pytest
 from tests.train.tiny import B, C, config_of, feed_of, hyper_of, puzzles, state_of
 from trm_scaling.config import RunConfig
 from trm_scaling.models import begin
-from trm_scaling.models.forward import PUZZLE_EMB
+from trm_scaling.models.layers import PUZZLE_EMB
 from trm_scaling.train import call as call_module
 from trm_scaling.train.call import CallMetrics, Feed, make_train_call
 from trm_scaling.train.state import TrainState, network_of, state_digest
@@ -176,7 +176,7 @@ def test_micro_batches_add_up_to_the_same_gradients(parts: int) -> None:
         np.testing.assert_allclose(one, other, atol=2e-5 * np.abs(np.asarray(other)).max() + 1e-9)
     assert np.abs(np.asarray(whole[PUZZLE_EMB])).max() > 0
     # And the answers stand in the order of the slots.
-    assert answers.z_H.shape == (1 + C, B, 16)
+    assert answers.state["z_H"].shape == (1 + C, B, 16)
     for one, other in zip(jax.tree.leaves(answers), jax.tree.leaves(answer), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
@@ -218,7 +218,7 @@ def test_a_float16_step_that_overflows_changes_no_parameter() -> None:
     assert float(after.loss_scale.scale) <= 1e30 / 2
     assert int(after.step) == 1, "the schedule goes on, as do the slots"
     np.testing.assert_array_equal(after.carry.steps, [1] * B)
-    assert np.isfinite(np.asarray(after.carry.z_H, np.float32)).all()
+    assert np.isfinite(np.asarray(after.carry.state["z_H"], np.float32)).all()
 
 
 def test_a_float16_step_that_does_not_overflow_trains_as_float32_does() -> None:

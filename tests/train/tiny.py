@@ -58,7 +58,7 @@ def puzzles(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def split_of(count: int, seed: int = 0) -> Split:
-    return Split(*puzzles(count, seed), ratings=None)
+    return Split(*puzzles(count, seed))
 
 
 def feed_of(steps: int, seed: int = 0, size: int = B) -> Feed:

@@ -17,7 +17,7 @@ from trm_scaling.analysis.critical_batch import CriticalBatch, critical_batch_si
 from trm_scaling.analysis.design import Claim, holm, seeds_needed, seeds_to_detect, smallest_p
 from trm_scaling.analysis.fits.accuracy import accuracy_exponent, fit_accuracy
 from trm_scaling.analysis.fits.forms import accuracy_at
-from trm_scaling.analysis.fits.loss import fit_loss, loss_exponent
+from trm_scaling.analysis.fits.loss import fit_loss, loss_parameters
 from trm_scaling.analysis.fits.loss_law import LossLaw, OnsetLaw
 from trm_scaling.analysis.fits.record import Choice, Fit, HeldOut, Prediction, Rival, Verdict
 from trm_scaling.analysis.fits.sensitivity import (
@@ -97,7 +97,7 @@ __all__ = [
     "knee",
     "limited",
     "link_cells",
-    "loss_exponent",
+    "loss_parameters",
     "non_dominated",
     "other_choices",
     "pairing_of",

@@ -16,6 +16,7 @@ import pandas as pd
 
 from trm_scaling.analysis.comparison import Comparison, compare, compare_pairs
 from trm_scaling.results.columns import configured_columns
+from trm_scaling.results.task_columns import description_of, test_columns
 
 Shared = Literal["trajectory", "seed", "test puzzles", "nothing"]
 
@@ -23,11 +24,6 @@ ACCURACY = "test_accuracy"
 UNAVERAGED = "test_accuracy_unaveraged"
 
 _AVERAGES = frozenset({"ema", "ema_rate", "ema_rates", "ema_puzzle_emb"})
-_OF_THE_TEST = (
-    *("path", "source", "test_source", "box_rows", "box_cols", "test_size", "min_rating", "max_rating"),
-    *("givens", "minimal", "data.seed"),
-)
-"""Columns that describe the test split: it is drawn before the training puzzles, whatever their number."""
 
 
 @dataclass(frozen=True)
@@ -153,9 +149,12 @@ def _same_test(a: dict[Any, Any], b: dict[Any, Any]) -> bool:
             return True
     if _known(a, b, "test_fingerprint"):
         return False
-    described = all(name in a and name in b for name in _OF_THE_TEST)
+    if (description := description_of(a.get("task"))) != description_of(b.get("task")):
+        return False
+    told = test_columns(description)
+    described = all(name in a and name in b for name in told)
     # Lists may have changed since; generated puzzles are a function of what stands here.
-    return described and a["source"] == "generated" and all(_alike(a[n], b[n]) for n in _OF_THE_TEST)
+    return described and a["source"] == "generated" and all(_alike(a[name], b[name]) for name in told)
 
 
 def _known(a: dict[Any, Any], b: dict[Any, Any], name: str) -> bool:

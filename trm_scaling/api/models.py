@@ -1,6 +1,6 @@
 """Trained networks: a run of a study or a model file, what it answers, and how well.
 
-Shapes: M puzzles, N supervision steps, C cells of a board, S its side (C = S x S).
+Shapes: M puzzles, N supervision steps, C cells of a puzzle, R rows and S columns of its grid (C = R x S).
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
 
     from trm_scaling.config import RunConfig
+    from trm_scaling.evaluation.score import Outcomes
+    from trm_scaling.evaluation.trace import Trace
     from trm_scaling.results.record import RunRecord
-    from trm_scaling.tasks.choose import Chosen
     from trm_scaling.tasks.dataset import Split
-    from trm_scaling.train.outcomes import Outcomes
-    from trm_scaling.train.think import Thoughts
+    from trm_scaling.tasks.task import Chosen
     from trm_scaling.train.weights import Weights
 
 Puzzles = Literal["test", "val"] | Sequence[str]
@@ -75,60 +75,62 @@ class Solution:
     """What a model answers to one puzzle after each of N supervision steps."""
 
     chosen: "Chosen"
-    thoughts: "Thoughts"
+    trace: "Trace"
 
     @property
-    def puzzle(self) -> "UInt8[np.ndarray, 'S S']":
-        """The digits that are given; 0 is a blank."""
-        return self._digits(self.chosen.inputs)
+    def puzzle(self) -> "UInt8[np.ndarray, 'R S']":
+        """What is given (Sudoku: digits, 0 is a blank; mazes: tokens)."""
+        return self._grids(self.chosen.inputs)
 
     @property
-    def answer(self) -> "UInt8[np.ndarray, 'S S']":
-        """The only solution, by search."""
-        return self._digits(self.chosen.labels)
+    def answer(self) -> "UInt8[np.ndarray, 'R S']":
+        """The label: the only solution of a Sudoku, a shortest path of a maze."""
+        return self._grids(self.chosen.labels)
 
     @property
-    def boards(self) -> "UInt8[np.ndarray, 'N S S']":
-        """The model's digits after each supervision step; 0 where it answers no digit."""
-        return self._digits(self.thoughts.predictions)
+    def boards(self) -> "UInt8[np.ndarray, 'N R S']":
+        """The model's answer after each supervision step; in a Sudoku 0 where it answers no digit."""
+        return self._grids(self.trace.predictions)
 
     @property
     def halt_probability(self) -> "Float[np.ndarray, ' N']":
         """After each step, the model's own probability (0 to 1) that its answer is right."""
-        return self.thoughts.halt_probability
+        return self.trace.halt_probability
 
     @cached_property
     def solved(self) -> bool:
-        """Whether the last board is the solution."""
-        return bool((self.thoughts.predictions[-1] == self.chosen.labels).all())
+        """Whether the last answer is right."""
+        return bool(self._right[-1])
 
     @property
     def solved_after(self) -> int | None:
-        """The first supervision step from which the board stays solved, from 1; None if it never does."""
-        right = (self.thoughts.predictions == self.chosen.labels).all(axis=1)
+        """The first supervision step from which the answer stays right, from 1; None if it never does."""
+        right = self._right
         if not right[-1]:
             return None
         return len(right) - int(right[::-1].cumprod().sum()) + 1
 
-    def _digits(self, tokens: "np.ndarray") -> "np.ndarray":
-        from trm_scaling.tasks.sudoku.board import tokens_to_digits
+    @cached_property
+    def _right(self) -> "np.ndarray":
+        chosen = self.chosen
+        return chosen.task.right(chosen.inputs, self.trace.predictions, chosen.labels)
 
-        side = self.chosen.shape.side
-        return tokens_to_digits(tokens).reshape(*tokens.shape[:-1], side, side)
+    def _grids(self, tokens: "np.ndarray") -> "np.ndarray":
+        task = self.chosen.task
+        return task.readable(tokens).reshape(*tokens.shape[:-1], *task.spec.grid)
 
     def __repr__(self) -> str:
-        from trm_scaling.tasks.sudoku.board import render, tokens_to_digits
-
         after = self.solved_after
         end = f"solved after step {after}" if after else "not solved"
-        board = render(tokens_to_digits(self.thoughts.predictions[-1]), self.chosen.shape)
-        return f"{self.chosen.title}: {end} of {len(self.thoughts.predictions)}\n{board}"
+        chosen = self.chosen
+        board = chosen.task.render(chosen.inputs, self.trace.predictions[-1], chosen.labels)
+        return f"{self.chosen.title}: {end} of {len(self.trace.predictions)}\n{board}"
 
     def _repr_svg_(self) -> str:
         """What a notebook shows: the boards side by side."""
         from trm_scaling.cli.picture import svg
 
-        return svg(self.chosen, self.thoughts)
+        return svg(self.chosen, self.trace)
 
 
 def load_run(name: str | Path, *, profile: str | None = None, study: str | Path | None = None) -> Run:
@@ -193,7 +195,7 @@ def evaluate(
     Raises UserError as `load_model`, for a split of a model file (it has no dataset), and for a puzzle that
     is malformed or has no single solution.
     """
-    from trm_scaling.train.evaluate import Evaluator
+    from trm_scaling.evaluation.score import Evaluator
 
     model = _model(model)
     average = model.weights.ema is not None if averaged is None else averaged
@@ -213,13 +215,12 @@ def solve(
 
     Raises UserError as `load_model`, and for a puzzle that is malformed or has no single solution.
     """
-    from trm_scaling.train.think import think
+    from trm_scaling.evaluation.trace import trace
 
     model = _model(model)
     chosen = model.puzzle(puzzle)
-    return Solution(
-        chosen, think(model.config, model.weights, chosen.inputs, steps or model.config.arch.halt_max_steps)
-    )
+    params = model.weights.answering(averaged=model.weights.ema is not None)
+    return Solution(chosen, trace(model.config, params, model.weights.buffers, chosen, steps))
 
 
 def _model(given: Model | Run | str | Path) -> Model:
@@ -240,9 +241,9 @@ def _split(model: Model, puzzles: Puzzles) -> "Split":
 
     if not isinstance(puzzles, str):
         chosen = [model.puzzle(text) for text in puzzles]
-        return Split(
-            np.stack([each.inputs for each in chosen]), np.stack([each.labels for each in chosen]), None
-        )
+        ids = np.array([each.puzzle_id for each in chosen], dtype=np.int32)
+        inputs, labels = (np.stack([getattr(each, name) for each in chosen]) for name in ("inputs", "labels"))
+        return Split(inputs, labels, puzzle_ids=ids)
     if model.data_root is None:
         raise UserError(
             f"{model.source} is a model file and has no {puzzles} puzzles: give a list of puzzles, as in "

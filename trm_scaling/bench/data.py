@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,7 +12,6 @@ import numpy as np
 from trm_scaling.bench.timing import Spread, timed
 from trm_scaling.config import RunConfig
 from trm_scaling.tasks.build import ensure_dataset
-from trm_scaling.tasks.sudoku.augment import augment
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def bench_data(config: RunConfig, root: Path, repeats: int) -> DataBench:
         size = sum(file.stat().st_size for file in files)
         rows = np.arange(config.global_batch_size) % len(dataset.train)
         batch = jax.device_put((dataset.train.inputs[rows], dataset.train.labels[rows]))
-    work = jax.jit(partial(augment, shape=dataset.shape))
+    work = jax.jit(dataset.task.augment)
     seed, puzzle = jnp.uint32(dataset.augmentation_seed), jnp.asarray(rows, jnp.int32)
     timed(lambda: work(seed, puzzle, puzzle, *batch), 1)
     seconds = timed(lambda: work(seed, puzzle, puzzle, *batch), repeats)

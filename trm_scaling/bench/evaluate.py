@@ -8,8 +8,8 @@ from trm_scaling.bench.stand_in import stand_in_dataset
 from trm_scaling.bench.timing import Spread, timed
 from trm_scaling.config import RunConfig
 from trm_scaling.counting import inference_flops
+from trm_scaling.evaluation.score import Evaluator
 from trm_scaling.parallel.mesh import make_mesh
-from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.state import init_state_on
 
 
@@ -33,7 +33,7 @@ def bench_evaluation(config: RunConfig, repeats: int) -> EvaluationBench:
     """Time `repeats` evaluations on as many puzzles as a run evaluates on while it trains."""
     dataset = stand_in_dataset(config)
     mesh = make_mesh(config)
-    shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_identifiers)
+    shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_ids)
     state = init_state_on(mesh, config, *shapes)
     evaluator = Evaluator(config, mesh=mesh)
     puzzles = min(config.eval_puzzles, len(dataset.val))

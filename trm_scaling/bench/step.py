@@ -75,7 +75,7 @@ def compile_call(config: RunConfig, dataset: Dataset) -> CompiledCall:
     mesh = make_mesh(config)
     schedule = Schedule.of(config, dataset.num_puzzles)
     hyper = TracedHparams.of(config, schedule)
-    shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_identifiers)
+    shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_ids)
     state, feeder = init_state_on(mesh, config, *shapes), Feeder(config, dataset, mesh)
     feed = feeder.feed(0, config.system.steps_per_call)
     began = time.perf_counter()

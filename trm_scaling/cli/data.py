@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from trm_scaling.tasks.dataset import Dataset
-    from trm_scaling.tasks.maze.dataset import MazeManifest
 
     Model = TypeVar("Model", bound=BaseModel)
 
@@ -97,13 +96,13 @@ def sudoku(
 ) -> None:
     began = time.perf_counter()
     from trm_scaling.cli.progress import shown_progress
-    from trm_scaling.config.data import DataConfig
-    from trm_scaling.tasks.build import build_sudoku, is_built
+    from trm_scaling.tasks.build import build_dataset, is_built
     from trm_scaling.tasks.sudoku.board import parse_box
+    from trm_scaling.tasks.sudoku.description import SudokuData
 
     shape = parse_box(box)
     config = _checked(
-        DataConfig,
+        SudokuData,
         source=source,
         test_source=test_source,
         box_rows=shape.box_rows,
@@ -120,7 +119,7 @@ def sudoku(
     )
     kept = not force and is_built(output_dir, config, layout.value)
     with shown_progress() as progress:
-        dataset = build_sudoku(config, output_dir, layout=layout.value, replace=force, progress=progress)
+        dataset = build_dataset(config, output_dir, layout=layout.value, replace=force, progress=progress)
     typer.echo(_summary(dataset))
     _echo_size(output_dir, kept, began)
 
@@ -177,6 +176,7 @@ def maze(
     began = time.perf_counter()
     from trm_scaling.cli.progress import shown_progress
     from trm_scaling.tasks.maze.dataset import MazeConfig, build_maze, is_built
+    from trm_scaling.tasks.opening import open_dataset
 
     default = _GENERATED_TEST_SIZE if source == "generated" else None
     least, most = _wall_shares(walls)
@@ -197,8 +197,8 @@ def maze(
     )
     kept = not force and is_built(output_dir, config)
     with shown_progress() as progress:
-        manifest = build_maze(config, output_dir, replace=force, progress=progress)
-    typer.echo(_maze_summary(manifest))
+        build_maze(config, output_dir, replace=force, progress=progress)
+    typer.echo(_summary(open_dataset(output_dir)))
     _echo_size(output_dir, kept, began)
     if csv is not None:
         _write_maze_lists(output_dir, csv)
@@ -231,36 +231,21 @@ def inspect(
     path: Annotated[Path, typer.Argument(help="A dataset folder, ours or the public layout.")],
     boards: Annotated[int, typer.Option(min=0, help="Boards to print from each split.")] = 1,
 ) -> None:
-    from trm_scaling.tasks.maze.public_layout import is_maze_folder
     from trm_scaling.tasks.opening import open_dataset
-    from trm_scaling.tasks.sudoku.board import render, tokens_to_digits
 
-    if is_maze_folder(path):
-        _inspect_maze(path, boards)
-        return
     dataset = open_dataset(path)
+    task = dataset.task
     typer.echo(_summary(dataset))
     for name, split in (("train", dataset.train), ("val", dataset.val), ("test", dataset.test)):
         for row in range(min(boards, len(split))):
-            rating = "" if split.ratings is None else f", rating {split.ratings[row]}"
+            rating = "" if split.difficulty is None else f", {task.difficulty(int(split.difficulty[row]))}"
             typer.echo(f"\n{name} {row}{rating}")
-            puzzle, answer = (
-                render(tokens_to_digits(tokens[row]), dataset.shape).splitlines()
-                for tokens in (split.inputs, split.labels)
-            )
-            typer.echo("\n".join(f"{left}      {right}" for left, right in zip(puzzle, answer, strict=True)))
-
-
-def _inspect_maze(path: Path, boards: int) -> None:
-    from trm_scaling.tasks.maze.dataset import open_maze
-    from trm_scaling.tasks.maze.picture import render
-
-    manifest, splits = open_maze(path)
-    typer.echo(_maze_summary(manifest))
-    for name, split in splits.items():
-        for row in range(min(boards, len(split))):
-            typer.echo(f"\n{name} {row}, {split.difficulty[row]} moves")
-            typer.echo(render(split.inputs[row], split.labels[row]))
+            inputs, labels = split.inputs[row], split.labels[row]
+            if task.verifies:
+                typer.echo(task.render(inputs, labels))  # a label that is drawn into its puzzle
+                continue
+            sides = (task.render(inputs).splitlines(), task.render(inputs, labels).splitlines())
+            typer.echo("\n".join(f"{left}      {right}" for left, right in zip(*sides, strict=True)))
 
 
 def _checked(model: "type[Model]", **fields: object) -> "Model":
@@ -280,28 +265,6 @@ def _echo_size(folder: Path, kept: bool, began: float) -> None:
     typer.echo(f"{verb:>12}  {folder} ({size / 1e6:,.2f} MB) in {time.perf_counter() - began:.1f} s")
 
 
-def _maze_summary(manifest: "MazeManifest") -> str:
-    """The manifest of mazes for a reader: one fact a line."""
-    seed = "unknown" if manifest.seed is None else str(manifest.seed)
-    wish = "" if manifest.wish is None else f"; {manifest.wish}"
-    lines = [
-        ("dataset", f"mazes {manifest.side}x{manifest.side}, public layout"),
-        ("source", f"{manifest.source} (seed {seed}{wish})"),
-        ("regime", manifest.regime),
-    ]
-    for name, split in manifest.splits.items():
-        text = f"{split.count:,} mazes"
-        if split.moves is not None:
-            least, median, most = split.moves
-            text += f"  moves {least} to {most}, median {median}; {split.unique:,} with one shortest path"
-        if split.optimal < split.count:
-            text += f"; {split.count - split.optimal:,} labels are not a shortest path"
-        lines.append((name, text))
-    lines.append(("shared", f"{manifest.shared_classes} mazes stand in more than one split, images counted"))
-    lines.append(("fingerprint", manifest.fingerprint))
-    return "\n".join(f"{label:>12}  {text}" for label, text in lines)
-
-
 def _summary(dataset: "Dataset") -> str:
     """The manifest for a reader: one fact a line."""
     manifest = dataset.manifest
@@ -310,7 +273,7 @@ def _summary(dataset: "Dataset") -> str:
     )
     seed = "unknown" if manifest.seed is None else str(manifest.seed)
     lines = [
-        ("dataset", f"{dataset.shape}, {manifest.layout} layout"),
+        ("dataset", f"{dataset.task.form}, {manifest.layout} layout"),
         ("source", f"{source} (seed {seed}; wish: {manifest.wish})"),
         ("regime", manifest.regime),
     ]
@@ -320,15 +283,10 @@ def _summary(dataset: "Dataset") -> str:
             if split.ratings is None
             else "ratings " + ", ".join(f"{k}: {v:,}" for k, v in split.ratings.items())
         )
-        lines.append((name, f"{split.count:,} puzzles  {ratings}".rstrip()))
-    if manifest.shared_solution_grids is not None:
-        lines.append(
-            (
-                "shared",
-                f"{manifest.shared_solution_grids} solution grids and {manifest.shared_solution_classes} "
-                "symmetry classes of them stand in more than one split",
-            )
-        )
+        told = dataset.task.told_of_split(name, manifest.about)
+        lines.append((name, f"{split.count:,} {dataset.task.puzzles}  {ratings}{told}".rstrip()))
+    if (shared := dataset.task.told_of_shared(manifest.about)) is not None:
+        lines.append(("shared", shared))
     lines.append(("fingerprint", manifest.fingerprint))
     return "\n".join(f"{label:>12}  {text}" for label, text in lines)
 

@@ -8,7 +8,7 @@ import typer
 from trm_scaling.cli.options import AsJson, At, Profile, RunName, StudyFolder, open_run
 
 if TYPE_CHECKING:
-    from trm_scaling.train.outcomes import Outcomes
+    from trm_scaling.evaluation.score import Outcomes
 
 HELP = """
 Evaluate a run: exact and cell accuracy after each of N supervision steps, under the halting rule and by
@@ -35,8 +35,8 @@ def evaluate(
     study: StudyFolder = None,
 ) -> None:
     from trm_scaling.cli.progress import shown_progress
+    from trm_scaling.evaluation.score import Evaluator
     from trm_scaling.tasks.build import ensure_dataset
-    from trm_scaling.train.evaluate import Evaluator
     from trm_scaling.train.weights import load_weights
 
     run = open_run(name, profile, study)

@@ -197,6 +197,7 @@ def _fit_loss(
 ) -> Fitted:
     from trm_scaling import analysis
     from trm_scaling.analysis.fits.loss_law import HUBER_DELTA
+    from trm_scaling.analysis.fits.record import exponent
 
     split = "val" if evaluations else "test"
     y = y or f"{split}_{'loss' if law in ('loss', 'two_step') else 'cell_error'}"
@@ -225,7 +226,7 @@ def _fit_loss(
     if out:
         fit = analysis.with_held_out(fit, out)
     others = {
-        label: analysis.loss_exponent(runs.losses(y, size, *columns[1:]), form, delta=delta)
+        label: exponent(analysis.loss_parameters(runs.losses(y, size, *columns[1:]), form, delta=delta))
         for label, (size, _) in analysis.other_choices(runs.table, legend["N"], y).items()
     }
     caveat = None if evaluations else analysis.speed_at_budget(runs.table)

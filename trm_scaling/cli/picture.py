@@ -1,8 +1,9 @@
-"""The thinking as a picture: the puzzle, then a board for each supervision step.
+"""The trace of one puzzle as a picture: the puzzle, then its answer after each supervision step.
 
-As SVG they stand side by side, as GIF they follow one another.
+As SVG they stand side by side, as GIF they follow one another. The task draws each of them.
 """
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
@@ -11,19 +12,19 @@ from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.Image import Image
 
-    from trm_scaling.tasks.choose import Chosen
-    from trm_scaling.train.think import Thoughts
+    from trm_scaling.evaluation.trace import Trace
+    from trm_scaling.tasks.task import Chosen
 
     Captioned = tuple[str, np.ndarray]
 
-CELL = 26
-GAP = 28
-CAPTION = 44
-GIVEN, RIGHT, WRONG, LINE, PAPER = "#1f2933", "#0b7a53", "#c2410c", "#52606d", "#ffffff"
-"""Green-blue and orange stay apart for colour-blind eyes; wrong answers are struck through besides."""
-CHANGED = "#fdf3d7"
-"""Behind what a step changed, where boards follow one another."""
+GAP, CAPTION, NARROWEST = 28, 44, 120
+"""Units of the SVG: between grids, above each, and the least width of one with its caption."""
+MARGIN = 28
+"""Pixels around a grid of the GIF; its caption takes `CAPTION`."""
+FIRST_MS, STEP_MS, LAST_MS = 1200, 900, 3000
+"""How long the puzzle, a step's answer and the last answer stand, in milliseconds."""
 
 
 def check_name(path: Path) -> None:
@@ -32,74 +33,76 @@ def check_name(path: Path) -> None:
         raise UserError(f"{path}: a picture's name ends in .svg, or in .gif for one that moves")
 
 
-def save_picture(path: Path, chosen: "Chosen", thoughts: "Thoughts") -> None:
-    """Write the picture to `path`, up to the first board that stays solved.
+def save_picture(path: Path, chosen: "Chosen", trace: "Trace") -> None:
+    """Write the picture to `path`, up to the first answer that stays right.
 
     Raises UserError when its name says no kind of picture, or the file cannot be written.
     """
-    from trm_scaling.cli.moving_picture import gif
     from trm_scaling.io.atomic import write_bytes, write_text
 
     check_name(path)
     if path.suffix == ".gif":
-        write_bytes(path, gif(chosen, _boards(chosen, thoughts)))
+        write_bytes(path, gif(chosen, trace))
     else:
-        write_text(path, svg(chosen, thoughts))
+        write_text(path, svg(chosen, trace))
 
 
-def _boards(chosen: "Chosen", thoughts: "Thoughts") -> "list[Captioned]":
+def _boards(chosen: "Chosen", trace: "Trace") -> "list[Captioned]":
     boards = [("the puzzle", chosen.inputs)]
-    for number, board in enumerate(thoughts.predictions, start=1):
-        wrong = int((board != chosen.labels).sum())
-        verdict = "solved" if wrong == 0 else f"{wrong} wrong"
-        boards.append((f"step {number}: {verdict}", board))
-        if (thoughts.predictions[number - 1 :] == chosen.labels).all():
+    right = chosen.task.right(chosen.inputs, trace.predictions, chosen.labels)
+    for number, answer in enumerate(trace.predictions, start=1):
+        wrong = int(((answer != chosen.labels) & (chosen.labels > 0)).sum())
+        verdict = "solved" if right[number - 1] else f"{wrong} wrong"
+        boards.append((f"step {number}: {verdict}", answer))
+        if right[number - 1 :].all():
             break
     return boards
 
 
-def svg(chosen: "Chosen", thoughts: "Thoughts") -> str:
-    """The boards side by side, up to the first that stays solved."""
-    boards = _boards(chosen, thoughts)
-    size = CELL * chosen.shape.side
-    step = max(size, 120) + GAP
-    width, height = GAP + step * len(boards), size + CAPTION + GAP
+def svg(chosen: "Chosen", trace: "Trace") -> str:
+    """The answers side by side, up to the first that stays right."""
+    from trm_scaling.tasks.picture import GIVEN, PAPER
+
+    boards, picture = _boards(chosen, trace), chosen.task.picture
+    step = max(picture.cell * picture.cols, NARROWEST) + GAP
+    width, height = GAP + step * len(boards), picture.cell * picture.rows + CAPTION + GAP
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
         f'height="{height}" role="img" font-family="ui-monospace, Menlo, Consolas, monospace">',
         f"<title>{escape(chosen.title)}: {len(boards) - 1} supervision steps</title>",
         f'<rect width="{width}" height="{height}" fill="{PAPER}"/>',
     ]
-    for index, (caption, board) in enumerate(boards):
-        parts += _board(chosen, board, caption, GAP + index * step)
+    for index, (caption, answer) in enumerate(boards):
+        left = GAP + index * step
+        parts.append(f'<text x="{left}" y="24" font-size="12" fill="{GIVEN}">{escape(caption)}</text>')
+        parts += picture.svg(chosen.inputs, answer, chosen.labels, left, CAPTION)
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _board(chosen: "Chosen", tokens: "np.ndarray", caption: str, left: int) -> list[str]:
-    shape = chosen.shape
-    size = CELL * shape.side
-    parts = [f'<text x="{left}" y="24" font-size="12" fill="{GIVEN}">{escape(caption)}</text>']
-    for line in range(shape.side + 1):
-        at = line * CELL
-        across, down = (0.6 if line % block else 1.8 for block in (shape.box_rows, shape.box_cols))
-        parts.append(_line(left, CAPTION + at, left + size, CAPTION + at, across))
-        parts.append(_line(left + at, CAPTION, left + at, CAPTION + size, down))
-    for cell, token in enumerate(tokens):
-        if token < 2:
-            continue
-        row, column = divmod(cell, shape.side)
-        given, right = token == chosen.inputs[cell], token == chosen.labels[cell]
-        style = (
-            f'fill="{GIVEN}" font-weight="bold"'
-            if given
-            else f'fill="{RIGHT}"'
-            if right
-            else f'fill="{WRONG}" text-decoration="line-through"'
-        )
-        x, y = left + (column + 0.5) * CELL, CAPTION + (row + 0.5) * CELL + 5
-        parts.append(f'<text x="{x}" y="{y}" font-size="15" text-anchor="middle" {style}>{token - 1}</text>')
-    return parts
+def gif(chosen: "Chosen", trace: "Trace") -> bytes:
+    """An endless GIF: a frame for the puzzle and one for each answer; what a step changed is shaded."""
+    boards = _boards(chosen, trace)
+    before = [chosen.inputs, *(answer for _, answer in boards)]
+    frames = [
+        _frame(chosen, caption, answer, last)
+        for (caption, answer), last in zip(boards, before[: len(boards)], strict=True)
+    ]
+    times = [FIRST_MS, *[STEP_MS] * (len(frames) - 1)]
+    times[-1] = LAST_MS
+    file = BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
+    return file.getvalue()
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, width: float) -> str:
-    return f'<path d="M{x1} {y1}L{x2} {y2}" stroke="{LINE}" stroke-width="{width}"/>'
+def _frame(chosen: "Chosen", caption: str, answer: "np.ndarray", before: "np.ndarray") -> "Image":
+    from PIL import Image, ImageDraw, ImageFont
+
+    from trm_scaling.tasks.picture import GIVEN, PAPER
+
+    picture = chosen.task.picture
+    width, height = picture.pixels * picture.cols, picture.pixels * picture.rows
+    image = Image.new("RGB", (width + 2 * MARGIN, height + MARGIN + CAPTION), PAPER)
+    draw = ImageDraw.Draw(image)
+    draw.text((MARGIN, CAPTION / 2), caption, GIVEN, ImageFont.load_default(18), anchor="lm")
+    picture.draw(draw, chosen.inputs, answer, chosen.labels, before, MARGIN, CAPTION)
+    return image

@@ -120,9 +120,8 @@ class _Lines:
 
 
 def _way(config: "RunConfig") -> str:
-    depth = f"L {config.arch.L_cycles}, H {config.arch.H_cycles}"
     slices = "" if config.micro_batches == 1 else f" in {config.micro_batches} slices"
-    return f"{config.name} ({depth}){slices}{' with remat' if config.system.remat else ''}"
+    return f"{config.name} ({config.arch.recursion}){slices}{' with remat' if config.system.remat else ''}"
 
 
 def _write_report(study: "Study", named: "Named", target: "Target", compilations: "Compilations") -> Path:

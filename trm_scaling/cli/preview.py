@@ -8,6 +8,7 @@ from trm_scaling.cli.options import from_here
 from trm_scaling.results.format import amount, duration, flop, memory, money
 
 if TYPE_CHECKING:
+    from trm_scaling.config import RunConfig
     from trm_scaling.counting.estimate import Estimate
     from trm_scaling.run.preview import Fitting, Preview, TargetPreview
 
@@ -62,18 +63,18 @@ def _fields(preview: "Preview") -> Iterator[str]:
 
 def _facts(preview: "Preview") -> Iterator[str]:
     config, data = preview.config, preview.dataset
-    arch, side = config.arch, config.data.side
+    arch = config.arch
     tests = UNKNOWN if data.test_puzzles is None else f"{data.test_puzzles:,}"
     yield _fact(
         "puzzles",
-        f"{side}x{side} Sudoku: {config.data.train_size:,} to train on x {config.data.num_aug:,} "
-        f"augmentations, {config.data.val_size:,} to choose by, {tests} to test on",
+        f"{data.title}: {config.data.train_size:,} to train on x {config.data.num_aug:,} "
+        f"{data.augmentation}, {config.data.val_size:,} to choose by, {tests} to test on",
     )
     yield _fact("", f"{from_here(data.folder)}: {_dataset_state(preview)}")
     yield _fact(
         "model",
         f"{preview.parameters:,} parameters, and {preview.puzzle_emb_parameters:,} in the puzzle embedding; "
-        f"L_cycles {arch.L_cycles}, H_cycles {arch.H_cycles}",
+        f"{arch.model}, {arch.recursion}",
     )
     slices = preview.micro_batches
     cut = "" if slices == 1 else f", {slices} micro-batches of {preview.batch // slices:,} each"
@@ -190,14 +191,18 @@ def _notes(preview: "Preview") -> Iterator[str]:
     if (matching := said_of_matching(preview.config)) is not None:
         yield from textwrap.wrap(matching, _WIDTH, initial_indent="  ! ", subsequent_indent="    ")
     yield "  * memory: estimated to a quarter, without compiling; time leaves compiling out"
-    further = len(preview.config.ema_rates)
-    times, averaged = (
-        (4 + 2 * further, ", by each average and by none" if further else ", averaged and not")
-        if preview.config.ema
-        else (2, "")
-    )
-    yield f"    test: {times} times, with the best and the last weights{averaged}; half if they are the same"
+    yield f"    test: {_tests(preview.config)}"
     yield f"  * cost: by prices estimated on {PRICES_OF}"
+
+
+def _tests(config: "RunConfig") -> str:
+    """How often the test split is gone through, and with which weights."""
+    if config.system.test_weights == "headline":
+        return "once, with the best weights; system.test_weights=all tests the others too"
+    further = len(config.ema_rates)
+    averaged = ", by each average and by none" if further else ", averaged and not" if config.ema else ""
+    times = 2 * (1 + config.ema + further)
+    return f"{times} times, with the best and the last weights{averaged}; half if they are the same"
 
 
 def _remedy(way: "Fitting | None") -> str:

@@ -344,7 +344,7 @@ def describe(record: "RunRecord") -> str:
     best = record.headline()
     final, rule = best.summary["final"], best.summary["halting_rule"]
     low, high = final["interval_95"]
-    weights = "moving average" if best.averaged else "current weights"
+    weights = "current weights" if best.ema_rate is None else "moving average"
     speed = "" if record.examples_per_s is None else f", {record.examples_per_s:,.0f} puzzles/s"
     return "\n".join(
         [

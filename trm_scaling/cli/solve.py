@@ -12,7 +12,7 @@ from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
     from trm_scaling.config import RunConfig
-    from trm_scaling.tasks.choose import Chosen
+    from trm_scaling.tasks.task import Chosen
     from trm_scaling.train.weights import Weights
 
 HELP = """
@@ -27,8 +27,8 @@ Examples:
   trm solve baseline --profile laptop test:17 --steps 16
 """
 
-SMALL = 6
-"""Side of a board up to which a search takes milliseconds without being compiled."""
+SMALL = 36
+"""Cells of a puzzle up to which a search takes milliseconds without being compiled."""
 
 
 def solve(
@@ -75,16 +75,17 @@ def solve(
     config, chosen, weights = (
         _of_run(name, puzzle, profile, study) if file is None else _of_file(file, puzzle)
     )
-    from trm_scaling.train.think import think
+    from trm_scaling.evaluation.trace import trace
 
-    thoughts = think(config, weights, chosen.inputs, steps or config.arch.halt_max_steps)
+    params = weights.answering(averaged=weights.ema is not None)
+    found = trace(config, params, weights.buffers, chosen, steps)
     pause = delay if sys.stdout.isatty() else 0.0
     typer.echo(chosen.title)
-    for frame in frames(chosen, thoughts):
+    for frame in frames(chosen, found):
         typer.echo(frame)
         time.sleep(pause)
     if save is not None:
-        save_picture(save, chosen, thoughts)
+        save_picture(save, chosen, found)
         typer.echo(f"wrote {save}")
 
 
@@ -107,9 +108,11 @@ def _of_file(file: Path, puzzle: str | None) -> "tuple[RunConfig, Chosen, Weight
     from trm_scaling.shipped.model_file import read_model
 
     model = read_model(file)
-    if model.config.data.side <= SMALL:
+    from trm_scaling.tasks.task import spec_of
+
+    if spec_of(model.config.data).seq_len <= SMALL:
         uncompiled_search()
-    from trm_scaling.tasks.choose import choose_puzzle  # loads Numba, which reads that setting once
+    from trm_scaling.tasks.choose import choose_puzzle  # may load Numba, which reads that setting once
 
     chosen = choose_puzzle(puzzle, model.config.data, None)
     configure_jax()

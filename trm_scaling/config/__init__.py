@@ -1,6 +1,6 @@
 """The frozen schema of a run, its composition from YAML, and its identity. Imports no JAX."""
 
-from trm_scaling.config.arch import ArchConfig
+from trm_scaling.config.arch import ArchConfig, Architecture, RecurrentConfig, TrmConfig
 from trm_scaling.config.curriculum import CurriculumConfig, Depth
 from trm_scaling.config.data import DataConfig
 from trm_scaling.config.run import OptimizerName, RunConfig
@@ -9,12 +9,15 @@ from trm_scaling.config.system import SystemConfig
 
 __all__ = [
     "ArchConfig",
+    "Architecture",
     "CurriculumConfig",
     "DataConfig",
     "Depth",
     "OptimizerName",
+    "RecurrentConfig",
     "RunConfig",
     "Schedule",
     "Stage",
     "SystemConfig",
+    "TrmConfig",
 ]

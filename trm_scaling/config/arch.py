@@ -1,24 +1,29 @@
-"""The network and its recursion. Field names are the public TRM code's (`config/arch/trm.yaml`)."""
+"""The network and its recursion. Field names are the public code's (`config/arch/trm.yaml`).
 
-from typing import Literal, Self
+One class for each model; `arch.model` says which, and a field that a model does not have is refused.
+"""
 
-from pydantic import Field, model_validator
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from trm_scaling.config.base import Frozen
+from trm_scaling.config.curriculum import Depth
 from trm_scaling.config.fields import Program, Traced
+
+ModelName = Literal["trm", "recurrent"]
 
 
 class ArchConfig(Frozen):
-    """TRM (arXiv 2510.04871). The paper's n, T, z and y are L_cycles, H_cycles, z_L and z_H here."""
+    """What all models have."""
+
+    model: Program[ModelName]
+    """`trm`: two states in nested cycles (arXiv 2510.04871). `recurrent`: one state, one pass of the
+    blocks in a supervision step (the public code's `transformers_baseline`)."""
 
     L_layers: Program[int] = Field(2, ge=1)
     """Blocks of the one network that every pass applies."""
-
-    L_cycles: Program[int] = Field(6, ge=1)
-    """Updates of z_L in one cycle (the paper's n)."""
-
-    H_cycles: Program[int] = Field(3, ge=1)
-    """Cycles in one supervision step (the paper's T); only the last carries gradients."""
 
     hidden_size: Program[int] = Field(512, ge=1)
     """Width D of every position's state."""
@@ -69,6 +74,35 @@ class ArchConfig(Frozen):
     """Cross-entropy over the cells."""
 
     @property
+    def depth(self) -> Depth | None:
+        """The recursion of one supervision step; None for a model that no curriculum can make shallower."""
+        return None
+
+    def at(self, depth: Depth | None) -> Self:
+        """This architecture with the recursion `depth`; None: as it is."""
+        return self if depth is None else self.model_copy(update=depth._asdict())
+
+    @property
+    def recursion(self) -> str:
+        """`depth` in words."""
+        return "one pass of the network"
+
+    @property
+    def states(self) -> int:
+        """States of every position that live across supervision steps."""
+        return 1
+
+    @property
+    def passes(self) -> int:
+        """Times that one supervision step applies the network."""
+        return 1
+
+    @property
+    def passes_with_gradient(self) -> int:
+        """Of those, the last ones, which are differentiated."""
+        return 1
+
+    @property
     def prefix_len(self) -> int:
         """P, positions before the cells: `puzzle_emb_len`, or what `puzzle_emb_ndim` needs when that is 0."""
         return self.puzzle_emb_len or -(-self.puzzle_emb_ndim // self.hidden_size)
@@ -105,3 +139,65 @@ class ArchConfig(Frozen):
                 f"num_heads={self.num_heads} is odd; change one of the two"
             )
         return self
+
+
+class TrmConfig(ArchConfig):
+    """TRM (arXiv 2510.04871). The paper's n, T, z and y are L_cycles, H_cycles, z_L and z_H here."""
+
+    model: Program[Literal["trm"]] = "trm"
+    """Two states, z_H and z_L, in nested cycles."""
+
+    L_cycles: Program[int] = Field(6, ge=1)
+    """Updates of z_L in one cycle (the paper's n)."""
+
+    H_cycles: Program[int] = Field(3, ge=1)
+    """Cycles in one supervision step (the paper's T); only the last carries gradients."""
+
+    @property
+    def depth(self) -> Depth:
+        return Depth(self.L_cycles, self.H_cycles)
+
+    @property
+    def recursion(self) -> str:
+        return f"L_cycles {self.L_cycles}, H_cycles {self.H_cycles}"
+
+    @property
+    def states(self) -> int:
+        return 2
+
+    @property
+    def passes(self) -> int:
+        return self.depth.passes
+
+    @property
+    def passes_with_gradient(self) -> int:
+        return self.depth.passes_with_gradient
+
+
+class RecurrentConfig(ArchConfig):
+    """The plain recurrent network of the public code's ablations (`transformers_baseline`): no hierarchy."""
+
+    model: Program[Literal["recurrent"]] = "recurrent"
+    """One state, z_H; a supervision step adds the input to it and applies the blocks once, with gradients."""
+
+
+def _model_of(values: Any) -> str:
+    if isinstance(values, Mapping):
+        return str(values.get("model", "trm"))
+    return str(values.model)
+
+
+Architecture = Annotated[
+    Annotated[TrmConfig, Tag("trm")] | Annotated[RecurrentConfig, Tag("recurrent")], Discriminator(_model_of)
+]
+"""Any model; a mapping without `model` is a TRM."""
+
+
+def fields_of_model(model: str) -> frozenset[str] | None:
+    """The names of the fields that a model has; None for a model that does not exist."""
+    match model:
+        case "trm":
+            return frozenset(TrmConfig.model_fields)
+        case "recurrent":
+            return frozenset(RecurrentConfig.model_fields)
+    return None

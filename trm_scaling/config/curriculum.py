@@ -14,6 +14,16 @@ class Depth(NamedTuple):
     L_cycles: int
     H_cycles: int
 
+    @property
+    def passes(self) -> int:
+        """All of them."""
+        return self.H_cycles * (self.L_cycles + 1)
+
+    @property
+    def passes_with_gradient(self) -> int:
+        """Those of the last cycle."""
+        return self.L_cycles + 1
+
 
 class CurriculumConfig(Frozen):
     """From (L_cycles, H_cycles) here up to the architecture's own, in equal stages of training."""
@@ -30,9 +40,9 @@ class CurriculumConfig(Frozen):
     H_cycles: Program[int] = Field(1, ge=1)
     """H_cycles of the first stage."""
 
-    def depths(self, last: Depth) -> list[Depth]:
+    def depths(self, last: Depth | None) -> list[Depth]:
         """The recursion of each stage before `until_epoch`, in order; none without a curriculum."""
-        if self.until_epoch == 0:
+        if self.until_epoch == 0 or last is None:
             return []
 
         def rising(first: int, last: int, stage: int) -> int:

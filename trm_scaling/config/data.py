@@ -1,31 +1,29 @@
-"""What a dataset is made of. Building it is `trm_scaling.tasks`' work."""
+"""What every dataset is described by. The fields of one task alone stand with that task (`tasks/<task>/`)."""
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from trm_scaling.config.base import Frozen
 from trm_scaling.config.fields import Host, Program
 
 
 class DataConfig(Frozen):
-    """A Sudoku dataset: where its puzzles come from, and how many go to each split."""
+    """A dataset: which task, where its puzzles come from, how many go to each split.
+
+    Every task extends this by a class of its own, whose `task` has the task's name as its default.
+    """
+
+    task: Program[str]
+    """What the puzzles are."""
 
     path: Host[str | None] = None
     """A dataset folder to use as it is (ours or the public layout), relative to the study's parent
     folder. None: the dataset described by the other fields, built on demand and shared by runs."""
 
     source: Host[str] = "hub"
-    """`hub` (sapientinc/sudoku-extreme), `generated`, or the path of a csv or text list (.gz too)."""
-
-    test_source: Host[str | None] = None
-    """A list that the test puzzles come from. None: from `source` (the hub has its own test list)."""
-
-    box_rows: Program[int] = Field(3, ge=1, le=9)
-    """Rows of one box; the board's side is box_rows x box_cols."""
-
-    box_cols: Program[int] = Field(3, ge=1, le=9)
-    """Columns of one box."""
+    """`hub` (the public set of the task), `generated`, or the path of a list of one's own."""
 
     train_size: Host[int] = Field(1000, ge=1)
     """Distinct training puzzles, before augmentation."""
@@ -39,68 +37,46 @@ class DataConfig(Frozen):
     test_size: Host[int | None] = Field(None, ge=1)
     """Puzzles held out to report; None takes all that the source offers as test."""
 
-    min_rating: Host[int | None] = Field(None, ge=0)
-    """Fewest guesses the rating solver may need; None: no lower bound."""
-
-    max_rating: Host[int | None] = Field(None, ge=0)
-    """Most guesses the rating solver may need; None: no upper bound."""
-
-    givens: Host[int | None] = Field(None, ge=1)
-    """Generated puzzles: cells left filled. None digs as deep as uniqueness allows."""
-
-    minimal: Host[bool] = False
-    """Generated puzzles: keep only those in which no given can be dropped."""
-
     seed: Host[int] = Field(0, ge=0, lt=2**32)
     """Seed of generation, sub-sampling and the splits (not of the training run)."""
 
-    @property
-    def side(self) -> int:
-        """Cells along one edge of the board, and the number of digits."""
-        return self.box_rows * self.box_cols
+    hub_test_size: ClassVar[int | None] = None
+    """Test puzzles of the public set, which `source=hub` takes whole by default."""
 
-    @property
-    def seq_len(self) -> int:
-        """Cells of a board (the positions after the puzzle-embedding prefix)."""
-        return self.side**2
+    @classmethod
+    def cells_of(cls, fields: Mapping[str, Any]) -> Any:
+        """Cells of a puzzle by these fields of a description, numbers or columns; None where one is
+        missing.
+        """
+        return None
 
-    @property
-    def vocab_size(self) -> int:
-        """Tokens: 0 pad, 1 blank, digit d as d + 1."""
-        return self.side + 2
+    @classmethod
+    def kinds(cls) -> "tuple[type[DataConfig], ...]":
+        """The classes that a field of this type may hold: those of all tasks, or one task's own."""
+        if cls is not DataConfig:
+            return (cls,)
+        from trm_scaling.tasks.task import descriptions
 
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        if not 2 <= self.side <= 9:
-            raise ValueError(
-                f"box_rows={self.box_rows} and box_cols={self.box_cols} make a board of side {self.side}; "
-                "boards of side 2 to 9 are supported, so change one of the two"
-            )
-        if None not in (self.min_rating, self.max_rating) and self.min_rating > self.max_rating:  # type: ignore[operator]
-            raise ValueError(
-                f"min_rating={self.min_rating} is above max_rating={self.max_rating}; "
-                "no puzzle has such a rating"
-            )
-        if self.test_source is not None and self.source in ("hub", "generated"):
-            raise ValueError(
-                f"test_source={self.test_source} needs a source that is a list, not source={self.source}; "
-                "drop test_source, or name the file of training puzzles as source"
-            )
-        if self.source == "hub" and self.path is None and (self.box_rows, self.box_cols) != (3, 3):
-            raise ValueError(
-                f"source=hub holds 9x9 boards alone, not boxes of box_rows={self.box_rows} x "
-                f"box_cols={self.box_cols}; set both to 3, or source=generated"
-            )
-        if self.source != "generated" and (self.givens is not None or self.minimal):
-            raise ValueError(
-                f"givens and minimal describe generated puzzles, and source={self.source}; "
-                "drop them, or set source=generated"
-            )
-        if self.givens is not None and self.minimal:
-            raise ValueError(
-                f"givens={self.givens} and minimal=true exclude each other: a minimal puzzle has as many "
-                "givens as it needs; drop one of the two"
-            )
-        if self.givens is not None and self.givens > self.seq_len:
-            raise ValueError(f"givens={self.givens} is more than the {self.seq_len} cells of the board")
-        return self
+        return descriptions()
+
+
+def described(values: Any) -> Any:
+    """`values` as the description of the task that they name, the usual one where they name none.
+
+    Raises UserError for an unknown task and ValidationError for fields or values that the task refuses.
+    """
+    if not isinstance(values, Mapping):
+        return values
+    from trm_scaling.tasks.task import USUAL, task_class
+
+    return task_class(values.get("task", USUAL)).description.model_validate(values)
+
+
+def usual_data() -> DataConfig:
+    """The description of the usual task, every field at its default."""
+    description: DataConfig = described({})
+    return description
+
+
+TaskData = Annotated[SerializeAsAny[DataConfig], BeforeValidator(described)]
+"""The description of any task, told apart by its field `task`."""

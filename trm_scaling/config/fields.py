@@ -57,9 +57,15 @@ class SchemaField:
 def schema_fields(model: type[BaseModel]) -> dict[str, SchemaField]:
     """Every value of the schema, dotted (`lr`, `arch.L_cycles`), in the schema's order.
 
-    Raises TypeError for a field that is not marked traced, program or host, or more than one of them.
+    Fields of all tasks are in it. Raises TypeError for a field that is not marked traced, program or host, or
+    more than one of them, and for one that two tasks mark differently.
     """
-    return {field.name: field for field in _walk(model, "", frozenset())}
+    found: dict[str, SchemaField] = {}
+    for field in _walk(model, "", frozenset()):
+        if (first := found.setdefault(field.name, field)).marks != field.marks:
+            marks = [sorted(mark.value for mark in each.marks) for each in (first, field)]
+            raise TypeError(f"{field.name} is marked {marks[0]} in one class and {marks[1]} in another")
+    return found
 
 
 def _walk(model: type[BaseModel], prefix: str, above: frozenset[Mark]) -> Iterator[SchemaField]:
@@ -78,9 +84,13 @@ def _walk(model: type[BaseModel], prefix: str, above: frozenset[Mark]) -> Iterat
 
 
 def groups_of(annotation: Any) -> tuple[type[BaseModel], ...]:
-    """The models that a field of this type may hold: one for a group, several for a union of groups."""
+    """The models that a field of this type may hold: one for a group, several for a union of groups.
+
+    A model with a method `kinds` is a union of the classes that it names.
+    """
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return (annotation,)
+        kinds: tuple[type[BaseModel], ...] = getattr(annotation, "kinds", lambda: (annotation,))()
+        return kinds
     if get_origin(annotation) in (Annotated, Union, types.UnionType):
         return tuple(group for each in get_args(annotation) for group in groups_of(each))
     return ()

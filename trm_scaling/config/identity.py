@@ -41,7 +41,14 @@ HASHED = frozenset(
 )
 """What an identity has been made of since the first run. Never add to it, never take from it."""
 
-LATER_DEFAULTS: Mapping[str, Any] = {"ema_rates": [], "steps.eval_growth": 1.0}
+LATER_DEFAULTS: Mapping[str, Any] = {
+    "ema_rates": [],
+    "steps.eval_growth": 1.0,
+    "arch.model": "trm",
+    "data.task": "sudoku",
+    **{"data.side": 30, "data.kind": "random", "data.min_wall_share": 0.37, "data.max_wall_share": 0.42},
+    **{"data.min_moves": None, "data.max_moves": None},
+}
 """Every science field (and `steps.` field of Schedule) that is not in `HASHED`, with its default as JSON
 has it on the day it was added. Never change an entry. It is also what a record made before the field has."""
 
@@ -53,7 +60,7 @@ def science(config: RunConfig) -> dict[str, Any]:
     one step.
     """
     schedule = Schedule.of(config, config.data.train_size)
-    stages = [[stage.start, *stage.depth] for stage in schedule.stages]
+    stages = [[stage.start, *(stage.depth or ())] for stage in schedule.stages]
     steps = {**dataclasses.asdict(schedule), "stages": stages}
     usual = {f"steps.{field.name}": field.default for field in dataclasses.fields(schedule)}
     fields = flattened({**config.model_dump(mode="json"), "steps": steps})

@@ -4,10 +4,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from trm_scaling.config.arch import ArchConfig
+from trm_scaling.config.arch import Architecture, TrmConfig
 from trm_scaling.config.base import Frozen
 from trm_scaling.config.curriculum import CurriculumConfig
-from trm_scaling.config.data import DataConfig
+from trm_scaling.config.data import TaskData, usual_data
 from trm_scaling.config.fields import Host, Operational, Program, Steps, Traced
 from trm_scaling.config.system import SystemConfig
 
@@ -23,10 +23,10 @@ class RunConfig(Frozen):
     profile: Host[str] = "paper"
     """The budget the values were mapped to (`kellen/configs/profile/`)."""
 
-    arch: ArchConfig = ArchConfig()
+    arch: Architecture = TrmConfig()
     """The network and its recursion."""
 
-    data: DataConfig = DataConfig()
+    data: TaskData = Field(default_factory=usual_data)
     """The puzzles."""
 
     global_batch_size: Program[int] = Field(6144, ge=1)
@@ -149,8 +149,14 @@ class RunConfig(Frozen):
                 f"curriculum.until_epoch={self.curriculum.until_epoch} lies after epochs={self.epochs}; "
                 "the architecture's own recursion would never be trained, so lower it"
             )
-        for name in ("L_cycles", "H_cycles"):
-            first, last = getattr(self.curriculum, name), getattr(self.arch, name)
+        if self.curriculum.until_epoch and self.arch.depth is None:
+            raise ValueError(
+                f"curriculum.until_epoch={self.curriculum.until_epoch} asks for less recursion at first, and "
+                f"arch.model={self.arch.model} has one pass a supervision step; set curriculum.until_epoch=0"
+            )
+        deepest = {} if self.arch.depth is None else self.arch.depth._asdict()
+        for name, last in deepest.items():
+            first = getattr(self.curriculum, name)
             if self.curriculum.until_epoch and first > last:
                 raise ValueError(
                     f"curriculum.{name}={first} is above arch.{name}={last}; "

@@ -15,7 +15,8 @@ class Stage(NamedTuple):
     start: int
     """Steps done when it begins."""
 
-    depth: Depth
+    depth: Depth | None
+    """None: the model has one depth alone."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def said_of_matching(config: RunConfig) -> str | None:
 
 def _stages(config: RunConfig, puzzles: int, total: int) -> tuple[Stage, ...]:
     """The curriculum's stages and the rest of training, equal neighbours and empty stages merged."""
-    curriculum, own = config.curriculum, Depth(config.arch.L_cycles, config.arch.H_cycles)
+    curriculum, own = config.curriculum, config.arch.depth
     until = min(total, curriculum.until_epoch * puzzles // config.global_batch_size)
     stages: list[Stage] = []
     for k, depth in enumerate([*curriculum.depths(own), own]):

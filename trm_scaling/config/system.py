@@ -1,5 +1,7 @@
 """How a run is executed. Nothing here changes what is computed beyond rounding."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from trm_scaling.config.base import Frozen
@@ -28,6 +30,11 @@ class SystemConfig(Frozen):
 
     eval_batch_size: Host[int] = Field(1024, ge=1)
     """Puzzles evaluated at once."""
+
+    test_weights: Host[Literal["headline", "all"]] = "headline"
+    """Sets of weights that are tested at the end. `headline`: the best checkpoint, by its average if it keeps
+    one. `all`: also the last, the current weights of both, and every average of `ema_rates`. Each set takes
+    one pass over the whole test split; `trm eval` tests others afterwards."""
 
     checkpoint_seconds: Host[float] = Field(300.0, gt=0)
     """Seconds between checkpoints beside those at every evaluation."""

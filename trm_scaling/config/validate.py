@@ -1,12 +1,13 @@
 """Strictness: an unknown key is an error that names the nearest known one."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from trm_scaling.config.data import DataConfig, described
 from trm_scaling.config.fields import groups_of
 from trm_scaling.config.run import RunConfig
 from trm_scaling.errors import UserError
@@ -64,19 +65,52 @@ def _check_keys(values: Mapping[str, Any], where: str, prefix: str = "") -> None
             _check_keys(value, where, f"{prefix}{key}.")
 
 
+def _refuse_other_tasks(data: Mapping[str, Any], where: str) -> None:
+    """Raises UserError for fields of `data` that its task does not have, and another one has."""
+    own = described({"task": data["task"]} if "task" in data else {})
+    foreign = [name for name in data if name not in type(own).model_fields]
+    if not foreign:
+        return
+    of = {
+        str(kind.model_fields["task"].default)
+        for kind in DataConfig.kinds()
+        if foreign[0] in kind.model_fields
+    }
+    names = ", ".join(f"data.{name}" for name in foreign)
+    them, whose = "it" if len(foreign) == 1 else "them", " and ".join(sorted(of))
+    raise UserError(
+        f"{where}: {names}: only data.task={whose} has {them}, and this run's data.task is {own.task}; "
+        f"drop {them}, or take an experiment of that task"
+    )
+
+
 def validate(values: Mapping[str, Any], where: str) -> RunConfig:
     """The frozen configuration that `values` describe.
 
     Raises UserError naming every field that is wrong, its value, and `where` it was written.
     """
     _check_keys(values, where)
+    if isinstance(values.get("data"), Mapping):
+        _refuse_other_tasks(values["data"], where)
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
         lines = []
         for problem in error.errors():
-            field = ".".join(str(part) for part in problem["loc"])
+            field = _dotted(problem["loc"])
             reason = problem["msg"].removeprefix("Value error, ")
+            if problem["type"] == "extra_forbidden":
+                group, _, name = field.rpartition(".")
+                reason = f"{name} is no field of {group}.model={problem['loc'][1]}; leave it out"
+            if problem["type"] == "union_tag_invalid":
+                expected = problem["ctx"]["expected_tags"]
+                reason = f"{field}.model={problem['ctx']['tag']!r}: choose one of {expected}"
             is_leaf = field and not isinstance(problem["input"], (Mapping, BaseModel))
             lines.append(f"{field}={problem['input']!r}: {reason}" if is_leaf else reason)
         raise UserError(f"{where}: " + "; ".join(lines)) from None
+
+
+def _dotted(place: Sequence[int | str]) -> str:
+    """The dotted name of a field, without the tag that a union of groups puts after the group's name."""
+    names = [str(part) for part in place]
+    return ".".join(names if ".".join(names) in _known() else [*names[:1], *names[2:]])

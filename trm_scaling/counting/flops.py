@@ -1,4 +1,4 @@
-"""Matrix-product FLOPs of TRM, a multiply-add counted as two.
+"""Matrix-product FLOPs of a model, a multiply-add counted as two.
 
 XLA's own count visits the body of a loop once, and TRM is all loops; hence arithmetic.
 """
@@ -18,10 +18,10 @@ def layer_flops(arch: ArchConfig, seq_len: int) -> int:
 def flops_per_puzzle_step(arch: ArchConfig, vocab_size: int, seq_len: int) -> int:
     """Training FLOPs of one puzzle in one supervision step.
 
-    T(n+1) passes forward, of which the last n+1 also backward at twice the forward cost: 35
-    forward-equivalents at T=3, n=6. Rematerialisation is not counted (it is not useful work).
+    All passes forward, of which the last also backward at twice the forward cost: of TRM T(n+1) and n+1,
+    35 forward-equivalents at T=3, n=6. Rematerialisation is not counted (it is not useful work).
     """
-    passes = (arch.H_cycles + 2) * (arch.L_cycles + 1)
+    passes = arch.passes + 2 * arch.passes_with_gradient
     head = 3 * 2 * seq_len * arch.hidden_size * vocab_size
     return passes * arch.L_layers * layer_flops(arch, seq_len) + head
 
@@ -30,15 +30,12 @@ def training_flops(config: RunConfig, schedule: Schedule, vocab_size: int, seq_l
     """FLOPs of a whole training as they are spent: each stage of a curriculum at its own recursion."""
     batch = config.global_batch_size
     return sum(
-        steps
-        * batch
-        * flops_per_puzzle_step(config.arch.model_copy(update=stage.depth._asdict()), vocab_size, seq_len)
+        steps * batch * flops_per_puzzle_step(config.arch.at(stage.depth), vocab_size, seq_len)
         for stage, steps in schedule.steps_of_stages()
     )
 
 
 def inference_flops(arch: ArchConfig, vocab_size: int, seq_len: int, steps: int) -> int:
     """FLOPs of answering one puzzle with `steps` supervision steps."""
-    passes = arch.H_cycles * (arch.L_cycles + 1)
     head = 2 * seq_len * arch.hidden_size * vocab_size
-    return steps * (passes * arch.L_layers * layer_flops(arch, seq_len) + head)
+    return steps * (arch.passes * arch.L_layers * layer_flops(arch, seq_len) + head)

@@ -116,8 +116,8 @@ def training_memory(
         parameters=4 * (part + table),
         moments=4 * part * (1 if config.optimizer == "lion" else 2),
         average=4 * averaged,
-        # Both states; inputs and labels in bytes; steps, identifier and whether it has halted.
-        carry=slots * (2 * state + 2 * seq_len + 9),
+        # The states; inputs and labels in bytes; steps, identifier and whether it has halted.
+        carry=slots * (arch.states * state + 2 * seq_len + 9),
         feeds=config.system.steps_per_call * slots * (2 * seq_len + 12),
         gradients=gradients + gathered,
         activations=at_once * (_kept(config, seq_len, backend) + STATES_IN_FLIGHT * state)
@@ -130,7 +130,7 @@ def training_memory(
 def _kept(config: RunConfig, seq_len: int, backend: Backend) -> int:
     """Bytes that one puzzle's last cycle keeps for its backward pass."""
     arch, system = config.arch, config.system
-    passes = arch.L_cycles + 1
+    passes = arch.passes_with_gradient
     # XLA drops optimisation barriers on a CPU, and then merges what an unrolled remat computes twice.
     if system.remat and not (backend == "cpu" and system.unroll):
         state = (arch.prefix_len + seq_len) * arch.hidden_size * DTYPE_BYTES[arch.forward_dtype]

@@ -67,8 +67,8 @@ def step_terms(config: RunConfig, vocab_size: int, seq_len: int) -> StepTerms:
     """The terms of one training step of `config` on one device, at the architecture's own recursion."""
     arch, batch, slices = config.arch, config.global_batch_size, config.micro_batches
     width, positions = arch.hidden_size, arch.prefix_len + seq_len
-    forward = arch.H_cycles * (arch.L_cycles + 1) * arch.L_layers
-    backward = (arch.L_cycles + 1) * arch.L_layers
+    forward = arch.passes * arch.L_layers
+    backward = arch.passes_with_gradient * arch.L_layers
     hidden = positions * arch.inner_width(width)
     # Attention has no inner width: query, key, value and the mix count as states would.
     hidden += width * arch.inner_width(positions) if arch.mlp_t else 4 * positions * width

@@ -3,12 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trm_scaling.config import ArchConfig, DataConfig, Depth, RunConfig, Schedule
+from trm_scaling.config import DataConfig, RunConfig, Schedule
 from trm_scaling.counting.flops import inference_flops, layer_flops, training_flops
 from trm_scaling.counting.memory import training_memory
-
-HUB_TEST_PUZZLES = 422_786
-"""Puzzles in the test list of sapientinc/sudoku-extreme, which `data.source=hub` takes whole by default."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +45,13 @@ def described_test_puzzles(data: DataConfig) -> int | None:
     """Size of the test split that `data` describes; None where only a folder or a list can say."""
     if data.path is not None:
         return None
-    return HUB_TEST_PUZZLES if data.test_size is None and data.source == "hub" else data.test_size
+    return data.hub_test_size if data.test_size is None and data.source == "hub" else data.test_size
 
 
 def _tests(config: RunConfig) -> int:
-    """Sets of weights that are tested: the best and the last, each as they are and by each average."""
+    """Sets of weights that are tested at most (`system.test_weights`)."""
+    if config.system.test_weights == "headline":
+        return 1
     return 2 * (1 + config.ema + len(config.ema_rates))
 
 
@@ -62,17 +61,19 @@ def _validations(config: RunConfig, schedule: Schedule) -> int:
 
 
 def _recomputed_flops(config: RunConfig, schedule: Schedule, seq_len: int) -> int:
-    """Of the last cycle's passes, which rematerialisation goes through once more."""
+    """Of the passes with a gradient, which rematerialisation goes through once more."""
     one_pass = config.arch.L_layers * layer_flops(config.arch, seq_len)
-    passes = sum(steps * (stage.depth.L_cycles + 1) for stage, steps in schedule.steps_of_stages())
+    stages = schedule.steps_of_stages()
+    passes = sum(steps * config.arch.at(stage.depth).passes_with_gradient for stage, steps in stages)
     return config.global_batch_size * passes * one_pass
 
 
 def _layers_trained(config: RunConfig, schedule: Schedule) -> int:
     def of_stages() -> Iterator[int]:
         for (_, depth), steps in schedule.steps_of_stages():
-            # The last cycle goes backward too, at twice the cost.
-            yield steps * (_passes(depth) + (2 + config.system.remat) * (depth.L_cycles + 1))
+            # The last passes go backward too, at twice the cost.
+            arch = config.arch.at(depth)
+            yield steps * (arch.passes + (2 + config.system.remat) * arch.passes_with_gradient)
 
     return sum(of_stages()) * config.arch.L_layers * config.micro_batches
 
@@ -82,16 +83,8 @@ def _answering(config: RunConfig, vocab_size: int, seq_len: int, puzzles: int, t
     batches = -(-puzzles // config.system.eval_batch_size)
     return Phase(
         times * puzzles * inference_flops(arch, vocab_size, seq_len, steps),
-        times * batches * steps * _passes(_depth(arch)) * arch.L_layers,
+        times * batches * steps * arch.passes * arch.L_layers,
     )
-
-
-def _depth(arch: ArchConfig) -> Depth:
-    return Depth(arch.L_cycles, arch.H_cycles)
-
-
-def _passes(depth: Depth) -> int:
-    return depth.H_cycles * (depth.L_cycles + 1)
 
 
 BEST, BEING_WRITTEN = 1, 1

@@ -1,6 +1,7 @@
 """What experiments a study has: their names in order, what each is for, and patterns over them."""
 
 import difflib
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
@@ -30,7 +31,8 @@ class Catalogue:
         """Those that the report and the specification are about."""
         self.beside = tuple(beside)
         self._configs = configs
-        self._family = {name: family for family in (*beside, *families) for name in family.names}
+        ordered = sorted((*beside, *families), key=lambda family: family.base != BASELINE)
+        self._family = {name: family for family in ordered for name in family.names}
         files = sorted(file.stem for file in (configs / "experiments").glob("*.yaml"))
         own = [name for name in files if name not in self._family]
         self.names = (BASELINE, *(name for name in self._family if name in set(files)), *own)
@@ -44,6 +46,11 @@ class Catalogue:
         """The family's key, or the name itself where there is none."""
         family = self.family_of(name)
         return family.key if family else name
+
+    def base_of(self, name: str) -> str:
+        """The file that `name` is a change of."""
+        family = self.family_of(name)
+        return family.base if family else BASELINE
 
     def describe(self, name: str) -> str:
         """What it changes, with the paper's values: `hidden_size 256, num_heads 4`."""
@@ -78,11 +85,19 @@ class Catalogue:
     def matching(self, patterns: Sequence[str]) -> list[str]:
         """Names that hold a pattern as a substring or match it as a glob, in order, each once.
 
+        Experiments of another base are matched by patterns that say so alone (`maze_exp01`, `maze*`): `exp01`
+        and `*` are of the usual one.
+
         Raises UserError, with the nearest names, for a pattern that nothing matches.
         """
         chosen = set()
         for pattern in patterns:
-            found = [name for name in self.names if pattern in name or fnmatchcase(name, pattern)]
+            found = [
+                name
+                for name in self.names
+                if (pattern in name or fnmatchcase(name, pattern))
+                and (self.base_of(name) in (BASELINE, *re.split(r"[^a-z]+", pattern)))
+            ]
             if not found:
                 raise UserError(f"no experiment matches {pattern!r}; {self._suggestions(pattern)}")
             chosen.update(found)

@@ -40,6 +40,9 @@ class Family:
     expects: str = ""
     """The hypothesis, said before anything was run: what, and why."""
 
+    base: str = "baseline"
+    """The file in `configs/` that its experiments are changes of; another one has names of its own."""
+
     measure: str = ""
     """The column that a choice is about beside accuracy, if any: `halting_mean_steps`."""
 

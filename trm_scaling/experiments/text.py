@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from trm_scaling.config import RunConfig, Schedule
-from trm_scaling.config.compose import BASELINE, PAPER, compose, compose_changed
+from trm_scaling.config.compose import BASELINE, PAPER, compose_changed
 from trm_scaling.config.fields import nested, schema_fields, value_of
 from trm_scaling.counting import count_parameters, count_puzzle_emb, flops_per_puzzle_step, training_flops
 from trm_scaling.errors import UserError
 from trm_scaling.experiments.family import ARCH, Family
+from trm_scaling.tasks.task import spec_of
 
 
 def experiment_text(configs: Path, family: Family, name: str, written_by: str) -> str:
@@ -17,18 +18,19 @@ def experiment_text(configs: Path, family: Family, name: str, written_by: str) -
     Raises UserError for a field that the schema lacks, or a value that it refuses.
     """
     changed = _changed(configs, family, name)
-    config = compose_changed(configs, name, PAPER, changed)
+    config = compose_changed(configs, name, PAPER, changed, family.base)
     lines = [
         "# @package _global_",
         written_by.rstrip(),
         f"# {family.title}: {family.goal}",
         *(f"# {line}" for line in _numbers(config)),
         "defaults:",
-        "  - /baseline",
+        f"  - /{family.base}",
         *([f"  - override /arch_config@arch: {name}_arch"] if family.has_arch else []),
         "  - _self_",
         "",
         f"family: {family.key}",
+        *([] if family.base == BASELINE else [f"base: {family.base}"]),
         f"studies: [{', '.join(family.values)}]",
         *([] if changed else ["# nothing differs from the baseline"]),
         *_yaml({field: value for field, value in changed.items() if not field.startswith(ARCH)}),
@@ -40,7 +42,13 @@ def arch_text(configs: Path, family: Family, name: str, written_by: str) -> str:
     """`configs/arch_config/<name>_arch.yaml`."""
     changed = _changed(configs, family, name)
     arch = {field.removeprefix(ARCH): value for field, value in changed.items() if field.startswith(ARCH)}
-    lines = [written_by.rstrip(), f"# {family.title}: {name}", "defaults:", "  - trm_baseline", "  - _self_"]
+    lines = [
+        written_by.rstrip(),
+        f"# {family.title}: {name}",
+        "defaults:",
+        f"  - trm_{family.base}",
+        "  - _self_",
+    ]
     body = _yaml(arch) or ["# nothing differs from the baseline"]
     return "\n".join([*lines, "", *body, ""])
 
@@ -49,15 +57,18 @@ def _changed(configs: Path, family: Family, name: str) -> dict[str, Any]:
     """The fields in which `name` differs from the baseline."""
     if unknown := [field for field in family.values if field not in schema_fields(RunConfig)]:
         raise UserError(f"{name}: {', '.join(unknown)} is no field of the configuration")
-    usual = compose(configs, BASELINE, PAPER)
+    usual = compose_changed(configs, family.base, PAPER, {}, family.base)
     return {field: value for field, value in family.of(name).items() if value_of(usual, field) != value}
 
 
 def _numbers(config: RunConfig) -> list[str]:
     """What the experiment comes to, by arithmetic."""
-    arch, vocab, cells = config.arch, config.data.vocab_size, config.data.seq_len
+    arch, (vocab, cells) = config.arch, spec_of(config.data)[:2]
     schedule = Schedule.of(config, config.data.train_size)
-    numbers, rows = count_parameters(arch, vocab, cells), count_puzzle_emb(arch, 1)
+    numbers, rows = (
+        count_parameters(arch, vocab, cells),
+        count_puzzle_emb(arch, spec_of(config.data).num_puzzle_ids),
+    )
     step = flops_per_puzzle_step(arch, vocab, cells) / 1e9
     spent = training_flops(config, schedule, vocab, cells)
     lines = [
@@ -67,7 +78,9 @@ def _numbers(config: RunConfig) -> list[str]:
         f"{spent:.3g} training FLOPs, {step:.1f} GFLOP a puzzle-step at full recursion",
     ]
     if len(schedule.stages) > 1:
-        stages = ", ".join(f"{tuple(stage.depth)} from step {stage.start:,}" for stage in schedule.stages)
+        stages = ", ".join(
+            f"{tuple(stage.depth or ())} from step {stage.start:,}" for stage in schedule.stages
+        )
         lines.append(f"(L_cycles, H_cycles): {stages}")
     return lines
 

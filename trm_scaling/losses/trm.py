@@ -1,16 +1,29 @@
 """TRM's loss on a batch: cells plus halting. Shapes: B batch, C cells, V vocabulary."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
+from trm_scaling.losses.cross_entropy import softmax_cross_entropy, stablemax_cross_entropy
+
 CrossEntropy = Callable[[Float[Array, "B C V"], Int[Array, "B C"]], Float[Array, "B C"]]
+
+CrossEntropyName = Literal["stablemax_cross_entropy", "softmax_cross_entropy"]
 
 HALT_WEIGHT = 0.5
 """Weight of the halting loss beside the cells' (public code, `ACTLossHead`)."""
+
+
+def cross_entropy_of(name: CrossEntropyName) -> CrossEntropy:
+    """The cell loss of that name (`arch.loss`)."""
+    match name:
+        case "stablemax_cross_entropy":
+            return stablemax_cross_entropy
+        case "softmax_cross_entropy":
+            return softmax_cross_entropy
 
 
 class Losses(NamedTuple):

@@ -1,4 +1,4 @@
-"""The Tiny Recursive Model (arXiv 2510.04871) as plain functions over parameter pytrees.
+"""The Tiny Recursive Model (arXiv 2510.04871) and what stands beside it, as plain functions over pytrees.
 
 The public code's names are used throughout; the paper's are z = z_L, y = z_H, n = L_cycles,
 T = H_cycles. Shapes: B batch, L positions (prefix + cells), P prefix, C cells, D width, H heads,
@@ -7,16 +7,15 @@ plain matrix product on (L, B*D) and mixing over width one on (L*B, D), neither 
 """
 
 from trm_scaling.models.act import Carry, begin, empty_carry, halt
-from trm_scaling.models.forward import Output, forward
-from trm_scaling.models.init import init_buffers, init_params
+from trm_scaling.models.model import Execution, Output, init, step
 
 __all__ = [
     "Carry",
+    "Execution",
     "Output",
     "begin",
     "empty_carry",
-    "forward",
     "halt",
-    "init_buffers",
-    "init_params",
+    "init",
+    "step",
 ]

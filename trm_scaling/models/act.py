@@ -1,46 +1,63 @@
-"""Adaptive computation time: the carry that lives across supervision steps, and when a slot halts.
+"""Adaptive computation time: the carry that lives across supervision steps, and when a row halts.
 
-A slot of the batch works on one puzzle for several supervision steps; when it has halted, the next
-step resets its states and takes the puzzle offered at its place in the new batch. A slot that has not
-halted ignores that offer, as in the public code. Shapes: B batch, L positions, C cells, D width.
+A row of the batch works on one puzzle for several supervision steps; when it has halted, the next
+step resets its states and takes the puzzle offered at its place in the new batch. A row that has not
+halted ignores that offer, as in the public code. Shapes: B batch, C cells.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import GetAttrKey
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from trm_scaling.config import ArchConfig
-from trm_scaling.models.layers import Params, State
+from trm_scaling.models.layers import Params
+from trm_scaling.models.model import BATCH_AXIS, States, empty_state, reset
 
 
-@jax.tree_util.register_dataclass
+@jax.tree_util.register_pytree_with_keys_class
 @dataclass(frozen=True)
 class Carry:
-    """What a batch of slots remembers between supervision steps; part of every checkpoint."""
+    """What the rows of a batch remember between supervision steps; part of every checkpoint."""
 
-    z_H: State
-    z_L: State
+    state: States
+    """Of the model. In a checkpoint each array lies beside the rest under its own name (`carry/z_H`), as it
+    did when there was one model."""
     steps: Int[Array, " B"]
-    """Supervision steps the slot's puzzle has had."""
+    """Supervision steps the row's puzzle has had."""
     halted: Bool[Array, " B"]
-    """Whether the slot takes a new puzzle at the next step."""
+    """Whether the row takes a new puzzle at the next step."""
     inputs: UInt8[Array, "B C"]
     labels: UInt8[Array, "B C"]
     """0 marks a cell without a label; a row of zeros is padding and never counts."""
     puzzle_ids: Int[Array, " B"]
 
+    def tree_flatten_with_keys(self) -> tuple[list[tuple[GetAttrKey, Any]], tuple[str, ...]]:
+        rest = {name: getattr(self, name) for name in _REST}
+        return [(GetAttrKey(name), leaf) for name, leaf in (self.state | rest).items()], tuple(self.state)
+
+    @classmethod
+    def tree_unflatten(cls, names: tuple[str, ...], leaves: Any) -> "Carry":
+        leaves = tuple(leaves)
+        return cls(dict(zip(names, leaves[: len(names)], strict=True)), *leaves[len(names) :])
+
+    @property
+    def batch_axes(self) -> "Carry":
+        """Along which axis of each leaf the batch lies."""
+        axes: dict[str, Any] = dict.fromkeys(_REST, 0)
+        return Carry(jax.tree.map(lambda _: BATCH_AXIS, self.state), **axes)
+
+
+_REST = tuple(field.name for field in fields(Carry) if field.name != "state")
+
 
 def empty_carry(arch: ArchConfig, batch_size: int, seq_len: int) -> Carry:
-    """A carry in which every slot has halted, so that the first step fills all of them."""
-    states = jnp.zeros(
-        (arch.prefix_len + seq_len, batch_size, arch.hidden_size), jnp.dtype(arch.forward_dtype)
-    )
+    """A carry in which every row has halted, so that the first step fills all of them."""
     return Carry(
-        z_H=states,
-        z_L=states,
+        empty_state(arch, batch_size, seq_len),
         steps=jnp.zeros(batch_size, jnp.int32),
         halted=jnp.ones(batch_size, jnp.bool_),
         inputs=jnp.zeros((batch_size, seq_len), jnp.uint8),
@@ -56,15 +73,10 @@ def begin(
     labels: UInt8[Array, "B C"],
     puzzle_ids: Int[Array, " B"],
 ) -> Carry:
-    """The carry with halted slots reset to the initial states `buffers` and given the new puzzles."""
+    """The carry with halted rows reset to the initial states `buffers` and given the new puzzles."""
     new = carry.halted
-
-    def state(old: State, initial: Float[Array, " D"]) -> State:
-        return jnp.where(new[None, :, None], initial.astype(old.dtype)[None, None, :], old)
-
     return Carry(
-        z_H=state(carry.z_H, buffers["H_init"]),
-        z_L=state(carry.z_L, buffers["L_init"]),
+        reset(buffers, carry.state, new),
         steps=jnp.where(new, 0, carry.steps),
         halted=jnp.zeros_like(new),
         inputs=jnp.where(new[:, None], inputs, carry.inputs),
@@ -80,10 +92,10 @@ def halt(
     exploration: Float[Array, ""] | float,
     max_steps: int,
 ) -> Bool[Array, " B"]:
-    """Which slots halt in training after `steps` supervision steps (this one counted).
+    """Which rows halt in training after `steps` supervision steps (this one counted).
 
     At `max_steps` always; before that when the halting logit is above zero, unless (with
-    probability `exploration`) the slot drew a least number of steps from {2..max_steps} it has
+    probability `exploration`) the row drew a least number of steps from {2..max_steps} it has
     not reached. `key` is a typed JAX key; the draws are fresh each step, as in the public code.
     """
     last = steps >= max_steps

@@ -3,7 +3,7 @@
 XLA writes gate, up and their product to memory between three products; on a GPU that is most of a pass's
 traffic. `mix_and_normalise` keeps everything between a block's input and its normalised sum on the chip, and
 `gated_product` everything between the input and the hidden layer. Each rounds where the plain version in
-`model.layers` does, which is its oracle. No GPU has run them: `system.gate_kernel` is off by default.
+`models.layers` does, which is its oracle. No GPU has run them: `system.gate_kernel` is off by default.
 
 On a CPU they are interpreted, which is for tests. On a TPU the plain version is taken: XLA puts gates into
 products there by itself. Shapes: B batch, L positions, D width, F hidden, N = B*D columns or R = L*B rows.
@@ -36,7 +36,7 @@ _TILE_ROWS, _TILE_HIDDEN, _TILE_WIDTH = 128, 128, 64
 """Of a tile of `gated_product`, and the part of D it adds up at once."""
 
 
-def still_block(platform: str | None) -> Callable[[ArchConfig, Params, State, Rotation | None], State]:
+def frozen_block(platform: str | None) -> Callable[[ArchConfig, Params, State, Rotation | None], State]:
     """`layers.block` for a pass without a gradient, by these kernels where a program for `platform` (None:
     JAX's default) has them.
     """

@@ -1,12 +1,11 @@
-"""Initial parameters: truncated LeCun normal, as the public code draws them (with JAX's generator)."""
+"""Initial parameters: truncated LeCun normal, as the public code draws (with JAX's generator)."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from trm_scaling.config import ArchConfig
-from trm_scaling.models.forward import PUZZLE_EMB
-from trm_scaling.models.layers import Params
+from trm_scaling.models.layers import PUZZLE_EMB, Params
 
 TRUNCATED_STD = 0.87962566103423978
 """Standard deviation of a unit normal cut at two; dividing by it makes the wanted deviation exact."""
@@ -46,10 +45,14 @@ def init_params(key: Array, arch: ArchConfig, vocab_size: int, seq_len: int, num
 
 
 def init_buffers(key: Array, arch: ArchConfig) -> Params:
-    """The fixed initial states H_init and L_init, (D,), float32, deviation 1: saved, never trained."""
-    h_key, l_key = jax.random.split(key)
-    shape = (arch.hidden_size,)
-    return {"H_init": truncated_normal(h_key, shape, 1.0), "L_init": truncated_normal(l_key, shape, 1.0)}
+    """The fixed initial states, (D,), float32, deviation 1: saved, never trained. TRM has H_init and L_init,
+    a model of one state H_init alone.
+    """
+    names = ("H_init", "L_init")[: arch.states]
+    keys = jax.random.split(key)
+    return {
+        name: truncated_normal(key, (arch.hidden_size,), 1.0) for name, key in zip(names, keys, strict=False)
+    }
 
 
 def truncated_normal(key: Array, shape: tuple[int, ...], std: float) -> Float[Array, "..."]:

@@ -15,8 +15,7 @@ import numpy as np
 
 from trm_scaling.config import ArchConfig
 from trm_scaling.errors import UserError
-from trm_scaling.models.forward import PUZZLE_EMB
-from trm_scaling.models.layers import Params
+from trm_scaling.models.layers import PUZZLE_EMB, Params
 
 _MOST_BYTES = 2**33
 """Of an `.npz`, unpacked: two thousand million float32 values, where a TRM has 7 million and a table of a
@@ -29,7 +28,8 @@ Path3 = tuple[str | int, ...]
 def public_names(arch: ArchConfig) -> Iterator[tuple[str, Path3, bool]]:
     """(public name from `inner.` on, path in {params, buffers}, transposed) of every tensor of `arch`."""
     yield "inner.H_init", ("buffers", "H_init"), False
-    yield "inner.L_init", ("buffers", "L_init"), False
+    if arch.model == "trm":
+        yield "inner.L_init", ("buffers", "L_init"), False
     yield "inner.embed_tokens.embedding_weight", ("params", "embed_tokens"), False
     yield "inner.lm_head.weight", ("params", "lm_head"), True
     yield "inner.q_head.weight", ("params", "q_head", "weight"), True
@@ -38,8 +38,9 @@ def public_names(arch: ArchConfig) -> Iterator[tuple[str, Path3, bool]]:
         yield "inner.puzzle_emb.weights", ("params", PUZZLE_EMB), False
     if arch.pos_encodings == "learned":
         yield "inner.embed_pos.embedding_weight", ("params", "embed_pos"), False
+    level = "L_level" if arch.model == "trm" else "H_level"
     for i in range(arch.L_layers):
-        layer, ours = f"inner.L_level.layers.{i}", ("params", "layers", i)
+        layer, ours = f"inner.{level}.layers.{i}", ("params", "layers", i)
         if arch.mlp_t:
             yield f"{layer}.mlp_t.gate_up_proj.weight", (*ours, "mix", "gate_up"), True
             yield f"{layer}.mlp_t.down_proj.weight", (*ours, "mix", "down"), True
@@ -79,8 +80,9 @@ def from_public(
     if missing or unknown or len(found) != len(tensors):
         foreign = sorted(set(tensors) - set(found.values()))
         raise UserError(
-            f"{where} does not hold a TRM of this architecture: missing {missing[:3]}, unexpected "
-            f"{(unknown + foreign)[:3]}; set arch.mlp_t, arch.L_layers, arch.pos_encodings as it was trained"
+            f"{where} does not hold a model of this architecture: missing {missing[:3]}, unexpected "
+            f"{(unknown + foreign)[:3]}; set arch.model, arch.mlp_t, arch.L_layers and "
+            "arch.pos_encodings as it was trained"
         )
     for name, (path, transposed) in expected.items():
         parent: Any = tree

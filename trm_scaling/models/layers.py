@@ -15,6 +15,9 @@ from trm_scaling.config import ArchConfig
 Params = dict[str, Any]
 """Nested dictionaries and lists of arrays."""
 
+PUZZLE_EMB = "puzzle_emb"
+"""The parameter that holds a row for each puzzle identifier."""
+
 State = Float[Array, "L B D"]
 FLOAT32 = jnp.dtype(jnp.float32)
 Rotation = tuple[Float[Array, "L K"], Float[Array, "L K"]]

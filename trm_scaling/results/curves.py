@@ -12,6 +12,7 @@ import pandas as pd
 
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.results.columns import Kind
+from trm_scaling.results.evaluations import headline, scored_weights
 from trm_scaling.results.frame import is_of, series_of
 from trm_scaling.results.row import DamagedRecord, read_plain_record
 
@@ -134,22 +135,13 @@ def _evaluations(record: Mapping[str, Any]) -> Iterable[Cells]:
         }
 
 
-def _headline(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    ema = record["config"]["ema"]
-    scores = {(each["at"], each["averaged"]): each["summary"] for each in record["test"]}
-    summary: Mapping[str, Any] = scores["best", ema]
-    return summary
-
-
 def _scores(record: Mapping[str, Any]) -> Iterable[Cells]:
-    rate = record["config"]["ema_rate"]
-    tested = [{**each, "ema_rate": rate if each["averaged"] else None} for each in record["test"]]
-    for each in [*tested, *record.get("averages", [])]:
-        final = each["summary"]["final"]
+    for each in scored_weights(record):
+        final = each.summary["final"]
         yield {
-            "at": each["at"],
-            "ema_rate": each["ema_rate"],
-            "step": each["step"],
+            "at": each.at,
+            "ema_rate": each.ema_rate,
+            "step": each.step,
             "solved": final["solved"],
             "total": final["puzzles"],
             "accuracy": final["exact_rate"],
@@ -158,7 +150,7 @@ def _scores(record: Mapping[str, Any]) -> Iterable[Cells]:
 
 
 def _by_step(record: Mapping[str, Any]) -> Iterable[Cells]:
-    for step in _headline(record)["by_step"]:
+    for step in headline(record).summary["by_step"]:
         yield {
             "supervision_step": step["supervision_step"],
             "solved": step["solved"],
@@ -172,7 +164,7 @@ def _halting(record: Mapping[str, Any]) -> Iterable[Cells]:
         (f"train step {line['step']}", line.get("eval/halting_rule_steps_histogram") or [])
         for line in record["learning_curve"]
     ]
-    counted.append((TEST, _headline(record)["halting_rule"]["steps_histogram"]))
+    counted.append((TEST, headline(record).summary["halting_rule"]["steps_histogram"]))
     for at, histogram in counted:
         for step, count in enumerate(histogram, start=1):
             yield {"at": at, "supervision_step": step, "count": count}

@@ -14,6 +14,7 @@ from trm_scaling.config.compose import load
 from trm_scaling.errors import UserError
 from trm_scaling.io.jsonable import read_json_lenient
 from trm_scaling.io.run_folder import RunFolder
+from trm_scaling.results.evaluations import headline
 
 _TAIL_BYTES = 1 << 16
 _LONGEST_TAIL_BYTES = 1 << 22
@@ -115,10 +116,8 @@ def _seconds_left(trained: list[dict[str, Any]], step: int | None, total: int | 
 def _headline(result: Mapping[str, Any]) -> float | None:
     """As `RunRecord.headline`, without holding the file to its schema."""
     try:
-        averaged = result["config"]["ema"]
-        best = [each for each in result["test"] if each["at"] == "best" and each["averaged"] == averaged]
-        return _number(best[0]["summary"]["final"]["exact_rate"])
-    except (IndexError, KeyError, TypeError):
+        return _number(headline(result).summary["final"]["exact_rate"])
+    except (IndexError, KeyError, TypeError, AttributeError):
         return None
 
 

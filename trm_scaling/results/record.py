@@ -1,49 +1,78 @@
 """`result.json`: what a finished run was and what came of it, typed and versioned."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from trm_scaling.errors import UserError
 from trm_scaling.results.attempts import FailureClass
+from trm_scaling.results.evaluations import ScoredWeights, headline, scored_weights
 
-VERSION: Literal[2] = 2
-"""Version 1 says nothing of names, family and overrides."""
+VERSION: Literal[3] = 3
+"""Version 1 says nothing of names, family and overrides. Versions 1 and 2 have `test` and `averages` where
+version 3 has `evaluations`."""
 
-READABLE = (1, 2)
+READABLE = (1, 2, 3)
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+class Evaluation(_Record):
+    """One row of the test split's table: a set of weights, a decoder, a number of supervision steps."""
+
+    at: Literal["best", "last"]
+    """The checkpoint: best on validation, or the last step."""
+    ema_rate: float | None
+    """Of the moving average, as the configuration says it; None: the current weights."""
+    step: int
+    """Training steps that made the weights."""
+    decoder: str
+    """Which of the answers counts (`trm_scaling.evaluation.decode`)."""
+    steps: int
+    """Supervision steps that it could take."""
+    samples: int = 1
+    """Answers that it could take, each of so many steps."""
+    noise: float = 0.0
+    """Standard deviation of what the samples after the first have added to their states."""
+    band: str | None = None
+    """Of difficulty; None: all puzzles."""
+    solved: int
+    puzzles: int
+    exact_rate: float
+    interval_95: list[float]
+    """Wilson's, of `exact_rate`."""
+    cells_right: int | None = None
+    cells: int | None = None
+    cell_rate: float | None = None
+    loss: float | None = None
+    """Mean cross-entropy over the labelled cells, in nats."""
+    mean_steps: float | None = None
+    """Supervision steps spent, where the decoder decides on them."""
+    steps_histogram: list[int] | None = None
+    """Puzzles answered after 1, 2, ... steps."""
+
+
 class TestScores(_Record):
-    """One set of weights on the test split; `summary` is `Outcomes.summary()`, counts with their totals."""
+    """In versions 1 and 2: one set of weights on the test split."""
 
     __test__ = False  # not a test class, whatever its name makes pytest think
 
     at: Literal["best", "last"]
-    """The checkpoint: best on validation, or the last step."""
     averaged: bool
-    """Whether the weights are the moving average."""
     step: int
-    """Training steps that made the weights."""
     summary: dict[str, Any]
-    """Counts, rates and 95 % intervals after each supervision step, under the halting rule, by rating."""
 
 
 class AverageScores(_Record):
-    """A further average of the run (`ema_rates`) on the test split."""
+    """In versions 1 and 2: a further average of the run (`ema_rates`) on the test split."""
 
     ema_rate: float
-    """Its rate, as the configuration says it."""
     at: Literal["best", "last"]
-    """The checkpoint; `best` is the one that the average of `ema_rate` chose."""
     step: int
-    """Training steps that made the weights."""
     summary: dict[str, Any]
-    """As in `TestScores`."""
 
 
 class FailedAttempt(_Record):
@@ -69,7 +98,7 @@ class MetDamage(_Record):
 class RunRecord(_Record):
     """Written once, atomically, last. Its presence means that the run is finished."""
 
-    version: Literal[1, 2] = VERSION
+    version: Literal[1, 2, 3] = VERSION
     """Of this schema, when the record was written."""
     status: Literal["finished"] = "finished"
     """A run that failed or was stopped has no record, but `failure.json` or a checkpoint."""
@@ -133,10 +162,12 @@ class RunRecord(_Record):
     """Whether those runs differed in the average alone and were trained once."""
     best_step: int
     """Step of the checkpoint that did best on validation."""
-    test: list[TestScores]
-    """Test accuracy at best and at last, with the moving average (if there is one) and without."""
-    averages: list[AverageScores] = []
-    """The further averages that it kept, at best and at last."""
+    evaluations: list[Evaluation] = []
+    """The test split: the headline's rows first. Empty in versions 1 and 2."""
+    test: list[TestScores] | None = None
+    """In versions 1 and 2: best and last, with the moving average (if there is one) and without."""
+    averages: list[AverageScores] | None = None
+    """In versions 1 and 2: the further averages, at best and at last."""
     learning_curve: list[dict[str, Any]]
     """The evaluation records of `metrics.jsonl`, in order."""
     data_fingerprint: str
@@ -159,11 +190,23 @@ class RunRecord(_Record):
     uncommitted_changes: bool | None
     """Whether the source differed from the commit; the diff lies in the run folder."""
 
-    def headline(self) -> TestScores:
+    @model_validator(mode="after")
+    def _as_its_version_has_it(self) -> Self:
+        if (self.version == VERSION) == (self.test is not None):
+            raise ValueError("versions 1 and 2 have `test`, version 3 has `evaluations`")
+        return self
+
+    def as_written(self) -> dict[str, Any]:
+        """What `result.json` holds: nothing that only older versions have."""
+        return self.model_dump(mode="json", exclude={"test", "averages"} if self.test is None else None)
+
+    def tested(self) -> list[ScoredWeights]:
+        """Every set of weights that was tested; the headline first."""
+        return scored_weights(self.model_dump())
+
+    def headline(self) -> ScoredWeights:
         """What a table quotes: the best checkpoint, with the moving average where there is one."""
-        return next(
-            scores for scores in self.test if scores.at == "best" and scores.averaged == self.config["ema"]
-        )
+        return headline(self.model_dump())
 
 
 def read_record(path: Path) -> RunRecord:

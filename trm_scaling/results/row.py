@@ -18,6 +18,7 @@ from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.results.attempts import read_attempts
 from trm_scaling.results.columns import columns, configured_columns
+from trm_scaling.results.evaluations import headline, headline_rate, scored_weights
 from trm_scaling.results.frame import is_of
 from trm_scaling.results.record import READABLE
 from trm_scaling.results.scan import FoundRun, Standing, standing
@@ -153,12 +154,11 @@ def checked(row: Row) -> Row:
 
 
 def _tested(record: Mapping[str, Any]) -> Row:
-    ema = record["config"]["ema"]
-    scores = {(each["at"], each["averaged"]): each["summary"] for each in record["test"]}
-    headline, last = scores["best", ema], scores["last", ema]
-    final, rule = headline["final"], headline["halting_rule"]
+    found = {(each.at, each.ema_rate): each.summary for each in scored_weights(record)}
+    best, rate = headline(record).summary, headline_rate(record)
+    final, rule = best["final"], best["halting_rule"]
     low, high = final["interval_95"]
-    unaveraged = scores.get(("best", False))
+    last, unaveraged = found.get(("last", rate)), found.get(("best", None))
     return {
         "test_solved": final["solved"],
         "test_total": final["puzzles"],
@@ -167,7 +167,7 @@ def _tested(record: Mapping[str, Any]) -> Row:
         "test_accuracy_high": high,
         "test_loss": final.get("loss"),
         "test_cell_accuracy": final["cell_rate"],
-        "test_accuracy_last": last["final"]["exact_rate"],
+        "test_accuracy_last": last["final"]["exact_rate"] if last else None,
         "test_accuracy_unaveraged": unaveraged["final"]["exact_rate"] if unaveraged else None,
         "halting_accuracy": rule["exact_rate"],
         "halting_mean_steps": rule["mean_steps"],

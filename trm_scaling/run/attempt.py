@@ -4,7 +4,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from trm_scaling.config import RunConfig, Schedule
@@ -31,7 +31,7 @@ from trm_scaling.results.attempts import (
     note_incident,
     read_attempts,
 )
-from trm_scaling.results.record import AverageScores, FailedAttempt, MetDamage, RunRecord, TestScores
+from trm_scaling.results.record import Evaluation, FailedAttempt, MetDamage, RunRecord
 from trm_scaling.results.run_names import as_known
 from trm_scaling.run.failure import failure_class
 from trm_scaling.run.planned import Run
@@ -53,7 +53,7 @@ class RunAttempt:
     def commit(self, provenance: Provenance, finished: "Finished") -> RunRecord:
         """Write the run's record: from here on the run is finished."""
         record = assemble(self.run.config, self.folder, provenance, finished)
-        write_json(self.folder.result, record.model_dump(mode="json"))
+        write_json(self.folder.result, record.as_written())
         return record
 
     def finished(self) -> None:
@@ -194,8 +194,7 @@ def assemble(config: RunConfig, folder: RunFolder, provenance: Provenance, finis
         runs_together=finished.runs_together,
         one_trajectory=finished.one_trajectory,
         best_step=finished.best_step,
-        test=[TestScores(**asdict(scores)) for scores in finished.scores],
-        averages=[AverageScores(**asdict(scores)) for scores in finished.averages],
+        evaluations=[Evaluation(**row) for row in finished.evaluations],
         learning_curve=curve,
         data_fingerprint=finished.data_fingerprint,
         test_fingerprint=finished.test_fingerprint,

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Self
 
 from trm_scaling.config import RunConfig
-from trm_scaling.config.compose import BASELINE, compose
+from trm_scaling.config.compose import baseline_of, compose
 from trm_scaling.config.identity import identity
 from trm_scaling.errors import UserError
 from trm_scaling.io.disk_errors import os_errors_explained
@@ -100,17 +100,18 @@ class Planner:
         self._study = study
         self._profile = profile
         self._overrides = tuple(overrides)
+        self._identity_of = cache(self._identity)
 
     def plan(self, name: str) -> Run:
         """Compose experiment `name`. Raises UserError as `compose` does."""
         config = compose(self._study.configs, name, self._profile, self._overrides)
-        is_baseline = name == BASELINE or identity(config) == self._baseline
-        return Run(self._study, config, BASELINE if is_baseline else name)
+        baseline = baseline_of(self._study.configs, name)
+        is_baseline = name == baseline or identity(config) == self._identity_of(baseline)
+        return Run(self._study, config, baseline if is_baseline else name)
 
-    @cached_property
-    def _baseline(self) -> str | None:
+    def _identity(self, baseline: str) -> str | None:
         try:
-            return identity(compose(self._study.configs, BASELINE, self._profile, self._overrides))
+            return identity(compose(self._study.configs, baseline, self._profile, self._overrides))
         except UserError:
             # Overrides may fit an experiment and not the baseline.
             return None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trm_scaling.config import DataConfig, RunConfig, Schedule
-from trm_scaling.config.compose import BASELINE, compose, mapped_values
+from trm_scaling.config.compose import baseline_of, compose, mapped_values
 from trm_scaling.config.fields import flattened
 from trm_scaling.counting import (
     count_parameters,
@@ -25,6 +25,7 @@ from trm_scaling.io.study import Study
 from trm_scaling.results.scan import State, standing
 from trm_scaling.run.local_device import Measured, measured_speeds, speed_on, this_device
 from trm_scaling.run.planned import Run
+from trm_scaling.tasks.task import spec_of, task_of
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class Studied:
 class DatasetPreview:
     """The puzzles, and whether they are there."""
 
+    title: str
+    """What they are: `9x9 Sudoku`."""
+    augmentation: str
+    """What an augmentation of one is."""
     folder: Path
     exists: bool
     source: str | None
@@ -64,8 +69,9 @@ class StagePreview:
     start: int
     """Steps done when it begins."""
     steps: int
-    L_cycles: int
-    H_cycles: int
+    L_cycles: int | None
+    H_cycles: int | None
+    """None: the model has no cycles."""
     flops_per_puzzle_step: int
 
 
@@ -145,13 +151,13 @@ class Previewer:
 
     def __init__(self, study: Study) -> None:
         self._study = study
-        self._baselines: dict[str, RunConfig] = {}
+        self._baselines: dict[tuple[str, str], RunConfig] = {}
 
     def __call__(self, run: Run) -> Preview:
         """Raises UserError when the configuration makes no step, or the dataset's manifest is broken."""
         config, arch = run.config, run.config.arch
         dataset = _dataset(config.data, self._study.data_root)
-        vocab, cells = config.data.vocab_size, config.data.seq_len
+        vocab, cells = spec_of(config.data)[:2]
         schedule = Schedule.of(config, config.data.train_size)
         work = work_of(config, schedule, vocab, cells, dataset.test_puzzles)
         folder = run.folder
@@ -160,14 +166,14 @@ class Previewer:
             profile=config.profile,
             seed=config.seed,
             alias=run.preferred if run.preferred != config.name else None,
-            differences=tuple(_differences(self._baseline(config.profile), config)),
+            differences=tuple(_differences(self._baseline(config), config)),
             studied=tuple(
                 Studied(each.field, each.paper, each.here)
                 for each in mapped_values(self._study.configs, config.name, config.profile)
             ),
             dataset=dataset,
             parameters=count_parameters(arch, vocab, cells),
-            puzzle_emb_parameters=count_puzzle_emb(arch, num_puzzle_ids=1),
+            puzzle_emb_parameters=count_puzzle_emb(arch, num_puzzle_ids=spec_of(config.data).num_puzzle_ids),
             steps=schedule.total_steps,
             batch=config.global_batch_size,
             micro_batches=config.micro_batches,
@@ -194,14 +200,15 @@ class Previewer:
     def _measured(self) -> list[Measured]:
         return measured_speeds(self._study)
 
-    def _baseline(self, profile: str) -> RunConfig:
-        if profile not in self._baselines:
-            self._baselines[profile] = compose(self._study.configs, BASELINE, profile)
-        return self._baselines[profile]
+    def _baseline(self, config: RunConfig) -> RunConfig:
+        named = baseline_of(self._study.configs, config.name), config.profile
+        if named not in self._baselines:
+            self._baselines[named] = compose(self._study.configs, *named)
+        return self._baselines[named]
 
     def _on(self, target: Target, run: Run, work: Work, schedule: Schedule) -> TargetPreview:
         config, chip = run.config, target.chip
-        shapes = config.data.vocab_size, config.data.seq_len
+        shapes = spec_of(config.data)[:2]
         memory = training_memory(config, *shapes, chip.backend, devices=target.chips)
         limit = chip.memory_bytes
         fits, cut = None, None
@@ -234,9 +241,9 @@ def _differences(baseline: RunConfig, config: RunConfig) -> Iterator[Difference]
 
 def _stages(config: RunConfig, schedule: Schedule) -> Iterator[StagePreview]:
     for stage, steps in schedule.steps_of_stages():
-        arch = config.arch.model_copy(update=stage.depth._asdict())
-        flops = flops_per_puzzle_step(arch, config.data.vocab_size, config.data.seq_len)
-        yield StagePreview(stage.start, steps, *stage.depth, flops_per_puzzle_step=flops)
+        arch = config.arch.at(stage.depth)
+        flops = flops_per_puzzle_step(arch, *spec_of(config.data)[:2])
+        yield StagePreview(stage.start, steps, *(stage.depth or (None, None)), flops_per_puzzle_step=flops)
 
 
 def _dataset(data: DataConfig, root: Path) -> DatasetPreview:
@@ -250,4 +257,5 @@ def _dataset(data: DataConfig, root: Path) -> DatasetPreview:
     test = described_test_puzzles(data)
     if manifest.is_file():
         test = parse_manifest(manifest).splits["test"].count
-    return DatasetPreview(folder, folder.is_dir(), None if data.path else data.source, test)
+    task, source = task_of(data), None if data.path else data.source
+    return DatasetPreview(task.title, task.augmentation, folder, folder.is_dir(), source, test)

@@ -18,6 +18,7 @@ from trm_scaling.run.failure import EXIT_STATUS, OutOfMemory, failure_class
 from trm_scaling.run.planned import Run
 from trm_scaling.run.signals import ended_politely
 from trm_scaling.run.single import claimed
+from trm_scaling.tasks.task import spec_of
 
 if TYPE_CHECKING:
     from trm_scaling.train.metrics import NonFiniteLoss
@@ -153,7 +154,7 @@ def why_apart(
     limit = target.chip.memory_bytes
     if limit is None:
         return None if asked else "the memory of this device is unknown (--together does not mind)"
-    one = training_memory(config, config.data.vocab_size, config.data.seq_len, target.chip.backend).total
+    one = training_memory(config, *spec_of(config.data)[:2], target.chip.backend).total
     need, safe = one * count, safe_bytes(limit)
     if need <= safe:
         return None

@@ -7,20 +7,16 @@ from contextlib import suppress
 from pathlib import Path
 from warnings import warn
 
-import numpy as np
-
 from trm_scaling.config.data import DataConfig
 from trm_scaling.errors import Damage, UserError
 from trm_scaling.tasks.compact_layout import write_compact
-from trm_scaling.tasks.dataset import MANIFEST, Dataset, Split, fingerprint
+from trm_scaling.tasks.dataset import MANIFEST, Dataset, check_split, fingerprint
 from trm_scaling.tasks.folder import check_target, locked, set_aside, staged
 from trm_scaling.tasks.manifest import (
-    SPLIT_NAMES,
     DamagedDataset,
     Layout,
     Manifest,
     SplitManifest,
-    SplitName,
     histogram,
     parse_manifest,
     write_manifest,
@@ -28,21 +24,10 @@ from trm_scaling.tasks.manifest import (
 from trm_scaling.tasks.named import open_named
 from trm_scaling.tasks.opening import open_dataset
 from trm_scaling.tasks.progress import Progress, silent
-from trm_scaling.tasks.sudoku.board import Shape, digits_to_tokens
-from trm_scaling.tasks.sudoku.classes import shared_classes
-from trm_scaling.tasks.sudoku.generate import Wish
-from trm_scaling.tasks.sudoku.search import solve_many
-from trm_scaling.tasks.sudoku.select import select_splits
-from trm_scaling.tasks.sudoku.sources import HubUnavailableError, fetch_hub, open_list
-from trm_scaling.tasks.sudoku.splits import Puzzles, generate_splits
+from trm_scaling.tasks.task import USUAL, Built, HubUnavailable, Task, spec_of, task_of
 
-_PROPOSED_TEST_SIZE = 1000
 _LASTING = ("hub", "generated")
 """Sources that give the same puzzles whenever they are asked."""
-
-_OWN_LIST = (
-    "a list of your own (csv with columns source,question,answer,rating, or one puzzle a line; .gz too)"
-)
 
 
 class RebuiltDataset(Damage):
@@ -54,7 +39,7 @@ def ensure_dataset(config: DataConfig, root: Path, progress: Progress = silent) 
 
     Args:
         config: `path` names a folder. Without it, the dataset is any folder of `root/data` that was built
-            from the same description (`trm data sudoku` with these values makes one); else
+            from the same description (`trm data` with these values makes one); else
             `root/data/<slug>-<hash>`, built by the first process that wants it while others wait. One that
             is damaged there is set aside and built again, with the warning `RebuiltDataset`; a named one is
             refused.
@@ -62,7 +47,7 @@ def ensure_dataset(config: DataConfig, root: Path, progress: Progress = silent) 
         progress: told how a build proceeds.
 
     Raises:
-        UserError: as `open_named` and `build_sudoku`.
+        UserError: as `open_named` and `build_dataset`.
     """
     if config.path is not None:
         return open_named(config, root)
@@ -76,11 +61,11 @@ def ensure_dataset(config: DataConfig, root: Path, progress: Progress = silent) 
             return whole
         try:
             _build(config, folder, "compact", root, progress)
-        except HubUnavailableError as error:
+        except HubUnavailable as error:
             raise UserError(
                 f"data.source=hub: {error}. Run it again with generated puzzles:\n"
-                f"  data.source=generated data.test_size={_PROPOSED_TEST_SIZE}\n"
-                f"or with {_OWN_LIST}:\n  data.source=puzzles.csv.gz"
+                f"  data.source=generated {error.wish_in_fields}\n"
+                f"or with {error.own_list}:\n  data.source={error.own_list_name}"
             ) from error
     return open_dataset(folder)
 
@@ -114,11 +99,13 @@ def _if_whole(folder: Path, mend: bool = False) -> Dataset | None:
 def dataset_name(config: DataConfig) -> str:
     """A readable folder name, with a hash of every field that describes the content."""
     source = config.source if config.source in _LASTING else Path(config.source).name.split(".")[0]
-    size = f"{config.side}x{config.side}"
-    return f"sudoku-{size}-{source}-{config.train_size}-aug-{config.num_aug}-{_digest(config)[:8]}"
+    rows, cols = spec_of(config).grid
+    return (
+        f"{config.task}-{rows}x{cols}-{source}-{config.train_size}-aug-{config.num_aug}-{_digest(config)[:8]}"
+    )
 
 
-def build_sudoku(
+def build_dataset(
     config: DataConfig,
     folder: Path,
     *,
@@ -150,15 +137,12 @@ def build_sudoku(
             return open_dataset(folder)
         try:
             _build(config, folder, layout, base, progress)
-        except HubUnavailableError as error:
-            command = (
-                f"python dataset/build_sudoku_dataset.py --output-dir {folder} "
-                f"--subsample-size {config.train_size} --num-aug {config.num_aug}"
-            )
+        except HubUnavailable as error:
+            command = f"trm data {config.task} --output-dir {folder}"
             raise UserError(
-                f"source hub: {error}. Without it, generate puzzles:\n"
-                f"  {command} --source generated --test-size {_PROPOSED_TEST_SIZE}\n"
-                f"or read {_OWN_LIST}:\n  {command} --source puzzles.csv.gz"
+                f"source hub: {error}. Without it, generate {task_of(config).puzzles}:\n"
+                f"  {command} --source generated {error.wish_in_options}\n"
+                f"or read {error.own_list}:\n  {command} --source {error.own_list_name}"
             ) from error
     return open_dataset(folder)
 
@@ -175,92 +159,58 @@ def is_built(folder: Path, config: DataConfig, layout: Layout) -> bool:
 
 
 def _asked(config: DataConfig) -> str | None:
-    return _digest(config) if config.source in _LASTING and config.test_source is None else None
+    lasting = config.source in _LASTING and getattr(config, "test_source", None) is None
+    return _digest(config) if lasting else None
 
 
 def _digest(config: DataConfig) -> str:
     fields = config.model_dump(mode="json", exclude={"path"})
+    if fields["task"] == USUAL:
+        # Folders from before there were other tasks do not say it.
+        del fields["task"]
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def _build(config: DataConfig, folder: Path, layout: Layout, base: Path, progress: Progress) -> None:
-    shape = Shape(config.box_rows, config.box_cols)
-    puzzles, rated_by = _gather(config, shape, base, progress)
-    splits = {name: _tokens(puzzles[name]) for name in SPLIT_NAMES}
+    task = task_of(config)
+    built = task.build(base, progress)
+    for name, split in built.splits.items():
+        check_split(folder / name, split, task)
     with staged(folder) as partial:
         if layout == "public":
             from trm_scaling.tasks.public_layout import write_public
 
-            files = write_public(partial, splits, shape, config.num_aug, config.seed, progress)
+            files = write_public(partial, built.splits, task, config.num_aug, config.seed, progress)
         else:
-            files = write_compact(partial, splits)
-        manifest = _manifest(config, shape, layout, puzzles, splits, rated_by, files)
-        write_manifest(partial / MANIFEST, manifest)
+            files = write_compact(partial, built.splits)
+        write_manifest(partial / MANIFEST, _manifest(task, layout, built, files))
 
 
-def _gather(
-    config: DataConfig, shape: Shape, base: Path, progress: Progress
-) -> tuple[dict[str, Puzzles], str]:
-    """The puzzles of every split, and whose solver rated them."""
-    progress("compiling the solver", 0, 1)
-    solve_many(np.empty((0, shape.cells), dtype=np.uint8), shape)
-    progress("compiling the solver", 1, 1)
-    if config.source == "generated":
-        if config.test_size is None:
-            raise UserError(
-                "source generated has no end, so test_size=None (all of it) means nothing; set a number"
-            )
-        wish = Wish(config.givens, config.minimal, config.min_rating, config.max_rating)
-        sizes = {"train": config.train_size, "val": config.val_size, "test": config.test_size}
-        return generate_splits(shape, wish, sizes, config.seed, progress), "trm"
-    if config.source == "hub":
-        source, test_source = fetch_hub()
-        return select_splits(source, test_source, config, progress), "source"
-    source = open_list(base / config.source, shape)
-    other = None if config.test_source is None else open_list(base / config.test_source, shape)
-    rated_by = "trm" if source.rating is None else "source"
-    return select_splits(source, other, config, progress), rated_by
-
-
-def _tokens(puzzles: Puzzles) -> Split:
-    return Split(digits_to_tokens(puzzles.puzzles), digits_to_tokens(puzzles.solutions), puzzles.ratings)
-
-
-def _manifest(
-    config: DataConfig,
-    shape: Shape,
-    layout: Layout,
-    puzzles: dict[str, Puzzles],
-    splits: dict[SplitName, Split],
-    rated_by: str,
-    files: dict[str, str],
-) -> Manifest:
-    grids = [puzzles[name].solutions for name in SPLIT_NAMES]
-    _, splits_with = np.unique(
-        np.concatenate([np.unique(split, axis=0) for split in grids]), axis=0, return_counts=True
-    )
+def _manifest(task: Task, layout: Layout, built: Built, files: dict[str, str]) -> Manifest:
+    config = task.data
     stored = "stored" if layout == "public" else "made on the device"
-    wish = Wish(config.givens, config.minimal, config.min_rating, config.max_rating)
-    return Manifest.model_validate(
-        {
-            "layout": layout,
-            "source": config.source,
-            "test_source": config.test_source,
-            "rated_by": rated_by,
-            "regime": f"{config.train_size} training puzzles, {config.num_aug} augmentations each, {stored}",
-            "seed": config.seed,
-            "box_rows": shape.box_rows,
-            "box_cols": shape.box_cols,
-            "num_aug": config.num_aug,
-            "wish": str(wish),
-            "asked": _asked(config),
-            "splits": {
-                name: SplitManifest(count=len(splits[name]), ratings=histogram(puzzles[name].ratings))
-                for name in SPLIT_NAMES
-            },
-            "shared_solution_grids": int((splits_with > 1).sum()),
-            "shared_solution_classes": shared_classes(grids, shape),
-            "fingerprint": fingerprint(shape, config.num_aug, splits),
-            "files": files,
-        }
+    regime = (
+        f"{config.train_size} training {task.puzzles}, {config.num_aug} {task.augmentation} of each, {stored}"
+    )
+    return Manifest(
+        task=config.task,
+        layout=layout,
+        source=config.source,
+        test_source=getattr(config, "test_source", None),
+        rated_by=built.rated_by,
+        regime=regime,
+        seed=config.seed,
+        board=task.board,
+        num_aug=config.num_aug,
+        wish=built.wish,
+        asked=_asked(config),
+        splits={
+            name: SplitManifest(
+                count=len(split), ratings=None if split.difficulty is None else histogram(split.difficulty)
+            )
+            for name, split in built.splits.items()
+        },
+        about=dict(built.about),
+        fingerprint=fingerprint(task, config.num_aug, built.splits),
+        files=files,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from trm_scaling.io.disk_errors import ARRAY_ERRORS
-from trm_scaling.tasks.dataset import MANIFEST, Dataset, Split, check_split
+from trm_scaling.tasks.dataset import MANIFEST, Dataset, Split, check_split, task_for
 from trm_scaling.tasks.manifest import (
     SPLIT_NAMES,
     Manifest,
@@ -16,7 +16,6 @@ from trm_scaling.tasks.manifest import (
     sha256,
     unreadable_is_damage,
 )
-from trm_scaling.tasks.sudoku.board import Shape
 
 _HEADERS_BYTES = 2**16
 """More than the `.npy` headers of a split's arrays take."""
@@ -28,8 +27,10 @@ def write_compact(folder: Path, splits: dict[SplitName, Split]) -> dict[str, str
     for name in SPLIT_NAMES:
         split = splits[name]
         buffer = io.BytesIO()
-        ratings = {} if split.ratings is None else {"ratings": split.ratings}
-        np.savez_compressed(buffer, allow_pickle=False, inputs=split.inputs, labels=split.labels, **ratings)
+        numbers = {} if split.difficulty is None else {"ratings": split.difficulty}
+        if split.puzzle_ids.any():
+            numbers["puzzle_ids"] = split.puzzle_ids
+        np.savez_compressed(buffer, allow_pickle=False, inputs=split.inputs, labels=split.labels, **numbers)
         data = buffer.getvalue()
         (folder / f"{name}.npz").write_bytes(data)
         files[f"{name}.npz"] = sha256(data)
@@ -39,24 +40,25 @@ def write_compact(folder: Path, splits: dict[SplitName, Split]) -> dict[str, str
 def read_compact(path: Path) -> Dataset:
     """Open a folder of this layout. Raises UserError when it is damaged or of another version."""
     manifest = parse_manifest(path / MANIFEST)
-    shape = Shape(manifest.box_rows, manifest.box_cols)
+    task = task_for(path, manifest.task, manifest.board)
     splits: dict[SplitName, Split] = {}
     for name in SPLIT_NAMES:
         data = _verified_bytes(path, f"{name}.npz", manifest)
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 unpacked = sum(member.file_size for member in arrays.zip.infolist())
-                most = _HEADERS_BYTES + manifest.splits[name].count * (2 * shape.cells + 1) * 8
+                most = _HEADERS_BYTES + manifest.splits[name].count * (2 * task.spec.seq_len + 2) * 8
                 if unpacked > most:
                     raise damaged(
                         path / f"{name}.npz",
                         f"unpacks to {unpacked:,} bytes, more than {manifest.splits[name].count:,} puzzles "
                         f"take ({most:,} at most)",
                     )
-                splits[name] = Split(arrays["inputs"], arrays["labels"], arrays.get("ratings"))
+                ids = arrays["puzzle_ids"].astype(np.int32) if "puzzle_ids" in arrays else None
+                splits[name] = Split(arrays["inputs"], arrays["labels"], arrays.get("ratings"), ids)  # type: ignore[arg-type]
         except ARRAY_ERRORS as error:
             raise damaged(path / f"{name}.npz", f"not the arrays expected ({error})") from error
-        check_split(path / f"{name}.npz", splits[name], shape)
+        check_split(path / f"{name}.npz", splits[name], task)
         if len(splits[name]) != manifest.splits[name].count:
             raise damaged(
                 path, f"{name} holds {len(splits[name])} puzzles, not {manifest.splits[name].count}"

@@ -1,30 +1,47 @@
 """A dataset folder as the rest of the laboratory sees it: three splits of tokens and a manifest."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
+from trm_scaling.errors import UserError
 from trm_scaling.tasks.manifest import SPLIT_NAMES, Manifest, SplitName, damaged
-from trm_scaling.tasks.sudoku.board import BLANK_TOKEN, Shape, Tokens
+from trm_scaling.tasks.task import Task, TaskSpec, task_class
 
 MANIFEST = "manifest.json"
+
+Tokens = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """N puzzles: tokens [N, C] of puzzle and solution, and the guesses a solver needs [N]."""
+    """N rows: tokens [N, C] of puzzle and label, where 0 is not scored, and two numbers [N] of each row."""
 
     inputs: Tokens
     labels: Tokens
-    ratings: NDArray[np.int32] | None
-    """None where the folder has no ratings."""
+    difficulty: NDArray[np.int32] | None = None
+    """In the task's own unit (`Task.difficulty`); None where the folder has none."""
+    puzzle_ids: NDArray[np.int32] = None  # type: ignore[assignment]  # zeros where none are given
+    """The row of the puzzle embeddings that a puzzle has; all 0 by default."""
+
+    def __post_init__(self) -> None:
+        if self.puzzle_ids is None:
+            object.__setattr__(self, "puzzle_ids", np.zeros(len(self.inputs), dtype=np.int32))
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    def take(self, rows: NDArray[np.integer] | slice) -> "Split":
+        """These rows, in their order."""
+        difficulty = None if self.difficulty is None else self.difficulty[rows]
+        return Split(self.inputs[rows], self.labels[rows], difficulty, self.puzzle_ids[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,31 +60,30 @@ class Dataset:
     test: Split
     group_start: NDArray[np.int64] | None = None
 
-    @property
-    def shape(self) -> Shape:
-        return Shape(self.manifest.box_rows, self.manifest.box_cols)
+    @cached_property
+    def task(self) -> Task:
+        return task_for(self.path, self.manifest.task, self.manifest.board)
 
-    @property
-    def box_rows(self) -> int:
-        return self.manifest.box_rows
-
-    @property
-    def box_cols(self) -> int:
-        return self.manifest.box_cols
+    @cached_property
+    def spec(self) -> TaskSpec:
+        """The sizes of the task, with the puzzle identifiers that these puzzles have."""
+        used = 1 + max(int(each.puzzle_ids.max(initial=0)) for each in (self.train, self.val, self.test))
+        spec = self.task.spec
+        return spec._replace(num_puzzle_ids=max(used, spec.num_puzzle_ids))
 
     @property
     def seq_len(self) -> int:
-        """Cells of a board (C)."""
-        return self.shape.cells
+        """Cells of a puzzle (C)."""
+        return self.spec.seq_len
 
     @property
     def vocab_size(self) -> int:
-        return self.shape.vocab_size
+        return self.spec.vocab_size
 
     @property
-    def num_puzzle_identifiers(self) -> int:
-        """Rows of the puzzle-embedding table: all Sudoku puzzles share one."""
-        return 1
+    def num_puzzle_ids(self) -> int:
+        """Rows of the puzzle-embedding table."""
+        return self.spec.num_puzzle_ids
 
     @property
     def num_puzzles(self) -> int:
@@ -99,40 +115,55 @@ class Dataset:
         """The content of the test split alone: runs that have it alike answered the same puzzles in the
         same order, whatever they were trained on.
         """
-        return fingerprint(self.shape, 0, {"test": self.test})
+        return fingerprint(self.task, 0, {"test": self.test})
 
 
-def fingerprint(shape: Shape, num_aug: int, splits: dict[SplitName, Split]) -> str:
+def task_for(path: Path, name: str, board: Mapping[str, Any]) -> Task:
+    """The task `name` of the dataset at `path`, whose puzzles have the form `board`.
+
+    Raises DamagedDataset for a form that the task does not have.
+    """
+    try:
+        task = task_class(name)
+        return task(task.description.model_validate({"path": str(path), **board}))
+    except (UserError, ValidationError) as error:
+        raise damaged(
+            path, f"no {name} has the form {dict(board)} ({str(error).splitlines()[-1]})"
+        ) from error
+
+
+def fingerprint(task: Task, num_aug: int, splits: dict[SplitName, Split]) -> str:
     """The content of `splits` as a sha256: equal for equal splits, whatever wrote them when."""
-    digest = hashlib.sha256(f"sudoku {shape.box_rows}x{shape.box_cols} num_aug={num_aug}".encode())
+    form = "x".join(str(value) for value in task.board.values())
+    digest = hashlib.sha256(f"{task.data.task} {form} num_aug={num_aug}".encode())
     for name in [name for name in SPLIT_NAMES if name in splits]:
         split = splits[name]
         digest.update(f" {name}={len(split)}".encode())
         digest.update(np.ascontiguousarray(split.inputs).data)
         digest.update(np.ascontiguousarray(split.labels).data)
-        if split.ratings is not None:
-            digest.update(split.ratings.astype("<i4").tobytes())
+        if split.difficulty is not None:
+            digest.update(split.difficulty.astype("<i4").tobytes())
+        if split.puzzle_ids.any():
+            digest.update(split.puzzle_ids.astype("<i4").tobytes())
     return digest.hexdigest()
 
 
-def check_split(path: Path, split: Split, shape: Shape) -> None:
-    """Refuse arrays that are no puzzles of this board: models would train on them without a word.
+def check_split(path: Path, split: Split, task: Task) -> None:
+    """Refuse arrays that are no puzzles of `task`: models would train on them without a word.
 
     Raises:
-        UserError: wrong shape or type, tokens out of range, or an answer that ignores a given.
+        DamagedDataset: wrong shape or type, tokens out of range, or what `Task.check` refuses.
     """
-    inputs, labels, ratings = split.inputs, split.labels, split.ratings
-    expected = (len(inputs), shape.cells)
-    for name, array in (("inputs", inputs), ("labels", labels)):
+    spec = task.spec
+    expected = (len(split.inputs), spec.seq_len)
+    for name, array in (("inputs", split.inputs), ("labels", split.labels)):
         if array.dtype != np.uint8 or array.shape != expected:
             raise damaged(path, f"{name} is {array.dtype} {array.shape}, not uint8 {expected}")
-    if ratings is not None and ratings.shape != expected[:1]:
-        raise damaged(path, f"ratings has shape {ratings.shape}, not {expected[:1]}")
-    for name, array, low in (("inputs", inputs, BLANK_TOKEN), ("labels", labels, BLANK_TOKEN + 1)):
-        if array.size and not (array.min() >= low and array.max() < shape.vocab_size):
-            raise damaged(
-                path, f"{name} has tokens {array.min()}..{array.max()}, not {low}..{shape.vocab_size - 1}"
-            )
-    if ((inputs != BLANK_TOKEN) & (inputs != labels)).any():
-        row = int(np.nonzero((inputs != BLANK_TOKEN) & (inputs != labels))[0][0])
-        raise damaged(path, f"the answer in row {row} contradicts a given of its puzzle")
+        if array.size and array.max() >= spec.vocab_size:
+            raise damaged(path, f"{name} has tokens up to {array.max()}, not {spec.vocab_size - 1}")
+    for name, numbers in (("difficulty", split.difficulty), ("puzzle_ids", split.puzzle_ids)):
+        if numbers is not None and numbers.shape != expected[:1]:
+            raise damaged(path, f"{name} has shape {numbers.shape}, not {expected[:1]}")
+    if (split.puzzle_ids < 0).any():
+        raise damaged(path, "a puzzle identifier is negative")
+    task.check(path, split)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
 from trm_scaling.io.disk_errors import unreadable
 from trm_scaling.tasks.scoring import rating_bands
+from trm_scaling.tasks.task import TaskName, task_class
 
 FORMAT_VERSION = 1
 
@@ -40,25 +41,28 @@ class SplitManifest(Frozen):
     """Distinct puzzles, before augmentation."""
 
     ratings: dict[str, int] | None
-    """Puzzles per band of rating (guesses a solver needs); None where ratings are unknown."""
+    """Puzzles per band of difficulty, in the task's own unit; None where it is unknown."""
 
 
 class Manifest(Frozen):
     """A dataset: where it came from, what it holds, and the checksums that prove it whole."""
 
-    format: Literal["trm-scaling-sudoku"] = "trm-scaling-sudoku"
+    format: Literal["trm-scaling-dataset"] = "trm-scaling-dataset"
     version: Literal[1] = 1
+    task: str
+    """What the puzzles are (`data.task`)."""
+
     layout: Layout
     """`compact`: one file a split, augmented on the device. `public`: augmentations stored."""
 
     source: str
     """`hub`, `generated`, or the list the puzzles came from."""
 
-    test_source: str | None
+    test_source: str | None = None
     """The list the test puzzles came from, where it is another one."""
 
     rated_by: Literal["source", "trm", "nobody"]
-    """Whose solver counted the guesses: ratings of different solvers do not compare."""
+    """Whose solver measured the difficulty: ratings of different solvers do not compare."""
 
     regime: str
     """The data regime in words."""
@@ -66,8 +70,9 @@ class Manifest(Frozen):
     seed: int | None
     """Seed of generation, sub-sampling and splits."""
 
-    box_rows: int
-    box_cols: int
+    board: dict[str, Any]
+    """The fields of the description that give a puzzle its form (`Task.board`)."""
+
     num_aug: int = Field(ge=0)
     """Augmentations of each training puzzle beside itself."""
 
@@ -80,15 +85,11 @@ class Manifest(Frozen):
 
     splits: dict[SplitName, SplitManifest]
 
-    shared_solution_grids: int | None
-    """Solution grids that stand in more than one split."""
-
-    shared_solution_classes: int | None
-    """Symmetry classes of solution grids that stand in more than one split. Augmented training
-    puzzles reach every grid of such a class: 4x4 has 2 classes in all, 6x6 has 49."""
+    about: dict[str, Any] = Field(default_factory=dict)
+    """What the task says of its puzzles beside: `Built.about`."""
 
     fingerprint: str
-    """sha256 over shape, augmentations and the tokens of every split: the content, not the files."""
+    """sha256 over board, augmentations and the tokens of every split: the content, not the files."""
 
     files: dict[str, str]
     """sha256 of every other file of the folder."""
@@ -122,18 +123,36 @@ def parse_manifest(path: Path) -> Manifest:
     with unreadable_is_damage(path):
         data = path.read_bytes()
     try:
-        manifest = Manifest.model_validate_json(data)
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise _foreign(path, f"the whole file: {error}") from error
+    try:
+        manifest = Manifest.model_validate(_upgraded(content))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the whole file"
-        raise DamagedDataset(
-            f"{path} is no manifest of a dataset that this version reads ({field}: {first['msg']})",
-            "build the dataset again with `trm data sudoku`, or name another folder",
-        ) from error
-    content = json.loads(data)
+        raise _foreign(path, f"{field}: {first['msg']}") from error
     if manifest.sha256 is not None and content.pop("sha256") != _digest_of(content):
         raise damaged(path, "not the manifest that was written (its sha256 differs from the one it holds)")
     return manifest
+
+
+_OLD_FORMAT = "trm-scaling-"
+"""What began the format of a manifest when each task had its own; the task's name followed."""
+
+
+def _upgraded(content: Any) -> Any:
+    """`content` as this version writes it, where an earlier one wrote it in a form of its task's own."""
+    found = content.get("format") if isinstance(content, dict) else None
+    name = found.removeprefix(_OLD_FORMAT) if isinstance(found, str) else ""
+    return task_class(name).upgraded(content) if name in get_args(TaskName) else content
+
+
+def _foreign(path: Path, finding: str) -> DamagedDataset:
+    return DamagedDataset(
+        f"{path} is no manifest of a dataset that this version reads ({finding})",
+        "build the dataset again with `trm data`, or name another folder",
+    )
 
 
 def damaged(path: Path, finding: str) -> DamagedDataset:

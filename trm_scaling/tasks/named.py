@@ -1,14 +1,17 @@
 """A dataset folder that a configuration names, fitted to it."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from trm_scaling.config.data import DataConfig
 from trm_scaling.errors import UserError
-from trm_scaling.tasks.dataset import Dataset, Split
+from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.tasks.opening import open_dataset
+from trm_scaling.tasks.task import task_of
 
 
 def open_named(config: DataConfig, root: Path) -> Dataset:
@@ -22,10 +25,12 @@ def open_named(config: DataConfig, root: Path) -> Dataset:
     """
     assert config.path is not None
     dataset = open_dataset(root / config.path)
-    if (dataset.box_rows, dataset.box_cols) != (config.box_rows, config.box_cols):
+    wanted = task_of(config)
+    if (dataset.task.data.task, dataset.task.board) != (config.task, wanted.board):
+        asked = {f"data.{field}": value for field, value in wanted.board.items()}
         raise UserError(
-            f"{dataset.path} holds boards of {dataset.box_rows}x{dataset.box_cols} boxes, but data.box_rows="
-            f"{config.box_rows} and data.box_cols={config.box_cols}; set both to the dataset's"
+            f"{dataset.path} holds {dataset.task.title} ({_said(dataset.task.board)}), but "
+            f"data.task={config.task} and {_said(asked)} were asked for; set them to the dataset's"
         )
     if len(dataset.test) == 0:
         raise UserError(f"{dataset.path} has no test puzzles to report on; build it with --test-size")
@@ -43,9 +48,11 @@ def _with_validation(dataset: Dataset, size: int) -> Dataset:
     train, starts = dataset.train, dataset.group_start
     # The first stored row of a group is the puzzle itself.
     rows = np.arange(kept, dataset.num_puzzles) if starts is None else starts[kept:-1]
-    ratings = None if train.ratings is None else train.ratings[rows]
-    val = Split(train.inputs[rows], train.labels[rows], ratings)
+    val = train.take(rows)
     if starts is not None:
         return replace(dataset, val=val, group_start=starts[: kept + 1])
-    ratings = None if train.ratings is None else train.ratings[:kept]
-    return replace(dataset, val=val, train=Split(train.inputs[:kept], train.labels[:kept], ratings))
+    return replace(dataset, val=val, train=train.take(slice(kept)))
+
+
+def _said(board: Mapping[str, Any]) -> str:
+    return ", ".join(f"{field}={value}" for field, value in board.items())

@@ -1,4 +1,4 @@
-"""The folder layout of the public TRM code (`dataset/build_sudoku_dataset.py` there), both ways.
+"""The folder layout of the public TRM code (its `dataset/build_*_dataset.py`), both ways.
 
     train/dataset.json  train/all__inputs.npy ...  test/...  identifiers.json
 
@@ -8,6 +8,7 @@ int64 files. Ours adds `val/`, `all__ratings.npy` and `manifest.json`, which tha
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,16 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from trm_scaling.errors import UserError
 from trm_scaling.io.disk_errors import ARRAY_ERRORS
-from trm_scaling.tasks.dataset import MANIFEST, Dataset, Split, check_split, fingerprint
+from trm_scaling.tasks.dataset import (
+    MANIFEST,
+    Dataset,
+    Split,
+    Tokens,
+    check_split,
+    fingerprint,
+    task_for,
+)
 from trm_scaling.tasks.manifest import (
     SPLIT_NAMES,
     Manifest,
@@ -30,7 +38,9 @@ from trm_scaling.tasks.manifest import (
     unreadable_is_damage,
 )
 from trm_scaling.tasks.progress import Progress
-from trm_scaling.tasks.sudoku.board import PAD_TOKEN, Shape, Tokens, units_of
+from trm_scaling.tasks.task import Task
+
+PAD_TOKEN = 0
 
 _BLOCK = 65_536
 """Examples augmented in one device call: about 0.1 s and 40 MB on a CPU."""
@@ -39,11 +49,11 @@ _METADATA_KEYS = ("pad_id", "ignore_label_id", "vocab_size", "seq_len", "sets")
 
 
 def write_public(
-    folder: Path, splits: dict[SplitName, Split], shape: Shape, num_aug: int, seed: int, progress: Progress
+    folder: Path, splits: dict[SplitName, Split], task: Task, num_aug: int, seed: int, progress: Progress
 ) -> dict[str, str]:
     """Write splits into `folder`, train with its augmentations 0..num_aug applied.
 
-    The rows are what `augment(seed, puzzle, index, ...)` gives on the device, puzzle by puzzle.
+    The rows are what `Task.augment` gives on the device, puzzle by puzzle.
 
     Returns:
         the sha256 of every file, by its path in the folder.
@@ -51,25 +61,25 @@ def write_public(
     for name in SPLIT_NAMES:
         (folder / name).mkdir()
         images = 1 + (num_aug if name == "train" else 0)
-        _write_tokens(folder / name, splits[name], images, shape, seed, progress)
+        _write_tokens(folder / name, splits[name], images, task, seed, progress)
         count = len(splits[name])
         examples = count * images
         arrays: dict[str, NDArray[np.int32]] = {
-            "puzzle_identifiers": np.zeros(examples, dtype=np.int32),
+            "puzzle_identifiers": np.repeat(splits[name].puzzle_ids, images),
             "puzzle_indices": np.arange(examples + 1, dtype=np.int32),
             "group_indices": np.arange(count + 1, dtype=np.int32) * np.int32(images),
         }
-        if (ratings := splits[name].ratings) is not None:
-            arrays["ratings"] = ratings
+        if (difficulty := splits[name].difficulty) is not None:
+            arrays["ratings"] = difficulty
         for field, array in arrays.items():
             np.save(folder / name / f"all__{field}.npy", array, allow_pickle=False)
         metadata = {
             "pad_id": PAD_TOKEN,
             "ignore_label_id": PAD_TOKEN,
             "blank_identifier_id": 0,
-            "vocab_size": shape.vocab_size,
-            "seq_len": shape.cells,
-            "num_puzzle_identifiers": 1,
+            "vocab_size": task.spec.vocab_size,
+            "seq_len": task.spec.seq_len,
+            "num_puzzle_identifiers": task.spec.num_puzzle_ids,
             "total_groups": count,
             "mean_puzzle_examples": 1,
             # The public builder counts groups here too, and its trainer computes epochs from it.
@@ -85,31 +95,29 @@ def write_public(
     }
 
 
-def _write_tokens(
-    folder: Path, split: Split, images: int, shape: Shape, seed: int, progress: Progress
-) -> None:
+def _write_tokens(folder: Path, split: Split, images: int, task: Task, seed: int, progress: Progress) -> None:
     if images == 1:
         np.save(folder / "all__inputs.npy", split.inputs, allow_pickle=False)
         np.save(folder / "all__labels.npy", split.labels, allow_pickle=False)
         return
-    from trm_scaling.tasks.sudoku.augment import augment_batch
+    import jax
 
+    augment = jax.jit(task.augment)
     total = len(split) * images
     inputs, labels = (
-        open_memmap(folder / f"all__{field}.npy", mode="w+", dtype=np.uint8, shape=(total, shape.cells))
+        open_memmap(folder / f"all__{field}.npy", mode="w+", dtype=np.uint8, shape=(total, task.spec.seq_len))
         for field in ("inputs", "labels")
     )
     for start in range(0, total, _BLOCK):
         # The last block wraps around rather than being shorter, so that one program is compiled.
         example = np.arange(start, start + min(_BLOCK, total)) % total
         puzzle, index = example // images, example % images
-        made = augment_batch(
-            seed,
+        made = augment(
+            np.uint32(seed),
             puzzle.astype(np.int32),
             index.astype(np.int32),
             split.inputs[puzzle],
             split.labels[puzzle],
-            shape,
         )
         stop = min(start + _BLOCK, total)
         inputs[start:stop] = np.asarray(made[0])[: stop - start]
@@ -124,15 +132,16 @@ def is_public(path: Path) -> bool:
     return (path / "train" / "dataset.json").is_file()
 
 
-def read_public(path: Path) -> Dataset:
+def read_public(path: Path, infer: Callable[[dict[str, Any], Split], Task]) -> Dataset:
     """Open a folder in the public layout, the public builder's own or ours.
 
-    A folder without `val/` has an empty validation split; without stored ratings they are None.
+    A folder without `val/` has an empty validation split; without stored ratings they are None. Where no
+    manifest says what the puzzles are, `infer` does, of the metadata and the training split.
 
     Raises:
-        UserError: a file is missing, damaged or foreign, or the boards are no Sudoku.
+        UserError: a file is missing, damaged or foreign, or what `infer` raises.
     """
-    metadata = _read_metadata(path / "train" / "dataset.json")
+    metadata = read_metadata(path)
     manifest = parse_manifest(path / MANIFEST) if (path / MANIFEST).is_file() else None
     if manifest is not None:
         for name, checksum in manifest.files.items():
@@ -146,21 +155,19 @@ def read_public(path: Path) -> Dataset:
                 )
     raw = {name: _read_split(path / name, metadata) for name in SPLIT_NAMES if (path / name).is_dir()}
     train, group_start = raw["train"]
-    shape = (
-        Shape(manifest.box_rows, manifest.box_cols)
-        if manifest is not None
-        else _infer_shape(path, train.labels, metadata)
-    )
-    empty = Split(train.inputs[:0], train.labels[:0], None)
+    task = infer(metadata, train) if manifest is None else task_for(path, manifest.task, manifest.board)
+    empty = Split(train.inputs[:0], train.labels[:0])
     splits = {name: raw[name][0] if name in raw else empty for name in SPLIT_NAMES}
     for name, split in splits.items():
-        check_split(path / name, split, shape)
+        check_split(path / name, split, task)
     if manifest is None:
-        manifest = _describe(path, shape, splits, group_start)
+        manifest = _describe(path, task, splits, group_start)
     return Dataset(path, manifest, splits["train"], splits["val"], splits["test"], group_start)
 
 
-def _read_metadata(path: Path) -> dict[str, Any]:
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """What the public builder says of the training puzzles of `folder`. Raises DamagedDataset."""
+    path = folder / "train" / "dataset.json"
     try:
         with unreadable_is_damage(path):
             metadata = json.loads(path.read_text())
@@ -177,13 +184,7 @@ def _read_metadata(path: Path) -> dict[str, Any]:
             path, f"pad_id {metadata['pad_id']} and ignore_label_id {metadata['ignore_label_id']}, not 0"
         )
     if metadata["sets"] != ["all"]:
-        raise damaged(path, f"sets {metadata['sets']}, where a Sudoku dataset has one set, 'all'")
-    side = metadata["vocab_size"] - 2
-    if metadata["seq_len"] != side**2:
-        raise UserError(
-            f"{path}: {metadata['seq_len']} positions and {metadata['vocab_size']} tokens are no Sudoku "
-            f"(a board of side s has s*s positions and s + 2 tokens); name a Sudoku dataset"
-        )
+        raise damaged(path, f"sets {metadata['sets']}, where there is one set, 'all'")
     return metadata
 
 
@@ -194,6 +195,9 @@ def _read_split(folder: Path, metadata: dict[str, Any]) -> tuple[Split, NDArray[
     for name, index, end in (("group", groups, len(puzzles) - 1), ("puzzle", puzzles, len(inputs))):
         if not index.size or index[0] != 0 or index[-1] != end or (np.diff(index) <= 0).any():
             raise damaged(folder / f"all__{name}_indices.npy", f"does not cut 0..{end} into ranges")
+    identifiers = _load_numbers(folder / "all__puzzle_identifiers.npy").astype(np.int32)
+    if len(identifiers) != len(puzzles) - 1 or (identifiers < 0).any():
+        raise damaged(folder / "all__puzzle_identifiers.npy", f"no identifiers of {len(puzzles) - 1} puzzles")
     ratings_file = folder / "all__ratings.npy"
     ratings = _load_numbers(ratings_file).astype(np.int32) if ratings_file.is_file() else None
     group_start = puzzles[groups]
@@ -201,7 +205,7 @@ def _read_split(folder: Path, metadata: dict[str, Any]) -> tuple[Split, NDArray[
         if len(ratings) != len(groups) - 1:
             raise damaged(ratings_file, f"{len(ratings)} ratings for {len(groups) - 1} puzzles")
         ratings = np.repeat(ratings, np.diff(group_start))
-    return Split(inputs, labels, ratings), group_start
+    return Split(inputs, labels, ratings, np.repeat(identifiers, np.diff(puzzles))), group_start
 
 
 def _read_tokens(path: Path, metadata: dict[str, Any]) -> Tokens:
@@ -239,50 +243,29 @@ def _load(path: Path) -> NDArray[Any]:
         raise damaged(path, f"no readable array ({error})") from error
 
 
-def _infer_shape(path: Path, labels: Tokens, metadata: dict[str, Any]) -> Shape:
-    """The box shape under whose rules every solution is right; the metadata does not say it."""
-    side = metadata["vocab_size"] - 2
-    shapes = [Shape(rows, side // rows) for rows in range(side, 0, -1) if side % rows == 0]
-    # Boxes of one line are the weakest rules, so they are tried last.
-    for shape in sorted(shapes, key=lambda shape: abs(shape.box_rows - shape.box_cols)):
-        boxes = units_of(shape)
-        if all(
-            (np.sort(labels[start : start + _BLOCK][:, unit], axis=1) == np.arange(2, side + 2)).all()
-            for start in range(0, len(labels), _BLOCK)
-            for unit in boxes
-        ):
-            return shape
-    raise UserError(
-        f"{path}/train: the answers are no Sudoku solutions of side {side}; name a Sudoku dataset"
-    )
-
-
 def _describe(
-    path: Path, shape: Shape, splits: dict[SplitName, Split], group_start: NDArray[np.int64]
+    path: Path, task: Task, splits: dict[SplitName, Split], group_start: NDArray[np.int64]
 ) -> Manifest:
     """The manifest that the public builder did not write; what it does not tell is None."""
     num_aug = int(np.diff(group_start).max()) - 1 if len(group_start) > 1 else 0
     counts = {name: len(split) for name, split in splits.items()} | {"train": len(group_start) - 1}
     return Manifest(
         layout="public",
+        task=task.data.task,
         source=path.name,
-        test_source=None,
         rated_by="nobody",
         regime=f"{counts['train']} puzzles with up to {num_aug} stored augmentations",
         seed=None,
-        box_rows=shape.box_rows,
-        box_cols=shape.box_cols,
+        board=task.board,
         num_aug=num_aug,
         wish="unknown",
         splits={
             name: SplitManifest(
                 count=counts[name],
-                ratings=None if split.ratings is None else histogram(split.ratings),
+                ratings=None if split.difficulty is None else histogram(split.difficulty),
             )
             for name, split in splits.items()
         },
-        shared_solution_grids=None,
-        shared_solution_classes=None,
-        fingerprint=fingerprint(shape, num_aug, splits),
+        fingerprint=fingerprint(task, num_aug, splits),
         files={},
     )

@@ -17,6 +17,7 @@ import yaml
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.secrets import masked_text
+from trm_scaling.results.evaluations import headline_rate, scored_weights
 from trm_scaling.tracking.rows import Row
 
 if TYPE_CHECKING:
@@ -237,11 +238,14 @@ def shown(values: dict[str, Any]) -> dict[str, Any]:
 
 def _results(result: dict[str, Any]) -> dict[str, Any]:
     summary: dict[str, Any] = {}
-    for scores in result["test"]:
-        label = scores["at"] if scores["averaged"] == result["config"]["ema"] else f"{scores['at']}_current"
-        final, rule = scores["summary"]["final"], scores["summary"]["halting_rule"]
+    rate = headline_rate(result)
+    for scores in scored_weights(result):
+        if scores.ema_rate not in (rate, None):
+            continue
+        label = scores.at if scores.ema_rate == rate else f"{scores.at}_current"
+        final, rule = scores.summary["final"], scores.summary["halting_rule"]
         summary |= {
-            f"test/{label}/step": scores["step"],
+            f"test/{label}/step": scores.step,
             f"test/{label}/solved": final["solved"],
             f"test/{label}/puzzles": final["puzzles"],
             f"test/{label}/exact_rate": final["exact_rate"],

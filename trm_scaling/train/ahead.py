@@ -15,6 +15,7 @@ from trm_scaling.counting.devices import Chip
 from trm_scaling.counting.kernels import Bound, Collective, KindCount, bound, by_kind, collectives, kernels
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.sharding import WHOLE, on_mesh
+from trm_scaling.tasks.task import spec_of
 from trm_scaling.train.call import Feed, feed_specs, make_train_call
 from trm_scaling.train.state import TrainState, init_state, state_specs
 
@@ -63,11 +64,11 @@ class DoesNotFit(Exception):
 
 def call_arguments(config: RunConfig) -> Arguments:
     """Shapes of what the training call is given: state, numbers, feed, count."""
-    vocab, cells = config.data.vocab_size, config.data.seq_len
+    sizes = spec_of(config.data)[:3]
     steps, batch = config.system.steps_per_call, config.global_batch_size
-    state = jax.eval_shape(lambda: init_state(config, vocab, cells, 1))
+    state = jax.eval_shape(lambda: init_state(config, *sizes))
     hyper = jax.eval_shape(lambda: TracedHparams.of(config, Schedule.of(config, config.data.train_size)))
-    puzzles = jax.ShapeDtypeStruct((steps, batch, cells), jnp.uint8)
+    puzzles = jax.ShapeDtypeStruct((steps, batch, sizes[1]), jnp.uint8)
     numbers = jax.ShapeDtypeStruct((steps, batch), jnp.int32)
     feed = Feed(puzzles, puzzles, numbers, numbers, numbers)  # type: ignore[arg-type]
     return state, hyper, feed, jax.ShapeDtypeStruct((), jnp.int32)

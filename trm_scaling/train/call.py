@@ -12,8 +12,7 @@ from trm_scaling.config import RunConfig
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.mesh import MODEL
 from trm_scaling.parallel.sharding import WHOLE, batch_spec, on_mesh
-from trm_scaling.tasks.sudoku.augment import augment
-from trm_scaling.tasks.sudoku.board import Shape
+from trm_scaling.tasks.task import task_of
 from trm_scaling.train.state import TrainState, state_specs
 from trm_scaling.train.step import Batch, train_step
 
@@ -66,11 +65,11 @@ def _train_call(
     feed: Feed,
     count: Int[Array, ""],
 ) -> tuple[TrainState, CallMetrics]:
-    shape = Shape(config.data.box_rows, config.data.box_cols)
+    task = task_of(config.data)
 
     def step(state: TrainState, now: Feed) -> tuple[TrainState, dict[str, Array]]:
         seed = jnp.uint32(augmentation_seed)
-        inputs, labels = augment(seed, now.puzzle, now.augmentation, now.inputs, now.labels, shape)
+        inputs, labels = task.augment(seed, now.puzzle, now.augmentation, now.inputs, now.labels)
         return train_step(config, state, hyper, Batch(inputs, labels, now.puzzle_ids), mesh)
 
     def body(i: Array, loop: tuple[TrainState, CallMetrics]) -> tuple[TrainState, CallMetrics]:

@@ -52,4 +52,5 @@ class Feeder:
         puzzle = np.stack([pair[0] for pair in pairs])
         augmentation = np.stack([pair[1] for pair in pairs])
         train = self._dataset.train
-        return train.inputs[puzzle], train.labels[puzzle], np.zeros_like(puzzle), puzzle, augmentation
+        rows = (train.inputs[puzzle], train.labels[puzzle], train.puzzle_ids[puzzle])
+        return *rows, puzzle, augmentation

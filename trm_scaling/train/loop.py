@@ -16,13 +16,14 @@ from jax.sharding import Mesh
 
 from trm_scaling.config import RunConfig, Schedule, Stage
 from trm_scaling.errors import UserError
+from trm_scaling.evaluation.predict import refuse_nonfinite
+from trm_scaling.evaluation.score import Evaluator
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.parallel.hosts import ALONE, Hosts
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.train.call import CallMetrics, make_train_call
 from trm_scaling.train.clock import Clock, measure_all
-from trm_scaling.train.evaluate import Evaluator
 from trm_scaling.train.interrupt import StopRequest
 from trm_scaling.train.lost import warn_of_lost_best
 from trm_scaling.train.member import Member, Trainee, resumed
@@ -30,7 +31,7 @@ from trm_scaling.train.metrics import NonFiniteLoss
 from trm_scaling.train.reporter import Reporter
 from trm_scaling.train.stacking import stacking_of
 from trm_scaling.train.state import TrainState, evaluation_params
-from trm_scaling.train.weights import refuse_nonfinite, weights_of
+from trm_scaling.train.weights import weights_of
 
 
 @dataclass(frozen=True)
@@ -147,9 +148,8 @@ def train_together(
                     feed = stacking.join([member.feeder.feed(step, step + 1) for member in fed])
                     call = program.lower(state, hyper, feed, jnp.int32(1)).compile()
                 if len(schedule.stages) > 1:
-                    depth = f"L_cycles {stage.depth.L_cycles}, H_cycles {stage.depth.H_cycles}"
                     for member in living.values():
-                        member.run.reporter.note(f"recursion from step {step}: {depth}")
+                        member.run.reporter.note(f"recursion from step {step}: {staged.arch.recursion}")
             with measure("train"):
                 until = schedule.next_stop(step, config.system.steps_per_call)
                 feed = stacking.join([member.feeder.feed(step, until) for member in fed])
@@ -218,4 +218,4 @@ def _is_alive(hosts: Hosts, phase: str, done: int, total: int) -> None:
 
 def _at_depth(config: RunConfig, stage: Stage) -> RunConfig:
     """`config` with the recursion of a stage of its curriculum."""
-    return config.model_copy(update={"arch": config.arch.model_copy(update=stage.depth._asdict())})
+    return config.model_copy(update={"arch": config.arch.at(stage.depth)})

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from trm_scaling.checkpoint.store import CheckpointStore
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.errors import UserError
+from trm_scaling.evaluation.score import Outcomes
 from trm_scaling.io.jsonl import truncate_after
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.optim import TracedHparams
@@ -29,7 +30,6 @@ from trm_scaling.train.metrics import (
     read_metrics,
     validation_score,
 )
-from trm_scaling.train.outcomes import Outcomes
 from trm_scaling.train.reporter import Reporter
 from trm_scaling.train.state import TrainState, init_state_on, state_shapes_on
 
@@ -57,7 +57,7 @@ class Member:
         self.feeder = Feeder(config, dataset, mesh)
         self.clock = Clock()
         self.rate = Rate(config.global_batch_size)
-        shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_identifiers)
+        shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_ids)
         self._init = partial(init_state_on, mesh, config, *shapes)
         self._like = state_shapes_on(mesh, config, *shapes)
         self._hosts = hosts

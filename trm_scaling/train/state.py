@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int, UInt32
 
 from trm_scaling.config import ArchConfig, RunConfig
-from trm_scaling.models import Carry, empty_carry, init_buffers, init_params
-from trm_scaling.models.forward import PUZZLE_EMB
+from trm_scaling.models import Carry, empty_carry, init
+from trm_scaling.models.layers import PUZZLE_EMB
 from trm_scaling.optim import LossScale, init_optimizer
 from trm_scaling.parallel.sharding import (
     WHOLE,
@@ -28,6 +28,14 @@ Params = dict[str, Any]
 
 INIT, EXPLORE = 2**31, 2**31 + 1
 """Streams folded into the run's key; augmentation folds puzzle numbers, which lie far below."""
+
+
+class Sizes(NamedTuple):
+    """Of the data."""
+
+    vocab_size: int
+    seq_len: int
+    num_puzzle_ids: int
 
 
 @jax.tree_util.register_dataclass
@@ -78,7 +86,7 @@ def init_state_on(
     shardings = on_mesh(mesh, state_specs(state, config.system.parameter_shards))
     # The slots are most of the state, and no host need hold them all.
     empty = partial(empty_carry, config.arch, config.global_batch_size, seq_len)
-    carry = jax.jit(empty, out_shardings=on_mesh(mesh, carry_specs()))()
+    carry = jax.jit(empty, out_shardings=on_mesh(mesh, carry_specs(state.carry)))()
     return replace(jax.tree.map(jnp.copy, placed(state, shardings)), carry=carry)
 
 
@@ -100,12 +108,12 @@ def _without_slots(config: RunConfig, vocab_size: int, seq_len: int, num_puzzle_
     """`init_state` with a carry of no slots."""
     arch: ArchConfig = config.arch
     key = jax.random.key(config.seed)
-    params_key, buffers_key = jax.random.split(jax.random.fold_in(key, INIT))
-    params = init_params(params_key, arch, vocab_size, seq_len, num_puzzle_ids)
+    sizes = Sizes(vocab_size, seq_len, num_puzzle_ids)
+    params, buffers = init(jax.random.fold_in(key, INIT), arch, sizes)
     return TrainState(
         step=jnp.int32(0),
         params=params,
-        buffers=init_buffers(buffers_key, arch),
+        buffers=buffers,
         ema=averaged_part(config, params) if config.ema else None,
         emas=tuple(averaged_part(config, params) for _ in config.ema_rates),
         optimizer=init_optimizer(config.optimizer, network_of(params)),
@@ -115,11 +123,9 @@ def _without_slots(config: RunConfig, vocab_size: int, seq_len: int, num_puzzle_
     )
 
 
-def carry_specs() -> Any:
-    """How a carry lies on a mesh: each device has its share of the slots."""
-    slots: Any = batch_spec()
-    states: Any = batch_spec(axis=1)
-    return Carry(states, states, slots, slots, slots, slots, slots)
+def carry_specs(carry: Carry) -> Any:
+    """How a carry lies on a mesh: each device has its share of the rows."""
+    return jax.tree.map(batch_spec, carry.batch_axes)
 
 
 def state_specs(state: TrainState, shards: int) -> Any:
@@ -132,7 +138,7 @@ def state_specs(state: TrainState, shards: int) -> Any:
         ema=cut(state.ema),
         emas=cut(state.emas),
         optimizer=cut(state.optimizer),
-        carry=carry_specs(),
+        carry=carry_specs(state.carry),
     )
 
 

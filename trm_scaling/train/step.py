@@ -12,11 +12,12 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from trm_scaling.config import RunConfig
-from trm_scaling.losses import Losses, softmax_cross_entropy, stablemax_cross_entropy, trm_losses
-from trm_scaling.losses.trm import CrossEntropy
-from trm_scaling.models import Carry, begin, forward, halt
+from trm_scaling.losses import Losses, cross_entropy_of, trm_losses
+from trm_scaling.models import Carry, Execution, begin, halt
 from trm_scaling.models.act import wants_to_halt
-from trm_scaling.models.forward import PUZZLE_EMB
+from trm_scaling.models.layers import PUZZLE_EMB
+from trm_scaling.models.model import BATCH_AXIS, States, puzzle_rows
+from trm_scaling.models.model import step as model_step
 from trm_scaling.optim import (
     TracedHparams,
     exploration_probability,
@@ -54,19 +55,15 @@ class Batch(NamedTuple):
 class Answer(NamedTuple):
     """What the forward pass of a (micro-)batch leaves behind."""
 
-    z_H: Float[Array, "L B D"]
-    z_L: Float[Array, "L B D"]
+    state: States
     q_halt: Float[Array, " B"]
     losses: Losses
 
-
-def cross_entropy_of(config: RunConfig) -> CrossEntropy:
-    """The cell loss that `arch.loss` names."""
-    match config.arch.loss:
-        case "stablemax_cross_entropy":
-            return stablemax_cross_entropy
-        case "softmax_cross_entropy":
-            return softmax_cross_entropy
+    @property
+    def batch_axes(self) -> "Answer":
+        """Along which axis of each leaf the batch lies."""
+        axes: Answer = jax.tree.map(lambda _: 0, self)
+        return axes._replace(state=jax.tree.map(lambda _: BATCH_AXIS, self.state))
 
 
 def train_step(
@@ -108,7 +105,7 @@ def train_step(
         ema=ema,
         emas=tuple(update_ema(each, averaged, rate) for each, rate in further),
         optimizer=optimizer,
-        carry=dataclasses.replace(carry, z_H=answer.z_H, z_L=answer.z_L, steps=steps, halted=halted),
+        carry=dataclasses.replace(carry, state=answer.state, steps=steps, halted=halted),
     )
     if state.loss_scale is not None:
         new = _skip_overflow(state, new, all_finite(grads))
@@ -160,8 +157,8 @@ def batch_gradients(
         grads, answer = jax.shard_map(
             of_device,
             mesh=mesh,
-            in_specs=(specs, carry_specs(), WHOLE),
-            out_specs=(specs, _answer_specs()),
+            in_specs=(specs, carry_specs(carry), WHOLE),
+            out_specs=(specs, _answer_specs(carry.state)),
             # The gradients are taken inside, where a device knows its own slots alone; what adds them
             # up is written out above.
             check_vma=False,
@@ -169,10 +166,10 @@ def batch_gradients(
     return jax.tree.map(lambda leaf: leaf / scale, grads), answer
 
 
-def _answer_specs() -> Any:
-    slots: Any = batch_spec()
-    states: Any = batch_spec(axis=1)
-    return Answer(states, states, slots, Losses(slots, slots, slots, slots, slots))
+def _answer_specs(state: States) -> Any:
+    rows: Any = 0
+    axes = Answer(state, rows, Losses(*[rows] * len(Losses._fields))).batch_axes
+    return jax.tree.map(batch_spec, axes)
 
 
 def _gradients_of_share(
@@ -183,24 +180,15 @@ def _gradients_of_share(
     carry: Carry,
     scale: Float[Array, ""],
 ) -> tuple[Params, Answer]:
-    """Gradients (times `scale`) and answers of the slots of one of `devices`, in slices."""
+    """Gradients (times `scale`) and answers of the rows of one of `devices`, in slices."""
+    how = Execution.of(config.system, platform)
 
     def loss(params: Params, carry: Carry) -> tuple[Float[Array, ""], Answer]:
-        out = forward(
-            config.arch,
-            params,
-            carry.z_H,
-            carry.z_L,
-            carry.inputs,
-            carry.puzzle_ids,
-            unroll=config.system.unroll,
-            gate_kernels=config.system.gate_kernel,
-            remat=config.system.remat,
-            platform=platform,
-        )
-        losses = trm_losses(out.logits, out.q_halt, carry.labels, cross_entropy_of(config))
-        states = jax.lax.stop_gradient((out.z_H, out.z_L))
-        return losses.total * (scale / config.global_batch_size), Answer(*states, out.q_halt, losses)
+        rows = puzzle_rows(params, carry.puzzle_ids)
+        out = model_step(config.arch, params, carry.state, carry.inputs, rows, how)
+        losses = trm_losses(out.logits, out.q_halt, carry.labels, cross_entropy_of(config.arch.loss))
+        state = jax.lax.stop_gradient(out.state)
+        return losses.total * (scale / config.global_batch_size), Answer(state, out.q_halt, losses)
 
     gradients = jax.grad(loss, has_aux=True)
     slices = config.micro_batches_over(devices)
@@ -213,28 +201,21 @@ def _gradients_of_share(
         return jax.tree.map(jnp.add, total, grads), answer
 
     grads, answers = jax.lax.scan(add, zeros, _split(carry, slices))
-    return grads, jax.tree.map(_join, answers)
-
-
-def _batch_axis(leaf: Array) -> int:
-    """States are (L, B, D); everything else begins with B."""
-    return 1 if leaf.ndim == 3 else 0
+    return grads, jax.tree.map(_join, answers, answers.batch_axes)
 
 
 def _split(carry: Carry, parts: int) -> Carry:
     """Each leaf's batch axis B as (B / parts, parts), the parts moved to the front."""
 
-    def split(leaf: Array) -> Array:
-        axis = _batch_axis(leaf)
+    def split(leaf: Array, axis: int) -> Array:
         shape = (*leaf.shape[:axis], leaf.shape[axis] // parts, parts, *leaf.shape[axis + 1 :])
         return jnp.moveaxis(leaf.reshape(shape), axis + 1, 0)
 
-    return jax.tree.map(split, carry)
+    return jax.tree.map(split, carry, carry.batch_axes)
 
 
-def _join(leaf: Array) -> Array:
+def _join(leaf: Array, axis: int) -> Array:
     """The inverse of `_split` for one leaf."""
-    axis = 1 if leaf.ndim == 4 else 0
     moved = jnp.moveaxis(leaf, 0, axis + 1)
     return moved.reshape(*moved.shape[:axis], -1, *moved.shape[axis + 2 :])
 
@@ -249,9 +230,12 @@ def _skip_overflow(old: TrainState, new: TrainState, finite: Array) -> TrainStat
         )
 
     kept = {name: keep(name) for name in ("params", "optimizer", "ema", "emas")}
-    # A slot whose own states overflowed can only begin anew.
-    states = jnp.isfinite(new.carry.z_H) & jnp.isfinite(new.carry.z_L)
-    halted = new.carry.halted | ~jnp.all(states, axis=(0, 2))
+    # A row whose own states overflowed can only begin anew.
+    overflowed = jnp.zeros_like(new.carry.halted)
+    for state in new.carry.state.values():
+        others = tuple(axis for axis in range(state.ndim) if axis != BATCH_AXIS)
+        overflowed |= ~jnp.all(jnp.isfinite(state), axis=others)
+    halted = new.carry.halted | overflowed
     carry = dataclasses.replace(new.carry, halted=halted)
     return dataclasses.replace(new, **kept, carry=carry, loss_scale=old.loss_scale.adjusted(finite))
 

@@ -2,18 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
 
-from trm_scaling.checkpoint.leaves import named_leaves
 from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
+from trm_scaling.evaluation.predict import refuse_nonfinite
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.models.interchange import from_public
+from trm_scaling.tasks.task import spec_of
 from trm_scaling.train.state import Params, TrainState, evaluation_params, init_state
 
 Which = Literal["best", "last"]
@@ -42,30 +42,10 @@ def weights_of(state: TrainState) -> Weights:
     return Weights(state.params, state.ema, state.buffers)
 
 
-def weights_like(config: RunConfig, num_puzzle_ids: int = 1) -> Weights:
+def weights_like(config: RunConfig) -> Weights:
     """Shapes and dtypes of the weights of `config`; computes nothing."""
-    vocab, cells = config.data.vocab_size, config.data.seq_len
-    return jax.eval_shape(lambda: weights_of(init_state(config, vocab, cells, num_puzzle_ids)))
-
-
-def refuse_nonfinite(weights: Any, where: str, error: type[UserError] = UserError) -> None:
-    """Raise `error` when a number in `weights` (a pytree) is NaN or infinite, naming the tensor and how many.
-
-    Such weights answer every puzzle, and all answers are wrong: that is no measurement. `where` names them.
-    """
-    leaves = {name: leaf for name, leaf in named_leaves(weights).items() if leaf is not None}
-    for name, count in _nonfinite_counts(leaves).items():
-        if count:
-            raise error(
-                f"{where}: {name} holds {int(count):,} values of {leaves[name].size:,} that are NaN or "
-                "infinite; such weights are neither saved nor measured. Take an earlier checkpoint, or train "
-                "with a lower lr or arch.forward_dtype=float32, each of which is a new run"
-            )
-
-
-@jax.jit
-def _nonfinite_counts(leaves: dict[str, Array]) -> dict[str, Int[Array, ""]]:
-    return {name: jnp.sum(~jnp.isfinite(leaf)) for name, leaf in leaves.items()}
+    sizes = spec_of(config.data)[:3]
+    return jax.eval_shape(lambda: weights_of(init_state(config, *sizes)))
 
 
 def weights_from_public(config: RunConfig, tensors: Mapping[str, np.ndarray], where: str) -> Weights:
@@ -84,9 +64,6 @@ def load_weights(folder: RunFolder, config: RunConfig, which: Which) -> tuple[We
     Works while the run is still training. Raises UserError when there is no usable checkpoint, and for
     weights that are not finite.
     """
-    # Orbax takes a quarter of a second to load, and the models that come with the package need none.
-    from trm_scaling.checkpoint.reader import CheckpointReader
-
     reader = CheckpointReader(folder.checkpoints)
     for _ in range(PRUNED_TRIES):
         step = reader.best_step() if which == "best" else None

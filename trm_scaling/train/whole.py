@@ -14,6 +14,7 @@ import numpy as np
 from trm_scaling.config import RunConfig
 from trm_scaling.config.traced_fields import are_one_trajectory
 from trm_scaling.errors import UserError
+from trm_scaling.evaluation.score import Evaluator, Outcomes
 from trm_scaling.io.atomic import write_bytes
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.parallel.hosts import ALONE, Hosts
@@ -21,20 +22,12 @@ from trm_scaling.tasks.build import ensure_dataset
 from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.tasks.progress import Progress
 from trm_scaling.train.clock import measure_all
-from trm_scaling.train.evaluate import Evaluator
-from trm_scaling.train.final import (
-    AverageScores,
-    WeightScores,
-    outcome_arrays,
-    score_averages,
-    score_test_split,
-)
 from trm_scaling.train.interrupt import stop_on_signals
 from trm_scaling.train.loop import Trained, train_together
 from trm_scaling.train.member import Trainee
-from trm_scaling.train.outcomes import Outcomes
 from trm_scaling.train.reporter import RunReporter
 from trm_scaling.train.state import state_digest, trajectory_digest
+from trm_scaling.train.test_eval import outcome_arrays, score_test_split
 
 
 @dataclass(frozen=True)
@@ -43,10 +36,9 @@ class Finished:
 
     steps: int
     best_step: int
-    scores: list[WeightScores]
-    """The headline first."""
-    averages: list[AverageScores]
-    """Of the further averages."""
+    evaluations: list[dict[str, Any]]
+    """Of the test split: a row for each set of weights, decoder and number of supervision steps; the headline
+    first."""
     seconds: dict[str, float]
     """By purpose: compile, train, evaluate, checkpoint."""
     other_load: float | None
@@ -113,14 +105,13 @@ def train_and_test_together(
 
     left = [(run, each) for run, each in zip(runs, trained, strict=True) if each is not None]
     evaluator = Evaluator(config, mesh=left[0][1].mesh)
-    tested: list[tuple[Trained, list[WeightScores], list[AverageScores]]] = []
+    tested: list[tuple[Trained, list[dict[str, Any]]]] = []
     hosts.progress.starts()
     for run, each in left:
         run.reporter.note(f"testing on {len(dataset.test):,} puzzles")
         with measure_all([other.clock for _, other in left], "evaluate"):
-            scores, outcomes = score_test_split(evaluator, dataset, each, testing)
-            averages = score_averages(evaluator, dataset, each, run.config.ema_rates, testing)
-        tested.append((each, scores, averages))
+            rows, outcomes = score_test_split(evaluator, dataset, run.config, each, testing)
+        tested.append((each, rows))
         hosts.progress.starts()
         if hosts.is_first:
             _write_outcomes(run.folder, outcomes, dataset)
@@ -143,8 +134,7 @@ def _write_outcomes(folder: RunFolder, outcomes: Outcomes, dataset: Dataset) -> 
 
 def _finished(
     trained: Trained,
-    scores: list[WeightScores],
-    averages: list[AverageScores],
+    evaluations: list[dict[str, Any]],
     dataset: Dataset,
     runs_together: int,
     one_trajectory: bool,
@@ -158,13 +148,12 @@ def _finished(
     return Finished(
         steps=trained.schedule.total_steps,
         best_step=trained.best_step,
-        scores=scores,
-        averages=averages,
+        evaluations=evaluations,
         seconds=trained.clock.spent(),
         other_load=trained.clock.other_load(),
         vocab_size=dataset.vocab_size,
         seq_len=dataset.seq_len,
-        num_puzzle_ids=dataset.num_puzzle_identifiers,
+        num_puzzle_ids=dataset.num_puzzle_ids,
         data_fingerprint=dataset.fingerprint,
         test_fingerprint=dataset.test_fingerprint,
         weights_sha256=state_digest(trained.state),

@@ -13,11 +13,11 @@ from typing import Any
 from tests.faults.chaos.damage import DAMAGES, any_file
 from tests.faults.chaos.forks import fork
 from tests.faults.chaos.trial import Ground, Trial, expect
-from trm_scaling.config.data import DataConfig
 from trm_scaling.errors import UserError
 from trm_scaling.tasks.build import RebuiltDataset, dataset_name, ensure_dataset
+from trm_scaling.tasks.sudoku.description import SudokuData
 
-SMALL = DataConfig(
+SMALL = SudokuData(
     source="generated", box_rows=2, box_cols=2, train_size=8, val_size=4, test_size=4, num_aug=2
 )
 CALLS = ("fsync", "replace", "mkdir")

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trm_scaling.config.data import DataConfig
 from trm_scaling.errors import UserError
-from trm_scaling.tasks.build import build_sudoku
+from trm_scaling.tasks.build import build_dataset
 from trm_scaling.tasks.progress import silent
 from trm_scaling.tasks.sudoku.board import Shape, to_text
+from trm_scaling.tasks.sudoku.description import SudokuData
 from trm_scaling.tasks.sudoku.generate import Wish, make_candidates
 from trm_scaling.tasks.sudoku.sources import open_list
 
@@ -61,10 +61,10 @@ def test_boards_in_rows_are_read(cases: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_header_is_never_a_puzzle_whatever_the_seed(cases: Path, seed: int, tmp_path: Path) -> None:
-    config = DataConfig(
+    config = SudokuData(
         source=str(cases / "kaggle_9m.csv"), train_size=30, val_size=5, test_size=5, num_aug=0, seed=seed
     )
-    dataset = build_sudoku(config, tmp_path / "out")
+    dataset = build_dataset(config, tmp_path / "out")
     assert (len(dataset.train), len(dataset.val), len(dataset.test)) == (30, 5, 5)
 
 

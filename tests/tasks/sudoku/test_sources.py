@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trm_scaling.config.data import DataConfig
 from trm_scaling.errors import UserError
-from trm_scaling.tasks.build import build_sudoku, ensure_dataset
+from trm_scaling.tasks.build import build_dataset, ensure_dataset
 from trm_scaling.tasks.dataset import Dataset, Split
 from trm_scaling.tasks.sudoku.board import Shape, to_text, tokens_to_digits
 from trm_scaling.tasks.sudoku.classes import puzzle_keys
+from trm_scaling.tasks.sudoku.description import SudokuData
 from trm_scaling.tasks.sudoku.generate import Wish, make_candidates
 from trm_scaling.tasks.sudoku.symmetry import random_symmetry
 
@@ -27,7 +27,7 @@ def csv_lines(ratings: bool = True) -> list[str]:
     ]
 
 
-def config(source: Path, **fields: object) -> DataConfig:
+def config(source: Path, **fields: object) -> SudokuData:
     described = {
         "train_size": 20,
         "val_size": 10,
@@ -36,7 +36,7 @@ def config(source: Path, **fields: object) -> DataConfig:
         "box_cols": 3,
         "num_aug": 3,
     }
-    return DataConfig.model_validate(described | {"source": str(source)} | fields)
+    return SudokuData.model_validate(described | {"source": str(source)} | fields)
 
 
 def write(path: Path, lines: list[str]) -> Path:
@@ -62,7 +62,7 @@ def test_csv_text_and_gzip_give_the_same_puzzles(tmp_path: Path) -> None:
         write(tmp_path / "d.csv", ["Question", *(text.replace(".", "0") for text in plain)]),
         write(tmp_path / "e.csv", [f"{p},{to_text(a)}" for p, a in zip(plain, MADE.solutions, strict=True)]),
     ]
-    built = [build_sudoku(config(file), tmp_path / f"out-{file.stem}") for file in files]
+    built = [build_dataset(config(file), tmp_path / f"out-{file.stem}") for file in files]
     assert len({tuple(everything(dataset)) for dataset in built}) == 1
     assert [dataset.manifest.rated_by for dataset in built] == ["source", "source", "trm", "trm", "trm"]
     assert set(everything(built[0])) <= set(plain)
@@ -71,11 +71,11 @@ def test_csv_text_and_gzip_give_the_same_puzzles(tmp_path: Path) -> None:
 
 def test_ratings_of_the_file_are_kept_and_filter(tmp_path: Path) -> None:
     file = write(tmp_path / "a.csv", [HEADER, *csv_lines()])
-    dataset = build_sudoku(config(file, min_rating=10, max_rating=54), tmp_path / "out")
-    ratings = np.concatenate([split.ratings for split in (dataset.train, dataset.val, dataset.test)])
+    dataset = build_dataset(config(file, min_rating=10, max_rating=54), tmp_path / "out")
+    ratings = np.concatenate([split.difficulty for split in (dataset.train, dataset.val, dataset.test)])
     assert sorted(ratings.tolist()) == list(range(10, 55))
-    assert dataset.train.ratings is not None
-    for text, rating in zip(texts(dataset.train), dataset.train.ratings.tolist(), strict=True):
+    assert dataset.train.difficulty is not None
+    for text, rating in zip(texts(dataset.train), dataset.train.difficulty.tolist(), strict=True):
         assert text == to_text(MADE.puzzles[rating])
 
 
@@ -91,7 +91,7 @@ def test_computed_ratings_filter_lists_without_any(tmp_path: Path) -> None:
         "test_size": 1,
         "min_rating": 3,
     }
-    dataset = build_sudoku(config(file, **fields), tmp_path / "out")
+    dataset = build_dataset(config(file, **fields), tmp_path / "out")
     assert sorted(everything(dataset)) == sorted(to_text(p) for p in made.puzzles[made.ratings >= 3])
 
 
@@ -100,7 +100,7 @@ def test_held_out_puzzles_are_no_images_of_training_puzzles(tmp_path: Path) -> N
     rng = np.random.default_rng(0)
     images = [random_symmetry(SHAPE, rng).apply(puzzle) for puzzle in MADE.puzzles for _ in range(10)]
     file = write(tmp_path / "a.txt", [to_text(image) for image in images])
-    dataset = build_sudoku(config(file, train_size=40, val_size=20, test_size=None), tmp_path / "out")
+    dataset = build_dataset(config(file, train_size=40, val_size=20, test_size=None), tmp_path / "out")
     train, val, test = (
         set(puzzle_keys(tokens_to_digits(split.inputs), tokens_to_digits(split.labels), SHAPE).tolist())
         for split in (dataset.train, dataset.val, dataset.test)
@@ -110,9 +110,9 @@ def test_held_out_puzzles_are_no_images_of_training_puzzles(tmp_path: Path) -> N
     assert val.isdisjoint(test)
     assert len(dataset.test) > 0
     with pytest.raises(UserError, match=r"too few puzzles: val 300 of 300, test \d+ of 15, train \d+ of 200"):
-        build_sudoku(config(file, train_size=200, val_size=300), tmp_path / "more")
+        build_dataset(config(file, train_size=200, val_size=300), tmp_path / "more")
     with pytest.raises(UserError, match=r"too few puzzles: val 0 of 0, train 500 of 500, test 0 of all"):
-        build_sudoku(config(file, train_size=500, val_size=0, test_size=None), tmp_path / "all")
+        build_dataset(config(file, train_size=500, val_size=0, test_size=None), tmp_path / "all")
 
 
 def test_a_separate_test_list_is_used_and_its_images_of_training_puzzles_dropped(tmp_path: Path) -> None:
@@ -120,14 +120,14 @@ def test_a_separate_test_list_is_used_and_its_images_of_training_puzzles_dropped
     train = write(tmp_path / "train.csv", [HEADER, *rows[:40]])
     test = write(tmp_path / "test.csv", [HEADER, *rows[20:]])
     fields = {"train_size": 30, "val_size": 10, "test_size": None, "test_source": str(test)}
-    dataset = build_sudoku(config(train, **fields), tmp_path / "out")
+    dataset = build_dataset(config(train, **fields), tmp_path / "out")
     assert sorted(texts(dataset.test)) == sorted(to_text(puzzle) for puzzle in MADE.puzzles[40:])
 
 
 def test_the_seed_chooses(tmp_path: Path) -> None:
     file = write(tmp_path / "a.csv", [HEADER, *csv_lines()])
     prints = [
-        build_sudoku(config(file, seed=seed), tmp_path / f"out{number}").fingerprint
+        build_dataset(config(file, seed=seed), tmp_path / f"out{number}").fingerprint
         for number, seed in enumerate((0, 0, 1))
     ]
     assert prints[0] == prints[1] != prints[2]
@@ -160,7 +160,7 @@ GOOD = csv_lines()
 def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
     file = write(tmp_path / "a.csv", [HEADER, line])
     with pytest.raises(UserError, match=message):
-        build_sudoku(config(file, train_size=1, val_size=0, test_size=None), tmp_path / "out")
+        build_dataset(config(file, train_size=1, val_size=0, test_size=None), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -177,15 +177,15 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
 def test_a_file_that_is_no_list_is_refused(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
-        build_sudoku(config(tmp_path / name), tmp_path / "out")
+        build_dataset(config(tmp_path / name), tmp_path / "out")
 
 
 def test_a_missing_list_and_one_that_is_too_short_say_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no puzzle list at"):
-        build_sudoku(config(tmp_path / "nothing.csv"), tmp_path / "out")
+        build_dataset(config(tmp_path / "nothing.csv"), tmp_path / "out")
     file = write(tmp_path / "a.csv", [HEADER, *csv_lines()])
     with pytest.raises(UserError, match=r"val 10 of 10, test 15 of 15, train 35 of 61\. It holds 60"):
-        build_sudoku(config(file, train_size=61), tmp_path / "out")
+        build_dataset(config(file, train_size=61), tmp_path / "out")
 
 
 def out_of_reach(*_: object, **__: object) -> str:
@@ -193,11 +193,11 @@ def out_of_reach(*_: object, **__: object) -> str:
 
 
 def test_the_command_s_folder_is_the_run_s_whatever_its_name(tmp_path: Path) -> None:
-    described = DataConfig(
+    described = SudokuData(
         source="generated", box_rows=2, box_cols=2, train_size=8, num_aug=4, val_size=2, test_size=2
     )
-    mine = build_sudoku(described, tmp_path / "data" / "mine")
-    build_sudoku(described.model_copy(update={"seed": 1}), tmp_path / "data" / "another", layout="public")
+    mine = build_dataset(described, tmp_path / "data" / "mine")
+    build_dataset(described.model_copy(update={"seed": 1}), tmp_path / "data" / "another", layout="public")
     found = ensure_dataset(described, tmp_path)
     assert found.path == tmp_path / "data" / "mine"
     assert found.fingerprint == mine.fingerprint
@@ -215,9 +215,9 @@ def test_without_the_hub_the_message_names_the_other_two_commands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.hf_hub_download", out_of_reach)
-    hub = DataConfig(train_size=77, num_aug=8)
+    hub = SudokuData(train_size=77, num_aug=8)
     with pytest.raises(UserError, match="no route to host") as caught:
-        build_sudoku(hub, tmp_path / "out")
+        build_dataset(hub, tmp_path / "out")
     command = f"--output-dir {tmp_path / 'out'} --subsample-size 77 --num-aug 8 --source"
     assert f"{command} generated --test-size 1000" in str(caught.value)
     assert f"{command} puzzles.csv.gz" in str(caught.value)
@@ -231,9 +231,9 @@ def test_real_puzzles_carry_the_rating_that_our_solver_gives(shared: Path, tmp_p
         pytest.skip(f"no {source}")
     from trm_scaling.tasks.sudoku.search import solve_many
 
-    dataset = build_sudoku(
-        DataConfig(source=str(source), train_size=300, val_size=100, test_size=100), tmp_path / "out"
+    dataset = build_dataset(
+        SudokuData(source=str(source), train_size=300, val_size=100, test_size=100), tmp_path / "out"
     )
     for split in (dataset.train, dataset.val, dataset.test):
         _, _, ratings = solve_many(tokens_to_digits(split.inputs), Shape(3, 3))
-        np.testing.assert_array_equal(ratings, split.ratings)
+        np.testing.assert_array_equal(ratings, split.difficulty)

@@ -20,14 +20,14 @@ Look = Callable[[Float[np.ndarray, "P q"], Int[np.ndarray, " P"]], tuple[Value, 
 problems that the second argument numbers."""
 
 _MOST_STEPS = 400
-_ENOUGH = 1e-8
+ENOUGH = 1e-8
 """Share of the value that a step must gain to be worth another."""
 _FIRST, _LEAST, _MOST = 1e-3, 1e-9, 1e9
 """Damping; at the most, a problem is done: no step gains anything."""
 
 
 def descend(
-    look: Look, starts: Float[np.ndarray, "P q"], bounds: Float[np.ndarray, "q 2"]
+    look: Look, starts: Float[np.ndarray, "P q"], bounds: Float[np.ndarray, "q 2"], enough: float = ENOUGH
 ) -> tuple[Float[np.ndarray, "P q"], Float[np.ndarray, " P"]]:
     """The theta of each problem that its start leads down to, and the value there (at least 0)."""
     theta, problems = starts.copy(), np.arange(len(starts))
@@ -44,7 +44,7 @@ def descend(
         gradient = np.where(better[:, None], new_gradient, gradient)
         curvature = np.where(better[:, None, None], new_curvature, curvature)
         damping = np.clip(np.where(better, damping / 5, damping * 5), _LEAST, _MOST)
-        going = np.where(better, gain > _ENOUGH * least[problems], damping < _MOST)
+        going = np.where(better, gain > enough * least[problems], damping < _MOST)
         if not going.any():
             break
         problems, gradient, curvature, damping = (

@@ -16,6 +16,7 @@ from trm_scaling.analysis.fits.loss_law import (
     reported,
     theta_of,
 )
+from trm_scaling.analysis.fits.loss_profile import profile_ends, simulated_runs
 from trm_scaling.analysis.fits.loss_search import (
     THOROUGH,
     FittedLoss,
@@ -25,13 +26,15 @@ from trm_scaling.analysis.fits.loss_search import (
     search_loss,
     simulated,
 )
-from trm_scaling.analysis.fits.record import Fit, Parameter, Prediction, exponent, plausible, union
+from trm_scaling.analysis.fits.record import Fit, Parameter, Prediction, plausible, union
 from trm_scaling.analysis.fits.replicates import ALPHA, explain, lack_of_fit, lack_of_fit_of_clusters
 from trm_scaling.analysis.fits.resampling import ENOUGH_CONFIGURATIONS, resample_clusters
 from trm_scaling.analysis.interval import TAILS, Interval
 from trm_scaling.analysis.runs import Configurations, LossRuns
 from trm_scaling.errors import UserError
 
+_SQUARES = 100.0
+"""A Huber delta beyond every residual of ln L: least squares."""
 _OF_RIVALS = 100
 """Replicates for a rival's prediction: enough for where forms disagree."""
 _LN_DISAGREE = 0.1
@@ -47,29 +50,43 @@ class _Resampling:
     seed: int
 
     @property
-    def by_cluster(self) -> bool:
-        return len(self.observed.units.names) >= ENOUGH_CONFIGURATIONS
+    def simulates(self) -> bool:
+        """Rather than resamples: where runs have several points, or configurations are few."""
+        few = len(self.observed.units.names) < ENOUGH_CONFIGURATIONS
+        return few or self.observed.cluster is not None
 
     @property
     def method(self) -> str:
-        kind = (
-            "clustered"
-            if self.by_cluster
-            else "wild cluster"
-            if self.observed.cluster is not None
-            else "parametric"
-        )
-        return f"{kind} bootstrap, {self.replicates} replicates"
+        if self.observed.cluster is not None:
+            return f"{self.replicates} simulated studies"
+        return f"{'parametric' if self.simulates else 'clustered'} bootstrap, {self.replicates} replicates"
+
+    def studies(self, fitted: FittedLoss) -> tuple[np.ndarray, np.ndarray]:
+        """(replicates or 1, n) ln of losses, and the weight of each."""
+        rng = np.random.default_rng(self.seed)
+        if not self.simulates:
+            rows = [resample_clusters(self.observed.units, rng) for _ in range(self.replicates)]
+            return reweighted(fitted, rows)
+        if self.observed.cluster is None:
+            return simulated(fitted, self.replicates, rng)
+        ln_loss = simulated_runs(fitted, self.observed.cluster, self.replicates, rng)
+        return ln_loss, np.ones((1, ln_loss.shape[1]))
 
     def draws(self, fitted: FittedLoss) -> np.ndarray:
         """(replicates, q) theta."""
-        rng = np.random.default_rng(self.seed)
-        if self.by_cluster:
-            # Points of one run share its noise: they are drawn together, and all of them.
-            alone = self.observed.cluster is None
-            rows = [resample_clusters(self.observed.units, rng, within=alone) for _ in range(self.replicates)]
-            return refits(fitted, *reweighted(fitted, rows))
-        return refits(fitted, *simulated(fitted, self.replicates, rng, self.observed.cluster))
+        return refits(fitted, *self.studies(fitted))
+
+    def parameters(self, fitted: FittedLoss) -> tuple[np.ndarray, tuple[Parameter, ...]]:
+        """The draws, and each parameter with its interval."""
+        if self.observed.cluster is not None:
+            draws, ends = profile_ends(fitted, self.studies(fitted)[0])
+            factors = [name in fitted.law.factors or name == "R" for name in fitted.law.parameter_names]
+            ends[factors] = np.exp(ends[factors])
+            method = f"profile, critical values from {self.method}"
+            return draws, _parameters(fitted, [Interval(low, high, method) for low, high in ends.tolist()])
+        draws = self.draws(fitted)
+        columns = reported(fitted.law, draws, fitted.inputs).T
+        return draws, _parameters(fitted, [Interval.of_draws(column, self.method) for column in columns])
 
 
 def fit_loss(
@@ -88,8 +105,9 @@ def fit_loss(
     `predict` lists places to ask the law for: mappings with `params`, `data` and `recursions` as far as
     the law reads them. `start` begins at these parameters, by name, in place of a search from everywhere.
     `delta` is Huber's: residuals of ln L beyond it count linearly. Intervals come from `replicates` of a
-    bootstrap drawn from `seed`: over runs where runs have several points, else over configurations and
-    then seeds; with fewer than 12 of them, with fresh noise on the fitted law.
+    bootstrap drawn from `seed`: over configurations and then seeds; with fewer than 12 of them, with fresh
+    noise on the fitted law. Where runs have several points, those of parameters are profiles instead
+    (`loss_profile`), and those of predictions come from fresh noise of runs and of their points.
 
     Raises UserError when the law needs a column that `runs` or `predict` lack, or the runs are no more
     than its parameters.
@@ -99,8 +117,7 @@ def fit_loss(
     asked = places(predict, law)
     fitted, observed, misfit = _fit_replicates(runs, law, start, delta)
     resampling = _Resampling(observed, replicates, seed)
-    draws = resampling.draws(fitted)
-    parameters = _parameters(fitted, draws, resampling.method)
+    draws, parameters = resampling.parameters(fitted)
     own, rivals, fits = rivals_of(fitted, observed, runs, asked)
     extrapolated = extrapolation(law, runs, delta)
     also = (
@@ -126,14 +143,13 @@ def fit_loss(
     )
 
 
-def loss_exponent(
+def loss_parameters(
     runs: LossRuns, law: Law, *, delta: float = HUBER_DELTA, replicates: int = 100, seed: int = 0
-) -> Parameter | None:
-    """The exponent of size (or of data, where the law has no other) with its interval, and nothing else."""
+) -> tuple[Parameter, ...]:
+    """The parameters of `fit_loss` with their intervals, without rivals and without a verdict."""
     _refuse(runs, law, delta)
     fitted, observed, _ = _fit_replicates(runs, law, None, delta)
-    resampling = _Resampling(observed, replicates, seed)
-    return exponent(_parameters(fitted, resampling.draws(fitted), resampling.method))
+    return _Resampling(observed, replicates, seed).parameters(fitted)[1]
 
 
 def law_for(runs: LossRuns) -> LossLaw:
@@ -188,12 +204,14 @@ def _fit_replicates(
         return search_loss(law, inputs, THOROUGH if start is None else [theta_of(law, start, inputs)], delta)
 
     fitted, count = fit(runs), len(law.bounds)
+    # The F test is of least squares. Huber's fit leaves more between configurations.
+    squares = search_loss(law, fitted.inputs, [fitted.theta], _SQUARES)
     if runs.cluster is None:
         ones = np.ones_like(runs.loss)
-        misfit = lack_of_fit(runs.cells, fitted.inputs.ln_loss, fitted.ln_loss, ones, count)
+        misfit = lack_of_fit(runs.cells, squares.inputs.ln_loss, squares.ln_loss, ones, count)
     else:
         along = np.log(runs.data) if runs.data is not None else np.zeros_like(runs.loss)
-        misfit = lack_of_fit_of_clusters(runs.configurations, runs.cluster, fitted.residual, along, count)
+        misfit = lack_of_fit_of_clusters(runs.configurations, runs.cluster, squares.residual, along, count)
     if misfit is None or misfit >= ALPHA:
         return fitted, runs, misfit
     means = runs.collapsed()
@@ -205,18 +223,16 @@ def _explain(runs: LossRuns, misfit: float | None) -> str:
     return said if runs.cluster is None else f"{said}; {runs.loss.size} points, those of one run together"
 
 
-def _parameters(fitted: FittedLoss, draws: np.ndarray, method: str) -> tuple[Parameter, ...]:
-    """Each parameter with the middle 95 % of its draws, open where those lie at the search's limits."""
-    found = []
-    law, drawn = fitted.law, reported(fitted.law, draws, fitted.inputs)
-    for index, (name, value) in enumerate(fitted.parameters.items()):
-        interval = Interval.of_draws(drawn[:, index], method)
+def _parameters(fitted: FittedLoss, intervals: Sequence[Interval | None]) -> tuple[Parameter, ...]:
+    """Each parameter with its interval, open where that lies at the search's limits."""
+    found, law = [], fitted.law
+    for index, ((name, value), interval) in enumerate(zip(fitted.parameters.items(), intervals, strict=True)):
         if interval is not None and name not in law.factors:
             least, most = np.exp(law.bounds[index]) if name == "R" else law.bounds[index]
             slack = 1e-3 * (most - least)
             interval = interval.open_at(least + slack, most - slack)
         elif interval is not None and name == "E" and interval.ends[0] < 1e-9 * np.exp(fitted.inputs.ln_unit):
-            interval = Interval(0.0, interval.high, method)
+            interval = Interval(0.0, interval.high, interval.method)
         found.append(Parameter(name, value, interval))
     return tuple(found)
 

@@ -17,6 +17,7 @@ problems in front, n points, t columns of inputs, q numbers in theta.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import product
 from typing import Literal, Protocol, Self
 
@@ -172,23 +173,24 @@ class LossLaw:
 
     def ln_loss(self, theta: Theta, inputs: Inputs) -> tuple[Value, Jacobian]:
         """By log-sum-exp."""
-        t, k, batch = self.terms, len(self.factors), theta.shape[:-1]
-        sizes = np.broadcast_to(inputs.ln_inputs, (*batch, *inputs.ln_inputs.shape)).copy()
+        t, k = self.terms, len(self.factors)
+        sizes: list[np.ndarray] = list(inputs.ln_inputs.T)
         gain, by_gain = ln_gain(self.recursion, theta[..., -1:], inputs.recursions)
         if self.recursion != "none":
-            sizes[..., 0] += gain
-        exponents = theta[..., None, k : k + t]
-        floor = np.broadcast_to(theta[..., None, : k - t], (*sizes.shape[:-1], k - t))
-        ln_terms = np.concatenate([floor, theta[..., None, k - t : k] - exponents * sizes], axis=-1)
+            sizes[0] = sizes[0] + gain
+        exponents = [theta[..., k + index, None] for index in range(t)]
+        ln_terms = [theta[..., index, None] for index in range(k)]
+        for index in range(t):
+            ln_terms[k - t + index] = ln_terms[k - t + index] - exponents[index] * sizes[index]
         # scipy's logsumexp takes five times as long as all the rest, and thousands of refits call this.
-        highest = ln_terms.max(axis=-1, keepdims=True)
-        terms = np.exp(ln_terms - highest)
-        sums = terms.sum(axis=-1, keepdims=True)
-        share = terms / sums
-        columns = [share, -share[..., k - t :] * sizes]
+        highest = reduce(np.maximum, ln_terms) + np.zeros(len(inputs.ln_inputs))
+        terms = [np.exp(each - highest) for each in ln_terms]
+        sums = sum(terms[1:], terms[0])
+        share = [each / sums for each in terms]
+        columns = [*share, *(-each * size for each, size in zip(share[k - t :], sizes, strict=True))]
         if self.recursion != "none":
-            columns.append((-share[..., k - t] * exponents[..., 0] * by_gain)[..., None])
-        return (highest + np.log(sums))[..., 0], np.concatenate(columns, axis=-1)
+            columns.append(-share[k - t] * exponents[0] * by_gain)
+        return highest + np.log(sums), np.stack(columns, axis=-1)
 
     def shift(
         self, theta: Float[np.ndarray, "*problems q"], inputs: Inputs

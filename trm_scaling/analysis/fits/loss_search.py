@@ -13,8 +13,16 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import minimize
 
-from trm_scaling.analysis.fits.descent import descend
-from trm_scaling.analysis.fits.loss_law import HUBER_DELTA, Inputs, Law, huber, reported, theta_of
+from trm_scaling.analysis.fits.descent import ENOUGH, descend
+from trm_scaling.analysis.fits.loss_law import (
+    HUBER_DELTA,
+    LEAST_LOG,
+    Inputs,
+    Law,
+    huber,
+    reported,
+    theta_of,
+)
 from trm_scaling.analysis.fits.resampling import noise_scale
 from trm_scaling.analysis.runs import LossRuns
 
@@ -35,6 +43,14 @@ class FittedLoss:
     starts: int
     agreeing: int
     delta: float = HUBER_DELTA
+
+    @property
+    def start(self) -> Float[np.ndarray, " q"]:
+        """theta for a fit to other losses: a factor that is 0 is lifted, since from 0 none returns."""
+        theta = self.theta.copy()
+        count = len(self.law.factors)
+        theta[:count] = np.maximum(theta[:count], LEAST_LOG / 8)
+        return theta
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -109,8 +125,14 @@ def descend_loss(
     ln_loss: Float[np.ndarray, "#P n"],
     weight: Float[np.ndarray, "#P n"],
     delta: float = HUBER_DELTA,
+    pinned: tuple[Int[np.ndarray, " P"], Float[np.ndarray, " P"]] | None = None,
+    *,
+    enough: float = ENOUGH,
 ) -> tuple[Float[np.ndarray, "P q"], Float[np.ndarray, " P"]]:
     """theta with the least weighted sum of Huber's loss near each start, and that sum.
+
+    `pinned` names one number of each problem and its value, in the units of the inputs (a factor by its ln):
+    the others are then sought with that one held.
 
     `ln_loss` are the losses to fit, in the place of those in `inputs`. Huber's loss of a residual lies
     below a parabola that touches it, of curvature delta / |residual| beyond delta: that is the curvature
@@ -118,16 +140,33 @@ def descend_loss(
     """
     shape = (len(starts), inputs.ln_loss.size)
     every_loss, every_weight = np.broadcast_to(ln_loss, shape), np.broadcast_to(weight, shape)
+    none = law.shift(np.zeros(starts.shape[1]), inputs)
+    slopes = (law.shift(np.eye(starts.shape[1]), inputs) - none).T
+
+    def held(theta: np.ndarray, problems: np.ndarray) -> np.ndarray:
+        if pinned is None:
+            return theta
+        rows, index, value = np.arange(len(theta)), pinned[0][problems], pinned[1][problems]
+        theta = theta.copy()
+        theta[rows, index] = value - law.shift(theta, inputs)[rows, index]
+        return theta
 
     def look(theta: np.ndarray, problems: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        fitted, jacobian = law.ln_loss(theta, inputs)
+        fitted, jacobian = law.ln_loss(held(theta, problems), inputs)
+        if pinned is not None:
+            rows, index = np.arange(len(theta)), pinned[0][problems]
+            # What is held moves with the exponents, so that its value in the units of the inputs stays.
+            jacobian = jacobian - jacobian[rows, :, index][..., None] * slopes[index][:, None, :]
+            jacobian[rows, :, index] = 0.0
         residual, own = fitted - every_loss[problems], every_weight[problems]
         value, slope = huber(residual, delta)
         bend = own * delta / np.maximum(np.abs(residual), delta)
-        gradient = (jacobian * (own * slope)[..., None]).sum(-2)
-        return (own * value).sum(-1), gradient, np.swapaxes(jacobian * bend[..., None], -1, -2) @ jacobian
+        transposed = np.swapaxes(jacobian, -1, -2)
+        gradient = (transposed @ (own * slope)[..., None])[..., 0]
+        return (own * value).sum(-1), gradient, (transposed * bend[..., None, :]) @ jacobian
 
-    return descend(look, starts, law.bounds)
+    theta, least = descend(look, starts, law.bounds, enough)
+    return held(theta, np.arange(len(theta))), least
 
 
 def _polish(law: Law, inputs: Inputs, theta: np.ndarray, delta: float) -> tuple[np.ndarray, float]:
@@ -153,7 +192,7 @@ def refits(
     fitted: FittedLoss, ln_loss: Float[np.ndarray, "#R n"], weight: Float[np.ndarray, "#R n"]
 ) -> Float[np.ndarray, "R q"]:
     """theta of the law for each replicate: other losses (over their geometric mean), or other weights."""
-    starts = np.tile(fitted.theta, (max(len(ln_loss), len(weight)), 1))
+    starts = np.tile(fitted.start, (max(len(ln_loss), len(weight)), 1))
     return descend_loss(fitted.law, fitted.inputs, starts, ln_loss, weight, fitted.delta)[0]
 
 
@@ -167,22 +206,10 @@ def reweighted(
 
 
 def simulated(
-    fitted: FittedLoss,
-    replicates: int,
-    rng: np.random.Generator,
-    cluster: Int[np.ndarray, " n"] | None = None,
+    fitted: FittedLoss, replicates: int, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, "R n"], Float[np.ndarray, "1 n"]]:
-    """Losses as the law would have given them, with fresh noise, and equal weights.
-
-    Points that share a `cluster` keep their residuals together, turned round or not (the wild cluster
-    bootstrap; Cameron, Gelbach & Miller, 2008), and scaled up by what the fit took from them.
-    """
+    """Losses as the law would have given them, with fresh noise, and equal weights."""
     n = fitted.inputs.ln_loss.size
-    if cluster is None:
-        scale = [np.sqrt(noise_scale(fitted.freedom, rng)) for _ in range(replicates)]
-        noise = fitted.residual_sd * np.array(scale)[:, None] * rng.normal(size=(replicates, n))
-        return fitted.ln_loss + noise, np.ones((1, n))
-    _, codes = np.unique(cluster, return_inverse=True)
-    signs = rng.choice([-1.0, 1.0], size=(replicates, codes.max() + 1))
-    kept = np.sqrt(n / fitted.freedom * (codes.max() + 1) / max(1, codes.max()))
-    return fitted.ln_loss + kept * signs[:, codes] * fitted.residual, np.ones((1, n))
+    scale = [np.sqrt(noise_scale(fitted.freedom, rng)) for _ in range(replicates)]
+    noise = fitted.residual_sd * np.array(scale)[:, None] * rng.normal(size=(replicates, n))
+    return fitted.ln_loss + noise, np.ones((1, n))

@@ -15,14 +15,10 @@ ENOUGH_CONFIGURATIONS = 12
 """Below this, resampling often leaves too few: of six sizes, three or fewer in a quarter of the draws."""
 
 
-def resample_clusters(
-    configurations: Configurations, rng: np.random.Generator, *, within: bool = True
-) -> np.ndarray:
-    """Rows of one replicate: configurations with replacement, then runs `within` each."""
+def resample_clusters(configurations: Configurations, rng: np.random.Generator) -> np.ndarray:
+    """Rows of one replicate: configurations with replacement, then runs within each."""
     members = configurations.members
     chosen = rng.integers(len(members), size=len(members))
-    if not within:
-        return np.concatenate([members[code] for code in chosen])
     return np.concatenate([rng.choice(members[code], size=members[code].size) for code in chosen])
 
 

@@ -11,6 +11,7 @@ from trm_scaling.analysis.fits.record import Choice, Fit, HeldOut, Parameter, Ve
 from trm_scaling.analysis.interval import Interval
 from trm_scaling.analysis.runs import AccuracyRuns, LossRuns
 from trm_scaling.errors import UserError
+from trm_scaling.results.task_columns import cells_of
 
 SPEED = "speed at this budget, not where it ends"
 UNAVERAGED = "test_accuracy_unaveraged"
@@ -26,9 +27,9 @@ def with_sizes(table: pd.DataFrame) -> pd.DataFrame:
     - params_of_blocks: of the MLPs and the attention alone, without embeddings, heads and position mixing.
     """
     wanted = ("params", "hidden_size", "L_layers", "expansion", "inner_multiple", "mlp_t")
-    if not all(name in table for name in (*wanted, "box_rows", "box_cols", "puzzle_emb_len")):
+    cells = cells_of(table)
+    if cells is None or not all(name in table for name in (*wanted, "puzzle_emb_len")):
         return table
-    cells = (table["box_rows"] * table["box_cols"]) ** 2
     positions, width = cells + table["puzzle_emb_len"], table["hidden_size"]
 
     def swiglu(size: pd.Series) -> pd.Series:

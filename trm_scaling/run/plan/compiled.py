@@ -25,6 +25,7 @@ from trm_scaling.counting.kernels import Bound, Collective, KindCount
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
 from trm_scaling.io.study import Study
+from trm_scaling.tasks.task import spec_of, task_of
 
 DescribedName = Literal["h200", "v4-8", "v4-64"]
 
@@ -125,17 +126,15 @@ def stage_configs(config: RunConfig) -> list[RunConfig]:
     """`config` at each depth of its curriculum, a program each; itself where it has none."""
     schedule = Schedule.of(config, config.data.train_size)
     depths = dict.fromkeys(stage.depth for stage in schedule.stages)
-    return [
-        config.model_copy(update={"arch": config.arch.model_copy(update=depth._asdict())}) for depth in depths
-    ]
+    return [config.model_copy(update={"arch": config.arch.at(depth)}) for depth in depths]
 
 
 ALWAYS_NAMED = HASHED | {"system.remat", "system.unroll", "system.steps_per_call"}
 """Fields that a key names whatever their value. Another one, which came later or is seldom used, is named
 only where it is not at its default, so that what was compiled before keeps its key."""
 
-_ELSEWHERE = {"data.box_rows", "data.box_cols", "system.micro_batch_size"}
-"""Fields that stand in a key as what they make: the board and the number of slices."""
+_ELSEWHERE = {"system.micro_batch_size"}
+"""Fields that stand in a key as what they make: the number of slices."""
 
 
 def program_fields(config: RunConfig) -> dict[str, Any]:
@@ -147,6 +146,8 @@ def program_fields(config: RunConfig) -> dict[str, Any]:
     arch: dict[str, Any] = {}
     others: dict[str, Any] = {}
     for name, field in schema_fields(RunConfig).items():
+        if name.startswith("data.") and name != "data.task":
+            continue  # what shapes the puzzles is `board`
         # A curriculum is a program for each of its depths.
         if Mark.PROGRAM in field.marks and Mark.STEPS not in field.marks and name not in unused:
             # As JSON has it, which knows no tuples: keys and later defaults are JSON.
@@ -156,7 +157,7 @@ def program_fields(config: RunConfig) -> dict[str, Any]:
                 (arch if name.startswith("arch.") else others)[field.leaf] = value
     return {
         "arch": arch,
-        "board": [config.data.box_rows, config.data.box_cols],
+        "board": list(task_of(config.data).board.values()),
         "micro_batches": config.micro_batches,
         **others,
     }
@@ -299,7 +300,7 @@ def main() -> None:
     mesh = make_mesh(config, described_devices(asked["target"]))
     program = lowered(config, mesh)
     samples = config.global_batch_size // mesh.size
-    flops = samples * flops_per_puzzle_step(config.arch, config.data.vocab_size, config.data.seq_len)
+    flops = samples * flops_per_puzzle_step(config.arch, *spec_of(config.data)[:2])
     found: dict[str, Any] = {"digest": digest(program), "versions": _versions(chip.backend)}
     if found == asked["known"]:
         outcome: dict[str, Any] | None = None

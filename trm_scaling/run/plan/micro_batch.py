@@ -8,6 +8,7 @@ from trm_scaling.counting.devices import Target
 from trm_scaling.counting.memory import choices, first_fitting, safe_bytes, training_memory
 from trm_scaling.io.study import Study
 from trm_scaling.run.plan.compiled import Compilation, Compilations, Fits, described_as, stage_configs
+from trm_scaling.tasks.task import spec_of
 
 
 class Answer(NamedTuple):
@@ -104,7 +105,7 @@ def shortage(config: RunConfig, target: Target | None) -> str | None:
     limit = None if target is None else target.chip.memory_bytes
     if target is None or limit is None:
         return None
-    shapes = (config.data.vocab_size, config.data.seq_len)
+    shapes = spec_of(config.data)[:2]
     devices = config.system.devices or target.chips
     needed = training_memory(config, *shapes, target.chip.backend, devices=devices).total
     if needed <= limit:
@@ -126,7 +127,7 @@ def fitted(config: RunConfig, target: Target | None) -> RunConfig:
     limit = None if target is None else target.chip.memory_bytes
     if config.system.micro_batch_size is not None or target is None or limit is None:
         return config
-    shapes = (config.data.vocab_size, config.data.seq_len)
+    shapes = spec_of(config.data)[:2]
     devices = config.system.devices or target.chips
     found = first_fitting(config, *shapes, target.chip.backend, safe_bytes(limit), devices=devices)
     return config if found is None else found

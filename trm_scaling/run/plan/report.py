@@ -12,6 +12,7 @@ from trm_scaling.counting.memory import training_memory
 from trm_scaling.run.plan.compiled import Compilation, Compilations, Fits, program_key, stage_configs
 from trm_scaling.run.plan.micro_batch import known
 from trm_scaling.run.plan.study_plan import Planned
+from trm_scaling.tasks.task import spec_of
 
 _HEADINGS = (
     *("configuration", "batch", "cut", "whole, est. GiB", "est. GiB", "GiB"),
@@ -48,7 +49,7 @@ def compiled_rows(planned: Sequence[Planned], target: Target, compilations: Comp
             found.append(
                 Row(
                     names=each.names,
-                    depth=f"L {config.arch.L_cycles}, H {config.arch.H_cycles}" if several else "",
+                    depth=config.arch.recursion if several else "",
                     program=program_key(config),
                     config=config,
                     whole_bytes=_estimated(_whole(config), target),
@@ -158,7 +159,7 @@ def _whole(config: RunConfig) -> RunConfig:
 
 
 def _estimated(config: RunConfig, target: Target) -> int:
-    shapes = config.data.vocab_size, config.data.seq_len
+    shapes = spec_of(config.data)[:2]
     return training_memory(config, *shapes, target.chip.backend, devices=target.chips).total
 
 

@@ -20,6 +20,7 @@ from trm_scaling.run.local_device import measured_speeds, speed_on
 from trm_scaling.run.plan.compiled import Fits
 from trm_scaling.run.plan.micro_batch import way
 from trm_scaling.run.planned import Run
+from trm_scaling.tasks.task import spec_of
 
 PRIORITIZED = ("exp01", "exp02a", "exp02b", "exp03", "exp05", "exp06", "contrib01", "contrib02")
 """Families of the study's recommended subset."""
@@ -140,7 +141,7 @@ def _planned(
     speed_of: SpeedOf,
     way_of: WayOf,
 ) -> Planned:
-    vocab, cells = config.data.vocab_size, config.data.seq_len
+    vocab, cells = spec_of(config.data)[:2]
     config, compiled = way_of(config)
     schedule = Schedule.of(config, config.data.train_size)
     tested = described_test_puzzles(config.data)
@@ -159,7 +160,9 @@ def _planned(
         families=families,
         config=config,
         parameters=count_parameters(config.arch, vocab, cells),
-        puzzle_emb_parameters=count_puzzle_emb(config.arch, num_puzzle_ids=1),
+        puzzle_emb_parameters=count_puzzle_emb(
+            config.arch, num_puzzle_ids=spec_of(config.data).num_puzzle_ids
+        ),
         training_flops=training_flops(config, schedule, vocab, cells),
         inference_flops=inference_flops(config.arch, vocab, cells, config.arch.halt_max_steps),
         steps=schedule.total_steps,
@@ -211,7 +214,7 @@ def _content(data: DataConfig) -> str:
 
 def _dataset_bytes(data: DataConfig) -> int:
     puzzles = data.train_size + data.val_size + (described_test_puzzles(data) or 0)
-    return puzzles * 2 * data.seq_len
+    return puzzles * 2 * spec_of(data).seq_len
 
 
 CORE_HOURS = 2460

@@ -15,16 +15,13 @@ from numpy.typing import NDArray
 
 from trm_scaling.errors import UserError
 from trm_scaling.tasks.grid_symmetry import NUM_SYMMETRIES, invert_squares, transform_squares
+from trm_scaling.tasks.maze.description import MAX_SIDE, MIN_SIDE
 
 CHARACTERS = "# SGo"
 """Token t stands for CHARACTERS[t - 1]; token 0 is padding, which no maze has."""
 
 PAD, WALL, FREE, START, GOAL, PATH = range(6)
 VOCAB_SIZE = 6
-NUM_PUZZLE_IDS = 1
-"""All mazes share one puzzle identifier, 0."""
-
-MIN_SIDE, MAX_SIDE = 5, 50
 
 Tokens = NDArray[np.uint8]
 

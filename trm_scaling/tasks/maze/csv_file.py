@@ -16,6 +16,7 @@ from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_text
 from trm_scaling.tasks.maze.board import FREE, MAX_SIDE, PATH, Tokens, maze_text, parse_maze
 from trm_scaling.tasks.maze.splits import MazeSplit, split_of
+from trm_scaling.tasks.task import HubUnavailable
 
 HUB_REPOSITORY = "sapientinc/maze-30x30-hard-1k"
 COLUMNS = ("source", "q", "a", "rating")
@@ -95,15 +96,11 @@ def write_csv(path: Path, split: MazeSplit, source: str) -> None:
     write_text(path, csv_text(split, source))
 
 
-class MazeHubUnavailable(UserError):
-    """The public lists cannot be had; the caller knows which command to propose instead."""
-
-
 def fetch_hub() -> tuple[Path, Path]:
     """Local copies of the public `train.csv` and `test.csv`, from the hub's cache or the network.
 
     Raises:
-        MazeHubUnavailable: the hub is out of reach.
+        HubUnavailable: the hub is out of reach.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
@@ -116,5 +113,11 @@ def fetch_hub() -> tuple[Path, Path]:
     # Out of reach shows as an OSError (no cached file, no route) or as the hub's own refusal.
     except (OSError, HfHubHTTPError) as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise MazeHubUnavailable(f"{HUB_REPOSITORY} could not be downloaded ({reason})") from error
+        raise HubUnavailable(
+            f"{HUB_REPOSITORY} could not be downloaded ({reason})",
+            wish_in_fields="data.min_moves=111 data.test_size=1000",
+            wish_in_options="--size 30 --min-moves 111",
+            own_list="a folder of your own lists (train.csv and test.csv with the columns source,q,a,rating)",
+            own_list_name="lists",
+        ) from error
     return train, test

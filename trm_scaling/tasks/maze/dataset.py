@@ -13,9 +13,9 @@ from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
 from trm_scaling.tasks.folder import check_target, locked, staged
 from trm_scaling.tasks.manifest import SPLIT_NAMES, SplitName, damaged, sha256_file, unreadable_is_damage
-from trm_scaling.tasks.maze.board import MAX_SIDE, MIN_SIDE
-from trm_scaling.tasks.maze.csv_file import MazeHubUnavailable, fetch_hub, read_csv
-from trm_scaling.tasks.maze.generate import Kind, MazeWish
+from trm_scaling.tasks.maze.csv_file import fetch_hub, read_csv
+from trm_scaling.tasks.maze.description import MazeData
+from trm_scaling.tasks.maze.generate import MazeWish
 from trm_scaling.tasks.maze.public_layout import read_public, write_public
 from trm_scaling.tasks.maze.rules import shortest_paths, verify
 from trm_scaling.tasks.maze.splits import (
@@ -27,76 +27,41 @@ from trm_scaling.tasks.maze.splits import (
     with_images,
 )
 from trm_scaling.tasks.progress import Progress, silent
+from trm_scaling.tasks.task import HubUnavailable
 
 MANIFEST = "manifest.json"
 _LASTING = ("hub", "generated")
 """Sources that give the same mazes whenever they are asked."""
 
 
-class MazeConfig(Frozen):
-    """What a maze dataset is made of."""
+class MazeConfig(MazeData):
+    """What a maze folder is made of. What a run does not say may be left to the source here."""
 
-    source: str = "hub"
-    """`hub` (sapientinc/maze-30x30-hard-1k), `generated`, or a folder with train.csv, test.csv and perhaps
-    val.csv in the public columns."""
-
-    train_size: int | None = Field(None, ge=1)
+    train_size: int | None = Field(None, ge=1)  # type: ignore[assignment]
     """Training mazes, before augmentation; None takes all that the source has."""
 
     val_size: int = Field(0, ge=0)
     """Mazes held out to choose checkpoints by. Without a val.csv they are drawn from the training list."""
 
-    test_size: int | None = Field(None, ge=1)
-    """Mazes held out to report; None takes all that the source has."""
-
     aug: bool = False
     """Whether all eight images of each training maze are stored. The public recipe trains without."""
 
-    side: int = Field(30, ge=MIN_SIDE, le=MAX_SIDE)
-    """Generated: cells along one edge."""
-
-    kind: Kind = "random"
-    """Generated: `random` walls, or `perfect` mazes (trees, made depth-first), which are harder."""
-
-    min_wall_share: float = Field(0.37, ge=0, le=0.9)
-    """Generated, random: least share of cells that are walls before the path is made unique."""
-
-    max_wall_share: float = Field(0.42, ge=0, le=0.9)
-    """Generated, random: largest such share."""
-
-    min_moves: int | None = Field(None, ge=1)
-    """Generated: fewest moves from start to goal; None: as many as the side has cells."""
-
-    max_moves: int | None = Field(None, ge=1)
-    """Generated: most moves from start to goal; None: no limit."""
-
-    seed: int = Field(0, ge=0, lt=2**32)
-    """Seed of generation and of sub-sampling."""
-
     @model_validator(mode="after")
-    def _possible(self) -> Self:
-        if self.min_wall_share > self.max_wall_share:
-            raise ValueError(
-                f"min_wall_share={self.min_wall_share} is above max_wall_share={self.max_wall_share}; "
-                "swap them"
-            )
-        if self.max_moves is not None and self.max_moves < self.wish.fewest_moves:
-            raise ValueError(
-                f"max_moves={self.max_moves} is below the fewest moves, {self.wish.fewest_moves}; raise it"
-            )
-        if self.source == "generated" and None in (self.train_size, self.test_size):
+    def _counted(self) -> Self:
+        if self.source == "generated" and self.train_size is None:
             raise ValueError("source=generated has no end; set train_size and test_size to numbers")
         return self
-
-    @property
-    def wish(self) -> MazeWish:
-        share = (self.min_wall_share, self.max_wall_share)
-        return MazeWish(self.side, self.kind, share, self.min_moves, self.max_moves)
 
     @property
     def digest(self) -> str:
         """sha256 of the description."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def wish_of(data: MazeData) -> MazeWish:
+    """What generated mazes must be."""
+    share = (data.min_wall_share, data.max_wall_share)
+    return MazeWish(data.side, data.kind, share, data.min_moves, data.max_moves)
 
 
 class MazeSplitManifest(Frozen):
@@ -142,7 +107,7 @@ class MazeManifest(Frozen):
         return f"{self.splits['train'].count} training mazes, {images}"
 
 
-def build_splits(config: MazeConfig, base: Path = Path(), progress: Progress = silent) -> Splits:
+def build_splits(config: MazeData, base: Path = Path(), progress: Progress = silent) -> Splits:
     """The mazes of every split, before augmentation.
 
     Args:
@@ -152,7 +117,7 @@ def build_splits(config: MazeConfig, base: Path = Path(), progress: Progress = s
 
     Raises:
         UserError: an unreadable or too small list, or a wish that cannot be met.
-        MazeHubUnavailable: the hub is out of reach.
+        HubUnavailable: the hub is out of reach.
     """
     if config.source == "generated":
         assert config.train_size is not None
@@ -162,7 +127,7 @@ def build_splits(config: MazeConfig, base: Path = Path(), progress: Progress = s
             "val": config.val_size,
             "test": config.test_size,
         }
-        return generate_splits(config.wish, sizes, config.seed, progress)
+        return generate_splits(wish_of(config), sizes, config.seed, progress)
     if config.source == "hub":
         train_file, test_file = fetch_hub()
         val_file = None
@@ -237,16 +202,16 @@ def build_maze(
             return open_maze(folder)[0]
         try:
             splits = build_splits(config, base, progress)
-        except MazeHubUnavailable as error:
+        except HubUnavailable as error:
             raise UserError(
                 f"source hub: {error}. Without it, generate mazes like it:\n  trm data maze "
-                f"--output-dir {folder} --source generated --size 30 --min-moves 111"
+                f"--output-dir {folder} --source generated {error.wish_in_options}"
             ) from error
         stored: Splits = {**splits, "train": with_images(splits["train"])} if config.aug else splits
         manifest = describe(
             stored,
             source=config.source,
-            wish=str(config.wish) if config.source == "generated" else None,
+            wish=str(wish_of(config)) if config.source == "generated" else None,
             seed=config.seed,
             asked=config.digest if config.source in _LASTING else None,
         )

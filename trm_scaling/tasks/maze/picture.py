@@ -1,4 +1,4 @@
-"""A maze with an answer drawn in, for the terminal and as SVG. Pure functions of tokens.
+"""A maze with an answer drawn in, for the terminal, as SVG and on an image. Functions of tokens alone.
 
 Without a label, a path cell is right when it lies in a cell that is free in the maze. With one, it is right
 when the label has it too. Any other change to the maze (a wall moved, S or G lost) is broken.
@@ -6,12 +6,17 @@ when the label has it too. Any other change to the maze (a wall moved, S or G lo
 
 from enum import IntEnum
 from math import isqrt
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 import numpy as np
 from jaxtyping import Integer, UInt8
 
 from trm_scaling.tasks.maze.board import FREE, GOAL, PATH, START, WALL
+from trm_scaling.tasks.picture import CHANGED, Picture
+
+if TYPE_CHECKING:
+    from PIL.ImageDraw import ImageDraw
 
 
 class Mark(IntEnum):
@@ -160,3 +165,61 @@ def _runs(row: np.ndarray) -> list[tuple[int, int]]:
     """First and behind-last index of each stretch of true values."""
     edges = np.flatnonzero(np.diff(row.astype(np.int8), prepend=0, append=0))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+class MazePicture(Picture):
+    """Draws mazes of `side` cells as `svg_parts` does; on an image, what a step changed is shaded."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__((side, side), cell=CELL, pixels=max(12, 480 // side))
+
+    def svg(
+        self,
+        inputs: UInt8[np.ndarray, " C"],
+        answer: Integer[np.ndarray, " C"],
+        labels: UInt8[np.ndarray, " C"],
+        left: int,
+        top: int,
+    ) -> list[str]:
+        return svg_parts(inputs, answer, labels, left, top)
+
+    def draw(
+        self,
+        image: "ImageDraw",
+        inputs: UInt8[np.ndarray, " C"],
+        answer: Integer[np.ndarray, " C"],
+        labels: UInt8[np.ndarray, " C"],
+        before: Integer[np.ndarray, " C"],
+        left: int,
+        top: int,
+    ) -> None:
+        from PIL import ImageFont
+
+        cell = self.pixels
+        shown = marks(inputs, answer, labels).reshape(self.rows, self.cols)
+        joined = np.isin(shown, (Mark.PATH, Mark.START, Mark.GOAL))
+        changed = (answer != before).reshape(shown.shape)
+        letters = ImageFont.load_default(max(8, cell // 2))
+        for (row, col), mark in np.ndenumerate(shown):
+            x, y = left + col * cell, top + row * cell
+            if mark == Mark.WALL or changed[row, col]:
+                image.rectangle((x, y, x + cell - 1, y + cell - 1), _WALLS if mark == Mark.WALL else CHANGED)
+        reach, width = cell // 4, max(2, cell // 4)
+        for row, col in np.argwhere(joined).tolist():
+            x, y = left + col * cell + cell // 2, top + row * cell + cell // 2
+            if shown[row, col] == Mark.PATH:
+                image.ellipse((x - width // 2, y - width // 2, x + width // 2, y + width // 2), _RIGHT)
+            for down, right in ((1, 0), (0, 1)):
+                inside = row + down < self.rows and col + right < self.cols
+                if inside and joined[row + down, col + right]:
+                    image.line((x, y, x + right * cell, y + down * cell), _RIGHT, width)
+        for row, col in np.argwhere(shown >= Mark.OFF_PATH).tolist():
+            x, y = left + col * cell + cell // 2, top + row * cell + cell // 2
+            image.line((x - reach, y - reach, x + reach, y + reach), _WRONG, 2)
+            image.line((x - reach, y + reach, x + reach, y - reach), _WRONG, 2)
+        for token, letter in ((START, "S"), (GOAL, "G")):
+            row, col = divmod(int(np.argmax(inputs == token)), self.cols)
+            x, y = left + col * cell + cell // 2, top + row * cell + cell // 2
+            image.ellipse((x - cell // 2, y - cell // 2, x + cell // 2, y + cell // 2), _ENDS)
+            image.text((x, y), letter, _PAPER, letters, anchor="mm")
+        image.rectangle((left, top, left + self.cols * cell, top + self.rows * cell), outline=_WALLS)

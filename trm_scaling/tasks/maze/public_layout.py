@@ -106,7 +106,7 @@ def _read_split(folder: Path) -> MazeSplit:
     side = isqrt(inputs.shape[1])
     if side * side != inputs.shape[1] or not MIN_SIDE <= side <= MAX_SIDE:
         raise damaged(folder, f"{inputs.shape[1]} cells are no square of {MIN_SIDE} to {MAX_SIDE} a side")
-    _check_rows(folder, inputs, labels)
+    check_rows(folder, inputs, labels)
     count = len(inputs)
     if not np.array_equal(arrays["puzzle_indices"], np.arange(count + 1)):
         raise damaged(folder / "all__puzzle_indices.npy", f"not 0 to {count}: a maze has one example")
@@ -129,7 +129,7 @@ def _read_split(folder: Path) -> MazeSplit:
     return MazeSplit(rated.inputs, rated.labels, rated.puzzle_ids, group, difficulty)
 
 
-def _check_rows(folder: Path, inputs: NDArray[Any], labels: NDArray[Any]) -> None:
+def check_rows(folder: Path, inputs: NDArray[Any], labels: NDArray[Any]) -> None:
     """Raise DamagedDataset for the first row that is no maze, or whose label is not that maze with a path."""
     allowed = np.isin(inputs, (WALL, FREE, START, GOAL)).all(axis=1)
     one_of_each = ((inputs == START).sum(axis=1) == 1) & ((inputs == GOAL).sum(axis=1) == 1)

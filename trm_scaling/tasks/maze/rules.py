@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int64, Integer, UInt8
 
+from trm_scaling.errors import UserError
+from trm_scaling.tasks.maze.board import FREE, GOAL, PATH, START, WALL
 from trm_scaling.tasks.maze.kernels import shortest_many, verify_many
 
 
@@ -60,3 +62,28 @@ def verify(
     for step in np.ndindex(answers.shape[:-2]):
         verify_many(inputs, moves, np.ascontiguousarray(answers[step]), side, valid[step])
     return valid
+
+
+def draw_shortest(maze: UInt8[np.ndarray, " C"]) -> UInt8[np.ndarray, " C"]:
+    """The maze with a shortest path drawn in: the first by rows. Raises UserError when no path leads to
+    the goal.
+    """
+    side = isqrt(len(maze))
+    grid = maze.reshape(side, side)
+    (start,), (goal,) = (np.argwhere(grid == token).tolist() for token in (START, GOAL))
+    before = {tuple(start): tuple(start)}
+    queue = [tuple(start)]
+    for row, col in queue:
+        for near in ((row - 1, col), (row, col - 1), (row, col + 1), (row + 1, col)):
+            inside = 0 <= near[0] < side and 0 <= near[1] < side
+            if inside and near not in before and grid[near] != WALL:
+                before[near] = (row, col)
+                queue.append(near)
+    if tuple(goal) not in before:
+        raise UserError("the maze: no path leads from S to G; open a wall")
+    drawn = grid.copy()
+    cell = before[tuple(goal)]
+    while cell != tuple(start):
+        drawn[cell] = PATH
+        cell = before[cell]
+    return np.where(drawn == PATH, PATH, np.where(grid == PATH, FREE, grid)).reshape(-1).astype(np.uint8)

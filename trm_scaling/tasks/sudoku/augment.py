@@ -51,7 +51,26 @@ def augment(
 
 
 augment_batch = jax.jit(augment, static_argnames="shape")
-"""`augment`, compiled by itself: for the host, tests and the public layout."""
+"""`augment`, compiled by itself: for the host and tests."""
+
+
+def invert(
+    seed: Integer[Array, ""] | int,
+    puzzle_index: Integer[Array, " B"],
+    aug_index: Integer[Array, " B"],
+    answers: UInt8[Array, "B C"],
+    shape: Shape,
+) -> UInt8[Array, "B C"]:
+    """Answers to images of puzzles, turned back to the puzzles themselves. Traceable; arguments as
+    `augment`.
+    """
+
+    def one(puzzle_index: Array, aug_index: Array, answer: Array) -> Array:
+        source, tokens = _symmetry(key, puzzle_index, aug_index, shape)
+        return jnp.zeros_like(answer).at[source].set(jnp.argsort(tokens).astype(jnp.uint8)[answer])
+
+    key = jax.random.key(jnp.asarray(seed, jnp.uint32))
+    return jax.vmap(one)(puzzle_index.astype(jnp.uint32), aug_index.astype(jnp.uint32), answers)
 
 
 def _augment_one(
@@ -63,6 +82,16 @@ def _augment_one(
     *,
     shape: Shape,
 ) -> tuple[UInt8[Array, " C"], UInt8[Array, " C"]]:
+    source, tokens = _symmetry(key, puzzle_index, aug_index, shape)
+    both = jnp.stack([inputs, labels])[:, source]
+    inputs, labels = tokens[both]
+    return inputs, labels
+
+
+def _symmetry(
+    key: Array, puzzle_index: UInt32[Array, ""], aug_index: UInt32[Array, ""], shape: Shape
+) -> tuple[Int[Array, " C"], UInt8[Array, " V"]]:
+    """The cell that each cell of an image comes from, and the token that each token becomes."""
     side = shape.side
     key = jax.random.fold_in(jax.random.fold_in(key, puzzle_index), aug_index)
     bands, stacks = side // shape.box_rows, side // shape.box_cols
@@ -83,9 +112,7 @@ def _augment_one(
     tokens = jnp.concatenate(
         [jnp.arange(BLANK_TOKEN + 1, dtype=jnp.uint8), (digits + BLANK_TOKEN + 1).astype(jnp.uint8)]
     )
-    both = jnp.stack([inputs, labels])[:, source]
-    inputs, labels = tokens[both]
-    return inputs, labels
+    return source, tokens
 
 
 def _random_permutation(bits: UInt32[Array, "*batch n"]) -> Int[Array, "*batch n"]:

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trm_scaling.config import DataConfig
 from trm_scaling.errors import UserError
 from trm_scaling.tasks.sudoku.board import Digits, Shape
+from trm_scaling.tasks.sudoku.description import SudokuData
 from trm_scaling.tasks.sudoku.generate import Wish, make_candidates
 
 STREAM = 2**32
@@ -24,7 +24,7 @@ class Fresh(NamedTuple):
     rating: int
 
 
-def fresh_puzzle(data: DataConfig, number: int) -> Fresh:
+def fresh_puzzle(data: SudokuData, number: int) -> Fresh:
     """Puzzle `number` (0 or more) of the size and wish (givens, ratings) of `data`, always the same one.
 
     Raises UserError when no candidate meets the wish.

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_scaling.config.data import DataConfig
 from trm_scaling.errors import UserError
 from trm_scaling.tasks.progress import Progress
 from trm_scaling.tasks.sudoku.board import Shape
 from trm_scaling.tasks.sudoku.classes import puzzle_keys
+from trm_scaling.tasks.sudoku.description import SudokuData
 from trm_scaling.tasks.sudoku.sources import PuzzleList
 from trm_scaling.tasks.sudoku.splits import Puzzles, join
 
@@ -36,7 +36,7 @@ class Claims:
 class Supply:
     """The qualifying puzzles of one list in seeded order, each handed out once."""
 
-    def __init__(self, puzzles: PuzzleList, config: DataConfig, progress: Progress) -> None:
+    def __init__(self, puzzles: PuzzleList, config: SudokuData, progress: Progress) -> None:
         self._list = puzzles
         self._shape = Shape(config.box_rows, config.box_cols)
         self._low, self._high = config.min_rating, config.max_rating
@@ -113,7 +113,7 @@ def _count(parts: list[Puzzles]) -> int:
 def select_splits(
     source: PuzzleList,
     test_source: PuzzleList | None,
-    config: DataConfig,
+    config: SudokuData,
     progress: Progress,
 ) -> dict[str, Puzzles]:
     """Train, val and test puzzles from one list, or test from a list of its own.

@@ -17,12 +17,17 @@ from trm_scaling.tasks.sudoku.board import Digits, Shape, cell_name, parse_digit
 from trm_scaling.tasks.sudoku.list_format import Layout, board_in, find_layout, records
 from trm_scaling.tasks.sudoku.search import solve, solve_many
 from trm_scaling.tasks.sudoku.splits import Puzzles
+from trm_scaling.tasks.task import HubUnavailable
 
 HUB_REPOSITORY = "sapientinc/sudoku-extreme"
 
 _PROGRESS_LINES = 100_000
 _SOLVE_BLOCK = 500
 _LARGEST_RATING = 2**31 - 1
+_PROPOSED_TEST_SIZE = 1000
+_OWN_LIST = (
+    "a list of your own (csv with columns source,question,answer,rating, or one puzzle a line; .gz too)"
+)
 
 
 @dataclass(frozen=True)
@@ -153,15 +158,11 @@ def open_list(path: Path, shape: Shape) -> PuzzleList:
     return PuzzleList(path, shape, find_layout(path, shape))
 
 
-class HubUnavailableError(UserError):
-    """The hub's lists cannot be had; the caller knows which command to propose instead."""
-
-
 def fetch_hub() -> tuple[PuzzleList, PuzzleList]:
     """The public training and test lists, from the hub's local cache or the network.
 
     Raises:
-        HubUnavailableError: the hub is out of reach.
+        HubUnavailable: the hub is out of reach.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
@@ -174,6 +175,12 @@ def fetch_hub() -> tuple[PuzzleList, PuzzleList]:
     # Out of reach shows as an OSError (no cached file, no route) or as the hub's own refusal.
     except (OSError, HfHubHTTPError) as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise HubUnavailableError(f"{HUB_REPOSITORY} could not be downloaded ({reason})") from error
+        raise HubUnavailable(
+            f"{HUB_REPOSITORY} could not be downloaded ({reason})",
+            wish_in_fields=f"data.test_size={_PROPOSED_TEST_SIZE}",
+            wish_in_options=f"--test-size {_PROPOSED_TEST_SIZE}",
+            own_list=_OWN_LIST,
+            own_list_name="puzzles.csv.gz",
+        ) from error
     train, test = (open_list(path, Shape(3, 3)) for path in paths)
     return train, test

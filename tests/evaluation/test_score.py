@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from trm_scaling.evaluation.score import Outcomes
 from trm_scaling.models.act import halt, wants_to_halt
 from trm_scaling.tasks.manifest import histogram
 from trm_scaling.tasks.scoring import interval
 from trm_scaling.train.metrics import validation_score
-from trm_scaling.train.outcomes import Outcomes
 
 SOLVED = np.array([[0, 1, 1], [0, 0, 1], [1, 0, 0], [0, 0, 0]], bool)
 Q_HALT = np.array([[-1, 2, -3], [-1, -1, -1], [5, 5, 5], [0, 0, 1]], np.float32)

@@ -1,0 +1,112 @@
+"""Intervals of a law of the loss where runs have several points, whose noise they share.
+
+Resampling the runs gives intervals that are too short: 18 runs are few, and where the best E is 0 so is
+every resampled one. Instead the objective is profiled. A value is in a parameter's interval unless the
+least objective with that value held exceeds the least objective by more than a critical share of it (for
+robust fits: Schrader & Hettmansperger, Biometrika 67, 1980). No table has that share for points that depend
+on each other, so it is read off simulated studies whose truth is the fit (the prepivoting of Beran,
+J. Am. Stat. Assoc. 83, 1988). Such an interval does not depend on the units of the inputs, need not be
+symmetric, and may reach E = 0.
+
+Shapes: R simulated studies, G runs, n points, q numbers in theta.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from trm_scaling.analysis.fits.loss_law import LEAST_LOG
+from trm_scaling.analysis.fits.loss_search import FittedLoss, descend_loss
+from trm_scaling.analysis.fits.resampling import noise_scale
+from trm_scaling.analysis.interval import LEVEL
+
+_ENOUGH = 1e-5
+"""Share of the objective to which it is found: critical shares are above 1e-2."""
+_MOST_STEPS, _TOLERANCE = 12, 0.05
+"""For the search of one end, and how close it gets, in standard deviations of the simulated estimates."""
+_FAR = 3.0
+"""Of those standard deviations, the largest that a search steps by."""
+
+
+def simulated_runs(
+    fitted: FittedLoss, cluster: Int[np.ndarray, " n"], replicates: int, rng: np.random.Generator
+) -> Float[np.ndarray, "R n"]:
+    """ln of the losses that the law would have given, with fresh noise of whole runs and of their points.
+
+    A run is off by a normal amount, and by another that grows along the curve of its data; then each of its
+    points is. The three variances are estimated from the residuals by moments.
+    """
+    _, codes = np.unique(cluster, return_inverse=True)
+    count, n, q = int(codes.max()) + 1, codes.size, fitted.theta.size
+    basis = np.ones((n, 1))
+    if "data" in fitted.law.columns:
+        ln_data = fitted.inputs.ln_inputs[:, fitted.law.columns.index("data")]
+        basis = np.column_stack([basis, ln_data - ln_data.mean()])
+    if (np.bincount(codes) <= basis.shape[1]).any():
+        basis = basis[:, :1]
+    of_runs, rest, own = [], np.empty(n), []
+    for code in range(count):
+        rows = codes == code
+        inverse = np.linalg.pinv(basis[rows])
+        of_runs.append(inverse @ fitted.residual[rows])
+        own.append((inverse**2).sum(1))
+        rest[rows] = fitted.residual[rows] - basis[rows] @ of_runs[-1]
+    between, within = max(1, count - (q + 1) // 2), max(1, n - count * basis.shape[1])
+    of_points = float((rest**2).sum()) / within
+    of_run = np.maximum(0.0, (np.array(of_runs) ** 2).sum(0) / between - of_points * np.mean(own, axis=0))
+    scale = np.sqrt([noise_scale(between, rng) for _ in range(replicates)])[:, None]
+    noise = np.sqrt(of_points) * rng.normal(size=(replicates, n))
+    for column, variance in zip(basis.T, of_run, strict=True):
+        noise += np.sqrt(variance) * rng.normal(size=(replicates, count))[:, codes] * column
+    return fitted.ln_loss + scale * noise
+
+
+def profile_ends(
+    fitted: FittedLoss, ln_loss: Float[np.ndarray, "R n"]
+) -> tuple[Float[np.ndarray, "R q"], Float[np.ndarray, "q 2"]]:
+    """theta of each simulated study, and the ends of each number's interval in the units of the inputs.
+
+    Factors are given by their ln. An end that was not found is infinite.
+    """
+    law, inputs, q, studies = fitted.law, fitted.inputs, fitted.theta.size, len(ln_loss)
+    ones = np.ones((1, inputs.ln_loss.size))
+    best = fitted.theta + law.shift(fitted.theta, inputs)
+    starts = np.tile(fitted.start, (studies, 1))
+    draws, least = descend_loss(law, inputs, starts, ln_loss, ones, fitted.delta, enough=_ENOUGH)
+    index = np.repeat(np.arange(q), studies)
+    pinned = (index, best[index])
+    starts, again = np.tile(fitted.start, (q * studies, 1)), np.tile(ln_loss, (q, 1))
+    _, held = descend_loss(law, inputs, starts, again, ones, fitted.delta, pinned, enough=_ENOUGH)
+    share = held.reshape(q, studies) / least
+    # Where a factor ends at 0 the objective cannot rise on that side: no guide to the other end.
+    factors = len(law.factors)
+    there = draws[:, :factors] > LEAST_LOG / 4
+    gone = ~there & there.any(0)
+    share[:factors][gone.T] = np.nan
+    critical = np.nanquantile(share, LEVEL, axis=1)
+
+    reported = draws + law.shift(draws, inputs)
+    spread = np.subtract(*np.quantile(reported, (0.84, 0.16), axis=0)) / 2
+    spread = np.clip(spread, 1e-6, _FAR)
+    spread[:factors][fitted.theta[:factors] < LEAST_LOG / 2] = _FAR  # the ln of what is 0 has no spread
+    index, way = np.tile(np.arange(q), 2), np.repeat([-1.0, 1.0], q)
+    inside, outside, step = best[index], np.full(2 * q, np.nan), 2 * spread[index]
+    below, above = np.zeros(2 * q), np.ones(2 * q)  # the root of the share over its critical one, at both
+    theta = np.tile(fitted.start, (2 * q, 1))
+    for _ in range(_MOST_STEPS):
+        found = np.isfinite(outside)
+        between = np.clip((1 - below) / (above - below), 0.1, 0.9)
+        trial = np.where(found, inside + between * (outside - inside), inside + way * step)
+        reached, value = descend_loss(
+            law, inputs, theta, inputs.ln_loss[None], ones, fitted.delta, (index, trial), enough=_ENOUGH
+        )
+        root = np.sqrt(np.maximum(0.0, value / fitted.objective - 1) / np.maximum(critical[index] - 1, 1e-12))
+        fits = root <= 1
+        theta[fits] = reached[fits]
+        inside, below = np.where(fits, trial, inside), np.where(fits, root, below)
+        outside, above = np.where(fits, outside, trial), np.where(fits, above, root)
+        step = np.where(fits & ~found, 2 * step, step)
+        if ((np.abs(outside - inside) < _TOLERANCE * spread[index]) | (np.abs(root - 1) < _TOLERANCE)).all():
+            break
+    exact = inside + (1 - below) / (above - below) * (outside - inside)
+    ends = np.where(np.isfinite(outside), exact, way * np.inf)
+    return draws, ends.reshape(2, q).T

@@ -1,0 +1,189 @@
+"""Answers against the labels: puzzle by puzzle, and as a long table, one row a decoder and number of steps.
+
+Shapes: M puzzles, S samples, N supervision steps, B puzzles of a batch, C cells.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from trm_scaling.config import RunConfig
+from trm_scaling.evaluation.decode import DecoderName, decoders_for, halt_steps
+from trm_scaling.evaluation.predict import Answers, Budget, Params, Predictor
+from trm_scaling.tasks.dataset import Split
+from trm_scaling.tasks.progress import Progress, silent
+from trm_scaling.tasks.scoring import interval, rating_bands
+
+
+class DecodedScores(NamedTuple):
+    """What one decoder's answers solve."""
+
+    solved: np.ndarray
+    """(M,) bool."""
+    cells_right: np.ndarray
+    """(M,) int32."""
+    steps: np.ndarray
+    """(M,) int32: supervision steps spent."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """The answers to M puzzles after each of N supervision steps."""
+
+    solved: np.ndarray
+    """(M, N) bool: every labelled cell right."""
+    cells_right: np.ndarray
+    """(M, N) int32."""
+    cells: np.ndarray
+    """(M,) int32: labelled cells."""
+    q_halt: np.ndarray
+    """(M, N) float32 halting logits."""
+    loss: np.ndarray
+    """(M, N) float32: mean cross-entropy over the labelled cells, in nats."""
+    ratings: np.ndarray
+    """(M,) int32: guesses a simple solver needs; -1 where the folder has none."""
+    decoded: Mapping[DecoderName, DecodedScores] = field(default_factory=dict)
+    """By the further decoders that were asked for."""
+
+    @property
+    def halt_step(self) -> np.ndarray:
+        """(M,) int32, from 1: the first step whose halting logit is above zero, else N."""
+        return halt_steps(self.q_halt)
+
+    def summary(self) -> dict[str, Any]:
+        """Counts, rates and 95 % intervals: after each step, under the halting rule, by difficulty."""
+        steps = self.solved.shape[1]
+        at_halt = self.solved[np.arange(len(self.solved)), self.halt_step - 1]
+        return {
+            "final": self._after(steps),
+            "by_step": [{"supervision_step": n, **self._after(n)} for n in range(1, steps + 1)],
+            "halting_rule": {
+                **_proportion(at_halt),
+                "mean_steps": float(self.halt_step.mean()),
+                "steps_histogram": np.bincount(self.halt_step, minlength=steps + 1)[1:].tolist(),
+            },
+            "by_rating": [
+                {"ratings": label, **_proportion(self.solved[inside, -1])}
+                for label, inside in rating_bands(self.ratings)
+            ],
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The same as a long table: `last` after each number of steps (and at the end by difficulty),
+        `halting`, and every further decoder.
+        """
+        summary, longest = self.summary(), self.solved.shape[1]
+        rows = [
+            {"decoder": "last", "steps": number, **scores}
+            for scores in summary["by_step"]
+            for number in [scores.pop("supervision_step")]
+        ]
+        rows += [
+            {"decoder": "last", "steps": longest, "band": band.pop("ratings"), **band}
+            for band in summary["by_rating"]
+        ]
+        rows.append({"decoder": "halting", "steps": longest, **summary["halting_rule"]})
+        for name, found in self.decoded.items():
+            rows.append({"decoder": name, "steps": longest, **self._decoded(found)})
+        return rows
+
+    def _decoded(self, found: DecodedScores) -> dict[str, Any]:
+        right, total = int(found.cells_right.sum()), int(self.cells.sum())
+        return {
+            **_proportion(found.solved),
+            **{"cells_right": right, "cells": total, "cell_rate": right / total},
+            "mean_steps": float(found.steps.mean()),
+        }
+
+    def _after(self, step: int) -> dict[str, Any]:
+        right, total = int(self.cells_right[:, step - 1].sum()), int(self.cells.sum())
+        return {
+            **_proportion(self.solved[:, step - 1]),
+            **{"cells_right": right, "cells": total, "cell_rate": right / total},
+            "loss": float(self.loss[:, step - 1].mean(dtype=np.float64)),
+        }
+
+
+class Evaluator:
+    """Evaluates weights on a split. Devices of a mesh share each batch; every process has all outcomes."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        steps: int | None = None,
+        mesh: Mesh | None = None,
+        *,
+        decoders: Sequence[DecoderName] = (),
+        samples: int = 1,
+        noise: float = 0.0,
+    ) -> None:
+        """`steps`: supervision steps N; None takes the configuration's `halt_max_steps`.
+
+        `mesh`: where the weights lie; None: on this process's first device. `decoders`: beside `last` and
+        `halting`. `samples`, `noise`: see `Budget`. Raises UserError as `Predictor` and `decoders_for` do.
+        """
+        budget = Budget(steps or config.arch.halt_max_steps, samples, noise)
+        self._decoders = decoders_for(tuple(decoders), budget)
+        self._predict = Predictor(config, budget, mesh)
+
+    def __call__(
+        self,
+        params: Params,
+        buffers: Params,
+        split: Split,
+        limit: int | None = None,
+        progress: Progress = silent,
+        key: jax.Array | None = None,
+    ) -> Outcomes:
+        """Outcomes on the first `limit` puzzles of `split`, on all of them by default; `key`: of the noise.
+
+        Raises UserError for weights that are not finite.
+        """
+        labels, parts, first = split.labels[:limit], [], 0
+        decoded: dict[DecoderName, list[DecodedScores]] = {name: [] for name in self._decoders}
+        for answers in self._predict(params, buffers, split, limit, progress, key):
+            wanted = labels[first : first + answers.q_halt.shape[2]]
+            first += len(wanted)
+            parts.append(_of_steps(answers, wanted))
+            for name, decode in self._decoders.items():
+                tokens, steps = decode(answers)
+                decoded[name].append(DecodedScores(*_against(tokens, wanted), steps))
+        ratings = (
+            np.full(len(labels), -1, np.int32)
+            if split.difficulty is None
+            else split.difficulty[: len(labels)]
+        )
+        solved, right, q_halt, loss = (np.concatenate(each) for each in zip(*parts, strict=True))
+        whole = {
+            name: DecodedScores(*map(np.concatenate, zip(*found, strict=True)))
+            for name, found in decoded.items()
+        }
+        return Outcomes(solved, right, _cells(labels), q_halt, loss, ratings, whole)
+
+
+def _of_steps(answers: Answers, labels: np.ndarray) -> tuple[np.ndarray, ...]:
+    """(B, N) each, of the first sample: solved, cells right, halting logits, losses."""
+    solved, right = _against(np.asarray(answers.tokens[0]), labels[None])
+    return solved.T, right.T, np.asarray(answers.q_halt[0]).T, np.asarray(answers.loss[0]).T
+
+
+def _against(tokens: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(solved, cells right) of answers (..., C); a puzzle without labels is not solved."""
+    right = ((tokens == labels) & (labels > 0)).sum(-1, dtype=np.int32)
+    cells = _cells(labels)
+    return (right == cells) & (cells > 0), right
+
+
+def _cells(labels: np.ndarray) -> np.ndarray:
+    return (labels > 0).sum(-1, dtype=np.int32)
+
+
+def _proportion(solved: np.ndarray) -> dict[str, Any]:
+    right, total = int(solved.sum()), len(solved)
+    bounds = interval(right, total)
+    assert bounds is not None, "a band or a split without puzzles is left out before"
+    return {"solved": right, "puzzles": total, "exact_rate": right / total, "interval_95": list(bounds)}
