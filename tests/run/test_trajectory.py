@@ -109,6 +109,8 @@ def test_an_arm_whose_group_was_stopped_goes_on_alone_to_the_same_end(
     assert read_record(runs[3].folder.result).weights_sha256 == shared[1][3].weights_sha256
 
 
+# tests/train/test_averages.py shows by default that the averages are those of runs by themselves.
+@pytest.mark.slow
 def test_one_run_keeps_and_records_what_its_arms_would(
     trained: Study, shared: tuple[Study, list[RunRecord]], tmp_path: Path
 ) -> None:

@@ -108,7 +108,7 @@ def evaluation(
     study: StudyFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    from trm_scaling.bench.evaluate import bench_evaluation
+    from trm_scaling.bench.step import bench_evaluation
 
     run = _planned(experiment, overrides, profile, study)
     found = bench_evaluation(run.config, repeats)

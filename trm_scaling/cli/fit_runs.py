@@ -277,7 +277,7 @@ def _with_errors(table: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _selected(table: "pd.DataFrame", selection: str) -> "np.ndarray":
-    """(n,) bool. Raises UserError for a column or a number that is none."""
+    """(n,) bool. Raises UserError for an unknown column or a value that is not a number."""
     import numpy as np
 
     from trm_scaling.results.table import meets

@@ -132,7 +132,7 @@ def parting(hosts: "Hosts") -> "Iterator[Hosts]":
         hosts.leave(end.exit_code, why.strip())
         raise
     except Exception as error:
-        # A process boundary: without a word the others would take this process for lost, and the launcher
+        # A process boundary: if nothing is said the others take this process for lost, and the launcher
         # would start again what fails again.
         from trm_scaling.run.failure import EXIT_STATUS
 
@@ -189,7 +189,7 @@ def trajectories(runs: "list[Run]") -> "list[list[Run]]":
 
 
 def _train_all(groups: "list[list[Run]]", experiment: str, hosts: "Hosts") -> None:
-    """One group after another; a loss that is no number ends its own run alone, as it does in a group."""
+    """One group after another. A loss that is not finite ends its own run alone, as it does in a group."""
     from trm_scaling.run.failure import EXIT_STATUS
 
     diverged = EXIT_STATUS["non_finite"]
@@ -251,7 +251,7 @@ def logged(
         try:
             yield reporter
         except BaseException as error:
-            # What ended the run goes on up; here it is only written down.
+            # It is raised again; here it is only written down.
             reporter.log(masked_text(f"{type(error).__name__}: {error}"))
             raise
 

@@ -70,7 +70,7 @@ def sync(
 
 
 def _mode(offline: bool) -> "Sending":
-    """Where to write; with a word about it where that was not asked for."""
+    """Where to write. Says so where that was not asked for."""
     from trm_scaling.tracking.wandb_run import chosen_mode, installed
 
     if not installed():

@@ -19,7 +19,7 @@ from typing import Literal
 
 from trm_scaling.config import ArchConfig, RunConfig
 from trm_scaling.counting.devices import Backend
-from trm_scaling.counting.parameters import count_parameters, count_puzzle_emb
+from trm_scaling.counting.flops import count_parameters, count_puzzle_emb
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 

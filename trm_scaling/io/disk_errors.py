@@ -23,7 +23,7 @@ _LOST = frozenset({errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO
 class DiskRefused(UserError):
     """The disk takes nothing more: it is full, read-only, or a quota or a limit is reached.
 
-    That says nothing against whoever writes: once it is mended, the same command goes on.
+    It is not the writer's fault: once there is room, the same command goes on.
     """
 
     exit_status = 74  # EX_IOERR of sysexits.h
@@ -98,4 +98,4 @@ ARRAY_ERRORS = (
     *(SyntaxError, tokenize.TokenError),  # the header of an array is a Python literal
     MemoryError,  # a header that promises more than any machine holds
 )
-"""What NumPy raises for an `.npy` or `.npz` file that is none, or a damaged one."""
+"""What NumPy raises for an `.npy` or `.npz` file that is damaged or of another format."""

@@ -276,7 +276,7 @@ class _Heart(threading.Thread):
             try:
                 self._beat()
             except (OSError, UserError):
-                # A disk that stumbles or is full for a moment: the next beat tries again, and
+                # A disk that returns an error or is full for a moment: the next beat tries again, and
                 # training itself meets an error that lasts.
                 continue
 

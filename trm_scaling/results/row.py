@@ -53,7 +53,7 @@ _LATER = ("other_load", "test_fingerprint", "trajectory_sha256")
 
 
 class DamagedRecord(ValueError):
-    """A `result.json` that is none; the message says what is wrong with it."""
+    """A `result.json` that is not a record; the message says why."""
 
 
 class RunRow(NamedTuple):

@@ -112,7 +112,7 @@ def where(table: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
 def meets(table: pd.DataFrame, condition: str, option: str = "--where") -> list[bool]:
     """For which rows `condition` holds: `num_aug>0`, `lr=1e-3`, `experiment!=exp01f`.
 
-    For none without a value in the column. Raises UserError for a condition that is none, for a column that
+    For none without a value in the column. Raises UserError for text that is no condition, for a column that
     the table lacks, and for a value that no cell of the column can be compared with; `option` gave it.
     """
     found = _CONDITION.fullmatch(condition)

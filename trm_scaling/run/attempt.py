@@ -74,7 +74,7 @@ class RunAttempt:
             write_json(self.folder.failure, note)
             end_attempt(self.folder.attempts, self.number, "stopped" if stopped else failure, message)
         except (UserError, OSError):
-            # The disk that failed the run fails its epitaph too; the error itself still goes up.
+            # The disk refuses failure.json too; the error itself is raised anyway.
             return
 
 

@@ -20,7 +20,7 @@ from trm_scaling.run.planned import Run
 HERE = "this device"
 
 ALIKE = 10.0
-"""A run measured with so many times the FLOPs of a step, or so many times fewer, says nothing of a speed."""
+"""Largest ratio of FLOPs a step between a measured run and one whose speed is taken from it."""
 
 MOST_RECORDS = 200
 """The newest records, which are read; more would only say the same again."""
@@ -47,7 +47,7 @@ def this_device() -> Target | None:
         devices = jax.devices()
     except RuntimeError:
         return None
-    # Of a kind, and alike.
+    # All devices are of one kind.
     device = jax.local_devices()[0]
     if device.platform == "cpu":
         # Virtual devices, if there are several, share its cores and memory.

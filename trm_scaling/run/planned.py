@@ -45,7 +45,7 @@ class RunPath:
     def claim(self) -> RunFolder:
         """Make the run's folder, or the link to it. Two names that ask at once get one folder.
 
-        Raises UserError when the disk is full, read-only or forbidden, or something lies in the way.
+        Raises UserError when the disk is full, read-only or forbidden, or another file has the name.
         """
         asked = self._under(self.name).path
         if asked.is_dir():

@@ -65,7 +65,7 @@ def _train(run: Run, folder: RunFolder, reporter: "RunReporter", hosts: Hosts, v
 
 
 def _recorded(attempt: RunAttempt, reporter: "RunReporter", hosts: Hosts) -> RunRecord:
-    """Train to the record; whatever ends it earlier is written down, and goes on up."""
+    """Train to the record; whatever ends it earlier is written down and raised again."""
     from trm_scaling.train.whole import train_and_test
 
     run, folder = attempt.run, attempt.folder

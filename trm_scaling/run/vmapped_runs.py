@@ -39,7 +39,7 @@ class _Open:
 def execute_together(runs: Sequence[Run], reporters: Sequence["RunReporter"]) -> list[Ended]:
     """Train and test `runs`, none of them finished, as one program on this device.
 
-    Each has its own folder, lease, attempts and record, as in `execute`. One whose loss is no number
+    Each has its own folder, lease, attempts and record, as in `execute`. One whose loss is not finite
     fails by itself, at once, and the others go on. All go on from the newest step that all have saved.
 
     Raises UserError as `execute` does when all end early (a stop, memory, the disk, a run in use), and
@@ -59,7 +59,7 @@ def execute_together(runs: Sequence[Run], reporters: Sequence["RunReporter"]) ->
             with ended_politely(), damage_kept(partial(_met, opened)):
                 _to_the_end(opened, reporters, ended)
         except BaseException as error:
-            # A process boundary: whatever ended the runs belongs into their records, then goes on up.
+            # A process boundary: whatever ended the runs is written into their records and raised again.
             failure = failure_class(error)
             for number, each in enumerate(opened):
                 if number not in ended and not each.attempt.folder.finished:

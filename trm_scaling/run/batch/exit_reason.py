@@ -81,8 +81,8 @@ def _of_signal(number: int, asked: bool, errors: str) -> End:
 
 def give_up(folder: RunFolder, message: str) -> None:
     """Write that the run in `folder` failed although no attempt at it says so."""
-    with _nobody_there(folder) as is_nobodys:
-        if is_nobodys:
+    with _unheld(folder) as is_free:
+        if is_free:
             _write_failure(folder, "other", message)
 
 
@@ -90,8 +90,8 @@ def _write_down(folder: RunFolder, end: End, attempts_before: int) -> None:
     """For the record's sake: the ending of an attempt left open, and a failure nobody wrote."""
     if end.ending == "in_use":
         return
-    with _nobody_there(folder) as is_nobodys:
-        if not is_nobodys:
+    with _unheld(folder) as is_free:
+        if not is_free:
             return
         attempts = read_attempts(folder.attempts)
         if len(attempts) > attempts_before and attempts[-1].ending is None:
@@ -101,13 +101,13 @@ def _write_down(folder: RunFolder, end: End, attempts_before: int) -> None:
 
 
 @contextmanager
-def _nobody_there(folder: RunFolder) -> Iterator[bool]:
+def _unheld(folder: RunFolder) -> Iterator[bool]:
     """Whether nobody works in `folder`, for a block that writes there."""
     try:
-        with settle(folder.path) as is_nobodys:
-            yield is_nobodys
+        with settle(folder.path) as is_free:
+            yield is_free
     except (UserError, OSError):
-        # The disk that failed the run fails its epitaph too. The batch knows how it ended, and goes on.
+        # The disk refuses failure.json too. The batch knows how the run ended, and goes on.
         return
 
 
