@@ -22,6 +22,11 @@ PUBLIC_BATCHES = [768, *BATCHES]  # the same rule, from what was published
 PUBLIC_LRS = [1e-4 * sqrt(batch / 768) for batch in PUBLIC_BATCHES]
 PUBLIC_DECAYS = [sqrt(batch / 768) for batch in PUBLIC_BATCHES]
 LRS = [3e-5, 1e-4, 3e-4, 1e-4, 1e-4]
+WIDTHS = {
+    "arch.hidden_size": [256, 384, 512, 768, 1024, 1536],
+    "arch.num_heads": [4, 6, 8, 8, 8, 8],
+}
+SUPERVISION_STEPS = [4, 8, 12, 16, 24, 32]
 
 FAMILIES = [
     Family(
@@ -36,10 +41,7 @@ FAMILIES = [
         names=lettered("exp01", 6),
         asks="scaling",
         axis="params",
-        values={
-            "arch.hidden_size": [256, 384, 512, 768, 1024, 1536],
-            "arch.num_heads": [4, 6, 8, 8, 8, 8],
-        },
+        values=WIDTHS,
     ),
     Family(
         key="exp02a",
@@ -117,7 +119,7 @@ FAMILIES = [
         names=lettered("exp05_", 6),
         asks="scaling",
         axis="halt_max_steps",
-        values={"arch.halt_max_steps": [4, 8, 12, 16, 24, 32]},
+        values={"arch.halt_max_steps": SUPERVISION_STEPS},
     ),
     Family(
         key="exp06",
@@ -244,6 +246,59 @@ BESIDE = [
             "reference_batch_size": [768] * 7,
             "eval_interval": [500] * 7,  # epochs: 651 steps of 768, dense enough to find the peak
         },
+    ),
+    Family(
+        key="maze",
+        title="Mazes",
+        goal="Find what the published recipe reaches on mazes.",
+        expects="Maze-Hard at paper: published 85.3 % exact; independent runs have 75 to 84 %.",
+        names=("maze_baseline",),
+        base="maze",
+        values={},
+    ),
+    Family(
+        key="maze_exp01",
+        title="Model size on mazes",
+        goal="Find the width beyond which more parameters stop paying on mazes.",
+        expects="A path of 110 moves asks for reach, not width: accuracy flattens sooner than on Sudoku.",
+        names=lettered("maze_exp01", 6),
+        asks="scaling",
+        axis="params",
+        base="maze",
+        values=WIDTHS,
+    ),
+    Family(
+        key="maze_exp02a",
+        title="L_cycles on mazes",
+        goal="Find how many latent updates a cycle are worth their time on mazes.",
+        expects="Paths are long, so more latent updates help for longer than on Sudoku.",
+        names=numbered("maze_exp02a", 6),
+        asks="scaling",
+        axis="L_cycles",
+        base="maze",
+        values={"arch.L_cycles": [2, 4, 6, 8, 10, 12]},
+    ),
+    Family(
+        key="maze_exp02b",
+        title="H_cycles on mazes",
+        goal="Find how many reasoning cycles a supervision step are worth their time on mazes.",
+        expects="As on Sudoku: one falls far behind, three are enough.",
+        names=numbered("maze_exp02b", 5),
+        asks="scaling",
+        axis="H_cycles",
+        base="maze",
+        values={"arch.H_cycles": [1, 2, 3, 4, 5]},
+    ),
+    Family(
+        key="maze_exp05",
+        title="Supervision steps on mazes",
+        goal="Find the budget of supervision steps beyond which mazes stop improving.",
+        expects="Steps lengthen the path that can be followed, so 16 are not the end of it.",
+        names=lettered("maze_exp05_", 6),
+        asks="scaling",
+        axis="halt_max_steps",
+        base="maze",
+        values={"arch.halt_max_steps": SUPERVISION_STEPS},
     ),
 ]
 """Families that the study's first document does not have: its 67 stay 67."""

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import create_model
 
-from trm_scaling.config import ArchConfig, RunConfig, SystemConfig
+from trm_scaling.config import RunConfig, SystemConfig
+from trm_scaling.config.arch import TrmConfig, fields_of_model
 from trm_scaling.config.compose import compose, dump, load
 from trm_scaling.config.fields import Host, Program, schema_fields, value_of
 from trm_scaling.config.identity import (
@@ -72,6 +73,7 @@ OTHER: dict[str, Any] = {
     "ema_rate": 0.99,
     "ema_rates": [0.99],
     "ema_puzzle_emb": True,
+    "arch.model": "recurrent",
     "arch.L_layers": 1,
     "arch.L_cycles": 1,
     "arch.H_cycles": 1,
@@ -139,6 +141,9 @@ def changed(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
         for parent in parents:
             place = place[parent]
         place[leaf] = value
+    own = fields_of_model(values["arch"]["model"])
+    assert own is not None
+    values["arch"] = {name: value for name, value in values["arch"].items() if name in own}
     return RunConfig.model_validate(values)
 
 
@@ -296,7 +301,7 @@ def test_two_ways_of_saying_the_same_steps_are_one_run(changes: dict[str, Any]) 
 fractions = st.floats(0, 1, exclude_max=True)
 positive = st.floats(1e-12, 1e6)
 archs = st.builds(
-    ArchConfig,
+    TrmConfig,
     L_layers=st.integers(1, 9),
     hidden_size=st.integers(1, 64).map(lambda n: 8 * n),
     num_heads=st.sampled_from([1, 2, 4]),

@@ -29,6 +29,7 @@ VALUES: dict[str, Any] = {
     "system.devices": 2,
     "system.parameter_shards": 2,
     "system.eval_batch_size": 7,
+    "system.test_weights": "all",
     "system.checkpoint_seconds": 9.0,
     "system.keep_checkpoints": 9,
     "system.lost_host_seconds": 9.0,

@@ -10,10 +10,11 @@ from trm_scaling.errors import UserError
 from trm_scaling.tasks.manifest import DamagedDataset
 from trm_scaling.tasks.maze import dataset as maze_dataset
 from trm_scaling.tasks.maze.board import FREE, PATH, START, WALL
-from trm_scaling.tasks.maze.csv_file import MazeHubUnavailable, csv_text, read_csv, write_csv
+from trm_scaling.tasks.maze.csv_file import csv_text, read_csv, write_csv
 from trm_scaling.tasks.maze.dataset import MazeConfig, build_maze, build_splits, is_built, open_maze
 from trm_scaling.tasks.maze.public_layout import is_maze_folder, public_arrays, read_public, write_public
 from trm_scaling.tasks.maze.splits import class_keys, originals, split_of, with_images
+from trm_scaling.tasks.task import HubUnavailable
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "tasks"
 SMALL = MazeConfig(source="generated", side=6, train_size=12, val_size=3, test_size=4)
@@ -150,7 +151,13 @@ def test_the_same_wish_is_kept_and_another_one_refused(tmp_path: Path) -> None:
 
 def test_the_hub_out_of_reach_proposes_generated_mazes(tmp_path: Path, monkeypatch) -> None:
     def offline() -> tuple[Path, Path]:
-        raise MazeHubUnavailable("no route")
+        raise HubUnavailable(
+            "no route",
+            wish_in_fields="",
+            wish_in_options="--size 30 --min-moves 111",
+            own_list="a list",
+            own_list_name="lists",
+        )
 
     monkeypatch.setattr(maze_dataset, "fetch_hub", offline)
     with pytest.raises(UserError, match="--source generated --size 30 --min-moves 111"):

@@ -18,7 +18,7 @@ from tests.run.tiny import ROOT
 Need = Literal["network", "account", "tpu", "gpu", "slurm", "person", "hours"]
 """`person`: somebody to end it, since it goes on until Ctrl-C."""
 
-Language = Literal["bash", "python", "diff", "text", "bibtex"]
+Language = Literal["bash", "python", "diff", "yaml", "text", "bibtex"]
 RUN = ("bash", "python", "diff")
 """The others are there to be read."""
 

@@ -79,17 +79,17 @@ class Solution:
 
     @property
     def puzzle(self) -> "UInt8[np.ndarray, 'R S']":
-        """What is given (Sudoku: digits, 0 is a blank; mazes: tokens)."""
+        """What is given: digits and 0 for a blank, or the tokens of another task (`Task.readable`)."""
         return self._grids(self.chosen.inputs)
 
     @property
     def answer(self) -> "UInt8[np.ndarray, 'R S']":
-        """The label: the only solution of a Sudoku, a shortest path of a maze."""
+        """The label."""
         return self._grids(self.chosen.labels)
 
     @property
     def boards(self) -> "UInt8[np.ndarray, 'N R S']":
-        """The model's answer after each supervision step; in a Sudoku 0 where it answers no digit."""
+        """The model's answer after each supervision step."""
         return self._grids(self.trace.predictions)
 
     @property

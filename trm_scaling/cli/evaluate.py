@@ -63,9 +63,12 @@ def evaluate(
 
 def table(summary: dict[str, Any]) -> str:
     """The summary of one set of weights as plain columns."""
-    lines = [f"{'supervision step':>18}  {'exact':>8}  {'95 % interval':>17}  {'solved':>15}  {'cells':>8}"]
+    by_rules = "verified_rate" in summary["final"]
+    head = f"{'supervision step':>18}  {'exact':>8}  {'95 % interval':>17}  {'solved':>15}  {'cells':>8}"
+    lines = [head + (f"  {'by the rules':>12}" if by_rules else "")]
     for row in summary["by_step"]:
-        lines.append(f"{row['supervision_step']:>18}  {_exact(row)}  {row['cell_rate']:>8.2%}")
+        right = f"  {row['verified_rate']:>12.2%}" if by_rules else ""
+        lines.append(f"{row['supervision_step']:>18}  {_exact(row)}  {row['cell_rate']:>8.2%}{right}")
     rule = summary["halting_rule"]
     lines.append(f"{'halting rule':>18}  {_exact(rule)}  mean steps {rule['mean_steps']:.2f}")
     lines += [f"{'rating ' + band['ratings']:>18}  {_exact(band)}" for band in summary["by_rating"]]

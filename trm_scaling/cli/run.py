@@ -345,11 +345,22 @@ def describe(record: "RunRecord") -> str:
     final, rule = best.summary["final"], best.summary["halting_rule"]
     low, high = final["interval_95"]
     weights = "current weights" if best.ema_rate is None else "moving average"
+    by_rules = []
+    if "verified" in final:
+        from trm_scaling.tasks.task import task_class
+
+        low_right, high_right = final["verified_interval_95"]
+        word = task_class(record.config["data"]["task"]).verified
+        by_rules = [
+            f"        {final['verified_rate']:.2%} {word} ({final['verified']:,} of {final['puzzles']:,}; "
+            f"95 % interval {low_right:.2%} to {high_right:.2%})"
+        ]
     speed = "" if record.examples_per_s is None else f", {record.examples_per_s:,.0f} puzzles/s"
     return "\n".join(
         [
             f"test    {final['exact_rate']:.2%} exact ({final['solved']:,} of {final['puzzles']:,} puzzles; "
             f"95 % interval {low:.2%} to {high:.2%}), {final['cell_rate']:.2%} of cells",
+            *by_rules,
             f"        at step {best.step:,} of {record.steps:,}, best on validation; {weights}",
             f"halting {rule['exact_rate']:.2%} exact in {rule['mean_steps']:.2f} supervision steps each",
             f"model   {record.parameters:,} parameters, {record.training_flops:.3g} training FLOPs",

@@ -184,7 +184,8 @@ class RecurrentConfig(ArchConfig):
 def _model_of(values: Any) -> str:
     if isinstance(values, Mapping):
         return str(values.get("model", "trm"))
-    return str(values.model)
+    # What is neither is refused by the model, with its value.
+    return str(getattr(values, "model", "trm"))
 
 
 Architecture = Annotated[

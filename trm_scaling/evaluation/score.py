@@ -17,6 +17,7 @@ from trm_scaling.evaluation.predict import Answers, Budget, Params, Predictor
 from trm_scaling.tasks.dataset import Split
 from trm_scaling.tasks.progress import Progress, silent
 from trm_scaling.tasks.scoring import interval, rating_bands
+from trm_scaling.tasks.task import task_of
 
 
 class DecodedScores(NamedTuple):
@@ -45,7 +46,10 @@ class Outcomes:
     loss: np.ndarray
     """(M, N) float32: mean cross-entropy over the labelled cells, in nats."""
     ratings: np.ndarray
-    """(M,) int32: guesses a simple solver needs; -1 where the folder has none."""
+    """(M,) int32: difficulty in the task's own unit; -1 where the folder has none."""
+    verified: np.ndarray | None = None
+    """(M, N) bool: right by the rules, whatever the label says; None where a task's labels are the only right
+    answers."""
     decoded: Mapping[DecoderName, DecodedScores] = field(default_factory=dict)
     """By the further decoders that were asked for."""
 
@@ -57,12 +61,12 @@ class Outcomes:
     def summary(self) -> dict[str, Any]:
         """Counts, rates and 95 % intervals: after each step, under the halting rule, by difficulty."""
         steps = self.solved.shape[1]
-        at_halt = self.solved[np.arange(len(self.solved)), self.halt_step - 1]
+        at_halt = np.arange(len(self.solved)), self.halt_step - 1
         return {
             "final": self._after(steps),
             "by_step": [{"supervision_step": n, **self._after(n)} for n in range(1, steps + 1)],
             "halting_rule": {
-                **_proportion(at_halt),
+                **self._proportions(at_halt),
                 "mean_steps": float(self.halt_step.mean()),
                 "steps_histogram": np.bincount(self.halt_step, minlength=steps + 1)[1:].tolist(),
             },
@@ -91,6 +95,15 @@ class Outcomes:
             rows.append({"decoder": name, "steps": longest, **self._decoded(found)})
         return rows
 
+    def _proportions(self, which: Any) -> dict[str, Any]:
+        """Of the answers that the index `which` picks: solved, and right by the rules where that is told."""
+        exact = _proportion(self.solved[which])
+        if self.verified is None:
+            return exact
+        right = _proportion(self.verified[which])
+        names = {"solved": "verified", "exact_rate": "verified_rate", "interval_95": "verified_interval_95"}
+        return {**exact, **{name: right[key] for key, name in names.items()}}
+
     def _decoded(self, found: DecodedScores) -> dict[str, Any]:
         right, total = int(found.cells_right.sum()), int(self.cells.sum())
         return {
@@ -102,7 +115,7 @@ class Outcomes:
     def _after(self, step: int) -> dict[str, Any]:
         right, total = int(self.cells_right[:, step - 1].sum()), int(self.cells.sum())
         return {
-            **_proportion(self.solved[:, step - 1]),
+            **self._proportions(np.s_[:, step - 1]),
             **{"cells_right": right, "cells": total, "cell_rate": right / total},
             "loss": float(self.loss[:, step - 1].mean(dtype=np.float64)),
         }
@@ -129,6 +142,7 @@ class Evaluator:
         budget = Budget(steps or config.arch.halt_max_steps, samples, noise)
         self._decoders = decoders_for(tuple(decoders), budget)
         self._predict = Predictor(config, budget, mesh)
+        self._task = task_of(config.data)
 
     def __call__(
         self,
@@ -144,11 +158,17 @@ class Evaluator:
         Raises UserError for weights that are not finite.
         """
         labels, parts, first = split.labels[:limit], [], 0
+        verified: list[np.ndarray] = []
         decoded: dict[DecoderName, list[DecodedScores]] = {name: [] for name in self._decoders}
         for answers in self._predict(params, buffers, split, limit, progress, key):
             wanted = labels[first : first + answers.q_halt.shape[2]]
             first += len(wanted)
             parts.append(_of_steps(answers, wanted))
+            if self._task.verifies:
+                asked = split.inputs[first - len(wanted) : first]
+                by_rules = self._task.verify(asked, np.asarray(answers.tokens[0]))
+                assert by_rules is not None, "a task that verifies has an answer"
+                verified.append(by_rules.T)
             for name, decode in self._decoders.items():
                 tokens, steps = decode(answers)
                 decoded[name].append(DecodedScores(*_against(tokens, wanted), steps))
@@ -162,7 +182,8 @@ class Evaluator:
             name: DecodedScores(*map(np.concatenate, zip(*found, strict=True)))
             for name, found in decoded.items()
         }
-        return Outcomes(solved, right, _cells(labels), q_halt, loss, ratings, whole)
+        by_rules = np.concatenate(verified) if verified else None
+        return Outcomes(solved, right, _cells(labels), q_halt, loss, ratings, by_rules, whole)
 
 
 def _of_steps(answers: Answers, labels: np.ndarray) -> tuple[np.ndarray, ...]:

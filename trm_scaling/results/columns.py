@@ -106,6 +106,11 @@ _MEASURED: tuple[_Described, ...] = (
     ("test_accuracy_low", "number", "fraction", "Lower end of its 95 % interval (Wilson; puzzles alone, "
      "not seeds)", _HEADLINE),
     ("test_accuracy_high", "number", "fraction", "Upper end of that interval", _HEADLINE),
+    ("test_verified", "count", "puzzles", "Test puzzles whose answer is right by the rules, whatever the "
+     "label says (mazes: valid and optimal); missing where labels are the only right answers", _HEADLINE),
+    ("test_verified_accuracy", "number", "fraction", "test_verified / test_total", _HEADLINE),
+    ("test_verified_low", "number", "fraction", "Lower end of its 95 % interval (Wilson)", _HEADLINE),
+    ("test_verified_high", "number", "fraction", "Upper end of that interval", _HEADLINE),
     ("test_loss", "number", "nats/cell", "Cross-entropy on the test split", _HEADLINE),
     ("test_cell_accuracy", "number", "fraction", "Share of test cells right", _HEADLINE),
     ("test_accuracy_last", "number", "fraction", "Test accuracy of the last step's weights",

@@ -159,12 +159,17 @@ def _tested(record: Mapping[str, Any]) -> Row:
     final, rule = best["final"], best["halting_rule"]
     low, high = final["interval_95"]
     last, unaveraged = found.get(("last", rate)), found.get(("best", None))
+    low_verified, high_verified = final.get("verified_interval_95", (None, None))
     return {
         "test_solved": final["solved"],
         "test_total": final["puzzles"],
         "test_accuracy": final["exact_rate"],
         "test_accuracy_low": low,
         "test_accuracy_high": high,
+        "test_verified": final.get("verified"),
+        "test_verified_accuracy": final.get("verified_rate"),
+        "test_verified_low": low_verified,
+        "test_verified_high": high_verified,
         "test_loss": final.get("loss"),
         "test_cell_accuracy": final["cell_rate"],
         "test_accuracy_last": last["final"]["exact_rate"] if last else None,

@@ -51,7 +51,7 @@ class DatasetPreview:
     """The puzzles, and whether they are there."""
 
     title: str
-    """What they are: `9x9 Sudoku`."""
+    """What they are (`Task.title`)."""
     augmentation: str
     """What an augmentation of one is."""
     folder: Path

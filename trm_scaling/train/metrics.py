@@ -91,6 +91,7 @@ def evaluation_metrics(summary: dict[str, Any]) -> dict[str, float | int | list[
         "eval/halting_rule_exact_rate": rule["exact_rate"],
         "eval/halting_rule_mean_steps": rule["mean_steps"],
         "eval/halting_rule_steps_histogram": rule["steps_histogram"],
+        **({"eval/verified_rate": final["verified_rate"]} if "verified_rate" in final else {}),
     }
 
 
