@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from trm_scaling.cli.tables import bare_table
 from trm_scaling.results.format import clock
 
 if TYPE_CHECKING:
@@ -68,15 +69,13 @@ def fold(rows: "Sequence[Row]", most: int) -> "tuple[list[Row], Counter[Label]]"
 
 
 def _table(rows: "Sequence[Row]", width: int) -> "Table":
-    from rich.box import SIMPLE_HEAD
     from rich.progress_bar import ProgressBar
-    from rich.table import Table
     from rich.text import Text
 
     has_seeds = len({row.seed for row in rows}) > 1
     has_profiles = len({row.profile for row in rows}) > 1
     is_wide = width >= _WIDE
-    made = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    made = bare_table()
     made.add_column("run", no_wrap=True)
     if has_profiles:
         made.add_column("profile", no_wrap=True)

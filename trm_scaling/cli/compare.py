@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trm_scaling.cli.fit_text import columns, terminal
 from trm_scaling.cli.options import AsJson, OneProfile, StudyFolder, complete_run
+from trm_scaling.cli.tables import columns, terminal
 from trm_scaling.errors import UserError
 from trm_scaling.results.format import amount
 
@@ -227,7 +227,7 @@ def show(sides: "Sequence[Side]", found: "Sequence[Against]") -> None:
     """Print the accuracies, the differences, and what may be said of them."""
     from rich.text import Text
 
-    console = terminal()
+    console = terminal(100)
     reference = sides[0]
     accuracies = columns("test accuracy", "seeds", "mean", "95 % interval", "interval of")
     for side in sides:

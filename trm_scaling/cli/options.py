@@ -151,11 +151,6 @@ def chosen_names(catalogue: "Catalogue", names: Sequence[str], patterns: Sequenc
     return list(dict.fromkeys([*names, *(catalogue.matching(patterns) if patterns else [])]))
 
 
-def from_here(path: Path) -> Path:
-    """`path` as a person in this folder would write it."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
 def study_if_any(given: Path | None) -> "Study | None":
     """The study, or None where none was named and none is found: a table from elsewhere needs none."""
     from trm_scaling.io.study import find_study

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from trm_scaling.cli.options import PAPER, AsJson, ClusterProfile, Pattern, StudyFolder, from_here
+from trm_scaling.cli.options import PAPER, AsJson, ClusterProfile, Pattern, StudyFolder
+from trm_scaling.cli.tables import from_here, terminal
 
 if TYPE_CHECKING:
     from trm_scaling.counting.devices import Target
@@ -118,13 +119,9 @@ def _show(
     least: "list[Planned] | None",
     beside_first: bool,
 ) -> None:
-    import sys
-
-    from rich.console import Console
-
     from trm_scaling.cli.plan_page import page
 
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    console = terminal()
     by_family = not each and len(planned) > FEW
     width = console.width
     for part in page(

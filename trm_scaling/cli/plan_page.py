@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from trm_scaling.cli.tables import columns as table_of
 from trm_scaling.results.format import duration, flop, memory, money
 
 if TYPE_CHECKING:
@@ -68,10 +69,14 @@ def _by_family(catalogue: "Catalogue", planned: "Sequence[Planned]", width: int)
     """A line for each family; a configuration of several families stands with the first."""
     is_wide = width >= WIDE
     titles = {family.key: family.title for family in (*catalogue.families, *catalogue.beside) if is_wide}
-    made = _plain_table("family", ["runs", *(heading for heading, _ in _columns(is_wide, of_many=True))])
-    for key in dict.fromkeys(each.families[0] for each in planned):
+    made = table_of(
+        "family", "runs", *(heading for heading, _ in _columns(is_wide, of_many=True)), gap=1, pad_edge=False
+    )
+    keys = list(dict.fromkeys(each.families[0] for each in planned))
+    width_of_keys = max(10, *(len(key) + 1 for key in keys))
+    for key in keys:
         some = [each for each in planned if each.families[0] == key]
-        label = f"{key:<10}{titles[key]}" if key in titles else key
+        label = f"{key:<{width_of_keys}}{titles[key]}" if key in titles else key
         made.add_row(label, str(len(some)), *(cell(some) for _, cell in _columns(is_wide, of_many=True)))
     return made
 
@@ -79,7 +84,7 @@ def _by_family(catalogue: "Catalogue", planned: "Sequence[Planned]", width: int)
 def _by_configuration(planned: "Sequence[Planned]", width: int) -> "Table":
     """A line for each configuration."""
     columns = _columns(width >= WIDE, of_many=False)
-    made = _plain_table("experiment", [heading for heading, _ in columns])
+    made = table_of("experiment", *(heading for heading, _ in columns), gap=1, pad_edge=False)
     for each in planned:
         others = len(each.names) - 1
         made.add_row(
@@ -134,7 +139,9 @@ def _totals(catalogue: "Catalogue", planned: "Sequence[Planned]", jobs: int, bes
         ("recommended subset", subset, f"{first.PRIORITIZED_DAYS_FOUR_AT_ONCE} d four at a time"),
     ]
     headings = [f"in sequence{TIME}", f"{jobs} at a time{TIME}", "chip-h", f"on demand{COST}", f"spot{COST}"]
-    made = _plain_table("total", ["runs", *headings, *(["first estimate"] if beside_first else [])])
+    made = table_of(
+        "total", "runs", *headings, *(["first estimate"] if beside_first else []), gap=1, pad_edge=False
+    )
     if len(subset) == len(planned):
         groups = [("all", planned, groups[-1][2])]
     elif not beside:
@@ -211,17 +218,6 @@ def _cut(some: "Sequence[Planned]") -> str:
     if any(each.fits is False for each in some):
         said.append("too large")
     return ", ".join(said)
-
-
-def _plain_table(first: str, headings: Sequence[str]) -> "Table":
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    made = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold", pad_edge=False)
-    made.add_column(first, no_wrap=True)
-    for heading in headings:
-        made.add_column(heading, justify="right", no_wrap=True)
-    return made
 
 
 def _span(values: Sequence[float], show: Callable[[float], str]) -> str:

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trm_scaling.cli.options import from_here
+from trm_scaling.cli.tables import from_here
 from trm_scaling.results.format import amount, duration, flop, memory, money
 
 if TYPE_CHECKING:

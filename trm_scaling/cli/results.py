@@ -1,7 +1,6 @@
 """`trm results`: the runs of the study as one table."""
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trm_scaling.cli.options import AnyProfile, AsJson, Pattern, StudyFolder, Where, study_if_any
+from trm_scaling.cli.tables import columns as table_of
+from trm_scaling.cli.tables import terminal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,35 +139,29 @@ def _counts(table: "pd.DataFrame") -> str:
 
 
 def _print(table: "pd.DataFrame", study: "Study | None", patterns: Sequence[str]) -> None:
-    from rich.console import Console
-
     from trm_scaling.experiments import load_catalogue
 
     # In a file nothing is cut off.
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = terminal()
     catalogue = None if study is None else load_catalogue(study.path)
     profiles = table["profile"].fillna("").unique()
     for profile in profiles:
         rows = table[table["profile"].fillna("") == profile]
         if profile:
-            console.print(f"profile {_printable(profile)}", style="bold", highlight=False, markup=False)
+            console.print(f"profile {_printable(profile)}", style="bold")
         console.print(_by_experiment(rows, catalogue, patterns))
         for line in _unfinished(rows):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            console.print(line, soft_wrap=True)
     if len(profiles) > 1:
-        console.print("Runs of several profiles do not compare: choose one with --profile.", highlight=False)
-    console.print(_counts(table), highlight=False, markup=False)
+        console.print("Runs of several profiles do not compare: choose one with --profile.")
+    console.print(_counts(table))
 
 
 def _by_experiment(table: "pd.DataFrame", catalogue: "Catalogue | None", patterns: Sequence[str]) -> Any:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    made.add_column("experiment", overflow="fold")
-    for head in ("runs", "accuracy", "95 % interval", "validation", "parameters", "device-h"):
-        made.add_column(head, justify="right", no_wrap=True)
+    heads = ("runs", "accuracy", "95 % interval", "validation", "parameters", "device-h")
+    made = table_of("experiment", *heads, gap=1, folds=True)
     summaries = _summaries(table)
     for title, rows in _families(table, catalogue, patterns):
         made.add_row(Text(title, style="dim"), *[""] * 6)

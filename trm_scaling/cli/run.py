@@ -18,8 +18,8 @@ from trm_scaling.cli.options import (
     StudyFolder,
     Together,
     chosen_profile,
-    from_here,
 )
+from trm_scaling.cli.tables import from_here
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:

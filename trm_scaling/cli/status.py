@@ -1,7 +1,6 @@
 """`trm status`: how every run of the study stands."""
 
 import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trm_scaling.cli.options import AnyProfile, AsJson, Pattern, StudyFolder
+from trm_scaling.cli.tables import terminal
 
 if TYPE_CHECKING:
     from trm_scaling.io.study import Study
@@ -75,17 +75,15 @@ def found_rows(
 
 
 def _print(rows: "Sequence[Row]") -> None:
-    from rich.console import Console
-
     from trm_scaling.cli.batch_view import in_words, sums, table
 
     # In a file nothing is folded, and nothing cut off.
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = terminal()
     console.print(table(rows, len(rows) + 100, console.width))
     for row in rows:
         if row.label == "failed":
-            console.print(in_words(row), highlight=False, markup=False, soft_wrap=True)
-    console.print(sums(rows), highlight=False)
+            console.print(in_words(row), soft_wrap=True)
+    console.print(sums(rows))
 
 
 def _watch(study: "Study", patterns: Sequence[str], profile: str | None, names: "RunNames") -> None:

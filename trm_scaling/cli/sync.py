@@ -1,6 +1,7 @@
 """`trm sync`: W&B runs from what lies in run folders."""
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -42,22 +43,26 @@ def sync(
     from trm_scaling.experiments import load_catalogue
     from trm_scaling.io.run_folder import RunFolder
     from trm_scaling.io.study import find_study
-    from trm_scaling.run.planned import runs_named
+    from trm_scaling.results.scan import scan_runs
+    from trm_scaling.run.planned import folder_named, runs_named
     from trm_scaling.tracking.wandb_mirror import InUse, rebuild
 
     if bool(runs) == everything:
         raise UserError("name the runs to sync, or say --all for every one")
     found = find_study(study)
-    # Runs that recorded something, each once: several names may share one by links.
-    named = [folder for name in runs or ["*"] for folder in runs_named(found, name, profile)]
-    folders = sorted(
-        {folder.path.resolve() for folder in named if folder.metrics.is_file() or not everything}
-    )
-    if not folders:
-        raise UserError(f"no run in {found.checkpoints} has begun to train")
+    # Each once: several names may share a run by links.
+    folders: dict[Path, RunFolder] = {}
+    if everything and not scan_runs(found, None if profile is None else [profile]):
+        raise UserError(f"no run in {found.checkpoints}: train one with `trm run`")
+    for name in runs or ["*"]:
+        named = runs_named(found, name, profile)
+        recorded = named if folder_named(name) else [each for each in named if each.metrics.is_file()]
+        if not recorded:
+            raise UserError(f"no run of {name!r} in {found.checkpoints} has recorded anything yet")
+        folders |= {each.path.resolve(): RunFolder(each.path.resolve()) for each in recorded}
     mode = _mode(offline)
     catalogue = load_catalogue(found.path)
-    for folder in map(RunFolder, folders):
+    for folder in folders.values():
         label = "/".join(folder.path.parts[-3:])
         try:
             copied = rebuild(folder, catalogue.group_of(folder.path.parent.name), mode)
