@@ -72,11 +72,9 @@ def _by_family(catalogue: "Catalogue", planned: "Sequence[Planned]", width: int)
     made = table_of(
         "family", "runs", *(heading for heading, _ in _columns(is_wide, of_many=True)), gap=1, pad_edge=False
     )
-    keys = list(dict.fromkeys(each.families[0] for each in planned))
-    width_of_keys = max(10, *(len(key) + 1 for key in keys))
-    for key in keys:
+    for key in dict.fromkeys(each.families[0] for each in planned):
         some = [each for each in planned if each.families[0] == key]
-        label = f"{key:<{width_of_keys}}{titles[key]}" if key in titles else key
+        label = f"{key:<9} {titles[key]}" if key in titles else key
         made.add_row(label, str(len(some)), *(cell(some) for _, cell in _columns(is_wide, of_many=True)))
     return made
 
