@@ -121,7 +121,7 @@ def _show(
 ) -> None:
     from trm_scaling.cli.plan_page import page
 
-    console = terminal(130)
+    console = terminal()
     by_family = not each and len(planned) > FEW
     width = console.width
     for part in page(

@@ -74,7 +74,7 @@ def _by_family(catalogue: "Catalogue", planned: "Sequence[Planned]", width: int)
     )
     for key in dict.fromkeys(each.families[0] for each in planned):
         some = [each for each in planned if each.families[0] == key]
-        label = f"{key:<9} {titles[key]}" if key in titles else key
+        label = f"{key:<10}{titles[key]}" if key in titles else key
         made.add_row(label, str(len(some)), *(cell(some) for _, cell in _columns(is_wide, of_many=True)))
     return made
 
