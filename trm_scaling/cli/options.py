@@ -144,7 +144,7 @@ def chosen_names(catalogue: "Catalogue", names: Sequence[str], patterns: Sequenc
     """`names` and the experiments that a pattern matches, each once. Raises UserError when there are none."""
     if not names and not patterns:
         raise UserError(
-            "nothing to run: name an experiment, e.g. baseline, or give --pattern exp01 (or '*' for all); "
+            "nothing to run: name experiments, or give --pattern exp01 (or '*' for all); "
             "`trm batch --list` shows what there is"
         )
     catalogue.check(names)
