@@ -93,7 +93,7 @@ def _by_configuration(planned: "Sequence[Planned]", width: int) -> "Table":
 
 def _columns(is_wide: bool, of_many: bool) -> list[Column]:
     """Of runs together, or of one."""
-    parameters: Column = ("parameters", lambda some: _span([each.parameters for each in some], _count))
+    parameters: Column = ("params", lambda some: _span([each.parameters for each in some], _count))
     training: Column = ("training", lambda some: flop(sum(each.training_flops for each in some)))
     inference: Column = ("inference", lambda some: flop(some[0].inference_flops))
     steps: Column = ("steps", lambda some: _span([each.steps for each in some], "{:,}".format))
