@@ -32,14 +32,14 @@ def scored_weights(record: Mapping[str, Any]) -> list[ScoredWeights]:
     """
     if record.get("evaluations"):
         rows = groupby(record["evaluations"], key=lambda row: tuple(row[name] for name in _PLACE))
-        return [ScoredWeights(*place, _summary([*of_set])) for place, of_set in rows]
+        return [ScoredWeights(at, of, step, _summary([*of_set])) for (at, of, step), of_set in rows]
     rate = record["config"]["ema_rate"]
     of_run = [
         ScoredWeights(each["at"], rate if each["averaged"] else None, each.get("step", 0), each["summary"])
         for each in record["test"]
     ]
     further = [
-        ScoredWeights(*(each[name] for name in _PLACE), each["summary"])
+        ScoredWeights(each["at"], each["ema_rate"], each["step"], each["summary"])
         for each in record.get("averages") or ()
     ]
     return of_run + further
