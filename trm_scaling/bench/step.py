@@ -223,12 +223,12 @@ def bench_evaluation(config: RunConfig, repeats: int) -> EvaluationBench:
         return evaluator(state.params, state.buffers, dataset.val, puzzles).solved
 
     first, seconds = timed(evaluate, 1), timed(evaluate, repeats)
-    flops = inference_flops(config.arch, dataset.vocab_size, dataset.seq_len, evaluator.steps)
+    flops = inference_flops(config.arch, dataset.vocab_size, dataset.seq_len, config.arch.halt_max_steps)
     return EvaluationBench(
         device_kind=jax.devices()[0].device_kind,
         puzzles=puzzles,
         batch=min(config.system.eval_batch_size, puzzles),
-        supervision_steps=evaluator.steps,
+        supervision_steps=config.arch.halt_max_steps,
         seconds=seconds,
         puzzles_per_s=puzzles / seconds.median,
         first_s=first.median,
