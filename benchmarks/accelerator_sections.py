@@ -29,11 +29,11 @@ from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.results.record import read_record
 from trm_scaling.run.compilation import configure_jax
 from trm_scaling.run.planned import plan_run
-from trm_scaling.train.call import make_train_call
 from trm_scaling.train.feed import Feeder
-from trm_scaling.train.stacking import Stacking
+from trm_scaling.train.multi_step import make_train_call
 from trm_scaling.train.state import init_state_on
 from trm_scaling.train.step import batch_gradients
+from trm_scaling.train.vmap_runs import Stacking
 
 Rows = Iterator[dict[str, Any]]
 

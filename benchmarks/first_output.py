@@ -36,6 +36,7 @@ VERBS: dict[str, tuple[str, ...]] = {
     "trm provenance baseline": ("provenance", *BASELINE),
     "trm compare baseline exp01a": ("compare", "baseline", "exp01a", "--profile", "smoke"),
     "trm fit --pattern exp01": ("fit", "--pattern", "exp01", "--profile", "smoke"),
+    "trm law run --dry-run": ("law", "run", "{law}", "--dry-run"),
     "trm report": ("report", "--profile", "smoke"),
     "trm eval baseline": ("eval", *BASELINE),
     "trm verify baseline": ("verify", *BASELINE),
@@ -76,7 +77,8 @@ def command_of(verb: tuple[str, ...], study: Path, seed: int) -> list[str]:
     data = next((study.parent / "data").glob("*/manifest.json")).parent
     generate = study / "utils" / "generate_experiment_configs.py"
     out, new = study.parent / "model", Path(tempfile.mkdtemp()) / "new"
-    known = {"seed": seed, "data": data, "out": out, "new": new, "generate": generate}
+    law = Path(__file__).resolve().parents[1] / "kellen" / "law"
+    known = {"law": law, "seed": seed, "data": data, "out": out, "new": new, "generate": generate}
     words = [word.format(**known) for word in verb]
     return (
         [sys.executable, *words] if verb[0] == "{generate}" else [sys.executable, "-m", "trm_scaling", *words]

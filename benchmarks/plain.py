@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from trm_scaling.config import ArchConfig, RunConfig
+from trm_scaling.config import ArchConfig, RunConfig, TrmConfig
 from trm_scaling.losses import cross_entropy_of, trm_losses
 from trm_scaling.models import Carry, halt
 from trm_scaling.models.layers import PUZZLE_EMB
@@ -20,9 +20,9 @@ from trm_scaling.optim import (
     TracedHparams,
     exploration_probability,
     learning_rate_factor,
+    signed_step,
     update_ema,
     update_params,
-    update_puzzle_emb,
 )
 from trm_scaling.train.state import TrainState, averaged_part, network_of
 from trm_scaling.train.step import Batch
@@ -53,7 +53,8 @@ def plain_step(
     if PUZZLE_EMB in state.params:
         rows = state.params[PUZZLE_EMB]
         seen = jnp.zeros(rows.shape[0], jnp.bool_).at[carry.puzzle_ids].set(True)
-        params[PUZZLE_EMB] = update_puzzle_emb(rows, grads[PUZZLE_EMB], seen, hyper, factor)
+        stepped = signed_step(rows, grads[PUZZLE_EMB], hyper, factor)
+        params[PUZZLE_EMB] = jnp.where(seen[:, None], stepped, rows)
     ema = state.ema and update_ema(state.ema, averaged_part(config, params), hyper.ema_rate)
     steps = carry.steps + 1
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), step)
@@ -87,18 +88,20 @@ def plain_gradients(
 ) -> tuple[Params, tuple[Float[Array, ""], State, State, Float[Array, " B"]]]:
     """Gradients of the mean loss, and (mean loss, z_H, z_L, halting logits)."""
 
+    assert isinstance(config.arch, TrmConfig)
+    arch = config.arch
+
     def loss(params: Params) -> tuple[Float[Array, ""], tuple[Array, State, State, Array]]:
-        z_H, z_L, logits, q_halt = plain_forward(config.arch, params, carry)
-        mean = trm_losses(logits, q_halt, carry.labels, cross_entropy_of(config.arch.loss)).total / len(
-            q_halt
-        )
+        z_H, z_L, logits, q_halt = plain_forward(arch, params, carry)
+        losses = trm_losses(logits, q_halt, carry.labels, cross_entropy_of(config.arch.loss))
+        mean = losses.total / len(q_halt)
         return mean, jax.lax.stop_gradient((mean, z_H, z_L, q_halt))
 
     return jax.grad(loss, has_aux=True)(params)
 
 
 def plain_forward(
-    arch: ArchConfig, params: Params, carry: Carry
+    arch: TrmConfig, params: Params, carry: Carry
 ) -> tuple[State, State, Float[Array, "B C V"], Float[Array, " B"]]:
     """(z_H, z_L, logits, halting logits) after one supervision step."""
     dtype = jnp.dtype(arch.forward_dtype)

@@ -24,11 +24,11 @@ from trm_scaling.models import layers
 from trm_scaling.models.layers import Params, State
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.parallel.topology import DescribedName, described_devices
-from trm_scaling.run.plan.compiled import Fits
+from trm_scaling.run.compiler_answers import Fits
 from trm_scaling.run.plan.report import Work, work_table
 from trm_scaling.run.planned import plan_run
 from trm_scaling.tasks.task import spec_of
-from trm_scaling.train.ahead import compiled, lowered
+from trm_scaling.train.aot_compile import compiled, lowered
 
 SHALLOW = ("arch.H_cycles=2", "arch.L_cycles=1")
 ATTENTION = ("arch.mlp_t=false", "arch.pos_encodings=rope")

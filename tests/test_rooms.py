@@ -147,3 +147,36 @@ def test_room_loads_without_jax(room: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=PACKAGE.parent)
     assert done.returncode == 0, done.stderr
+
+
+def passed_through(start: str) -> dict[str, str]:
+    """Files of `run` and `train` that `start` comes to through imports, at load or later -> who imports it.
+
+    Types alone, which never run, are not followed.
+    """
+    found, todo = {start: ""}, [start]
+    while todo:
+        file = PACKAGE / todo.pop()
+        source = ast.parse(file.read_text(encoding="utf-8"))
+        typing_only = {
+            line
+            for node in ast.walk(source)
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+            for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+        }
+        for each in imports_of(file):
+            if each.line in typing_only:
+                continue
+            parts = each.module.removeprefix("trm_scaling.").split(".")
+            for path in ("/".join(parts) + ".py", "/".join(parts[:-1]) + ".py"):
+                if parts[0] in ("run", "train") and (PACKAGE / path).is_file() and path not in found:
+                    found[path] = str(file.relative_to(PACKAGE))
+                    todo.append(path)
+    return found
+
+
+def test_a_single_run_passes_through_no_file_of_the_planner() -> None:
+    found = passed_through("run/single.py")
+    assert {"train/loop.py", "run/batch_fitting.py"} <= set(found), "the walk finds the training loop"
+    planner = {path: by for path, by in found.items() if path.startswith("run/plan/")}
+    assert planner == {}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.run.tiny import ROOT, make_study
 from trm_scaling.config.compose import compose
-from trm_scaling.config.yaml_file import check_choice, read_yaml
+from trm_scaling.config.study_yaml import check_choice, read_yaml
 from trm_scaling.errors import UserError
 from trm_scaling.results.csv_file import read_results, write_results
 from trm_scaling.results.frame import frame_of

@@ -222,7 +222,41 @@ FAMILIES = [
     ),
 ]
 
+# The law (kellen/law): widths, held-out ones last, and the rates that its stage 0 chooses from.
+LAW_WIDTHS = {"a": 192, "b": 256, "c": 384, "d": 512, "e": 768}
+LAW_RATES = [5e-5, 1e-4, 2e-4, 4e-4]
+LAW_HELD_OUT = {"f": (1024, 50000), "d_long": (512, 100000), "b_long": (256, 200000), "g": (1280, 25000)}
+LAW_RUNS = {**{name: (width, 50000) for name, width in LAW_WIDTHS.items()}, **LAW_HELD_OUT}
+LAW_RATE, LAW_RATE_EXPONENT = 1e-4, 0.0  # of width 512; until stage 0 is read, every width has the baseline's
+
 BESIDE = [
+    Family(
+        key="law_rate",
+        title="Learning rate by width",
+        goal="Find the learning rate of each width of the law, before anything is fitted.",
+        expects="The best rate falls with width, roughly as its root.",
+        names=tuple(f"law_rate_{width}{rate}" for width in LAW_WIDTHS for rate in range(1, 5)),
+        axis="lr",
+        values={
+            "arch.hidden_size": [width for width in LAW_WIDTHS.values() for _ in LAW_RATES],
+            "lr": LAW_RATES * len(LAW_WIDTHS),
+            "epochs": [12500] * len(LAW_RATES) * len(LAW_WIDTHS),  # a quarter of the law's samples
+        },
+    ),
+    Family(
+        key="law",
+        title="The law",
+        goal="Find how errors fall with parameters and samples, and whether that predicts larger runs.",
+        expects="L = A N^-alpha + B D^-beta predicts the held-out runs to a median of 15 % (kellen/law).",
+        names=tuple(f"law_{name}" for name in LAW_RUNS),
+        asks="scaling",
+        axis="params",
+        values={
+            "arch.hidden_size": [width for width, _ in LAW_RUNS.values()],
+            "epochs": [epochs for _, epochs in LAW_RUNS.values()],
+            "lr": [LAW_RATE * (width / 512) ** -LAW_RATE_EXPONENT for width, _ in LAW_RUNS.values()],
+        },
+    ),
     Family(
         key="public",
         title="The published recipe",
@@ -245,6 +279,27 @@ BESIDE = [
             "schedule": ["as_written"] + ["matched"] * 6,
             "reference_batch_size": [768] * 7,
             "eval_interval": [500] * 7,  # epochs: 651 steps of 768, dense enough to find the peak
+        },
+    ),
+    Family(
+        key="recurrent",
+        title="No hierarchy",
+        goal="Find what two states in nested cycles buy over one state and one pass a supervision step.",
+        expects=(
+            "One state falls behind TRM at equal parameters (two layers), which it applies once a step, not "
+            "21 times, and is still behind at equal FLOPs (23 layers), which learn 1,000 puzzles by heart. "
+            "recurrent_transformer is the shape of the public code's transformers_baseline."
+        ),
+        names=(
+            *("recurrent_baseline", "recurrent_02", "recurrent_08", "recurrent_23"),
+            "recurrent_transformer",
+        ),
+        measure="training_flops",
+        values={
+            "arch.model": ["trm", *["recurrent"] * 4],
+            "arch.L_layers": [2, 2, 8, 23, 8],
+            "arch.mlp_t": [True, True, True, True, False],
+            "arch.pos_encodings": ["none", "none", "none", "none", "rope"],
         },
     ),
     Family(

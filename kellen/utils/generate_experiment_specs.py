@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from trm_scaling.analysis.answers.certainty import LIKELY, SURE
+from trm_scaling.analysis.answers.answer import LIKELY, SURE
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.config.compose import compose
 from trm_scaling.config.fields import value_of
@@ -25,8 +25,8 @@ from trm_scaling.experiments.catalogue import Catalogue, load_catalogue
 from trm_scaling.experiments.family import Family
 from trm_scaling.io.study import Study, find_study
 from trm_scaling.results.format import flop, memory, money
-from trm_scaling.run.plan.compiled import Fits
-from trm_scaling.run.plan.micro_batch import fitted
+from trm_scaling.run.batch_fitting import fitted
+from trm_scaling.run.compiler_answers import Fits
 from trm_scaling.run.plan.study_plan import (
     CONTRIBUTIONS,
     Planned,

@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 
 from trm_scaling.analysis import compare, compare_paired, compare_pairs, compare_runs, pairing_of, unaveraged
-from trm_scaling.analysis.answers import Question
+from trm_scaling.analysis.answers import Question, filter_runs
 from trm_scaling.analysis.answers.choice import best_choice
-from trm_scaling.analysis.answers.usable import usable
 from trm_scaling.analysis.design import pairs_needed, seeds_to_detect, smallest_p_of_pairs
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import load_catalogue
@@ -44,7 +43,7 @@ def test_exp08s_arms_are_compared_within_their_one_seed(published: pd.DataFrame)
         assert each.claim.word == "too few seeds"
         assert "6 pairs could" in each.claim.sentence
     sentence = best_choice(
-        usable(arms), Question("", "choice", "experiment", reference="exp08d"), None
+        filter_runs(arms), Question("", "choice", "experiment", reference="exp08d"), None
     ).sentence
     assert sentence.startswith("exp08c solves most: 96.7 %. Then exp08b: 96.4 %")
     assert "One trajectory, no interval" in sentence

@@ -15,9 +15,9 @@ from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.tasks.build import ensure_dataset
 from trm_scaling.tasks.task import spec_of
-from trm_scaling.train.ahead import digest
-from trm_scaling.train.call import make_train_call
+from trm_scaling.train.aot_compile import digest
 from trm_scaling.train.feed import Feeder
+from trm_scaling.train.multi_step import make_train_call
 from trm_scaling.train.state import init_state_on
 
 DATA = {"source": "generated", "box_rows": 2, "box_cols": 2, "train_size": 16, "val_size": 8, "test_size": 8}

@@ -44,7 +44,7 @@ def test_a_plain_step_moves_the_parameters_as_ours_does() -> None:
 def test_a_case_is_the_published_recursion_in_float32() -> None:
     config = case_config(32, 4, 2)
     arch = config.arch
-    assert (arch.H_cycles, arch.L_cycles, arch.L_layers, arch.forward_dtype) == (3, 6, 2, "float32")
+    assert (arch.depth, arch.L_layers, arch.forward_dtype) == ((6, 3), 2, "float32")
     assert arch.prefix_len + spec_of(config.data).seq_len == 97
     assert (config.micro_batches, config.system.steps_per_call) == (2, 1)
 

@@ -57,6 +57,16 @@ def test_a_run_under_another_profile_is_found_for_the_reader(tmp_path: Path) -> 
         find_run(study, "exp01aa", "laptop")
 
 
+def test_ctrl_c_before_a_verb_has_begun_leaves_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trm_scaling.cli._run", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_shell_completes_verbs_and_names(shell: str) -> None:
     done = subprocess.run(

@@ -29,7 +29,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 @pytest.fixture(scope="module")
 def named(study: Study) -> Named:
     catalogue = load_catalogue(study.path)
-    return named_configurations(study, catalogue, catalogue.names, "paper", lambda *_: None)
+    return named_configurations(study, catalogue, catalogue.study_names, "paper", lambda *_: None)
 
 
 def shown(
@@ -64,7 +64,7 @@ def test_the_page_fits_and_cuts_nothing_off(study: Study, named: Named, width: i
 def test_a_family_has_a_line_and_the_baseline_is_counted_once(study: Study, named: Named) -> None:
     lines = shown(study, named, by_family=True, width=120)
     catalogue = load_catalogue(study.path)
-    families = [*catalogue.families, *catalogue.beside]
+    families = catalogue.families
     different = len({identity(config) for *_, config in named})
     assert lines[0] == f"{different} runs under paper, each on v4-64 (32 x TPU v4)"
     assert line_of(lines, "baseline").split()[:2] == ["baseline", "1"]
@@ -78,7 +78,7 @@ def test_the_first_estimate_stands_beside(study: Study, named: Named) -> None:
     lines = shown(study, named, by_family=True, width=120)
     assert line_of(lines, "core experiments").endswith("2,460 h")
     assert line_of(lines, "contributions").endswith("860 h")
-    assert line_of(lines, "both").endswith("139 d, 35 d four at a time")
+    assert line_of(lines, "all ").endswith("139 d, 35 d four at a time")
     assert line_of(lines, "recommended subset").endswith("15 d four at a time")
     assert "first estimate: under 100 GB" in line_of(lines, "network")
     assert "a v4-8: all fit" in line_of(lines, "at least")

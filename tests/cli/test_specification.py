@@ -7,7 +7,7 @@ from runpy import run_path
 import pytest
 
 from tests.run.tiny import ROOT
-from trm_scaling.analysis.answers.enough import WORTH
+from trm_scaling.analysis.answers.plateau import WORTH
 from trm_scaling.experiments import load_catalogue
 
 KELLEN = ROOT / "kellen"

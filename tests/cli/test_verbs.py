@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from tests.run.tiny import TINY, copy_of, finished, make_study, tiny_folder, tiny_run
 from trm_scaling.cli.app import app
 from trm_scaling.config import RunConfig
+from trm_scaling.errors import UserError
 from trm_scaling.io.study import Study
 from trm_scaling.results.evaluations import headline as headline_of
 from trm_scaling.results.evaluations import scored_weights
@@ -149,3 +150,14 @@ def test_an_attempt_that_failed_at_once_does_not_hide_the_run_before_it(
     failed.config.write_text(tiny_folder(study).config.read_text())
     said = json.loads(invoke(study, "eval", "baseline", *PROFILE, "--limit", "4", "--json"))
     assert said["run"] == str(tiny_folder(study).path)
+
+
+def test_verify_says_what_it_does_before_it_compiles(trained: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rerun(*_: Any) -> None:
+        raise UserError("enough")
+
+    monkeypatch.setattr("trm_scaling.run.verify.rerun", rerun)
+    done = CliRunner().invoke(app, ["verify", "baseline", *PROFILE], env={"TRM_STUDY": str(trained.path)})
+    assert str(done.exception) == "enough"
+    assert "steps 1 to 20" in done.stderr
+    assert done.stdout == ""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from trm_scaling.config.compose import compose, dump, load
+from trm_scaling.config.fields import value_of
 from trm_scaling.config.identity import identity
 from trm_scaling.errors import UserError
 from trm_scaling.io import machine
@@ -107,9 +108,9 @@ def test_overrides_lie_on_top_of_profile_and_baseline() -> None:
     ]
     config = compose(CONFIGS, "baseline", "smoke", overrides)
     plain = compose(CONFIGS, "baseline", "smoke")
-    assert (config.lr, config.arch.L_cycles, config.epochs) == (3e-4, 4, 300)
+    assert (config.lr, value_of(config, "arch.L_cycles"), config.epochs) == (3e-4, 4, 300)
     assert (config.system.micro_batch_size, config.data.max_rating) == (2, 5)
-    assert config.arch.H_cycles == plain.arch.H_cycles
+    assert value_of(config, "arch.H_cycles") == value_of(plain, "arch.H_cycles")
     assert config.data.train_size == plain.data.train_size
 
 

@@ -11,9 +11,9 @@ from trm_scaling.config.fields import Mark, marked, schema_fields
 from trm_scaling.config.traced_fields import TRACED_FIELDS
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.mesh import make_mesh
-from trm_scaling.run.plan.compiled import program_key, stage_configs
-from trm_scaling.train.ahead import call_arguments
-from trm_scaling.train.call import make_train_call
+from trm_scaling.run.programs import program_key, stage_configs
+from trm_scaling.train.aot_compile import call_arguments
+from trm_scaling.train.multi_step import make_train_call
 
 PLAIN = changed(BASE, {"system.unroll": False, "system.devices": 1})
 PROGRAM = marked(RunConfig, Mark.PROGRAM)

@@ -94,4 +94,4 @@ def test_a_configuration_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         config.lr = 1.0  # type: ignore[misc]
     with pytest.raises(ValidationError, match="frozen"):
-        config.arch.L_cycles = 1  # type: ignore[misc]
+        config.arch.L_layers = 1  # type: ignore[misc]

@@ -8,6 +8,7 @@ import pytest
 
 from trm_scaling.config import (
     CurriculumConfig,
+    RecurrentConfig,
     RunConfig,
     Schedule,
     SystemConfig,
@@ -55,6 +56,7 @@ def test_a_curriculum_spends_what_each_stage_does() -> None:
 # Sizes at which matrix products dwarf what is elementwise (a SwiGLU's hidden unit costs 6 x 97 against
 # a handful), a batch of one, and no loop whose body XLA would count once.
 ARCHS = {
+    "recurrent": RecurrentConfig(L_layers=2, hidden_size=128, puzzle_emb_ndim=128),
     "mlp_t": TrmConfig(L_layers=1, L_cycles=2, H_cycles=2, hidden_size=128, puzzle_emb_ndim=128),
     "attention": TrmConfig(
         L_layers=1,
@@ -78,6 +80,7 @@ def counted_by_xla(function: Any, *arguments: Any) -> float:
 @pytest.mark.parametrize("name", ARCHS)
 def test_xla_counts_the_same(name: str) -> None:
     arch = ARCHS[name].model_copy(update={"forward_dtype": "float32"})
+    assert isinstance(arch, TrmConfig | RecurrentConfig)
     config = RunConfig(arch=arch, data=SudokuData(), global_batch_size=1, system=SystemConfig(unroll=True))
     params = jax.eval_shape(lambda: init_params(jax.random.key(0), arch, VOCAB, CELLS, 1))
     carry = jax.eval_shape(lambda: empty_carry(arch, 1, CELLS))

@@ -139,7 +139,7 @@ def test_the_number_of_steps_is_the_configurations_or_the_one_asked_for() -> Non
 
 def test_a_limit_takes_the_first_puzzles() -> None:
     ratings = np.arange(PUZZLES, dtype=np.int32)
-    split = dataclasses.replace(SPLIT, ratings=ratings)
+    split = dataclasses.replace(SPLIT, difficulty=ratings)
     whole, few = evaluate(split=split), evaluate(split=split, limit=3, batch=2)
     np.testing.assert_array_equal(few.solved, whole.solved[:3])
     np.testing.assert_array_equal(few.ratings, ratings[:3])

@@ -80,17 +80,17 @@ def strike_at(moment: Moment, strike: Strike) -> None:
     from trm_scaling.checkpoint.arrays import ArrayWriter
     from trm_scaling.run import single
     from trm_scaling.tasks import build
-    from trm_scaling.train import whole
+    from trm_scaling.train import train_and_evaluate
     from trm_scaling.train.clock import Clock
 
     watch = _Watch(moment, strike)
     _around(build, "_build", before=lambda: watch.enters("dataset"), after=lambda: watch.leaves("dataset"))
-    _around(whole, "_shared_dataset", before=lambda: watch.leaves("start"))
+    _around(train_and_evaluate, "_shared_dataset", before=lambda: watch.leaves("start"))
     # Half-written from the one to the other, whenever the strike comes between them.
     _around(ArrayWriter, "start", after=lambda: watch.enters("save"))
     _around(folder, "finish", before=lambda: watch.leaves("save"))
-    _around(whole, "score_test_split", before=watch.tests, after=lambda: watch.leaves("test"))
-    _around(whole, "write_bytes", before=lambda: watch.enters("result"))
+    _around(train_and_evaluate, "score_test_split", before=watch.tests, after=lambda: watch.leaves("test"))
+    _around(train_and_evaluate, "write_bytes", before=lambda: watch.enters("result"))
     # The failure of an attempt is written by the same function, and is no result.
     _around(single, "_to_the_end", after=lambda: watch.leaves("result"))
 

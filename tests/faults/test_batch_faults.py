@@ -186,13 +186,13 @@ def test_short_memory_is_met_with_half_of_it(study: Study) -> None:
     (patch / "sitecustomize.py").write_text(
         "import sys\n"
         "if 'run' in sys.orig_argv:\n"
-        "    from trm_scaling.train import whole\n"
-        "    train_and_test = whole.train_and_test\n"
+        "    from trm_scaling.train import train_and_evaluate\n"
+        "    train_and_test = train_and_evaluate.train_and_test\n"
         "    def greedy(config, *rest):\n"
         "        if config.global_batch_size // config.micro_batches > 8:\n"
         "            raise MemoryError('no more')\n"
         "        return train_and_test(config, *rest)\n"
-        "    whole.train_and_test = greedy\n"
+        "    train_and_evaluate.train_and_test = greedy\n"
     )
     command = ["batch", "baseline", "--profile", "smoke", *TINY]
     done = trm(study.data_root, command, {"PYTHONPATH": str(patch)})

@@ -162,10 +162,10 @@ def compact_folder() -> Target:
     inputs, labels = _tokens()
     files = {f"{split}.npz": _npz(inputs=inputs, labels=labels) for split in ("train", "val", "test")}
     manifest = {
-        **{"layout": "compact", "source": "generated", "test_source": None, "rated_by": "trm", "regime": "r"},
-        **{"seed": 0, "box_rows": 2, "box_cols": 2, "num_aug": 1, "wish": "w"},
+        **{"task": "sudoku", "layout": "compact", "source": "generated", "rated_by": "trm", "regime": "r"},
+        **{"seed": 0, "board": {"box_rows": 2, "box_cols": 2}, "num_aug": 1, "wish": "w"},
         "splits": {split: {"count": 3, "ratings": None} for split in ("train", "val", "test")},
-        **{"shared_solution_grids": 0, "shared_solution_classes": 0, "fingerprint": "f", "files": {}},
+        **{"about": {}, "fingerprint": "f", "files": {}},
     }
     files["manifest.json"] = json.dumps(manifest).encode()
 

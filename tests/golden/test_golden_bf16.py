@@ -30,14 +30,16 @@ def distances(golden: Golden, call: int, plain: bool) -> dict[str, float]:
         grads, answer = step(params, carry, jnp.float32(1))
     expected = golden.group(f"call{call}/grad")
     del expected["puzzle_emb_rows"]
-    ours = {name: array for name, array in to_public(arch, grads, buffers).items() if name in expected}
+    ours: dict[str, Any] = {
+        name: array for name, array in to_public(arch, grads, buffers).items() if name in expected
+    }
     assert ours.keys() == expected.keys()
     losses = answer.losses
     for found, name in ((losses.cells, "lm_loss"), (losses.halting, "q_halt_loss")):
         ours[name], expected[name] = jnp.sum(found), golden.arrays[f"call{call}/metrics/{name}"]
     after = golden.carry_after(call)
     for name in ("z_H", "z_L"):
-        ours[name], expected[name] = getattr(answer, name), np.asarray(getattr(after, name))
+        ours[name], expected[name] = np.asarray(answer.state[name]), np.asarray(after.state[name])
     return {name: _distance(ours[name], array) for name, array in expected.items()}
 
 

@@ -23,9 +23,9 @@ from trm_scaling.models import Carry, Execution, begin, cpu, empty_carry
 from trm_scaling.models.init import init_buffers, init_params
 from trm_scaling.models.model import puzzle_rows, step
 from trm_scaling.parallel.mesh import make_mesh
-from trm_scaling.train.call import make_train_call
-from trm_scaling.train.stacking import Stacking
+from trm_scaling.train.multi_step import make_train_call
 from trm_scaling.train.step import batch_gradients
+from trm_scaling.train.vmap_runs import Stacking
 
 ATTENTION = {"mlp_t": False, "pos_encodings": "rope"}
 ODD = {"hidden_size": 12, "puzzle_emb_len": 3, "puzzle_emb_ndim": 12, "inner_multiple": 1}

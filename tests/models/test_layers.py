@@ -1,14 +1,18 @@
 """The layers one by one, against plain NumPy. L positions, B batch, D width, H heads, K head size."""
 
+from unittest import mock
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from trm_scaling.config import TrmConfig
+from trm_scaling.models import layers
 from trm_scaling.models.init import init_params
 from trm_scaling.models.layers import (
     attend,
+    attention_for,
     block,
     gated,
     mix_positions,
@@ -196,3 +200,39 @@ def test_a_block_adds_what_it_mixes_before_it_normalises() -> None:
     middle = rms(np.asarray(x + mix_positions(layer["mix"], x), np.float64), 0)
     last = rms(middle + np.asarray(mix_width(layer["mlp"], jnp.asarray(middle, jnp.float32))), -1)
     np.testing.assert_allclose(block(arch, layer, x, None), last, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_attention_is_the_library_s_to_rounding(dtype: str) -> None:
+    weights = {"qkv": normal(0, D, 3 * D), "out": normal(1, D, D)}
+    weights, x = jax.tree.map(lambda leaf: leaf.astype(dtype), (weights, normal(2, L, B, D)))
+    rotation = rotation_table(L, D // H, 1e4)
+    # The library mixes precisions without saying so, which these tests otherwise refuse.
+    with jax.numpy_dtype_promotion("standard"):
+        ours, library = (
+            jax.value_and_grad(lambda x, kind=kind: jnp.sum(attend(weights, x, H, rotation, kind)))(x)
+            for kind in ("written_out", "xla")
+        )
+    tolerance = 1e-4 if dtype == "float32" else 0.05
+    for mine, other in zip(jax.tree.leaves(ours), jax.tree.leaves(library), strict=True):
+        scale = np.abs(np.asarray(other, np.float32)).max()
+        off = np.abs(np.asarray(mine, np.float32) - np.asarray(other, np.float32)).max()
+        assert off <= tolerance * scale
+
+
+@pytest.mark.parametrize(
+    ("platform", "dtype", "head_size", "has_gpu", "expected"),
+    [
+        ("cpu", "float32", 64, False, "written_out"),
+        ("tpu", "bfloat16", 64, False, "xla"),
+        ("gpu", "bfloat16", 64, True, "cudnn"),
+        ("gpu", "float16", 128, True, "cudnn"),
+        ("gpu", "bfloat16", 64, False, "xla"),
+        ("gpu", "float32", 64, True, "xla"),
+        ("gpu", "bfloat16", 136, True, "xla"),
+        ("gpu", "bfloat16", 12, True, "xla"),
+    ],
+)
+def test_attention_is_chosen_by_platform_and_shape(platform, dtype, head_size, has_gpu, expected) -> None:
+    with mock.patch.object(layers, "_has_fused_kernel", return_value=has_gpu):
+        assert attention_for(jnp.dtype(dtype), head_size, platform) == expected

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from trm_scaling.config import RunConfig, Schedule
-from trm_scaling.optim import TracedHparams, init_optimizer, update_params, update_puzzle_emb
+from trm_scaling.optim import TracedHparams, init_optimizer, update_params
 
 STEPS = 6
 LR, DECAY, B1, B2, FACTOR = 3e-2, 0.7, 0.9, 0.95, 0.5
@@ -110,28 +110,3 @@ def test_decay_is_that_of_the_learning_rate_of_the_step() -> None:
     state = init_optimizer("adam_atan2", params)
     after, _ = update_params("adam_atan2", params, {"a": jnp.zeros(1)}, state, hyper(), jnp.float32(FACTOR))
     np.testing.assert_allclose(after["a"], 2 * (1 - LR * FACTOR * DECAY), rtol=1e-7)
-
-
-def test_puzzle_embeddings_step_by_the_sign_where_seen() -> None:
-    random = np.random.default_rng(0)
-    rows = jnp.asarray(random.normal(size=(5, 3)), jnp.float32)
-    expected = np.asarray(rows, np.float64)
-    for t in range(STEPS):
-        seen = np.array([t % 2 == 0, True, False, t == 3, False])
-        grads = random.normal(size=(5, 3)).astype(np.float32) * 10.0 ** random.integers(-20, 5, (5, 3))
-        grads[1, 0] = 0
-        rows = update_puzzle_emb(
-            rows, jnp.asarray(grads, jnp.float32), jnp.asarray(seen), hyper(), jnp.float32(FACTOR)
-        )
-        lr = LR * FACTOR
-        stepped = expected * (1 - lr * DECAY) - lr * np.sign(grads)
-        expected = np.where(seen[:, None], stepped, expected)
-        np.testing.assert_allclose(rows, expected, rtol=1e-6, atol=1e-6)
-
-
-def test_rows_not_seen_keep_every_bit() -> None:
-    rows = jax.random.normal(jax.random.key(0), (4, 3))
-    seen = jnp.array([True, False, False, True])
-    after = update_puzzle_emb(rows, jnp.ones((4, 3)), seen, hyper(), jnp.float32(1))
-    np.testing.assert_array_equal(after[1:3], rows[1:3])
-    assert (after[jnp.array([0, 3])] != rows[jnp.array([0, 3])]).all()

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tests.oracle import trm
-from trm_scaling.config import ArchConfig, TrmConfig
+from trm_scaling.config import TrmConfig
 from trm_scaling.models.init import init_buffers, init_params
 from trm_scaling.models.interchange import from_public
 
@@ -21,7 +21,7 @@ Positions = Literal["none", "rope", "learned"]
 class Case:
     """A batch of puzzles in the middle of being worked on. The states are (B, L, D)."""
 
-    arch: ArchConfig
+    arch: TrmConfig
     vocab: int
     weights: trm.Weights
     """float64, of numbers that float32 holds."""
@@ -33,7 +33,7 @@ class Case:
     unroll: bool
     remat: bool
 
-    def in_precision(self, dtype: str) -> tuple[ArchConfig, Any, Any, Any]:
+    def in_precision(self, dtype: str) -> tuple[TrmConfig, Any, Any, Any]:
         """(arch, params, z_H, z_L) for the model; the schema offers no float64, which only tests use."""
         like = jax.eval_shape(
             lambda key: (
@@ -82,7 +82,7 @@ def cases(draw: Draw) -> Case:
 
 
 @st.composite
-def architectures(draw: Draw) -> ArchConfig:
+def architectures(draw: Draw) -> TrmConfig:
     kinds: list[tuple[bool, Positions]] = [
         (True, "none"),
         (True, "learned"),

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from tests.golden.golden import NAMES, TOLERANCE, Golden, assert_close
 from tests.oracle import trm
 from tests.oracle.draws import Case, cases
-from trm_scaling.config import RunConfig
+from trm_scaling.config import RunConfig, TrmConfig
 from trm_scaling.losses import Losses, softmax_cross_entropy, stablemax_cross_entropy, trm_losses
 from trm_scaling.models import Carry, Execution, Output, begin
 from trm_scaling.models import step as model_step
@@ -54,7 +54,7 @@ def by_the_oracle(case: Case) -> tuple[list[trm.Answer], list[trm.Loss]]:
 
 def assert_equal_to_the_oracle(case: Case, dtype: str, tolerance: float) -> None:
     out, losses = by_the_model(case, dtype)
-    assert {each.dtype.name for each in out} == {dtype}
+    assert {each.dtype.name for each in jax.tree.leaves(out)} == {dtype}
     answers, expected = by_the_oracle(case)
     compared: list[tuple[str, Any, Any]] = [
         ("z_H", np.swapaxes(out.state["z_H"], 0, 1), [each.y for each in answers]),
@@ -162,6 +162,7 @@ def test_the_oracle_is_the_public_code(name: str) -> None:
     golden, call = Golden.load(name), 3
     arch = golden.config.arch
     _, buffers = golden.weights()
+    assert isinstance(arch, TrmConfig)
     carry = begin(golden.carry_before(call), buffers, *golden.batch(call))
     weights = {key: np.asarray(value, np.float64) for key, value in golden.state_dict.items()}
     states = (np.swapaxes(np.asarray(each, np.float64), 0, 1) for each in carry.state.values())

@@ -12,7 +12,7 @@ from math import cos, exp, log, sin, sqrt
 
 import numpy as np
 
-from trm_scaling.config import ArchConfig
+from trm_scaling.config import TrmConfig
 
 Weights = dict[str, np.ndarray]
 
@@ -20,7 +20,7 @@ POSITION_SCALE = 0.707106781
 """The public code's rounding of the root of one half."""
 
 
-def shapes(arch: ArchConfig, vocab: int, cells: int, puzzles: int) -> dict[str, tuple[int, ...]]:
+def shapes(arch: TrmConfig, vocab: int, cells: int, puzzles: int) -> dict[str, tuple[int, ...]]:
     """The shape of every tensor of the public state dict."""
     width, positions = arch.hidden_size, prefix_length(arch) + cells
     found: dict[str, tuple[int, ...]] = {
@@ -50,7 +50,7 @@ def shapes(arch: ArchConfig, vocab: int, cells: int, puzzles: int) -> dict[str, 
     return {f"inner.{name}": shape for name, shape in found.items()}
 
 
-def prefix_length(arch: ArchConfig) -> int:
+def prefix_length(arch: TrmConfig) -> int:
     """Positions before the cells: as told, or as many as the puzzle embedding fills."""
     if arch.puzzle_emb_len > 0:
         return arch.puzzle_emb_len
@@ -60,7 +60,7 @@ def prefix_length(arch: ArchConfig) -> int:
     return positions
 
 
-def inner_width(arch: ArchConfig, width: int) -> int:
+def inner_width(arch: TrmConfig, width: int) -> int:
     """Two thirds of the expansion, up to the next multiple."""
     wanted = round(arch.expansion * width * 2 / 3)
     inner = 0
@@ -86,7 +86,7 @@ class Answer:
 
 
 def supervision_step(
-    arch: ArchConfig, weights: Weights, y: np.ndarray, z: np.ndarray, tokens: np.ndarray, puzzle: int
+    arch: TrmConfig, weights: Weights, y: np.ndarray, z: np.ndarray, tokens: np.ndarray, puzzle: int
 ) -> Answer:
     """T cycles of n updates of z and one of y, then the heads."""
     x = embedded(arch, weights, tokens, puzzle)
@@ -96,7 +96,7 @@ def supervision_step(
 
 
 def states_before_last_cycle(
-    arch: ArchConfig, weights: Weights, y: np.ndarray, z: np.ndarray, tokens: np.ndarray, puzzle: int
+    arch: TrmConfig, weights: Weights, y: np.ndarray, z: np.ndarray, tokens: np.ndarray, puzzle: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """(y, z) where the gradient begins."""
     x = embedded(arch, weights, tokens, puzzle)
@@ -106,7 +106,7 @@ def states_before_last_cycle(
 
 
 def last_cycle(
-    arch: ArchConfig, weights: Weights, y: np.ndarray, z: np.ndarray, tokens: np.ndarray, puzzle: int
+    arch: TrmConfig, weights: Weights, y: np.ndarray, z: np.ndarray, tokens: np.ndarray, puzzle: int
 ) -> Answer:
     """The only cycle that the gradient sees, and what is read off it."""
     x = embedded(arch, weights, tokens, puzzle)
@@ -118,7 +118,7 @@ def last_cycle(
 
 
 def cycle(
-    arch: ArchConfig, weights: Weights, x: np.ndarray, y: np.ndarray, z: np.ndarray
+    arch: TrmConfig, weights: Weights, x: np.ndarray, y: np.ndarray, z: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """z := net(x + y + z), n times; then y := net(y + z)."""
     for _ in range(arch.L_cycles):
@@ -127,7 +127,7 @@ def cycle(
     return y, z
 
 
-def embedded(arch: ArchConfig, weights: Weights, tokens: np.ndarray, puzzle: int) -> np.ndarray:
+def embedded(arch: TrmConfig, weights: Weights, tokens: np.ndarray, puzzle: int) -> np.ndarray:
     """(L, D): the puzzle's row cut into the prefix, then the tokens, all scaled by the root of D."""
     width, prefix = arch.hidden_size, prefix_length(arch)
     row = np.zeros(prefix * width)
@@ -140,7 +140,7 @@ def embedded(arch: ArchConfig, weights: Weights, tokens: np.ndarray, puzzle: int
     return sqrt(width) * x
 
 
-def network(arch: ArchConfig, weights: Weights, state: np.ndarray) -> np.ndarray:
+def network(arch: TrmConfig, weights: Weights, state: np.ndarray) -> np.ndarray:
     """Every block in turn, each normalised after it has added."""
     for number in range(arch.L_layers):
         name = f"inner.L_level.layers.{number}"
@@ -154,7 +154,7 @@ def network(arch: ArchConfig, weights: Weights, state: np.ndarray) -> np.ndarray
     return state
 
 
-def normalised(arch: ArchConfig, rows: np.ndarray) -> np.ndarray:
+def normalised(arch: TrmConfig, rows: np.ndarray) -> np.ndarray:
     """Each row over the root of its mean square."""
     return np.array([row / sqrt(np.mean(row**2) + arch.rms_norm_eps) for row in rows])
 
@@ -170,7 +170,7 @@ def swiglu(weights: Weights, name: str, rows: np.ndarray) -> np.ndarray:
     return np.array(found)
 
 
-def attention(arch: ArchConfig, weights: Weights, name: str, state: np.ndarray) -> np.ndarray:
+def attention(arch: TrmConfig, weights: Weights, name: str, state: np.ndarray) -> np.ndarray:
     """Every position looks at every other, head by head."""
     size = arch.hidden_size // arch.num_heads
     query_weight, key_weight, value_weight = np.split(weights[f"{name}.qkv_proj.weight"], 3)
@@ -193,7 +193,7 @@ def looked_up(query: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.nda
     return shares / shares.sum() @ values
 
 
-def rotated(arch: ArchConfig, row: np.ndarray, position: int) -> np.ndarray:
+def rotated(arch: TrmConfig, row: np.ndarray, position: int) -> np.ndarray:
     """Pair (k, k + K/2) turned by position / theta^(2k/K)."""
     half = len(row) // 2
     turned = row.copy()
@@ -219,7 +219,7 @@ class Loss:
         return self.cells + 0.5 * self.halting
 
 
-def loss_of(arch: ArchConfig, answer: Answer, labels: np.ndarray) -> Loss:
+def loss_of(arch: TrmConfig, answer: Answer, labels: np.ndarray) -> Loss:
     """Mean cross-entropy of the labelled cells (label 0: none), and of the halting logit."""
     labelled = [(row, label) for row, label in zip(answer.logits, labels, strict=True) if label != 0]
     if not labelled:
@@ -232,7 +232,7 @@ def loss_of(arch: ArchConfig, answer: Answer, labels: np.ndarray) -> Loss:
     return Loss(float(np.mean(cells)), halting, float(np.mean(right)), solved, True)
 
 
-def probability(arch: ArchConfig, logits: np.ndarray) -> np.ndarray:
+def probability(arch: TrmConfig, logits: np.ndarray) -> np.ndarray:
     """Softmax, or stablemax: s(x) over its sum, s(x) = x + 1 from zero on and 1 / (1 - x) below."""
     if arch.loss == "softmax_cross_entropy":
         shares = np.exp(logits - logits.max())

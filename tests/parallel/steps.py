@@ -33,10 +33,9 @@ from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.parallel.sharding import gathered
 from trm_scaling.tasks.build import ensure_dataset
 from trm_scaling.tasks.dataset import Dataset
-from trm_scaling.tasks.sudoku.augment import augment
 from trm_scaling.train import step as step_module
-from trm_scaling.train.call import Feed, make_train_call
 from trm_scaling.train.feed import Feeder
+from trm_scaling.train.multi_step import Feed, make_train_call
 from trm_scaling.train.state import TrainState, init_state_on
 from trm_scaling.train.step import Batch, batch_gradients
 
@@ -79,10 +78,8 @@ class Work:
 
     def _augment(self, feed: Feed, number: Array) -> Batch:
         now = jax.tree.map(lambda leaf: leaf[number], feed)
-        seed, shape = jnp.uint32(self.dataset.augmentation_seed), self.dataset.shape
-        return Batch(
-            *augment(seed, now.puzzle, now.augmentation, now.inputs, now.labels, shape), now.puzzle_ids
-        )
+        seed, augment = jnp.uint32(self.dataset.augmentation_seed), self.dataset.task.augment
+        return Batch(*augment(seed, now.puzzle, now.augmentation, now.inputs, now.labels), now.puzzle_ids)
 
     def batches(self) -> dict[str, np.ndarray]:
         found = {}

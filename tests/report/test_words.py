@@ -3,7 +3,7 @@
 import pytest
 
 from tests.report.hostile import HOSTILE
-from trm_scaling.report.words import code_in_markdown, in_markdown, visible
+from trm_scaling.report.markdown import code_in_markdown, in_markdown, visible
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from trm_scaling.config import RunConfig, Schedule
+from trm_scaling.config import Depth, RunConfig, Schedule
 from trm_scaling.counting import (
     count_parameters,
     count_puzzle_emb,
@@ -262,14 +262,15 @@ class MadeUpRun:
 def expected_accuracy(config: RunConfig, params: int) -> float:
     """The made-up law: a ceiling, from which every family takes something away."""
     arch, data = config.arch, config.data
+    depth = arch.depth or Depth(1, 1)
     ema_off = 0.06 if not config.ema else 0.02 * abs(log2((1 - config.ema_rate) / 1e-3)) / 3.3
     curriculum = 0.004 if config.curriculum.until_epoch else 0.0
     # The rate that is right for the batch; either side of it costs.
     lr_off = log(config.lr / (1e-4 * sqrt(config.global_batch_size / 6144)), 3)
     taken = [
         0.05 * (params / 5.03e6) ** -0.6,
-        0.02 * (arch.L_cycles / 6) ** -1.2,
-        0.02 * (arch.H_cycles / 3) ** -1.5,
+        0.02 * (depth.L_cycles / 6) ** -1.2,
+        0.02 * (depth.H_cycles / 3) ** -1.5,
         0.012 * abs(log2(arch.L_layers / 2)),
         0.04 * (data.train_size / 1000) ** -0.5,
         0.012 * ((data.num_aug + 1) / 1001) ** -0.35,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from trm_scaling.analysis.answers.usable import usable
+from trm_scaling.analysis.answers import filter_runs
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.results.csv_file import read_results
@@ -96,7 +96,7 @@ def test_no_frontier_is_drawn_of_times_that_mean_nothing() -> None:
     table = read_results(PUBLISHED)
     shared = table.assign(**{SHARED: pd.Series([True] * len(table), dtype=object)})
     with pytest.raises(UserError, match="66 of 66 runs are left out: their device time"):
-        usable(shared).runs("device_hours")
-    assert len(usable(shared).runs("training_flops").accuracy) == len(table)
+        filter_runs(shared).runs("device_hours")
+    assert len(filter_runs(shared).runs("training_flops").accuracy) == len(table)
     one_alone = shared.assign(**{SHARED: [False] * 3 + [True] * (len(table) - 3)})
-    assert len(usable(one_alone).runs("device_hours").accuracy) == 3
+    assert len(filter_runs(one_alone).runs("device_hours").accuracy) == 3

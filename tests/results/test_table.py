@@ -23,7 +23,7 @@ from trm_scaling.results.table import (
     results_table,
 )
 
-BASELINE_NAMES = 15
+BASELINE_NAMES = 16
 
 
 def finished(table: pd.DataFrame, experiment: str) -> pd.DataFrame:

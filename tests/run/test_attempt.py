@@ -16,7 +16,7 @@ from trm_scaling.run.compilation import cache_folder, remove_torn_programs
 from trm_scaling.run.planned import plan_run
 from trm_scaling.run.single import claimed
 from trm_scaling.run.vmapped_runs import execute_together
-from trm_scaling.train.lost import LostCheckpoint, LostMetrics, warn_of_lost_best, warn_of_lost_metrics
+from trm_scaling.train.consistency import LostCheckpoint, LostMetrics, warn_of_lost_best, warn_of_lost_metrics
 
 
 def test_a_run_does_not_execute_the_studys_table(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ends:
             how()
             raise AssertionError("not reached")
 
-        monkeypatch.setattr("trm_scaling.train.whole.train_and_test", instead_of_training)
+        monkeypatch.setattr("trm_scaling.train.train_and_evaluate.train_and_test", instead_of_training)
         return tiny_run(make_study(tmp_path), "system.micro_batch_size=8")
 
     return make

@@ -124,7 +124,7 @@ def test_the_configuration_is_called_after_the_folder(study: Study, monkeypatch:
     def instead_of_training(*_: object) -> None:
         raise UserError("not now")
 
-    monkeypatch.setattr("trm_scaling.train.whole.train_and_test", instead_of_training)
+    monkeypatch.setattr("trm_scaling.train.train_and_evaluate.train_and_test", instead_of_training)
     run = planned(study, ALIAS)
     assert run.config.name == ALIAS
     with pytest.raises(UserError, match="not now"):

@@ -19,8 +19,8 @@ from trm_scaling.io.jsonl import read_jsonl
 from trm_scaling.io.study import Study
 from trm_scaling.run.planned import find_run
 from trm_scaling.run.single import execute
+from trm_scaling.train.consistency import LostMetrics
 from trm_scaling.train.interrupt import Interrupted
-from trm_scaling.train.lost import LostMetrics
 from trm_scaling.train.metrics import NonFiniteLoss
 
 

@@ -36,7 +36,7 @@ def test_a_build_prints_the_regime_and_inspect_prints_boards(tmp_path: Path) -> 
     assert open_dataset(out).fingerprint in built.stdout
     shown = CliRunner().invoke(app, ["inspect", str(out), "--boards", "2"])
     assert shown.exit_code == 0, shown.output
-    assert "train 1, rating 0" in shown.stdout
+    assert "train 1, 0 guesses" in shown.stdout
     assert shown.stdout.count("----+----") == 2 * 3 * 2
 
 
@@ -44,7 +44,8 @@ def test_the_seed_s_command_builds_what_the_baseline_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    monkeypatch.setattr("trm_scaling.tasks.build.build_sudoku", lambda config, *_, **__: asked.append(config))
+    built = "trm_scaling.tasks.build.build_dataset"
+    monkeypatch.setattr(built, lambda config, *_, **__: asked.append(config))
     CliRunner().invoke(app, ["sudoku", "--output-dir", str(tmp_path), *SEED])
     assert asked == [compose(ROOT / "kellen" / "configs", "baseline", "paper").data]
 

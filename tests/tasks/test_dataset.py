@@ -141,6 +141,18 @@ def test_a_changed_value_of_the_manifest_is_damage(copy: Path) -> None:
     assert len(open_dataset(copy).train) == 30, "a manifest from before it held its own checksum"
 
 
+def test_a_manifest_from_before_there_were_other_tasks_is_read(copy: Path) -> None:
+    now = open_dataset(copy)
+    content = json.loads((copy / "manifest.json").read_text())
+    board, about = content.pop("board"), content.pop("about")
+    del content["task"], content["sha256"]
+    old = {**content, **board, **about, "format": "trm-scaling-sudoku"}
+    (copy / "manifest.json").write_text(json.dumps(old))
+    then = open_dataset(copy)
+    assert then.spec == now.spec
+    assert then.manifest.model_copy(update={"sha256": now.manifest.sha256}) == now.manifest
+
+
 def test_a_failed_replacement_keeps_the_dataset_that_was_there(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

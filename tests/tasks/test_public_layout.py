@@ -164,11 +164,11 @@ def test_a_damaged_or_foreign_folder_is_refused(
         open_dataset(public.path)
 
 
-def test_a_maze_folder_is_refused(public: Dataset) -> None:
+def test_a_folder_of_no_task_is_refused(public: Dataset) -> None:
     forget_manifest(public)
     file = public.path / "train" / "dataset.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"seq_len": 900, "vocab_size": 6}))
-    with pytest.raises(UserError, match="are no Sudoku"):
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"seq_len": 900, "vocab_size": 12}))
+    with pytest.raises(UserError, match="the puzzles of no task here"):
         open_dataset(public.path)
 
 

@@ -81,17 +81,6 @@ def test_an_answer_with_one_wrong_cell_is_not_right(name: str, built: dict[str, 
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_the_public_layout_holds_the_images_that_the_device_makes(
-    name: str, built: dict[str, Dataset], tmp_path: Path
-) -> None:
-    if name == "maze":
-        pytest.skip("mazes have a folder builder of their own (test_maze_files)")
-    public = build_dataset(SMALL[name], tmp_path / "public", layout="public")
-    assert public.fingerprint == built[name].fingerprint
-    assert public.num_puzzles == 12
-
-
-@pytest.mark.parametrize("name", SMALL)
 def test_a_chosen_puzzle_is_written_drawn_and_solved(name: str) -> None:
     task = task_of(SMALL[name])
     chosen = task.choose("new:7")
@@ -149,7 +138,7 @@ def test_an_experiment_may_be_of_another_base() -> None:
         assert (config.data.task, config.data.num_aug, config.profile) == ("maze", 3, profile)
         assert config.arch.hidden_size < compose(configs, "maze_baseline", profile).arch.hidden_size
     paper = compose(configs, "maze_baseline", "paper")
-    assert (paper.arch.H_cycles, paper.arch.L_cycles, paper.global_batch_size) == (3, 4, 768)
+    assert (paper.arch.depth, paper.global_batch_size) == ((4, 3), 768)
     with pytest.raises(UserError, match="no profile 'law'"):
         compose(configs, "maze_baseline", "law")
 

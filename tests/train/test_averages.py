@@ -11,7 +11,7 @@ import pytest
 from tests.train.tiny import config_of, feed_of, hyper_of, state_of
 from trm_scaling.config import RunConfig
 from trm_scaling.optim import TracedHparams
-from trm_scaling.train.call import make_train_call
+from trm_scaling.train.multi_step import make_train_call
 from trm_scaling.train.state import TrainState, state_digest, trajectory_digest
 
 STEPS = 5

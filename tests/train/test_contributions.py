@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from tests.faults.kill_and_resume import differences
 from tests.run.test_single import Recorder, signalled
 from tests.run.tiny import make_study, tiny_run
-from trm_scaling.config import RunConfig, Schedule
+from trm_scaling.config import Depth, RunConfig, Schedule
 from trm_scaling.counting import flops_per_puzzle_step
 from trm_scaling.io.jsonl import read_jsonl
 from trm_scaling.io.study import Study
@@ -33,13 +33,13 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return make_study(tmp_path_factory.mktemp("curriculum"))
 
 
-def depths_compiled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+def depths_compiled(monkeypatch: pytest.MonkeyPatch) -> list[Depth | None]:
     """(L_cycles, H_cycles) of each program that is made from now on, as it is made."""
-    compiled: list[tuple[int, int]] = []
+    compiled: list[Depth | None] = []
     make = loop.make_train_call
 
     def counted(config: RunConfig, seed: int, mesh: Mesh, runs: int) -> jax.stages.Wrapped:
-        compiled.append((config.arch.L_cycles, config.arch.H_cycles))
+        compiled.append(config.arch.depth)
         return make(config, seed, mesh, runs)
 
     monkeypatch.setattr(loop, "make_train_call", counted)
@@ -53,7 +53,11 @@ def test_a_curriculum_is_one_program_a_stage_and_costs_what_it_spends(
     compiled = depths_compiled(monkeypatch)
     run = tiny_run(study, *CURRICULUM)
     schedule = Schedule.of(run.config, 32)
-    assert [(stage.start, *stage.depth) for stage in schedule.stages] == [(0, 1, 1), (15, 2, 2), (30, 3, 3)]
+    assert [(stage.start, *(stage.depth or ())) for stage in schedule.stages] == [
+        (0, 1, 1),
+        (15, 2, 2),
+        (30, 3, 3),
+    ]
     reporter = Recorder()
     record = execute(run, reporter)
     assert compiled == [(1, 1), (2, 2), (3, 3)]
@@ -63,7 +67,7 @@ def test_a_curriculum_is_one_program_a_stage_and_costs_what_it_spends(
     ]
     arch = run.config.arch
     spent = sum(
-        steps * 16 * flops_per_puzzle_step(arch.model_copy(update=stage.depth._asdict()), 6, 16)
+        steps * 16 * flops_per_puzzle_step(arch.at(stage.depth), 6, 16)
         for stage, steps in schedule.steps_of_stages()
     )
     assert record.training_flops == spent

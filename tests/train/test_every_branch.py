@@ -41,7 +41,7 @@ def branches() -> dict[tuple[Any, ...], str]:
         branch = (
             *(config.optimizer, config.ema, config.lr_min_ratio < 1, config.micro_batches > 1),
             *(arch.forward_dtype, arch.halt_max_steps == 1, arch.halt_exploration_prob_end is None),
-            *(arch.H_cycles == 1, arch.L_layers == 1, len(Schedule.of(config, 1).stages)),
+            *(arch.depth == (arch.passes - 1, 1), arch.L_layers == 1, len(Schedule.of(config, 1).stages)),
         )
         found.setdefault(branch, name)
     return found

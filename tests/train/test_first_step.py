@@ -10,7 +10,7 @@ import pytest
 
 from tests.train.tiny import config_of, feed_of, hyper_of, state_of
 from trm_scaling.models.layers import PUZZLE_EMB
-from trm_scaling.train.call import make_train_call
+from trm_scaling.train.multi_step import make_train_call
 from trm_scaling.train.state import TrainState, network_of
 
 DIGEST = "4cd0c6a70eb5442705970aa732978def5744ec70154bec8d5e0b0bbb967efcec"

@@ -12,8 +12,8 @@ from tests.train.tiny import B, C, config_of, feed_of, hyper_of, puzzles, state_
 from trm_scaling.config import RunConfig
 from trm_scaling.models import begin
 from trm_scaling.models.layers import PUZZLE_EMB
-from trm_scaling.train import call as call_module
-from trm_scaling.train.call import CallMetrics, Feed, make_train_call
+from trm_scaling.train import multi_step as call_module
+from trm_scaling.train.multi_step import CallMetrics, Feed, make_train_call
 from trm_scaling.train.state import TrainState, network_of, state_digest
 from trm_scaling.train.step import Batch, batch_gradients, train_step
 

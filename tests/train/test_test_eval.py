@@ -57,7 +57,7 @@ def test_which_weights_are_tested(changes, asked, best_step, sets, outcomes) -> 
     evaluator = _Evaluator(outcomes)
     rows, first = score_test_split(
         evaluator, Mock(spec=Dataset, test=split_of(2)), config, trained, lambda *_: None
-    )  # type: ignore[arg-type]
+    )
     assert list(dict.fromkeys((row["at"], row["ema_rate"]) for row in rows)) == sets
     # The same weights at best and at last are evaluated once.
     assert len(evaluator.asked) == len({(at == "best" or best_step == TOTAL_STEPS, e) for at, e in sets})

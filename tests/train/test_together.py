@@ -16,13 +16,13 @@ from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.optim import TracedHparams
 from trm_scaling.tasks.build import ensure_dataset
-from trm_scaling.train.call import make_train_call
 from trm_scaling.train.interrupt import stop_on_signals
 from trm_scaling.train.loop import train, train_together
-from trm_scaling.train.member import Trainee
 from trm_scaling.train.metrics import HostMetrics
-from trm_scaling.train.stacking import Stacking
+from trm_scaling.train.multi_step import make_train_call
+from trm_scaling.train.run_context import TrainJob
 from trm_scaling.train.state import TrainState
+from trm_scaling.train.vmap_runs import Stacking
 
 STEPS, SLICE = 5, 4
 SEEDS = [config_of(seed=seed, system={"micro_batch_size": SLICE}) for seed in range(3)]
@@ -90,7 +90,7 @@ def test_each_run_has_its_own_stream_of_puzzles(tmp_path: Path) -> None:
     dataset = ensure_dataset(whole.data, tmp_path)
     assert Schedule.of(whole, dataset.num_puzzles).total_steps == STEPS
     runs = [
-        Trainee(whole.model_copy(update={"seed": seed}), RunFolder(tmp_path / str(seed)), {}, Recorder())
+        TrainJob(whole.model_copy(update={"seed": seed}), RunFolder(tmp_path / str(seed)), {}, Recorder())
         for seed in range(2)
     ]
     with stop_on_signals() as stop:

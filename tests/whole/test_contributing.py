@@ -1,6 +1,7 @@
 """The page for contributors does what it says: each addition is made in a copy, and works there."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -27,7 +28,9 @@ def additions() -> dict[str, list[Block]]:
     return found
 
 
-@pytest.mark.parametrize("heading", ["An experiment", "An optimizer", "Puzzles", "A task", "A launcher"])
+@pytest.mark.parametrize(
+    "heading", ["An experiment", "An optimizer", "Puzzles", "A task", "A decoder", "A launcher"]
+)
 def test_an_addition_is_short(heading: str) -> None:
     code = [block for block in additions()[heading] if block.language == "diff" or block.file]
     written = [
@@ -41,11 +44,15 @@ def test_an_addition_is_short(heading: str) -> None:
 
 def test_its_changes_fit_the_code_as_it_is() -> None:
     diffs = [block for block in blocks_of(PAGE) if block.language == "diff"]
-    assert len(diffs) == 4
+    assert len(diffs) == 5
     for block in diffs:
-        check = ["git", "apply", "--check", "-"]
-        done = subprocess.run(check, cwd=ROOT, input=block.body, capture_output=True, text=True)
-        assert done.returncode == 0, f"line {block.line}: {done.stderr}"
+        # Forwards; or backwards, where a contributor has followed the page.
+        checks = [["git", "apply", *way, "--check", "-"] for way in ([], ["--reverse"])]
+        done = [
+            subprocess.run(each, cwd=ROOT, input=block.body, capture_output=True, text=True)
+            for each in checks
+        ]
+        assert any(each.returncode == 0 for each in done), f"line {block.line}: {done[0].stderr.decode()}"
 
 
 @pytest.mark.e2e
@@ -63,6 +70,7 @@ def test_what_the_page_adds_works(tmp_path: Path) -> None:
     assert "exp11a" in report
     assert "baseline[optimizer=nadamw]" in said
     assert "100.00% exact (200 of 200 puzzles" in said, "copying is learnt"
+    assert re.search(r"^ +repeated +\d+\.\d+%", said, re.MULTILINE), "the decoder is scored"
     runs = folder / "kellen" / "checkpoints" / "smoke"
     # nadamw, Latin squares, symmetric ones; and exp11b, which is the baseline: it has its weight decay.
     assert len(list((runs / "baseline").glob("*/result.json"))) == 4

@@ -20,11 +20,11 @@ from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.tasks.dataset import Dataset, Split
 from trm_scaling.tasks.manifest import SPLIT_NAMES, Manifest, SplitManifest
 from trm_scaling.tasks.task import spec_of, task_of
-from trm_scaling.train.call import CallMetrics, make_train_call
 from trm_scaling.train.feed import Feeder
 from trm_scaling.train.metrics import read_metrics
-from trm_scaling.train.stacking import Stacking
+from trm_scaling.train.multi_step import CallMetrics, make_train_call
 from trm_scaling.train.state import init_state_on
+from trm_scaling.train.vmap_runs import Stacking
 
 
 @dataclass(frozen=True)

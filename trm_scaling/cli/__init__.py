@@ -15,6 +15,14 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 20)
     warnings.showwarning = _show_in_one_line
     sys.unraisablehook = _show_unless_late
+    try:
+        _run()
+    except KeyboardInterrupt:
+        # While modules were being loaded; later the verbs and the parser hear it.
+        sys.exit(130)
+
+
+def _run() -> None:
     from trm_scaling.cli.app import app
     from trm_scaling.errors import UserError
 

@@ -17,6 +17,7 @@ from trm_scaling.cli import (
     interchange,
     launch,
     launch_tpu,  # noqa: F401  (adds its verbs to `launch.app`)
+    law,
     logs,
     plan,
     provenance,
@@ -81,7 +82,7 @@ for _name, _verb, _help, _short in (
 ):
     app.command(_name, help=_help, short_help=_short)(_verb)
 data.app.command("arc", help=data_arc.HELP)(data_arc.arc)
-for _name, _group in (("data", data.app), ("launch", launch.app), ("bench", bench.app)):
+for _name, _group in (("data", data.app), ("launch", launch.app), ("bench", bench.app), ("law", law.app)):
     app.add_typer(_group, name=_name)
 
 

@@ -9,7 +9,6 @@ import typer
 
 from trm_scaling.cli.options import Overrides, Profile, StudyFolder, chosen_profile, complete_experiment
 from trm_scaling.cli.verbs import Verbs
-from trm_scaling.results.format import flop, memory
 
 if TYPE_CHECKING:
     from trm_scaling.bench.timing import Spread
@@ -74,8 +73,9 @@ def step(
     as_json: AsJson = False,
 ) -> None:
     from trm_scaling.bench.step import bench_step
+    from trm_scaling.results.format import flop, memory
+    from trm_scaling.run.batch_fitting import fitted
     from trm_scaling.run.local_device import this_device
-    from trm_scaling.run.plan.micro_batch import fitted
 
     run = _planned(experiment, overrides, profile, study)
     found = bench_step(fitted(run.config, this_device()), calls)
@@ -109,6 +109,7 @@ def evaluation(
     as_json: AsJson = False,
 ) -> None:
     from trm_scaling.bench.step import bench_evaluation
+    from trm_scaling.results.format import flop
 
     run = _planned(experiment, overrides, profile, study)
     found = bench_evaluation(run.config, repeats)

@@ -12,13 +12,16 @@ if TYPE_CHECKING:
 
 HELP = """
 Evaluate a run: exact and cell accuracy after each of N supervision steps, under the halting rule and by
-difficulty, with counts and 95 % intervals, with the moving average of the weights and without.
+difficulty, with counts and 95 % intervals, with the moving average of the weights and without. Other decoders
+say which of the answers counts: best_q, the one with the highest halting logit; mode, that of most samples.
+Samples differ by noise that is added to their states.
 
 \b
 Examples:
   trm eval baseline --profile smoke
   trm eval baseline --profile laptop --steps 64 --at last
   trm eval kellen/checkpoints/smoke/baseline/1a2b3c4d-s0 --split val --json
+  trm eval baseline --profile laptop --decoder best_q --decoder mode --samples 8 --noise 0.3
 """
 
 
@@ -30,11 +33,27 @@ def evaluate(
     split: Annotated[Literal["test", "val"], typer.Option(help="Which held-out puzzles.")] = "test",
     at: At = "best",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first puzzles of the split.")] = None,
+    decoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A further decoder; may be given several times.", metavar="NAME", show_default=False
+        ),
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Answers to each puzzle.")] = 1,
+    noise: Annotated[
+        float, typer.Option(min=0.0, help="Deviation of what samples after the first add to their states.")
+    ] = 0.0,
+    sampling_seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the noise.", show_default="the run's")
+    ] = None,
     as_json: AsJson = False,
     profile: Profile = None,
     study: StudyFolder = None,
 ) -> None:
+    import jax
+
     from trm_scaling.cli.progress import shown_progress
+    from trm_scaling.evaluation.decode import decoder_names
     from trm_scaling.evaluation.score import Evaluator
     from trm_scaling.tasks.build import ensure_dataset
     from trm_scaling.train.weights import load_weights
@@ -42,23 +61,32 @@ def evaluate(
     run = open_run(name, profile, study)
     dataset = ensure_dataset(run.config.data, run.study.data_root)
     weights, step = load_weights(run.folder, run.config, at)
-    evaluator = Evaluator(run.config, steps)
+    names = decoder_names(decoder or [])
+    evaluator = Evaluator(run.config, steps, decoders=names, samples=samples, noise=noise)
+    key = jax.random.key(run.config.seed if sampling_seed is None else sampling_seed)
     puzzles = dataset.test if split == "test" else dataset.val
     results: dict[str, Outcomes] = {}
     for averaged in [True, False] if weights.ema is not None else [False]:
         label = "moving average" if averaged else "current weights"
         with shown_progress() as progress:
             params = weights.answering(averaged)
-            results[label] = evaluator(params, weights.buffers, puzzles, limit, progress)
+            results[label] = evaluator(params, weights.buffers, puzzles, limit, progress, key)
     if as_json:
         summaries = {label: outcomes.summary() for label, outcomes in results.items()}
-        answer = {"run": str(run.folder.path), "step": step, "split": split, "weights": summaries}
+        rows = [{"weights": label, **row} for label, found in results.items() for row in found.rows()]
+        answer = {
+            **{"run": str(run.folder.path), "step": step, "split": split, "samples": samples, "noise": noise},
+            **{"weights": summaries, "evaluations": rows},
+        }
         typer.echo(json.dumps(answer))
         return
     typer.echo(f"{run.folder.path} at step {step:,}, {split} puzzles")
     for label, outcomes in results.items():
         typer.echo(f"\n{label}")
         typer.echo(table(outcomes.summary()))
+        further = [row for row in outcomes.rows() if row["decoder"] in names]
+        for row in further:
+            typer.echo(f"{row['decoder']:>18}  {_exact(row)}  mean steps {row['mean_steps']:.2f}")
 
 
 def table(summary: dict[str, Any]) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trm_scaling.errors import UserError
-from trm_scaling.results.format import amount
 
 if TYPE_CHECKING:
     import numpy as np
@@ -237,6 +236,8 @@ def _pooled(catalogue: "Catalogue", table: "pd.DataFrame", title: str) -> Asked:
 
     All of `table` where none of its runs is of such a family: the study says nothing of them then.
     """
+    from trm_scaling.results.format import amount
+
     used = [family for family in catalogue.families if _is_of_inputs(family)]
     inputs = {name for family in used for name in family.names}
     names = [_names(row) for row in table.to_dict("records")]

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from trm_scaling.cli.tables import columns, terminal
-from trm_scaling.results.format import amount
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,6 +20,7 @@ SYMBOLS = {"x": "x", "params": "N", "data": "D", "recursions": "r"}
 def show(fitted: "Fitted") -> None:
     """Print what was fitted, the verdict first."""
     from trm_scaling.analysis import TwoStep
+    from trm_scaling.results.format import amount
 
     console, found = terminal(100), fitted.found
     legend = ", ".join(f"{symbol} = {column}" for symbol, column in fitted.legend.items())
@@ -55,6 +55,8 @@ def _show_fit(
     console: "Console", fit: "Fit", size: str | None = None, link: "CellLink | None" = None
 ) -> None:
     from rich.text import Text
+
+    from trm_scaling.results.format import amount
 
     is_loss = fit.formula.startswith("L ")
     runs = f"{amount(fit.runs, 'run')} of {amount(fit.configurations, 'configuration')}"

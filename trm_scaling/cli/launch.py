@@ -19,6 +19,7 @@ from trm_scaling.cli.options import (
     StudyFolder,
     chosen_names,
     chosen_profile,
+    complete_experiment,
     parted,
 )
 from trm_scaling.cli.verbs import Verbs
@@ -47,7 +48,9 @@ Examples:
 
 @app.command("local", help=LOCAL_HELP, short_help="In several processes of this machine.")
 def local(
-    experiment: Annotated[str, typer.Argument(help="Name in the study, e.g. baseline.")],
+    experiment: Annotated[
+        str, typer.Argument(help="Name in the study, e.g. baseline.", autocompletion=complete_experiment)
+    ],
     overrides: Overrides = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes to start.")] = 2,
     devices_per_process: Annotated[int, typer.Option(min=1, help="Virtual devices of each.")] = 1,
@@ -73,6 +76,7 @@ def local(
     command = run_command(found, experiment, fields, chosen, no_wandb)
     devices = virtual_devices(devices_per_process, os.environ)
     grace = parting_seconds(planned.config.system)
+    note(f"starting {processes} processes; process 0 speaks below, the others into {found.process_logs}")
     raise typer.Exit(run_gang(command, processes, devices, log, note, grace, restarts))
 
 

@@ -71,7 +71,7 @@ def plan(
     there = TARGETS[target]
     if usd is not None:
         there = replace(there, chip=replace(there.chip, usd_per_hour=usd, spot_usd_per_hour=usd))
-    names = catalogue.matching(pattern) if pattern else list(catalogue.names)
+    names = catalogue.matching(pattern) if pattern else list(catalogue.study_names)
     if prioritized:
         names = _prioritized(catalogue, names)
     named = _named(found, catalogue, names, profile, overrides or [])

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from trm_scaling.errors import UserError
-from trm_scaling.results.format import amount, duration, memory
 
 if TYPE_CHECKING:
     from trm_scaling.config import RunConfig
     from trm_scaling.counting.devices import Target
     from trm_scaling.io.study import Study
-    from trm_scaling.run.plan.compiled import Compilations, DescribedName
-    from trm_scaling.run.plan.micro_batch import Answer
+    from trm_scaling.run.batch_fitting import Answer
+    from trm_scaling.run.compiler_answers import Compilations, DescribedName
     from trm_scaling.run.plan.report import Row
     from trm_scaling.run.plan.study_plan import Named, Planned
 
@@ -30,8 +29,9 @@ def compile_all(study: "Study", named: "Named", planned: "Sequence[Planned]", ta
     and at the end when something did not compile.
     """
     from trm_scaling.config.identity import identity
-    from trm_scaling.run.plan.compiled import Compilations, described_as
-    from trm_scaling.run.plan.micro_batch import fit
+    from trm_scaling.results.format import amount
+    from trm_scaling.run.batch_fitting import fit
+    from trm_scaling.run.compiler_answers import Compilations, described_as
 
     name_there = described_as(target)
     if name_there is None:
@@ -98,7 +98,7 @@ class _Lines:
             sys.stderr.flush()
 
     def __call__(self, answer: "Answer") -> None:
-        from trm_scaling.run.plan.compiled import program_key
+        from trm_scaling.run.programs import program_key
 
         key = program_key(answer.config)
         if key not in self._said:
@@ -107,6 +107,8 @@ class _Lines:
             typer.echo(f"{self.counted} {_way(answer.config)}: {self._outcome(answer)}")
 
     def _outcome(self, answer: "Answer") -> str:
+        from trm_scaling.results.format import amount, duration, memory
+
         outcome, limit = answer.compilation.outcome, self._target.chip.memory_bytes or 0
         if not outcome.fits:
             return f"does not fit, over {memory(outcome.needed_bytes)} of {memory(limit)}"
@@ -145,7 +147,7 @@ def _write_report(study: "Study", named: "Named", target: "Target", compilations
 def _beside(study: "Study", named: "Named", target: "Target") -> "list[tuple[Target, list[Row]]]":
     """The same configurations on the pod, or for the pod on the GPU, as far as they were compiled."""
     from trm_scaling.counting.devices import TARGETS
-    from trm_scaling.run.plan.compiled import Compilations
+    from trm_scaling.run.compiler_answers import Compilations
     from trm_scaling.run.plan.report import compiled_rows
     from trm_scaling.run.plan.study_plan import planned as plan
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from trm_scaling.cli.tables import columns as table_of
-from trm_scaling.results.format import duration, flop, memory, money
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -49,7 +48,7 @@ def page(
     yield ""
     yield _by_family(catalogue, planned, width) if by_family else _by_configuration(planned, width)
     yield ""
-    yield _totals(catalogue, planned, jobs, beside_first and width >= WIDE)
+    yield _totals(planned, jobs, beside_first and width >= WIDE)
     yield ""
     for line in _resources(planned, least if beside_first else None):
         yield Text(f" {line}")
@@ -60,6 +59,9 @@ def page(
         yield Text(f" {line}", style="dim")
     if by_family:
         yield Text("   --each: every configuration with its steps, batch and FLOPs a puzzle", style="dim")
+        shown = {each.families[0] for each in planned}
+        if others := [family.key for family in catalogue.beside if family.key not in shown]:
+            yield Text(f"   beside the study, each by --pattern: {', '.join(others)}", style="dim")
 
 
 Column = tuple[str, "Callable[[Sequence[Planned]], str]"]
@@ -69,12 +71,14 @@ def _by_family(catalogue: "Catalogue", planned: "Sequence[Planned]", width: int)
     """A line for each family; a configuration of several families stands with the first."""
     is_wide = width >= WIDE
     titles = {family.key: family.title for family in (*catalogue.families, *catalogue.beside) if is_wide}
+    some_keys = {each.families[0] for each in planned} & titles.keys()
+    wide = max((len(key) for key in some_keys), default=0) + 1
     made = table_of(
         "family", "runs", *(heading for heading, _ in _columns(is_wide, of_many=True)), gap=1, pad_edge=False
     )
     for key in dict.fromkeys(each.families[0] for each in planned):
         some = [each for each in planned if each.families[0] == key]
-        label = f"{key:<10}{titles[key]}" if key in titles else key
+        label = f"{key:<{wide}}{titles[key]}" if key in titles else key
         made.add_row(label, str(len(some)), *(cell(some) for _, cell in _columns(is_wide, of_many=True)))
     return made
 
@@ -93,6 +97,8 @@ def _by_configuration(planned: "Sequence[Planned]", width: int) -> "Table":
 
 def _columns(is_wide: bool, of_many: bool) -> list[Column]:
     """Of runs together, or of one."""
+    from trm_scaling.results.format import flop, memory
+
     parameters: Column = ("params", lambda some: _span([each.parameters for each in some], _count))
     training: Column = ("training", lambda some: flop(sum(each.training_flops for each in some)))
     inference: Column = ("inference", lambda some: flop(some[0].inference_flops))
@@ -115,25 +121,20 @@ def _columns(is_wide: bool, of_many: bool) -> list[Column]:
             return [steps, most, cut, step, time, cost]
 
 
-def _totals(catalogue: "Catalogue", planned: "Sequence[Planned]", jobs: int, beside_first: bool) -> "Table":
-    """Core, contributions, both, what stands beside the study, the recommended subset, where they differ."""
+def _totals(planned: "Sequence[Planned]", jobs: int, beside_first: bool) -> "Table":
+    """Core, contributions, all, the recommended subset, where they differ."""
     from rich.text import Text
 
     from trm_scaling.run.plan import study_plan as first
     from trm_scaling.run.plan.study_plan import total
 
-    other = {family.key for family in catalogue.beside}
-    study = [each for each in planned if each.families[0] not in other]
-    core = [each for each in study if each.is_core]
-    contributions = [each for each in study if not each.is_core]
-    beside = [each for each in planned if each.families[0] in other]
+    core = [each for each in planned if each.is_core]
+    contributions = [each for each in planned if not each.is_core]
     subset = [each for each in planned if each.is_prioritized]
     groups: list[tuple[str, Sequence[Planned], str]] = [
         ("core experiments", core, f"{first.CORE_HOURS:,} h"),
         ("contributions", contributions, f"{first.CONTRIBUTION_HOURS:,} h"),
-        ("both", study, f"{first.DAYS_IN_SEQUENCE} d, {first.DAYS_FOUR_AT_ONCE} d four at a time"),
-        ("beside the study", beside, ""),
-        ("all", planned, ""),
+        ("all", planned, f"{first.DAYS_IN_SEQUENCE} d, {first.DAYS_FOUR_AT_ONCE} d four at a time"),
         ("recommended subset", subset, f"{first.PRIORITIZED_DAYS_FOUR_AT_ONCE} d four at a time"),
     ]
     headings = [f"in sequence{TIME}", f"{jobs} at a time{TIME}", "chip-h", f"on demand{COST}", f"spot{COST}"]
@@ -142,12 +143,10 @@ def _totals(catalogue: "Catalogue", planned: "Sequence[Planned]", jobs: int, bes
     )
     if len(subset) == len(planned):
         groups = [("all", planned, groups[-1][2])]
-    elif not beside:
-        groups = [*groups[:2], ("all", study, groups[2][2]), groups[-1]]
     for label, some, before in groups:
         if label == "all" or 0 < len(some) < len(planned):
-            last = [Text(before, style="dim")] if beside_first else []
-            made.add_row(label, *_total(total(some, jobs)), *last)
+            beside = [Text(before, style="dim")] if beside_first else []
+            made.add_row(label, *_total(total(some, jobs)), *beside)
     return made
 
 
@@ -182,6 +181,7 @@ def _resources(planned: "Sequence[Planned]", least: "Sequence[Planned] | None") 
 def _sources(planned: "Sequence[Planned]", target: "Target") -> Iterator[str]:
     from trm_scaling.counting.devices import PRICES_OF
     from trm_scaling.counting.memory import ACCURACY
+    from trm_scaling.results.format import memory, money
 
     sources = Counter((each.estimate.assumed, each.estimate.source) for each in planned)
     for number, ((assumed, source), runs) in enumerate(sources.most_common(MOST_SOURCES)):
@@ -234,11 +234,15 @@ def _count(number: float) -> str:
 
 
 def _seconds(seconds: float) -> str:
+    from trm_scaling.results.format import duration
+
     return f"{seconds * 1000:,.0f} ms" if seconds < 10 else duration(seconds)
 
 
 def _time(seconds: float) -> str:
     """Two or three digits, as much as an estimate is worth: `21 min`, `4.6 h`, `7.8 d`."""
+    from trm_scaling.results.format import duration
+
     if seconds < 90:
         return duration(seconds)
     if seconds < 5400:
@@ -260,6 +264,8 @@ def _cost(prices: Sequence[float | None]) -> str:
 
 
 def _price(usd: float | None) -> str:
+    from trm_scaling.results.format import money
+
     if usd is None:
         return "no price"
     return f"${usd:,.0f}" if usd >= 9.95 else money(usd)

@@ -38,6 +38,7 @@ def verify(
 
     run = open_run(name, profile, study)
     recorded = recorded_beginning(run.folder, steps)
+    typer.echo(f"training steps 1 to {recorded.until} of {run.folder.path} again; compiling first", err=True)
     with shown_progress() as progress:
         again = rerun(recorded, run.study.data_root, progress)
     config = recorded.config

@@ -15,9 +15,15 @@ from trm_scaling.config.fields import flattened
 from trm_scaling.config.overrides import parsed
 from trm_scaling.config.profile import MappedValue, Rules
 from trm_scaling.config.run import RunConfig
-from trm_scaling.config.study_yaml import read_study_yaml, resolved, set_value, target_of
+from trm_scaling.config.study_yaml import (
+    check_choice,
+    read_study_yaml,
+    read_yaml,
+    resolved,
+    set_value,
+    target_of,
+)
 from trm_scaling.config.validate import check_key, validate
-from trm_scaling.config.yaml_file import check_choice, read_yaml
 from trm_scaling.errors import UserError
 from trm_scaling.io.machine import fast_precision
 

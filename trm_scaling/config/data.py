@@ -44,7 +44,7 @@ class DataConfig(Frozen):
     """Test puzzles of the public set, which `source=hub` takes whole by default."""
 
     @classmethod
-    def cells_of(cls, fields: Mapping[str, Any]) -> Any:
+    def cells_of(cls, fields: Any) -> Any:
         """Cells of a puzzle by these fields of a description, numbers or columns; None where one is
         missing.
         """

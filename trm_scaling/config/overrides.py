@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
+from trm_scaling.config.study_yaml import ValueLoader
 from trm_scaling.config.validate import check_key
-from trm_scaling.config.yaml_file import ValueLoader
 from trm_scaling.errors import UserError
 
 _QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"", re.DOTALL)

@@ -95,8 +95,8 @@ class RunConfig(Frozen):
     puzzles, so that a step of another batch keeps `ema_rate ** (batch / reference_batch_size)`."""
 
     ema_rates: Program[tuple[Annotated[float, Field(ge=0, lt=1)], ...]] = ()
-    """Further averages to keep beside that of `ema_rate`, in its units. They are evaluated and recorded
-    whenever it is, and tested at the best checkpoint, which `ema_rate` alone chooses, and at the last."""
+    """Further averages to keep beside that of `ema_rate`, in its units. They are evaluated on validation
+    whenever it is, and tested where `system.test_weights=all`; `ema_rate` alone chooses the checkpoint."""
 
     ema_puzzle_emb: Program[bool] = False
     """Average the puzzle embeddings too; off (the public code): the average uses the current ones."""

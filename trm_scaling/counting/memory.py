@@ -110,7 +110,9 @@ def training_memory(
     part = -(-network // shards)
     averaged = (part + table * config.ema_puzzle_emb) * (config.ema + len(config.ema_rates))
     sliced = config.micro_batches > 1
-    gradients = 4 * (network + table) * (2 if sliced else 1) + (network * width if width < 4 else 0)
+    gradients = 4 * network * (2 if sliced else 1) + (network * width if width < 4 else 0)
+    # Of the puzzle embeddings those of the rows that the batch reads.
+    gradients += 4 * slots * arch.puzzle_emb_ndim
     gathered = 4 * network if shards > 1 else 0
     return TrainingMemory(
         parameters=4 * (part + table),

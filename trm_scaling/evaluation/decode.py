@@ -3,7 +3,7 @@
 Shapes: S samples, N supervision steps, B puzzles, C cells.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -41,6 +41,14 @@ def decoder(name: DecoderName) -> Decoder:
             return best_q
         case "mode":
             return mode
+
+
+def decoder_names(given: Sequence[str]) -> tuple[DecoderName, ...]:
+    """`given` without repetitions. Raises UserError for a name that no decoder has."""
+    known = get_args(DecoderName)
+    if unknown := [name for name in given if name not in known]:
+        raise UserError(f"no decoder {unknown[0]!r}; there are {', '.join(known)}")
+    return tuple(name for name in known if name in given)
 
 
 def decoders_for(names: tuple[DecoderName, ...], budget: Budget) -> dict[DecoderName, Decoder]:

@@ -3,7 +3,7 @@
 Shapes: M puzzles, S samples, N supervision steps, B evaluation batch, C cells.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,9 +18,11 @@ from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
 from trm_scaling.losses import cross_entropy_of, trm_losses
 from trm_scaling.models import Execution, begin, empty_carry
+from trm_scaling.models.layers import PUZZLE_EMB
 from trm_scaling.models.model import BATCH_AXIS, States, puzzle_rows
 from trm_scaling.models.model import step as model_step
 from trm_scaling.parallel.mesh import device_mesh, platform_of
+from trm_scaling.parallel.rows import read_rows
 from trm_scaling.parallel.sharding import WHOLE, batch_spec, on_mesh, placed
 from trm_scaling.tasks.dataset import Split
 from trm_scaling.tasks.progress import Progress, silent
@@ -60,6 +62,7 @@ def answer_steps(
     puzzle_ids: Int[Array, " B"],
     numbers: Int[Array, " B"],
     key: Array,
+    rows: Float[Array, "B E"] | None = None,
     platform: str | None = None,
 ) -> Answers:
     """Work on `inputs` from the initial states, S times for N supervision steps.
@@ -71,7 +74,7 @@ def answer_steps(
     batch, seq_len = inputs.shape
     carry = begin(empty_carry(config.arch, batch, seq_len), buffers, inputs, labels, puzzle_ids)
     how = Execution.of(config.system, platform, differentiated=False)
-    rows = puzzle_rows(params, puzzle_ids)
+    rows = puzzle_rows(params, puzzle_ids) if rows is None else rows
 
     def answer(state: States) -> tuple[States, Answers]:
         out = model_step(config.arch, params, state, inputs, rows, how)
@@ -131,11 +134,7 @@ class Predictor:
         self._mesh = mesh or device_mesh(jax.local_devices()[:1])
         answer = partial(answer_steps, config, budget, platform=platform_of(self._mesh))
         if self._mesh.size > 1:
-            rows, answers = batch_spec(), batch_spec(axis=2)
-            specs = (WHOLE, WHOLE, rows, rows, rows, rows, WHOLE)
-            answer = jax.shard_map(  # type: ignore[assignment]
-                answer, mesh=self._mesh, in_specs=specs, out_specs=answers, check_vma=False
-            )
+            answer = partial(_over_mesh, answer, self._mesh)  # type: ignore[assignment]
         self._answer = jax.jit(answer, out_shardings=NamedSharding(self._mesh, WHOLE))
 
     def __call__(
@@ -175,6 +174,28 @@ class Predictor:
         assert running is not None, "a split to evaluate holds at least one puzzle"
         yield _on_host(*running)
         progress("evaluating", total, total)
+
+
+def _over_mesh(
+    answer: Callable[..., Answers],
+    mesh: Mesh,
+    params: Params,
+    buffers: Params,
+    inputs: Array,
+    labels: Array,
+    puzzle_ids: Array,
+    numbers: Array,
+    key: Array,
+) -> Answers:
+    """`answer` by all devices, each with its share of the batch and of the puzzle embeddings that it asks
+    for.
+    """
+    network = {name: leaf for name, leaf in params.items() if name != PUZZLE_EMB}
+    rows = read_rows(params[PUZZLE_EMB], puzzle_ids, mesh) if PUZZLE_EMB in params else None
+    batch, answers = batch_spec(), batch_spec(axis=2)
+    specs = (WHOLE, WHOLE, batch, batch, batch, batch, WHOLE, batch)
+    shared = jax.shard_map(answer, mesh=mesh, in_specs=specs, out_specs=answers, check_vma=False)
+    return shared(network, buffers, inputs, labels, puzzle_ids, numbers, key, rows)
 
 
 def _on_host(count: int, answers: Answers) -> Answers:

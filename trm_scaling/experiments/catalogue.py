@@ -12,7 +12,7 @@ from typing import Any
 
 from trm_scaling.config.compose import BASELINE, compose
 from trm_scaling.config.identity import identity
-from trm_scaling.config.yaml_file import check_choice
+from trm_scaling.config.study_yaml import check_choice
 from trm_scaling.errors import UserError
 from trm_scaling.experiments.family import Family
 
@@ -31,8 +31,7 @@ class Catalogue:
         """Those that the report and the specification are about."""
         self.beside = tuple(beside)
         self._configs = configs
-        ordered = sorted((*beside, *families), key=lambda family: family.base != BASELINE)
-        self._family = {name: family for family in ordered for name in family.names}
+        self._family = {name: family for family in (*families, *beside) for name in family.names}
         files = sorted(file.stem for file in (configs / "experiments").glob("*.yaml"))
         own = [name for name in files if name not in self._family]
         self.names = (BASELINE, *(name for name in self._family if name in set(files)), *own)
@@ -85,8 +84,8 @@ class Catalogue:
     def matching(self, patterns: Sequence[str]) -> list[str]:
         """Names that hold a pattern as a substring or match it as a glob, in order, each once.
 
-        Experiments of another base are matched by patterns that say so alone (`maze_exp01`, `maze*`): `exp01`
-        and `*` are of the usual one.
+        Those beside the study are matched only by patterns with the first word of their family (`maze_exp01`,
+        `law*`): `exp01` and `*` are of the study itself.
 
         Raises UserError, with the nearest names, for a pattern that nothing matches.
         """
@@ -96,12 +95,22 @@ class Catalogue:
                 name
                 for name in self.names
                 if (pattern in name or fnmatchcase(name, pattern))
-                and (self.base_of(name) in (BASELINE, *re.split(r"[^a-z]+", pattern)))
+                and self._kin_of(name) in (None, *re.split(r"[^a-z]+", pattern))
             ]
             if not found:
                 raise UserError(f"no experiment matches {pattern!r}; {self._suggestions(pattern)}")
             chosen.update(found)
         return [name for name in self.names if name in chosen]
+
+    @property
+    def study_names(self) -> tuple[str, ...]:
+        """Those of the study itself, without the families beside it."""
+        return tuple(name for name in self.names if self._kin_of(name) is None)
+
+    def _kin_of(self, name: str) -> str | None:
+        """The first word of the family that `name` belongs to beside the study; None of the study's own."""
+        family = self.family_of(name)
+        return None if family not in self.beside or family is None else family.key.split("_")[0]
 
     def check(self, names: Sequence[str]) -> None:
         """Raises UserError, with the nearest names, when one of `names` is no experiment."""

@@ -138,6 +138,12 @@ def restore(source: Path, commit: str, diff: str | None, untracked: Mapping[str,
             )
 
 
+def is_committed(path: Path) -> bool:
+    """Whether the newest commit of the checkout around `path` holds the file as it stands."""
+    known = git_output(path.parent, "ls-tree", "--name-only", "HEAD", path.name)
+    return bool(known) and git_output(path.parent, "status", "--porcelain", "--", path.name) == ""
+
+
 def _run(folder: Path, *arguments: str, given: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
     try:
         return subprocess.run(

@@ -173,7 +173,8 @@ def _networks(arch: ArchConfig, params: Params, length: int, how: Execution) -> 
         else None
     )
     on_cpu = cpu.applies(dtype, how.platform)
-    block = cpu.block if on_cpu else layers.block
+    attention = layers.attention_for(dtype, arch.hidden_size // arch.num_heads, how.platform)
+    block = cpu.block if on_cpu else partial(layers.block, attention=attention)
 
     def network(weights: list[Params], z: State) -> State:
         return apply_network(arch, weights if on_cpu else cast(weights, dtype), z, rotation, block)
@@ -181,14 +182,15 @@ def _networks(arch: ArchConfig, params: Params, length: int, how: Execution) -> 
     if how.remat:
         network = jax.checkpoint(network)
     split = [(cpu.prepare if on_cpu else layers.split_gates)(layer) for layer in params["layers"]]
-    frozen = partial(network, jax.lax.stop_gradient(split))
+    frozen: Network = partial(network, jax.lax.stop_gradient(split))
     if how.gate_kernels:
         cut = jax.lax.stop_gradient(cast([layers.split_gates(layer) for layer in params["layers"]], dtype))
         by_kernels = gate_kernel.frozen_block(how.platform)
 
-        def frozen(z: State) -> State:
+        def frozen_by_kernels(z: State) -> State:
             return apply_network(arch, cut, z, rotation, by_kernels)
 
+        frozen = frozen_by_kernels
     return (partial(network, split) if how.differentiated else frozen), frozen
 
 

@@ -4,7 +4,7 @@ from trm_scaling.optim.ema import update_ema
 from trm_scaling.optim.hparams import TracedHparams
 from trm_scaling.optim.loss_scale import LossScale
 from trm_scaling.optim.schedule import exploration_probability, learning_rate_factor
-from trm_scaling.optim.update import init_optimizer, update_params, update_puzzle_emb
+from trm_scaling.optim.update import init_optimizer, signed_step, update_params
 
 __all__ = [
     "LossScale",
@@ -12,7 +12,7 @@ __all__ = [
     "exploration_probability",
     "init_optimizer",
     "learning_rate_factor",
+    "signed_step",
     "update_ema",
     "update_params",
-    "update_puzzle_emb",
 ]

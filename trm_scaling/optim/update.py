@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from trm_scaling.config import OptimizerName
 from trm_scaling.optim.adam_atan2 import scale_by_adam_atan2
@@ -49,17 +49,13 @@ def update_params(
     return network, state
 
 
-def update_puzzle_emb(
-    rows: Float[Array, "N E"],
-    grads: Float[Array, "N E"],
-    seen: Bool[Array, " N"],
-    hyper: TracedHparams,
-    lr_factor: Float[Array, ""],
+def signed_step(
+    rows: Float[Array, "N E"], grads: Float[Array, "N E"], hyper: TracedHparams, lr_factor: Float[Array, ""]
 ) -> Float[Array, "N E"]:
-    """Sign-SGD with decoupled decay on the rows that stood in the batch; the others stay as they are.
+    """Puzzle embeddings after a step of sign-SGD with decoupled decay.
 
-    `grads` are sums over all appearances of a row, as the public code's distributed rule adds them.
+    `grads` are sums over all appearances of a row in a batch, as the public code's distributed rule adds
+    them.
     """
     lr = hyper.puzzle_emb_lr * lr_factor
-    stepped = rows * (1 - lr * hyper.puzzle_emb_weight_decay) - lr * jnp.sign(grads)
-    return jnp.where(seen[:, None], stepped, rows)
+    return rows * (1 - lr * hyper.puzzle_emb_weight_decay) - lr * jnp.sign(grads)

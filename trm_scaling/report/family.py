@@ -9,7 +9,7 @@ import pandas as pd
 
 from trm_scaling.analysis import CriticalBatch, Fit, at_common_seeds
 from trm_scaling.analysis.answers import Answer, Enough, Question, StudyVariance, answer, spent
-from trm_scaling.analysis.answers.enough import WORTH
+from trm_scaling.analysis.answers.plateau import WORTH
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import Family
 from trm_scaling.experiments.catalogue import BASELINE

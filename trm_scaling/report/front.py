@@ -17,10 +17,10 @@ from trm_scaling.analysis import (
     speed_at_budget,
     summarise_seeds,
 )
-from trm_scaling.analysis.answers import StudyVariance, Usable, usable
-from trm_scaling.analysis.answers.certainty import LIKELY, SURE
+from trm_scaling.analysis.answers import FilteredRuns, StudyVariance, filter_runs
+from trm_scaling.analysis.answers.answer import LIKELY, SURE
 from trm_scaling.analysis.answers.choice import LIKELY_BEST
-from trm_scaling.analysis.answers.enough import WORTH
+from trm_scaling.analysis.answers.plateau import WORTH
 from trm_scaling.analysis.seeds import PooledVariance, run_logits
 from trm_scaling.errors import UserError
 from trm_scaling.experiments.catalogue import BASELINE
@@ -99,7 +99,7 @@ def all_configurations(table: pd.DataFrame, studied: Sequence[Studied], elsewher
         for name, label in labels_of(each.family, each.runs.table).items():
             labels.setdefault(name, label)
     try:
-        found = usable(once.assign(_unit=1.0))
+        found = filter_runs(once.assign(_unit=1.0))
         summaries = _summaries(found, elsewhere.averaged)
         unaveraged = _summaries(current, elsewhere.unaveraged) if (current := found.unaveraged()) else {}
         frontier = pareto_frontier(found.runs("training_flops"), elsewhere.averaged)
@@ -116,7 +116,7 @@ def all_configurations(table: pd.DataFrame, studied: Sequence[Studied], elsewher
     return Block("All configurations", tables=(shown,))
 
 
-def _summaries(runs: Usable, elsewhere: PooledVariance | None) -> dict[str, SeedSummary]:
+def _summaries(runs: FilteredRuns, elsewhere: PooledVariance | None) -> dict[str, SeedSummary]:
     return {each.configuration: each for each in summarise_seeds(runs.runs("_unit"), elsewhere)}
 
 
@@ -133,7 +133,7 @@ def frontiers(table: pd.DataFrame, elsewhere: StudyVariance) -> Block:
     for cost in _FRONTIERS:
         words = quantity_of(cost).name.lower()
         try:
-            runs = usable(once)
+            runs = filter_runs(once)
             left_out = timed_alone(runs.table, cost)[1]
             found: Frontier = pareto_frontier(runs.runs(cost), elsewhere.averaged, left_out=left_out)
             if len(found.points) < 2:
@@ -190,7 +190,7 @@ def factors(table: pd.DataFrame, studied: Sequence[Studied]) -> Block:
     lead = "Each family against a model of all others, over every finished run. A share depends on the range "
     lead += "that a family tries."
     try:
-        every = usable(each_once(table))
+        every = filter_runs(each_once(table))
         current = every.unaveraged()
         found = _importance(every.table, studied)
         other = _importance(current.table, studied) if current else None
@@ -213,7 +213,7 @@ def _importance(runs: pd.DataFrame, studied: Sequence[Studied]) -> Importance:
         levels[each.family.title] = [name or usual for name in own]
     if "seed" in runs and runs["seed"].notna().all():
         levels["Seed"] = runs["seed"].astype(int).astype(str).tolist()
-    logits = run_logits(Usable(runs.assign(_unit=1.0), ()).runs("_unit"))
+    logits = run_logits(FilteredRuns(runs.assign(_unit=1.0), ()).runs("_unit"))
     return factor_importance(levels, logits)
 
 

@@ -8,9 +8,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from trm_scaling.plots.saving import inline_svg, theme_css
+from trm_scaling.report.markdown import visible
 from trm_scaling.report.page import Figure, Page, Section, tone_of
 from trm_scaling.report.svg import for_a_page
-from trm_scaling.report.words import visible
 
 _TEMPLATES = "templates"
 

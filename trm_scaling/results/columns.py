@@ -31,7 +31,7 @@ class Column:
     """Where the value comes from: a file of the run folder and its key, or a rule."""
 
 
-_HEADLINE = "result.json: test[headline]"
+_HEADLINE = "result.json: evaluations[headline]"
 
 _Described = tuple[str, Kind, str, str, str]
 """Name, kind, unit, meaning, source."""
@@ -114,10 +114,10 @@ _MEASURED: tuple[_Described, ...] = (
     ("test_loss", "number", "nats/cell", "Cross-entropy on the test split", _HEADLINE),
     ("test_cell_accuracy", "number", "fraction", "Share of test cells right", _HEADLINE),
     ("test_accuracy_last", "number", "fraction", "Test accuracy of the last step's weights",
-     "result.json: test[last]"),
+     "result.json: evaluations[last]; where system.test_weights=all"),
     ("test_accuracy_unaveraged", "number", "fraction", "Test accuracy of the best checkpoint by its current "
      "weights, without the moving average that test_accuracy is of where the run keeps one",
-     "result.json: test[best, not averaged]"),
+     "result.json: evaluations[best, not averaged]; of averaged runs where system.test_weights=all"),
     ("halting_accuracy", "number", "fraction", "Test accuracy when each puzzle stops at its halting "
      "logit", _HEADLINE),
     ("halting_mean_steps", "number", "steps", "Supervision steps that takes, in the mean", _HEADLINE),

@@ -27,6 +27,8 @@ LEARNING_CURVES: dict[str, Kind] = {
     "val_accuracy": "number",
     "val_cell_accuracy": "number",
     "val_loss": "number",
+    "val_accuracy_unaveraged": "number",
+    "val_cell_accuracy_unaveraged": "number",
     "halting_accuracy": "number",
     "halting_mean_steps": "number",
 }
@@ -59,7 +61,10 @@ def learning_curves(table: pd.DataFrame) -> pd.DataFrame:
 
     `step` counts training steps and `puzzle_steps` those times the batch; `seconds` is the run's time
     until then: compiling, training, evaluating and waiting for checkpoints, resumes included.
-    `halting_accuracy` and `halting_mean_steps` are of answers taken where the halting logit says so.
+    The columns without `unaveraged` are of the average where the run keeps one; those with it, of the current
+    weights, where they were evaluated: in runs without an average, and in those with one of rate 0 besides
+    (`ema_rates=[0]`). `halting_accuracy` and `halting_mean_steps` are of answers taken where the
+    halting logit says so.
     """
     return _long(table, LEARNING_CURVES, _evaluations)
 
@@ -122,6 +127,7 @@ def _records(table: pd.DataFrame) -> Iterable[tuple[Cells, Mapping[str, Any]]]:
 
 def _evaluations(record: Mapping[str, Any]) -> Iterable[Cells]:
     batch = record["config"]["global_batch_size"]
+    current = "eval/ema_0" if record["config"]["ema"] else "eval"
     for line in record["learning_curve"]:
         yield {
             "step": line["step"],
@@ -130,6 +136,8 @@ def _evaluations(record: Mapping[str, Any]) -> Iterable[Cells]:
             "val_accuracy": line.get("eval/exact_rate"),
             "val_cell_accuracy": line.get("eval/cell_rate"),
             "val_loss": line.get("eval/loss"),
+            "val_accuracy_unaveraged": line.get(f"{current}/exact_rate"),
+            "val_cell_accuracy_unaveraged": line.get(f"{current}/cell_rate"),
             "halting_accuracy": line.get("eval/halting_rule_exact_rate"),
             "halting_mean_steps": line.get("eval/halting_rule_mean_steps"),
         }

@@ -31,8 +31,8 @@ def scored_weights(record: Mapping[str, Any]) -> list[ScoredWeights]:
     Raises KeyError, TypeError or ValueError for a record that holds something else.
     """
     if record.get("evaluations"):
-        rows = groupby(record["evaluations"], key=lambda row: tuple(row[name] for name in _PLACE))
-        return [ScoredWeights(at, of, step, _summary([*of_set])) for (at, of, step), of_set in rows]
+        sets = groupby(record["evaluations"], key=lambda row: tuple(row[name] for name in _PLACE))
+        return [ScoredWeights(at, rate, step, _summary([*rows])) for (at, rate, step), rows in sets]
     rate = record["config"]["ema_rate"]
     of_run = [
         ScoredWeights(each["at"], rate if each["averaged"] else None, each.get("step", 0), each["summary"])

@@ -44,6 +44,10 @@ class Evaluation(_Record):
     exact_rate: float
     interval_95: list[float]
     """Wilson's, of `exact_rate`."""
+    verified: int | None = None
+    """Right by the rules, whatever the label says; None where a task's labels are the only right answers."""
+    verified_rate: float | None = None
+    verified_interval_95: list[float] | None = None
     cells_right: int | None = None
     cells: int | None = None
     cell_rate: float | None = None

@@ -32,7 +32,7 @@ def cells_of(table: pd.DataFrame) -> "pd.Series[float] | None":
     cells = pd.Series(float("nan"), table.index)
     for name in tasks.unique():
         rows = table[tasks.isna() if name is None or name != name else tasks == name]
-        found = description_of(name).cells_of(rows)
+        found = description_of(name).cells_of({str(column): values for column, values in rows.items()})
         if found is None:
             return None
         cells[rows.index] = found

@@ -38,7 +38,7 @@ from trm_scaling.run.planned import Run
 from trm_scaling.tracking.wandb_mirror import start_mirror
 
 if TYPE_CHECKING:
-    from trm_scaling.train.whole import Finished
+    from trm_scaling.train.train_and_evaluate import RunSummary
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class RunAttempt:
     number: int
     """From 1, over all attempts at the run."""
 
-    def commit(self, provenance: Provenance, finished: "Finished") -> RunRecord:
+    def commit(self, provenance: Provenance, finished: "RunSummary") -> RunRecord:
         """Write the run's record: from here on the run is finished."""
         record = assemble(self.run.config, self.folder, provenance, finished)
         write_json(self.folder.result, record.as_written())
@@ -80,7 +80,7 @@ class RunAttempt:
 
 def origin() -> tuple[Provenance, dict[str, Any]]:
     """What runs are made with in this process, and the part of it that goes into checkpoints."""
-    from trm_scaling.train.whole import device_kinds
+    from trm_scaling.train.train_and_evaluate import device_kinds
 
     found = collect_provenance(device_kinds())
     source = {
@@ -150,7 +150,9 @@ def damage_kept(keep: Callable[[str], None]) -> Iterator[None]:
         warnings.showwarning = show
 
 
-def assemble(config: RunConfig, folder: RunFolder, provenance: Provenance, finished: "Finished") -> RunRecord:
+def assemble(
+    config: RunConfig, folder: RunFolder, provenance: Provenance, finished: "RunSummary"
+) -> RunRecord:
     """The record of a run whose metrics lie in `folder`."""
     arch, vocab, cells = config.arch, finished.vocab_size, finished.seq_len
     puzzle_steps = finished.steps * config.global_batch_size

@@ -86,7 +86,7 @@ def follow(run: Run, reporter: "RunReporter", hosts: Hosts) -> None:
 
     Raises UserError when it was started with another configuration, or does not see the run's folder.
     """
-    from trm_scaling.train.whole import train_and_test
+    from trm_scaling.train.train_and_evaluate import train_and_test
 
     with hosts.watched(run.config.system, Verdict(hosts)), ended_politely():
         order = hosts.told("run", None)

@@ -243,7 +243,8 @@ def _stages(config: RunConfig, schedule: Schedule) -> Iterator[StagePreview]:
     for stage, steps in schedule.steps_of_stages():
         arch = config.arch.at(stage.depth)
         flops = flops_per_puzzle_step(arch, *spec_of(config.data)[:2])
-        yield StagePreview(stage.start, steps, *(stage.depth or (None, None)), flops_per_puzzle_step=flops)
+        inner, outer = stage.depth or (None, None)
+        yield StagePreview(stage.start, steps, inner, outer, flops)
 
 
 def _dataset(data: DataConfig, root: Path) -> DatasetPreview:

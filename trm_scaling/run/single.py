@@ -8,9 +8,9 @@ from trm_scaling.parallel.hosts import ALONE, Hosts
 from trm_scaling.results.attempts import FailureClass
 from trm_scaling.results.record import RunRecord, read_record
 from trm_scaling.run.attempt import RunAttempt, attempted, damage_kept, origin, refuse_another
+from trm_scaling.run.batch_fitting import choose_micro_batch, shortage
 from trm_scaling.run.local_device import this_device
 from trm_scaling.run.multihost import Verdict, explained, lead
-from trm_scaling.run.plan.micro_batch import shortage, way
 from trm_scaling.run.planned import Run
 from trm_scaling.run.signals import ended_politely
 
@@ -53,7 +53,7 @@ def claimed(run: Run) -> tuple[Run, RunFolder]:
 
 
 def _train(run: Run, folder: RunFolder, reporter: "RunReporter", hosts: Hosts, verdict: Verdict) -> RunRecord:
-    config, _ = way(run.study, run.config, this_device())
+    config, _ = choose_micro_batch(run.study, run.config, this_device())
     if config != run.config:
         size = config.system.micro_batch_size
         reporter.note(f"the whole batch needs more memory than there is: {size:,} puzzles at a time")
@@ -66,7 +66,7 @@ def _train(run: Run, folder: RunFolder, reporter: "RunReporter", hosts: Hosts, v
 
 def _recorded(attempt: RunAttempt, reporter: "RunReporter", hosts: Hosts) -> RunRecord:
     """Train to the record; whatever ends it earlier is written down and raised again."""
-    from trm_scaling.train.whole import train_and_test
+    from trm_scaling.train.train_and_evaluate import train_and_test
 
     run, folder = attempt.run, attempt.folder
 

@@ -93,8 +93,8 @@ def _met(opened: Sequence[_Open], damage: str) -> None:
 
 def _to_the_end(opened: Sequence[_Open], reporters: Sequence["RunReporter"], ended: dict[int, Ended]) -> None:
     """Train and test them, and note in `ended` what came of each as soon as it is written down."""
-    from trm_scaling.train.member import Trainee
-    from trm_scaling.train.whole import train_and_test_together
+    from trm_scaling.train.run_context import TrainJob
+    from trm_scaling.train.train_and_evaluate import train_and_test_together
 
     def fail(number: int, error: "NonFiniteLoss") -> None:
         error.exit_status = EXIT_STATUS["non_finite"]
@@ -108,7 +108,7 @@ def _to_the_end(opened: Sequence[_Open], reporters: Sequence["RunReporter"], end
     for number, (each, reporter) in enumerate(zip(opened, reporters, strict=True)):
         config, folder = each.attempt.run.config, each.attempt.folder
         folder.record_provenance(provenance)
-        trainees.append(Trainee(config, folder, source, reporter, partial(fail, number)))
+        trainees.append(TrainJob(config, folder, source, reporter, partial(fail, number)))
     data_root = opened[0].attempt.run.study.data_root
     finished = train_and_test_together(trainees, data_root, reporters[0].working)
     for number, measured in enumerate(finished):

@@ -190,7 +190,7 @@ def _manifest(task: Task, layout: Layout, built: Built, files: dict[str, str]) -
     config = task.data
     stored = "stored" if layout == "public" else "made on the device"
     regime = (
-        f"{config.train_size} training {task.puzzles}, {config.num_aug} {task.augmentation} of each, {stored}"
+        f"{config.train_size} training {task.puzzles}, {config.num_aug} {task.augmentation} each, {stored}"
     )
     return Manifest(
         task=config.task,

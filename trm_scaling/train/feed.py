@@ -13,7 +13,7 @@ from trm_scaling.config import RunConfig
 from trm_scaling.parallel.sharding import on_mesh
 from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.tasks.sampler import train_rows
-from trm_scaling.train.call import Feed, feed_specs
+from trm_scaling.train.multi_step import Feed, feed_specs
 
 
 class Feeder:

@@ -1,7 +1,7 @@
 """The training loop, top to bottom. The device never waits for the host: a call is dispatched, and the
 metrics of the call before it are read while it runs.
 
-It trains one run, or several as one program: what is a run's own is its `Member`.
+It trains one run, or several as one program: what is a run's own is its `RunContext`.
 """
 
 import time
@@ -22,15 +22,15 @@ from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.parallel.hosts import ALONE, Hosts
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.tasks.dataset import Dataset
-from trm_scaling.train.call import CallMetrics, make_train_call
 from trm_scaling.train.clock import Clock, measure_all
+from trm_scaling.train.consistency import warn_of_lost_best
 from trm_scaling.train.interrupt import StopRequest
-from trm_scaling.train.lost import warn_of_lost_best
-from trm_scaling.train.member import Member, Trainee, resumed
 from trm_scaling.train.metrics import NonFiniteLoss
+from trm_scaling.train.multi_step import CallMetrics, make_train_call
 from trm_scaling.train.reporter import Reporter
-from trm_scaling.train.stacking import stacking_of
+from trm_scaling.train.run_context import RunContext, TrainJob, resumed
 from trm_scaling.train.state import TrainState, evaluation_params
+from trm_scaling.train.vmap_runs import stacking_of
 from trm_scaling.train.weights import weights_of
 
 
@@ -58,14 +58,14 @@ def train(
     stop: StopRequest,
     hosts: Hosts = ALONE,
 ) -> Trained:
-    """One run: see `train_together` and `Trainee`."""
-    trained = train_together([Trainee(config, folder, about, reporter)], dataset, stop, hosts)[0]
+    """One run: see `train_together` and `TrainJob`."""
+    trained = train_together([TrainJob(config, folder, about, reporter)], dataset, stop, hosts)[0]
     assert trained is not None, "the failure of the last run is raised"
     return trained
 
 
 def train_together(
-    runs: Sequence[Trainee], dataset: Dataset, stop: StopRequest, hosts: Hosts = ALONE
+    runs: Sequence[TrainJob], dataset: Dataset, stop: StopRequest, hosts: Hosts = ALONE
 ) -> list[Trained | None]:
     """Train `runs` to the end, from the newest checkpoint if there is one (several: see `resumed`).
 
@@ -87,12 +87,12 @@ def train_together(
         )
     schedule = Schedule.of(config, dataset.num_puzzles)
     with ExitStack() as opened:
-        members = [opened.enter_context(Member(run, dataset, mesh, hosts)) for run in runs]
+        members = [opened.enter_context(RunContext(run, dataset, mesh, hosts)) for run in runs]
         state = stacking.join_states(resumed(members))
         hyper = stacking.join_hyper([member.hyper for member in members])
         step = int(stacking.part(state, 0).step)
         for member in members:
-            member.begin(step, schedule.total_steps)
+            member.resume(step, schedule.total_steps)
 
         stage: Stage | None = None
         evaluator = Evaluator(config, mesh=mesh)
@@ -104,7 +104,7 @@ def train_together(
         saved_at = time.monotonic()
 
         @contextmanager
-        def dropping(number: int, member: Member) -> Iterator[None]:
+        def dropping(number: int, member: RunContext) -> Iterator[None]:
             """Let a run whose numbers are not finite end, and the others go on."""
             try:
                 yield
@@ -125,7 +125,7 @@ def train_together(
                 of_runs = stacking.on_host(metrics)
                 for number, member in tuple(living.items()):
                     with dropping(number, member):
-                        member.settled(first, last, of_runs[number])
+                        member.log_step(first, last, of_runs[number])
                 hosts.progress.made()
 
         def measure(purpose: str) -> AbstractContextManager[None]:

@@ -15,6 +15,8 @@ from trm_scaling.config import ArchConfig, RunConfig
 from trm_scaling.models import Carry, empty_carry, init
 from trm_scaling.models.layers import PUZZLE_EMB
 from trm_scaling.optim import LossScale, init_optimizer
+from trm_scaling.parallel.mesh import MODEL
+from trm_scaling.parallel.rows import cut_by_rows
 from trm_scaling.parallel.sharding import (
     WHOLE,
     batch_spec,
@@ -83,7 +85,7 @@ def init_state_on(
 ) -> TrainState:
     """`init_state` on the devices of `mesh`, bit for bit, whatever their number."""
     state = _without_slots(config, vocab_size, seq_len, num_puzzle_ids)
-    shardings = on_mesh(mesh, state_specs(state, config.system.parameter_shards))
+    shardings = on_mesh(mesh, state_specs(state, mesh))
     # The slots are most of the state, and no host need hold them all.
     empty = partial(empty_carry, config.arch, config.global_batch_size, seq_len)
     carry = jax.jit(empty, out_shardings=on_mesh(mesh, carry_specs(state.carry)))()
@@ -95,7 +97,7 @@ def state_shapes_on(
 ) -> TrainState:
     """The shapes of `init_state_on` and where they lie: what a checkpoint is read into."""
     shapes = jax.eval_shape(lambda: init_state(config, vocab_size, seq_len, num_puzzle_ids))
-    shardings = on_mesh(mesh, state_specs(shapes, config.system.parameter_shards))
+    shardings = on_mesh(mesh, state_specs(shapes, mesh))
 
     def lying(shape: jax.ShapeDtypeStruct, sharding: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
@@ -128,9 +130,15 @@ def carry_specs(carry: Carry) -> Any:
     return jax.tree.map(batch_spec, carry.batch_axes)
 
 
-def state_specs(state: TrainState, shards: int) -> Any:
-    """How a state lies on a mesh whose copies of the parameters are cut in `shards`."""
-    cut = partial(parameter_specs, shards=shards)
+def state_specs(state: TrainState, mesh: Mesh) -> Any:
+    """How a state lies on a mesh: parameters cut along its second axis, puzzle embeddings by rows."""
+
+    def cut(tree: Any) -> Any:
+        specs = parameter_specs(tree, mesh.shape[MODEL])
+        if isinstance(tree, dict) and PUZZLE_EMB in tree:
+            specs[PUZZLE_EMB] = cut_by_rows(tree[PUZZLE_EMB].shape[0], mesh.size)
+        return specs
+
     specs: TrainState = jax.tree.map(lambda _: WHOLE, state)
     return replace(
         specs,

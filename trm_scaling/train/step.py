@@ -4,6 +4,7 @@ Shapes: B batch, L positions, C cells, D width.
 """
 
 import dataclasses
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +17,7 @@ from trm_scaling.losses import Losses, cross_entropy_of, trm_losses
 from trm_scaling.models import Carry, Execution, begin, halt
 from trm_scaling.models.act import wants_to_halt
 from trm_scaling.models.layers import PUZZLE_EMB
-from trm_scaling.models.model import BATCH_AXIS, States, puzzle_rows
+from trm_scaling.models.model import BATCH_AXIS, States
 from trm_scaling.models.model import step as model_step
 from trm_scaling.optim import (
     TracedHparams,
@@ -24,24 +25,26 @@ from trm_scaling.optim import (
     learning_rate_factor,
     update_ema,
     update_params,
-    update_puzzle_emb,
 )
 from trm_scaling.optim.loss_scale import all_finite
 from trm_scaling.parallel.mesh import MODEL, platform_of
+from trm_scaling.parallel.rows import read_rows
 from trm_scaling.parallel.sharding import (
     WHOLE,
     batch_spec,
     gather_parameters,
     parameter_specs,
     sum_gradients,
-    sum_over_devices,
 )
+from trm_scaling.train.puzzle_table import write_rows
 from trm_scaling.train.state import EXPLORE, TrainState, averaged_part, carry_specs, network_of
 
 Metrics = dict[str, Float[Array, "..."]]
 """Scalars, and under a name that ends in `_histogram` counts (N,) by number of supervision steps."""
 
 Params = dict[str, Any]
+Rows = Float[Array, "B E"] | None
+"""The puzzle embeddings of a batch; None in a network that has none."""
 
 
 class Batch(NamedTuple):
@@ -83,10 +86,11 @@ def train_step(
         config.optimizer, network_of(state.params), network_of(grads), state.optimizer, hyper, lr_factor
     )
     params = dict(network)
+    finite = None if state.loss_scale is None else all_finite(grads)
     if PUZZLE_EMB in state.params:
-        rows = state.params[PUZZLE_EMB]
-        seen = _rows_seen(rows.shape[0], carry.puzzle_ids, mesh)
-        params[PUZZLE_EMB] = update_puzzle_emb(rows, grads[PUZZLE_EMB], seen, hyper, lr_factor)
+        params[PUZZLE_EMB] = write_rows(
+            state.params[PUZZLE_EMB], carry.puzzle_ids, grads[PUZZLE_EMB], hyper, lr_factor, finite, mesh
+        )
 
     ema, averaged = state.ema, averaged_part(config, params)
     if ema is not None:
@@ -107,30 +111,12 @@ def train_step(
         optimizer=optimizer,
         carry=dataclasses.replace(carry, state=answer.state, steps=steps, halted=halted),
     )
-    if state.loss_scale is not None:
-        new = _skip_overflow(state, new, all_finite(grads))
+    if finite is not None:
+        new = _skip_overflow(state, new, finite)
     rates = {"train/lr": hyper.lr * lr_factor, "train/halt_exploration_prob": exploration}
     if new.loss_scale is not None:
         rates["train/loss_scale"] = new.loss_scale.scale
     return new, {**_metrics(answer, steps, halted, grads, longest), **rates}
-
-
-def _rows_seen(rows: int, puzzle_ids: Int[Array, " B"], mesh: Mesh | None) -> Bool[Array, " N"]:
-    """Which rows of the puzzle embeddings stand in the batch."""
-
-    def of_share(puzzle_ids: Array) -> Array:
-        return jnp.zeros(rows, jnp.int32).at[puzzle_ids].set(1)
-
-    if mesh is None or mesh.size == 1:
-        return of_share(puzzle_ids) > 0
-    counts = jax.shard_map(
-        lambda ids: sum_over_devices(of_share(ids)),
-        mesh=mesh,
-        in_specs=batch_spec(),
-        out_specs=WHOLE,
-        check_vma=False,
-    )(puzzle_ids)
-    return counts > 0
 
 
 def batch_gradients(
@@ -138,31 +124,38 @@ def batch_gradients(
 ) -> tuple[Params, Answer]:
     """Gradients of the summed loss over the global batch size, and the answers of the whole batch.
 
-    With micro-batches the batch is worked through in slices, one after another, and the gradients
-    added. On a mesh each device does so with its own slots, and what the devices exchange is the
-    sum of their gradients, once. `scale` multiplies the loss before differentiation (float16) and
-    is divided out again.
+    Those of the puzzle embeddings are (B, E), of each row that the batch reads. With micro-batches the batch
+    is worked through in slices, one after another, and the gradients of the network added. On a mesh each
+    device does so with its own slots, and what the devices exchange is the sum of their gradients, once.
+    `scale` multiplies the loss before differentiation (float16) and is divided out again.
     """
     platform = platform_of(mesh)
+    network = network_of(params)
+    # Read before anything is differentiated: the gradient of a table would be as large as the table.
+    rows = read_rows(params[PUZZLE_EMB], carry.puzzle_ids, mesh) if PUZZLE_EMB in params else None
     if mesh is None or mesh.size == 1:
-        grads, answer = _gradients_of_share(config, 1, platform, params, carry, scale)
+        (grads, of_rows), answer = _gradients_of_share(config, 1, platform, network, rows, carry, scale)
     else:
-        specs = parameter_specs(params, mesh.shape[MODEL])
+        specs = parameter_specs(network, mesh.shape[MODEL])
 
-        def of_device(params: Params, carry: Carry, scale: Array) -> tuple[Params, Answer]:
-            whole = gather_parameters(params, specs)
-            grads, answer = _gradients_of_share(config, mesh.size, platform, whole, carry, scale)
-            return sum_gradients(grads, specs), answer
+        def of_device(
+            network: Params, rows: Rows, carry: Carry, scale: Array
+        ) -> tuple[tuple[Params, Rows], Answer]:
+            whole = gather_parameters(network, specs)
+            found = _gradients_of_share(config, mesh.size, platform, whole, rows, carry, scale)
+            (grads, of_rows), answer = found
+            return (sum_gradients(grads, specs), of_rows), answer
 
-        grads, answer = jax.shard_map(
+        (grads, of_rows), answer = jax.shard_map(
             of_device,
             mesh=mesh,
-            in_specs=(specs, carry_specs(carry), WHOLE),
-            out_specs=(specs, _answer_specs(carry.state)),
+            in_specs=(specs, batch_spec(), carry_specs(carry), WHOLE),
+            out_specs=((specs, batch_spec()), _answer_specs(carry.state)),
             # The gradients are taken inside, where a device knows its own slots alone; what adds them
             # up is written out above.
             check_vma=False,
-        )(params, carry, scale)
+        )(network, rows, carry, scale)
+    grads = grads if of_rows is None else {**grads, PUZZLE_EMB: of_rows}
     return jax.tree.map(lambda leaf: leaf / scale, grads), answer
 
 
@@ -176,16 +169,19 @@ def _gradients_of_share(
     config: RunConfig,
     devices: int,
     platform: str | None,
-    params: Params,
+    network: Params,
+    rows: Rows,
     carry: Carry,
     scale: Float[Array, ""],
-) -> tuple[Params, Answer]:
-    """Gradients (times `scale`) and answers of the rows of one of `devices`, in slices."""
+) -> tuple[tuple[Params, Rows], Answer]:
+    """Gradients (times `scale`) of network and rows, and answers, of the slots of one of `devices`, in
+    slices.
+    """
     how = Execution.of(config.system, platform)
 
-    def loss(params: Params, carry: Carry) -> tuple[Float[Array, ""], Answer]:
-        rows = puzzle_rows(params, carry.puzzle_ids)
-        out = model_step(config.arch, params, carry.state, carry.inputs, rows, how)
+    def loss(trained: tuple[Params, Rows], carry: Carry) -> tuple[Float[Array, ""], Answer]:
+        network, rows = trained
+        out = model_step(config.arch, network, carry.state, carry.inputs, rows, how)
         losses = trm_losses(out.logits, out.q_halt, carry.labels, cross_entropy_of(config.arch.loss))
         state = jax.lax.stop_gradient(out.state)
         return losses.total * (scale / config.global_batch_size), Answer(state, out.q_halt, losses)
@@ -193,25 +189,24 @@ def _gradients_of_share(
     gradients = jax.grad(loss, has_aux=True)
     slices = config.micro_batches_over(devices)
     if slices == 1:
-        return gradients(params, carry)
-    zeros = jax.tree.map(jnp.zeros_like, params)
+        return gradients((network, rows), carry)
+    zeros = jax.tree.map(jnp.zeros_like, network)
 
-    def add(total: Params, part: Carry) -> tuple[Params, Answer]:
-        grads, answer = gradients(params, part)
-        return jax.tree.map(jnp.add, total, grads), answer
+    def add(total: Params, part: tuple[Rows, Carry]) -> tuple[Params, tuple[Rows, Answer]]:
+        (grads, of_rows), answer = gradients((network, part[0]), part[1])
+        return jax.tree.map(jnp.add, total, grads), (of_rows, answer)
 
-    grads, answers = jax.lax.scan(add, zeros, _split(carry, slices))
-    return grads, jax.tree.map(_join, answers, answers.batch_axes)
+    parts = None if rows is None else _split(rows, 0, slices)
+    cut = jax.tree.map(partial(_split, parts=slices), carry, carry.batch_axes)
+    grads, (of_rows, answers) = jax.lax.scan(add, zeros, (parts, cut))
+    joined = None if of_rows is None else _join(of_rows, 0)
+    return (grads, joined), jax.tree.map(_join, answers, answers.batch_axes)
 
 
-def _split(carry: Carry, parts: int) -> Carry:
-    """Each leaf's batch axis B as (B / parts, parts), the parts moved to the front."""
-
-    def split(leaf: Array, axis: int) -> Array:
-        shape = (*leaf.shape[:axis], leaf.shape[axis] // parts, parts, *leaf.shape[axis + 1 :])
-        return jnp.moveaxis(leaf.reshape(shape), axis + 1, 0)
-
-    return jax.tree.map(split, carry, carry.batch_axes)
+def _split(leaf: Array, axis: int, parts: int) -> Array:
+    """A leaf's batch axis B as (B / parts, parts), the parts moved to the front."""
+    shape = (*leaf.shape[:axis], leaf.shape[axis] // parts, parts, *leaf.shape[axis + 1 :])
+    return jnp.moveaxis(leaf.reshape(shape), axis + 1, 0)
 
 
 def _join(leaf: Array, axis: int) -> Array:
@@ -225,11 +220,13 @@ def _skip_overflow(old: TrainState, new: TrainState, finite: Array) -> TrainStat
     assert old.loss_scale is not None
 
     def keep(name: str) -> Any:
-        return jax.tree.map(
-            lambda after, before: jnp.where(finite, after, before), getattr(new, name), getattr(old, name)
-        )
+        after, before = getattr(new, name), getattr(old, name)
+        return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, before)
 
     kept = {name: keep(name) for name in ("params", "optimizer", "ema", "emas")}
+    if PUZZLE_EMB in new.params:
+        # `write_rows` left it as it was, and comparing tables would cost as much as the table.
+        kept["params"] = {**kept["params"], PUZZLE_EMB: new.params[PUZZLE_EMB]}
     # A row whose own states overflowed can only begin anew.
     overflowed = jnp.zeros_like(new.carry.halted)
     for state in new.carry.state.values():

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from trm_scaling.checkpoint.reader import CheckpointReader
 from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
 from trm_scaling.evaluation.predict import refuse_nonfinite
@@ -64,6 +65,8 @@ def load_weights(folder: RunFolder, config: RunConfig, which: Which) -> tuple[We
     Works while the run is still training. Raises UserError when there is no usable checkpoint, and for
     weights that are not finite.
     """
+    # Orbax takes a quarter of a second to load, and the models that come with the package need none.
+
     reader = CheckpointReader(folder.checkpoints)
     for _ in range(PRUNED_TRIES):
         step = reader.best_step() if which == "best" else None

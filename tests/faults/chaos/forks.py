@@ -66,7 +66,7 @@ def import_everything() -> None:
     import trm_scaling.cli.run
     import trm_scaling.run.compilation
     import trm_scaling.run.single
-    import trm_scaling.train.whole  # noqa: F401
+    import trm_scaling.train.train_and_evaluate  # noqa: F401
 
 
 def fork(action: Callable[[], int], output: Path) -> Running:

@@ -17,9 +17,9 @@ from trm_scaling.config.compose import compose
 from trm_scaling.counting.devices import TARGETS
 from trm_scaling.errors import UserError
 from trm_scaling.io.study import Study
+from trm_scaling.run.batch_fitting import choose_micro_batch
 from trm_scaling.run.launch import tpu_vm
 from trm_scaling.run.launch.tpu_vm import Launch, Pod, Session, Step
-from trm_scaling.run.plan.micro_batch import way
 
 GOLDEN = Path(__file__).parent / "golden"
 ELSEWHERE = Launch(
@@ -130,12 +130,12 @@ def test_the_pod_knows_what_was_compiled_for_it(tmp_path: Path, sharing: Launch)
     placed = shell(tpu_vm.place_study(sharing), tmp_path)
     assert (placed.returncode, placed.stderr) == (0, "")
     config = compose(study.configs, "exp06_f", "paper", [])
-    chosen, compiled = way(study, config, target)
+    chosen, compiled = choose_micro_batch(study, config, target)
     assert compiled is not None, "what the study has compiled are other programs than these"
     assert chosen.micro_batches == 3
     assert run.is_dir()
     shutil.rmtree(study.path / "analysis")
-    assert way(study, config, target)[1] is None
+    assert choose_micro_batch(study, config, target)[1] is None
 
 
 def test_a_commit_without_anything_compiled_is_placed_too(tmp_path: Path, sharing: Launch) -> None:

@@ -12,8 +12,8 @@ from trm_scaling.config.compose import compose
 from trm_scaling.counting.devices import TARGETS, TPU_V4, Target
 from trm_scaling.counting.estimate import Speed, assumed_speed, measured_speed
 from trm_scaling.errors import UserError
-from trm_scaling.run.plan.compiled import Fits
-from trm_scaling.run.plan.micro_batch import fitted
+from trm_scaling.run.batch_fitting import fitted
+from trm_scaling.run.compiler_answers import Fits
 from trm_scaling.run.plan.study_plan import SOFTWARE_BYTES, Planned, plan_configurations, resources_of, total
 
 CONFIGS: Path = ROOT / "kellen" / "configs"

@@ -162,3 +162,11 @@ def test_a_whole_number_may_be_written_as_a_float(tmp_path: Path) -> None:
     _, ratings = open_list(tmp_path / "list.csv", SIX).scan(silent)
     assert ratings is not None
     assert ratings.tolist() == [2] * 12
+
+
+@pytest.mark.parametrize(("content", "said"), [("", "nothing"), (f'["{PUZZLES[0]}"]\n# end\n', "headings")])
+def test_a_file_without_a_line_of_puzzles_says_what_is_in_it(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "list.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match=f"holds no puzzle: .*{said}"):
+        read(path, SIX)

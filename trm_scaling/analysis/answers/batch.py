@@ -5,12 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from trm_scaling.analysis.answers.answer import Answer, Question
-from trm_scaling.analysis.answers.certainty import certainty, of_the_seeds, reason
-from trm_scaling.analysis.answers.enough import WORTH, Enough, enough
+from trm_scaling.analysis.answers.answer import Answer, Question, certainty, of_the_seeds, reason
+from trm_scaling.analysis.answers.filter_runs import FilteredRuns
+from trm_scaling.analysis.answers.format import accuracy, count, listed, probability
+from trm_scaling.analysis.answers.plateau import WORTH, Enough, enough
 from trm_scaling.analysis.answers.scaling import in_order
-from trm_scaling.analysis.answers.usable import Usable
-from trm_scaling.analysis.answers.wording import accuracy, count, listed, probability
 from trm_scaling.analysis.critical_batch import CriticalBatch, critical_batch_size
 from trm_scaling.analysis.frontier import pareto_frontier
 from trm_scaling.analysis.learning_curve import LearningCurve, steps_to
@@ -25,7 +24,7 @@ TARGET = 0.8
 
 
 def largest_batch(
-    runs: Usable, question: Question, curves: pd.DataFrame | None, elsewhere: PooledVariance | None
+    runs: FilteredRuns, question: Question, curves: pd.DataFrame | None, elsewhere: PooledVariance | None
 ) -> Answer:
     """The largest batch within two points of the best at equal puzzle-steps, and the critical batch size."""
     accuracies = runs.runs(question.axis)

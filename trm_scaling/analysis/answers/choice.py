@@ -6,11 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from trm_scaling.analysis.answers.answer import Answer, Certainty, Question
-from trm_scaling.analysis.answers.certainty import of_the_seeds, reason
-from trm_scaling.analysis.answers.enough import WORTH
-from trm_scaling.analysis.answers.usable import Usable
-from trm_scaling.analysis.answers.wording import accuracy, listed, points, probability
+from trm_scaling.analysis.answers.answer import Answer, Certainty, Question, of_the_seeds, reason
+from trm_scaling.analysis.answers.filter_runs import FilteredRuns
+from trm_scaling.analysis.answers.format import accuracy, listed, points, probability
+from trm_scaling.analysis.answers.plateau import WORTH
 from trm_scaling.analysis.comparison import Comparison, compare, correct_family
 from trm_scaling.analysis.frontier import Frontier, pareto_frontier
 from trm_scaling.analysis.halting import keeps
@@ -32,7 +31,7 @@ _WORTH_SAYING = 0.05
 """A measure whose logarithm differs by less between two configurations is not mentioned."""
 
 
-def best_choice(runs: Usable, question: Question, elsewhere: PooledVariance | None) -> Answer:
+def best_choice(runs: FilteredRuns, question: Question, elsewhere: PooledVariance | None) -> Answer:
     """The configuration with the highest mean, whether its lead is real, and what else it changes.
 
     `answered` is a best that is better than each of the others by a test corrected for their number, or
@@ -40,7 +39,7 @@ def best_choice(runs: Usable, question: Question, elsewhere: PooledVariance | No
     since of two equal configurations one has it over 0.95 in a tenth of all studies.
     """
     table = runs.table.assign(_unit=1.0)
-    accuracies = Usable(table, ()).runs("_unit")
+    accuracies = FilteredRuns(table, ()).runs("_unit")
     by_name = {each.configuration: each for each in summarise_seeds(accuracies, elsewhere)}
     order = _order(table, question)
     reference = question.reference if question.reference in by_name else order[0]

@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from trm_scaling.analysis.answers.answer import Answer, Certainty, Question
-from trm_scaling.analysis.answers.certainty import certainty, of_the_seeds, reason
-from trm_scaling.analysis.answers.enough import WORTH, Enough, enough
-from trm_scaling.analysis.answers.usable import ACCURACY, Usable
-from trm_scaling.analysis.answers.wording import accuracy, probability, quantity
+from trm_scaling.analysis.answers.answer import Answer, Certainty, Question, certainty, of_the_seeds, reason
+from trm_scaling.analysis.answers.filter_runs import ACCURACY, FilteredRuns
+from trm_scaling.analysis.answers.format import accuracy, probability, quantity
+from trm_scaling.analysis.answers.plateau import WORTH, Enough, enough
 from trm_scaling.analysis.fits.accuracy import accuracy_exponent, fit_accuracy
 from trm_scaling.analysis.fits.record import Fit
 from trm_scaling.analysis.fits.sensitivity import limited, other_choices, speed_at_budget, with_choices
@@ -26,7 +25,7 @@ def spent(axis: str) -> str:
     return _SPENT.get(axis, axis)
 
 
-def where_it_stops_paying(runs: Usable, question: Question, elsewhere: PooledVariance | None) -> Answer:
+def where_it_stops_paying(runs: FilteredRuns, question: Question, elsewhere: PooledVariance | None) -> Answer:
     """The least of the axis that does as well as any, the law, and the frontier."""
     accuracies = runs.runs(question.axis)
     seeds = in_order(accuracies, elsewhere)
@@ -91,7 +90,7 @@ def _verdict(found: Enough) -> tuple[Certainty, str]:
     return word, why
 
 
-def _law(runs: Usable, axis: str) -> tuple[Fit | None, tuple[str, ...]]:
+def _law(runs: FilteredRuns, axis: str) -> tuple[Fit | None, tuple[str, ...]]:
     accuracies = runs.runs(axis)
     band = np.geomspace(accuracies.x.min(), accuracies.x.max(), _PLACES)
     try:
@@ -109,7 +108,7 @@ def _of_the_law(fit: Fit | None) -> tuple[str, ...]:
     return (f"The law's parameters are {fit.verdict.word}: {fit.verdict.reason}",)
 
 
-def _frontier(runs: Usable, axis: str, elsewhere: PooledVariance | None) -> Frontier | None:
+def _frontier(runs: FilteredRuns, axis: str, elsewhere: PooledVariance | None) -> Frontier | None:
     try:
         return pareto_frontier(runs.runs(spent(axis)), elsewhere)
     except UserError:  # a table from elsewhere need not say what its runs spent

@@ -16,8 +16,9 @@ from trm_scaling.analysis.fits.loss_law import (
     reported,
     theta_of,
 )
-from trm_scaling.analysis.fits.loss_profile import profile_ends, simulated_runs
+from trm_scaling.analysis.fits.loss_profile import MOST_STUDIES, profile_ends, simulated_runs
 from trm_scaling.analysis.fits.loss_search import (
+    QUICK,
     THOROUGH,
     FittedLoss,
     refit_loss,
@@ -82,8 +83,10 @@ class _Resampling:
             draws, ends = profile_ends(fitted, self.studies(fitted)[0])
             factors = [name in fitted.law.factors or name == "R" for name in fitted.law.parameter_names]
             ends[factors] = np.exp(ends[factors])
-            method = f"profile, critical values from {self.method}"
-            return draws, _parameters(fitted, [Interval(low, high, method) for low, high in ends.tolist()])
+            studies = min(self.replicates, MOST_STUDIES)
+            method = f"profile, critical values from {studies} simulated studies"
+            intervals = [Interval(low, high, method).open_at(-np.inf, np.inf) for low, high in ends.tolist()]
+            return draws, _parameters(fitted, intervals)
         draws = self.draws(fitted)
         columns = reported(fitted.law, draws, fitted.inputs).T
         return draws, _parameters(fitted, [Interval.of_draws(column, self.method) for column in columns])
@@ -115,7 +118,7 @@ def fit_loss(
     law = law or law_for(runs)
     _refuse(runs, law, delta)
     asked = places(predict, law)
-    fitted, observed, misfit = _fit_replicates(runs, law, start, delta)
+    fitted, observed, misfit = _fit_replicates(runs, law, THOROUGH if start is None else start, delta)
     resampling = _Resampling(observed, replicates, seed)
     draws, parameters = resampling.parameters(fitted)
     own, rivals, fits = rivals_of(fitted, observed, runs, asked)
@@ -148,7 +151,7 @@ def loss_parameters(
 ) -> tuple[Parameter, ...]:
     """The parameters of `fit_loss` with their intervals, without rivals and without a verdict."""
     _refuse(runs, law, delta)
-    fitted, observed, _ = _fit_replicates(runs, law, None, delta)
+    fitted, observed, _ = _fit_replicates(runs, law, QUICK, delta)
     return _Resampling(observed, replicates, seed).parameters(fitted)[1]
 
 
@@ -195,13 +198,15 @@ def _refuse(runs: LossRuns, law: Law, delta: float) -> None:
 
 
 def _fit_replicates(
-    runs: LossRuns, law: Law, start: Mapping[str, float] | None, delta: float
+    runs: LossRuns, law: Law, starts: Mapping[str, float] | int, delta: float
 ) -> tuple[FittedLoss, LossRuns, float | None]:
     """The fit, the observations it took for independent, and the p-value of lack of fit."""
 
     def fit(these: LossRuns) -> FittedLoss:
         inputs = Inputs.of(law, these)
-        return search_loss(law, inputs, THOROUGH if start is None else [theta_of(law, start, inputs)], delta)
+        return search_loss(
+            law, inputs, starts if isinstance(starts, int) else [theta_of(law, starts, inputs)], delta
+        )
 
     fitted, count = fit(runs), len(law.bounds)
     # The F test is of least squares. Huber's fit leaves more between configurations.

@@ -21,6 +21,8 @@ from trm_scaling.analysis.interval import LEVEL
 
 _ENOUGH = 1e-5
 """Share of the objective to which it is found: critical shares are above 1e-2."""
+MOST_STUDIES = 200
+"""That critical shares are read off, at the most: each takes a refit for each parameter."""
 _MOST_STEPS, _TOLERANCE = 12, 0.05
 """For the search of one end, and how close it gets, in standard deviations of the simulated estimates."""
 _FAR = 3.0
@@ -67,30 +69,20 @@ def profile_ends(
 
     Factors are given by their ln. An end that was not found is infinite.
     """
-    law, inputs, q, studies = fitted.law, fitted.inputs, fitted.theta.size, len(ln_loss)
+    law, inputs, q, factors = fitted.law, fitted.inputs, fitted.theta.size, len(fitted.law.factors)
     ones = np.ones((1, inputs.ln_loss.size))
     best = fitted.theta + law.shift(fitted.theta, inputs)
-    starts = np.tile(fitted.start, (studies, 1))
+    starts = np.tile(fitted.start, (len(ln_loss), 1))
     draws, least = descend_loss(law, inputs, starts, ln_loss, ones, fitted.delta, enough=_ENOUGH)
-    index = np.repeat(np.arange(q), studies)
-    pinned = (index, best[index])
-    starts, again = np.tile(fitted.start, (q * studies, 1)), np.tile(ln_loss, (q, 1))
-    _, held = descend_loss(law, inputs, starts, again, ones, fitted.delta, pinned, enough=_ENOUGH)
-    share = held.reshape(q, studies) / least
-    # Where a factor ends at 0 the objective cannot rise on that side: no guide to the other end.
-    factors = len(law.factors)
-    there = draws[:, :factors] > LEAST_LOG / 4
-    gone = ~there & there.any(0)
-    share[:factors][gone.T] = np.nan
-    critical = np.nanquantile(share, LEVEL, axis=1)
-
+    critical = _critical_shares(fitted, ln_loss[:MOST_STUDIES], draws[:MOST_STUDIES], least[:MOST_STUDIES])
     reported = draws + law.shift(draws, inputs)
-    spread = np.subtract(*np.quantile(reported, (0.84, 0.16), axis=0)) / 2
-    spread = np.clip(spread, 1e-6, _FAR)
+    spread = np.clip(np.subtract(*np.quantile(reported, (0.84, 0.16), axis=0)) / 2, 1e-6, _FAR)
     spread[:factors][fitted.theta[:factors] < LEAST_LOG / 2] = _FAR  # the ln of what is 0 has no spread
+
     index, way = np.tile(np.arange(q), 2), np.repeat([-1.0, 1.0], q)
     inside, outside, step = best[index], np.full(2 * q, np.nan), 2 * spread[index]
-    below, above = np.zeros(2 * q), np.ones(2 * q)  # the root of the share over its critical one, at both
+    # At both: the root of the share by which the objective rises, over its critical one. It grows evenly.
+    below, above = np.zeros(2 * q), np.ones(2 * q)
     theta = np.tile(fitted.start, (2 * q, 1))
     for _ in range(_MOST_STEPS):
         found = np.isfinite(outside)
@@ -99,7 +91,7 @@ def profile_ends(
         reached, value = descend_loss(
             law, inputs, theta, inputs.ln_loss[None], ones, fitted.delta, (index, trial), enough=_ENOUGH
         )
-        root = np.sqrt(np.maximum(0.0, value / fitted.objective - 1) / np.maximum(critical[index] - 1, 1e-12))
+        root = np.sqrt(np.maximum(0.0, value / fitted.objective - 1) / critical[index])
         fits = root <= 1
         theta[fits] = reached[fits]
         inside, below = np.where(fits, trial, inside), np.where(fits, root, below)
@@ -108,5 +100,24 @@ def profile_ends(
         if ((np.abs(outside - inside) < _TOLERANCE * spread[index]) | (np.abs(root - 1) < _TOLERANCE)).all():
             break
     exact = inside + (1 - below) / (above - below) * (outside - inside)
-    ends = np.where(np.isfinite(outside), exact, way * np.inf)
-    return draws, ends.reshape(2, q).T
+    return draws, np.where(np.isfinite(outside), exact, way * np.inf).reshape(2, q).T
+
+
+def _critical_shares(
+    fitted: FittedLoss,
+    ln_loss: Float[np.ndarray, "R n"],
+    draws: Float[np.ndarray, "R q"],
+    least: Float[np.ndarray, " R"],
+) -> Float[np.ndarray, " q"]:
+    """By what share of its least the objective rises in 95 % of the studies, with each true number held."""
+    law, inputs, (studies, q) = fitted.law, fitted.inputs, draws.shape
+    best = fitted.theta + law.shift(fitted.theta, inputs)
+    index = np.repeat(np.arange(q), studies)
+    starts, again = np.tile(fitted.start, (q * studies, 1)), np.tile(ln_loss, (q, 1))
+    ones, pinned = np.ones((1, inputs.ln_loss.size)), (index, best[index])
+    _, held = descend_loss(law, inputs, starts, again, ones, fitted.delta, pinned, enough=_ENOUGH)
+    share = held.reshape(q, studies) / least - 1
+    # Where a factor ends at 0 the objective cannot rise on that side: no guide to the other end.
+    there = draws[:, : len(law.factors)] > LEAST_LOG / 4
+    share[: len(law.factors)][(~there & there.any(0)).T] = np.nan
+    return np.maximum(1e-12, np.nanquantile(share, LEVEL, axis=1))

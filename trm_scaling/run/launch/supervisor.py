@@ -105,7 +105,11 @@ def run_all(
     supervisor = _Supervisor(parting, note, own_sessions=False, pause=pause)
     with handled(supervisor.hear, signal.SIGTERM, signal.SIGINT):
         for command in commands:
-            status = supervisor.run(lambda _, command=command: [subprocess.Popen(command)], restarts)
+
+            def start(_: ExitStack, command: Sequence[str] = command) -> list[Process]:
+                return [subprocess.Popen(command)]
+
+            status = supervisor.run(start, restarts)
             if status:
                 return status
     return 0

@@ -9,9 +9,10 @@ from trm_scaling.config import RunConfig
 from trm_scaling.counting.devices import GIB, Target
 from trm_scaling.counting.kernels import Kind
 from trm_scaling.counting.memory import training_memory
-from trm_scaling.run.plan.compiled import Compilation, Compilations, Fits, program_key, stage_configs
-from trm_scaling.run.plan.micro_batch import known
+from trm_scaling.run.batch_fitting import known
+from trm_scaling.run.compiler_answers import Compilation, Compilations, Fits
 from trm_scaling.run.plan.study_plan import Planned
+from trm_scaling.run.programs import program_key, stage_configs
 from trm_scaling.tasks.task import spec_of
 
 _HEADINGS = (
@@ -185,7 +186,7 @@ SHARE_OF_PEAKS = 0.85
 """What a well-tuned program reaches of a device's peaks."""
 
 _TRAFFIC: tuple[Kind, ...] = ("products", "gates", "norms", "copies", "other")
-_HEADINGS = (
+_WORK_HEADINGS = (
     *("program", "samples", "kernels", "copies", "GB", *_TRAFFIC, "GiB at most", "TFLOP"),
     *("at best, ms", "samples/s", f"at {SHARE_OF_PEAKS:.0%}"),
 )
@@ -204,8 +205,8 @@ def work_table(rows: Sequence[Work], devices: int) -> Iterator[str]:
     """The table of `rows`, compiled for a target of so many `devices`; programs whose kernels were not
     counted are left out.
     """
-    yield f"| {' | '.join(_HEADINGS)} |"
-    yield f"|---|{'---:|' * (len(_HEADINGS) - 1)}"
+    yield f"| {' | '.join(_WORK_HEADINGS)} |"
+    yield f"|---|{'---:|' * (len(_WORK_HEADINGS) - 1)}"
     for row in rows:
         if row.fits.kinds:
             yield f"| {' | '.join(_cells(row, devices))} |"

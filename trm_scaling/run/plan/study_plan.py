@@ -16,9 +16,9 @@ from trm_scaling.counting.work import Storage, described_test_puzzles, storage_o
 from trm_scaling.errors import UserError
 from trm_scaling.experiments.catalogue import Catalogue
 from trm_scaling.io.study import Study
+from trm_scaling.run.batch_fitting import choose_micro_batch
+from trm_scaling.run.compiler_answers import Fits
 from trm_scaling.run.local_device import measured_speeds, speed_on
-from trm_scaling.run.plan.compiled import Fits
-from trm_scaling.run.plan.micro_batch import way
 from trm_scaling.run.planned import Run
 from trm_scaling.tasks.task import spec_of
 
@@ -285,7 +285,7 @@ def planned(study: Study, named: Named, target: Target) -> list[Planned]:
     Raises UserError as `plan_configurations` does.
     """
     return plan_configurations(
-        named, target, _speeds(study, target), lambda config: way(study, config, target)
+        named, target, _speeds(study, target), lambda config: choose_micro_batch(study, config, target)
     )
 
 

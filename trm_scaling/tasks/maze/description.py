@@ -1,6 +1,5 @@
 """What a maze dataset is made of."""
 
-from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -45,7 +44,7 @@ class MazeData(DataConfig):
     hub_test_size = 1000
 
     @classmethod
-    def cells_of(cls, fields: Mapping[str, Any]) -> Any:
+    def cells_of(cls, fields: Any) -> Any:
         return fields["side"] ** 2 if "side" in fields else None
 
     @property

@@ -1,6 +1,5 @@
 """What a Sudoku dataset is made of."""
 
-from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -39,7 +38,7 @@ class SudokuData(DataConfig):
     hub_test_size = 422_786
 
     @classmethod
-    def cells_of(cls, fields: Mapping[str, Any]) -> Any:
+    def cells_of(cls, fields: Any) -> Any:
         form = [fields[name] for name in ("box_rows", "box_cols") if name in fields]
         return (form[0] * form[1]) ** 2 if len(form) == 2 else None
 

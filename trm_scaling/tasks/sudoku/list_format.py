@@ -87,7 +87,8 @@ def find_layout(path: Path, shape: Shape) -> Layout:
     with closing(records(path, Layout("line"), shape)) as every:
         lines = list(islice(every, _SAMPLE))
     if not lines:
-        raise UserError(f"{path} holds no puzzle: it is empty")
+        what = "no lines but blank ones, # comments and [headings]" if path.stat().st_size else "nothing"
+        raise UserError(f"{path} holds no puzzle: there is {what} in it")
     number, (text, *_) = lines[min(1, len(lines) - 1)]
     raise UserError(
         f"{path}: none of its first {len(lines)} lines holds a {shape}, which is {shape.cells} characters: "

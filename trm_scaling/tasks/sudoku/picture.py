@@ -116,5 +116,5 @@ class BoardPicture(Picture):
             image.line((left + at, top, left + at, top + size), LINE, down)
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, width: float) -> str:
+def _line(x1: int, y1: int, x2: int, y2: int, width: float) -> str:
     return f'<path d="M{x1} {y1}L{x2} {y2}" stroke="{LINE}" stroke-width="{width}"/>'

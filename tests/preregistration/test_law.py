@@ -1,0 +1,156 @@
+"""From a protocol to a verdict, on points whose law is known."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from tests.run.tiny import ROOT
+from trm_scaling.config.compose import compose
+from trm_scaling.errors import UserError
+from trm_scaling.preregistration.judgement import Refit, judge, refits_of
+from trm_scaling.preregistration.page import write_report
+from trm_scaling.preregistration.points import COLUMNS, read_points
+from trm_scaling.preregistration.predictions import made_of, missing_runs, predict, size_of, targets_of
+from trm_scaling.preregistration.protocol import Protocol, read_protocol
+
+CONFIGS = ROOT / "kellen" / "configs"
+FITTED = ("exp01a", "exp01b", "exp01c", "exp01d", "exp01e")
+SAMPLES = [16_000 * 2 ** (number / 2) for number in range(9)]
+
+
+@pytest.fixture(scope="module")
+def protocol() -> Protocol:
+    return Protocol(
+        title="A planted law",
+        profile="law",
+        stages={
+            "grid": [{"experiments": FITTED, "seeds": 3}],
+            "held_out": [{"experiments": ["exp01f"], "seeds": 2, "beyond": 100_000}],
+        },
+        fitted="grid",
+        held_out="held_out",
+    )
+
+
+def planted(protocol: Protocol, stage: str, floor: float = 0.0) -> pd.DataFrame:
+    """Points of a stage on L = E + A N^-0.5 + B D^-0.6, runs apart by 4 %."""
+    rng, rows = np.random.default_rng(len(stage)), []
+    for block in protocol.blocks(stage):
+        for name in block.experiments:
+            size = size_of(compose(CONFIGS, name, protocol.profile), "params")
+            for seed in range(block.seeds):
+                luck = rng.normal(0, 0.04)
+                for samples in SAMPLES:
+                    steps = round(samples / 64)
+                    loss = floor + 20 * size**-0.5 + 30 * (steps * 64) ** -0.6
+                    loss *= np.exp(luck + rng.normal(0, 0.01))
+                    rows.append(
+                        {
+                            "stage": stage,
+                            "experiment": name,
+                            "seed": seed,
+                            "params": size,
+                            "params_without_mixing": size - 3000,
+                            "params_of_blocks": size - 5000,
+                            "samples": steps * 64,
+                            "val_cell_error": loss,
+                            "val_cell_error_unaveraged": loss * 1.01,
+                            "device_hours": 0.1,
+                            "started": "2026-11-29T00:00:00",
+                            "device_kind": "cpu",
+                            "commit": "0" * 40,
+                        }
+                    )
+    return pd.DataFrame(rows).reindex(columns=list(COLUMNS))
+
+
+@pytest.fixture(scope="module")
+def made(protocol: Protocol) -> dict[str, object]:
+    return made_of(CONFIGS, protocol, planted(protocol, "grid"))
+
+
+@pytest.fixture(scope="module")
+def refits(protocol: Protocol) -> list[Refit]:
+    return list(refits_of(protocol, planted(protocol, "grid")))
+
+
+def test_targets_are_the_evaluations_of_the_held_out_runs(protocol: Protocol) -> None:
+    targets = targets_of(CONFIGS, protocol)
+    assert {name for name, _, _ in targets} == {"exp01f"}
+    assert [samples for _, _, samples in targets] == [128_000, 180_992, 256_000]
+
+
+def test_a_planted_law_is_predicted_and_found_to_hold(
+    protocol: Protocol, made: dict[str, object], refits: list[Refit], tmp_path: Path
+) -> None:
+    points = pd.concat([planted(protocol, "grid"), planted(protocol, "held_out")], ignore_index=True)
+    found = judge(protocol, made, points, refits)
+    assert found is not None
+    scores = {score.form: score for score in found.scores}
+    assert scores["power"].points == 3
+    assert scores["power"].median_ln_error < scores["next smaller size"].median_ln_error
+    assert scores["power"].coverage is not None
+    assert scores["power"].coverage > 0.8
+    alpha = found.refits[0].exponents["alpha"]
+    assert alpha.interval is not None
+    assert alpha.interval.contains(0.5)
+    assert {each.choice for each in found.refits} >= {"N = params_of_blocks", "val_cell_error_unaveraged"}
+    assert write_report(tmp_path, protocol, points, made, refits) is not None
+    text = (tmp_path / "law.md").read_text()
+    assert "criteria named beforehand are met" in text
+    assert f"{made['targets'][0]['predicted']['power']['value']:.4f}" in text  # type: ignore[index]
+    assert "<table>" in (tmp_path / "law.html").read_text()
+
+
+def test_another_truth_is_found_not_to_hold(
+    protocol: Protocol, made: dict[str, object], refits: list[Refit]
+) -> None:
+    points = pd.concat([planted(protocol, "grid"), planted(protocol, "held_out", floor=0.2)])
+    found = judge(protocol, made, points, refits)
+    assert found is not None
+    assert not found.succeeded
+    assert not found.criteria[0].met
+
+
+def test_nothing_is_shown_that_did_not_run(protocol: Protocol, tmp_path: Path) -> None:
+    assert write_report(tmp_path, protocol, pd.DataFrame(columns=list(COLUMNS)), None) is None
+    text = (tmp_path / "law.md").read_text()
+    assert "there is no law to report" in text
+    assert not (tmp_path / "law.svg").exists()
+
+
+def test_predictions_are_made_once_from_all_fitted_runs_and_before_the_held_out(
+    protocol: Protocol, tmp_path: Path
+) -> None:
+    grid = planted(protocol, "grid")
+    with pytest.raises(UserError, match="exp01e seed 2"):
+        predict(tmp_path, CONFIGS, protocol, grid[~((grid["experiment"] == "exp01e") & (grid["seed"] == 2))])
+    both = pd.concat([grid, planted(protocol, "held_out")])
+    with pytest.raises(UserError, match="exp01f"):
+        predict(tmp_path, CONFIGS, protocol, both)
+    (tmp_path / "predictions.json").write_text(json.dumps({}))
+    with pytest.raises(UserError, match="made once"):
+        predict(tmp_path, CONFIGS, protocol, grid)
+
+
+def test_a_protocol_that_cannot_be_is_refused(tmp_path: Path, protocol: Protocol) -> None:
+    with pytest.raises(UserError, match="holds no protocol"):
+        read_protocol(tmp_path)
+    values = protocol.model_dump(mode="json")
+    for change, said in (
+        ({"fitted": "nothing"}, "no stage is called 'nothing'"),
+        ({"held_out": "grid"}, "both fitted and held out"),
+        ({"sizes": 3}, "sizes"),
+    ):
+        (tmp_path / "protocol.yaml").write_text(yaml.safe_dump(values | change))
+        with pytest.raises(UserError, match=said):
+            read_protocol(tmp_path)
+
+
+def test_what_is_left_to_run(protocol: Protocol, tmp_path: Path) -> None:
+    assert len(missing_runs(protocol, "grid", read_points(tmp_path))) == 15
+    assert missing_runs(protocol, "grid", planted(protocol, "grid")) == []

@@ -1,0 +1,145 @@
+"""`trm law`: a law that is predicted in writing and then measured."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trm_scaling.cli.options import NoWandb, StudyFolder
+from trm_scaling.cli.verbs import Verbs
+from trm_scaling.errors import UserError
+
+if TYPE_CHECKING:
+    from trm_scaling.io.study import Study
+    from trm_scaling.preregistration.protocol import Protocol
+
+HELP = """
+A law that is predicted in writing and then measured: protocol.yaml in a folder says what is run, what is
+fitted, what is held out, and when the law has succeeded.
+
+\b
+  trm law run kellen/law --stage grid     train the runs that the law is fitted to
+  trm law predict kellen/law              write predictions.json; then commit it
+  trm law run kellen/law --stage held_out train what was predicted
+  trm law report kellen/law               law.md, law.html: predictions against what came
+"""
+
+app = typer.Typer(
+    cls=Verbs,
+    help=HELP,
+    short_help="A law that is predicted and then measured.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Folder = Annotated[
+    Path | None, typer.Argument(help="The law's folder.", show_default="law in the study's folder")
+]
+
+RUN = """
+Train the runs of a stage that are not finished, one after another, and add each to points.csv as it ends.
+The same command resumes, here or in a second terminal.
+
+The held-out stage begins only once predictions.json is committed.
+"""
+PREDICT = """
+Fit every form of the protocol to the finished runs of its fitted stage and write down, with intervals, what
+each says of the held-out runs. This is done once.
+"""
+REPORT = """
+Write law.md, law.html and law.svg from protocol.yaml, points.csv and predictions.json alone.
+"""
+
+
+@app.command(help=RUN, short_help="Train the runs of a stage.")
+def run(
+    folder: Folder = None,
+    stage: Annotated[str | None, typer.Option(help="Stage.", show_default="the first unfinished")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs that are left and stop.")] = False,
+    no_wandb: NoWandb = False,
+    study: StudyFolder = None,
+) -> None:
+    from trm_scaling.preregistration.points import update
+    from trm_scaling.preregistration.predictions import missing_runs
+
+    found, folder, protocol = _opened(folder, study)
+    points = update(folder, found, protocol)
+    stage = stage or next((each for each in protocol.stages if missing_runs(protocol, each, points)), None)
+    if stage is None:
+        typer.echo("every run of every stage is finished; `trm law report` says what came")
+        return
+    left = missing_runs(protocol, stage, points)
+    typer.echo(f"stage {stage}: {len(left)} runs are left")
+    if dry_run:
+        typer.echo("\n".join(left))
+        return
+    if stage == protocol.held_out:
+        _refuse_unpredicted(folder)
+    from trm_scaling.cli.batch import batch
+
+    for each in left:
+        name, _, seed = each.rpartition(" seed ")
+        try:
+            batch([name], profile=protocol.profile, seed=int(seed), no_wandb=no_wandb, study=found.path)
+        except typer.Exit as ended:
+            if ended.exit_code:
+                raise
+        update(folder, found, protocol)
+
+
+@app.command(help=PREDICT, short_help="Write the predictions down.")
+def predict(folder: Folder = None, study: StudyFolder = None) -> None:
+    from trm_scaling.cli.options import one_blas_thread
+
+    one_blas_thread()
+    from trm_scaling.preregistration import predictions
+    from trm_scaling.preregistration.points import update
+
+    found, folder, protocol = _opened(folder, study)
+    points = update(folder, found, protocol)
+    written = predictions.predict(folder, found.configs, protocol, points)
+    said = written["forms"][protocol.primary]
+    typer.echo(f"{said['formula']}: {said['verdict']}")
+    typer.echo(
+        f"wrote {len(written['targets'])} predictions to {folder / predictions.FILE}; commit it before "
+        f"`trm law run --stage {protocol.held_out}`"
+    )
+
+
+@app.command(help=REPORT, short_help="Predictions against what came.")
+def report(folder: Folder = None, study: StudyFolder = None) -> None:
+    from trm_scaling.cli.options import one_blas_thread
+
+    one_blas_thread()
+    from trm_scaling.preregistration import predictions
+    from trm_scaling.preregistration.page import write_report
+    from trm_scaling.preregistration.points import read_points
+
+    _, folder, protocol = _opened(folder, study)
+    made = predictions.read_predictions(folder) if (folder / predictions.FILE).exists() else None
+    judgement = write_report(folder, protocol, read_points(folder), made)
+    for each in judgement.criteria if judgement else ():
+        typer.echo(f"{'met' if each.met else 'not met':<8} {each.what}: {each.found}")
+    typer.echo(f"wrote {folder / 'law.md'} and law.html")
+
+
+def _opened(folder: Path | None, study: Path | None) -> "tuple[Study, Path, Protocol]":
+    from trm_scaling.io.study import find_study
+    from trm_scaling.preregistration.protocol import read_protocol
+
+    found = find_study(study)
+    folder = found.path / "law" if folder is None else folder
+    return found, folder, read_protocol(folder)
+
+
+def _refuse_unpredicted(folder: Path) -> None:
+    """Raise UserError unless `predictions.json` is in the newest commit as it stands."""
+    from trm_scaling.io.source import is_committed
+    from trm_scaling.preregistration.predictions import FILE, read_predictions
+
+    read_predictions(folder)
+    if not is_committed(folder / FILE):
+        raise UserError(
+            f"{folder / FILE} is not committed as it stands: a prediction counts only if its commit is older "
+            f"than the runs. Commit it (git add {FILE}; git commit), then run the same command again"
+        )

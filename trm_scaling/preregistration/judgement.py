@@ -1,0 +1,178 @@
+"""Predictions held against what was measured, criterion by criterion."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trm_scaling.analysis import Fit, fit_loss
+from trm_scaling.analysis.fits.record import Parameter
+from trm_scaling.preregistration.points import SIZES, loss_runs
+from trm_scaling.preregistration.protocol import Protocol, law_of
+
+CARRIED = "next smaller size"
+"""The baseline: the loss of the next smaller size after as many samples."""
+EXPONENTS = ("alpha", "beta")
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a form did on the held-out points."""
+
+    form: str
+    points: int
+    median_ln_error: float
+    """Of |ln(predicted / mean over seeds)|."""
+    coverage: float | None
+    """Share of single runs' points inside the interval of one run at 95 %; None for the baseline."""
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One line of the verdict."""
+
+    what: str
+    found: str
+    met: bool
+
+
+@dataclass(frozen=True)
+class Refit:
+    """The primary form with another choice of the analyst."""
+
+    choice: str
+    exponents: Mapping[str, Parameter]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All that the report says of the predictions."""
+
+    compared: pd.DataFrame
+    """A row a held-out point: experiment, N, samples, observed (geometric mean), runs, carried, and the
+    prediction of each form, with `low` and `high` of the primary one."""
+    scores: tuple[Score, ...]
+    refits: tuple[Refit, ...]
+    """The first is the primary choice."""
+    criteria: tuple[Criterion, ...]
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether every criterion is met."""
+        return all(each.met for each in self.criteria)
+
+
+def judge(
+    protocol: Protocol,
+    predictions: Mapping[str, Any],
+    points: pd.DataFrame,
+    refits: Sequence[Refit] | None = None,
+) -> Judgement | None:
+    """The verdict; None while no held-out point is measured. `refits`: what `refits_of` found."""
+    held = points[points["stage"] == protocol.held_out]
+    rows, inside = [], {form: [] for form in protocol.forms}
+    for target in predictions["targets"]:
+        # Samples are whole numbers, written as floats.
+        there = held[(held["experiment"] == target["experiment"]) & (held["samples"] == target["samples"])]
+        values = there[protocol.outcome].dropna().to_numpy(float)
+        if not values.size:
+            continue
+        said = target["predicted"]
+        rows.append(
+            {
+                **{name: target[name] for name in ("experiment", "N", "samples")},
+                "observed": float(np.exp(np.log(values).mean())),
+                "runs": values.size,
+                CARRIED: target["carried"],
+                **{form: said[form]["value"] for form in protocol.forms},
+                "low": said[protocol.primary]["low"],
+                "high": said[protocol.primary]["high"],
+            }
+        )
+        for form in protocol.forms:
+            low, high = said[form]["low"], said[form]["high"]
+            inside[form] += [low is not None and low <= value <= high for value in values]
+    if not rows:
+        return None
+    compared = pd.DataFrame(rows)
+    scores = tuple(
+        Score(form, len(compared), _median(compared, form), float(np.mean(inside[form])))
+        for form in protocol.forms
+    )
+    scores += (Score(CARRIED, len(compared), _median(compared, CARRIED), None),)
+    made = tuple(refits or refits_of(protocol, points))
+    return Judgement(compared, scores, made, tuple(_criteria(protocol, scores, made)))
+
+
+def _median(compared: pd.DataFrame, column: str) -> float:
+    ratio = np.log(compared[column].astype(float) / compared["observed"])
+    return float(np.median(np.abs(ratio.dropna()))) if ratio.notna().any() else float("inf")
+
+
+def refits_of(protocol: Protocol, points: pd.DataFrame) -> Iterator[Refit]:
+    """The primary form by every N, by the other weights, and without the smallest network."""
+    fitted = points[points["stage"] == protocol.fitted]
+    other = {
+        "val_cell_error": "val_cell_error_unaveraged",
+        "val_cell_error_unaveraged": "val_cell_error",
+    }[protocol.outcome]
+    choices = {f"N = {protocol.size}, {protocol.outcome}": (fitted, protocol.outcome, protocol.size)}
+    choices |= {f"N = {size}": (fitted, protocol.outcome, size) for size in SIZES if size != protocol.size}
+    if fitted[other].notna().all():
+        choices[other] = (fitted, other, protocol.size)
+    larger = fitted[fitted[protocol.size] > fitted[protocol.size].min()]
+    choices["without the smallest network"] = (larger, protocol.outcome, protocol.size)
+    for choice, (table, outcome, size) in choices.items():
+        found = fit_loss(loss_runs(table, outcome, size), law_of(protocol.primary), replicates=200)
+        yield Refit(choice, _exponents(found))
+
+
+def _exponents(fit: Fit) -> dict[str, Parameter]:
+    return {each.name: each for each in fit.parameters if each.name in EXPONENTS}
+
+
+def _criteria(
+    protocol: Protocol, scores: tuple[Score, ...], refits: tuple[Refit, ...]
+) -> Iterator[Criterion]:
+    wanted, by_form = protocol.success, {score.form: score for score in scores}
+    own = by_form[protocol.primary]
+    yield Criterion(
+        f"median |ln(predicted / observed)| at most {wanted.median_ln_error:g}",
+        f"{own.median_ln_error:.3f} over {own.points} points",
+        own.median_ln_error <= wanted.median_ln_error,
+    )
+    for name in ("compute", CARRIED):
+        if name in by_form and name != protocol.primary:
+            theirs = by_form[name].median_ln_error
+            yield Criterion(
+                f"a smaller one than {name}",
+                f"{own.median_ln_error:.3f} against {theirs:.3f}",
+                own.median_ln_error < theirs,
+            )
+    low, high = wanted.coverage
+    assert own.coverage is not None
+    yield Criterion(
+        f"95 % intervals of one run hold {100 * low:.0f} to {100 * high:.0f} % of the runs' points",
+        f"{100 * own.coverage:.0f} %",
+        low <= own.coverage <= high,
+    )
+    first, *others = refits
+    for name, parameter in first.exponents.items():
+        ends = parameter.interval.ends if parameter.interval else (0.0, float("inf"))
+        factor = ends[1] / ends[0] if ends[0] > 0 else float("inf")
+        yield Criterion(
+            f"{name} known to a factor of {wanted.exponent_factor:g} at 95 %",
+            f"{parameter.value:.3g} [{ends[0]:.3g}, {ends[1]:.3g}]",
+            factor <= wanted.exponent_factor,
+        )
+        # A 95 % interval is 3.92 standard errors wide.
+        error = (ends[1] - ends[0]) / 3.92
+        moved = {each.choice: abs(each.exponents[name].value - parameter.value) for each in others}
+        worst = max(moved, key=lambda choice: moved[choice])
+        yield Criterion(
+            f"{name} moved by less than a standard error by every other choice",
+            f"most by {worst}: {moved[worst]:.3g}, standard error {error:.3g}",
+            moved[worst] < error,
+        )

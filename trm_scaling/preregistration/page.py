@@ -1,0 +1,225 @@
+"""The report of a preregistered law: `law.md`, `law.html` and its figure, from the committed tables alone."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from markdown_it import MarkdownIt
+
+from trm_scaling.io.atomic import write_text
+from trm_scaling.plots.figure import StudyFigure
+from trm_scaling.plots.law import plot_law
+from trm_scaling.plots.saving import inline_svg, save, theme_css
+from trm_scaling.preregistration.judgement import CARRIED, Judgement, Refit, judge
+from trm_scaling.preregistration.predictions import FILE, missing_runs
+from trm_scaling.preregistration.protocol import Protocol
+
+TEXT = "design.md"
+"""What a person writes of question and design, at the top of the report."""
+
+
+def write_report(
+    folder: Path,
+    protocol: Protocol,
+    points: pd.DataFrame,
+    predictions: Mapping[str, Any] | None,
+    refits: Sequence[Refit] | None = None,
+) -> Judgement | None:
+    """Write `law.md`, `law.html` and `law.svg` into `folder`; what did not run is said to be missing."""
+    judgement = None if predictions is None else judge(protocol, predictions, points, refits)
+    lines = list(_lines(folder, protocol, points, predictions, judgement))
+    drawn = _figure(protocol, points, predictions, judgement)
+    if drawn is not None:
+        save(drawn, folder / "law.svg")
+    figure = [f"![{escape(drawn.text_for_screen_readers)}](law.svg)", ""] if drawn is not None else []
+    write_text(folder / "law.md", "\n".join([lines[0], "", *figure, *lines[1:]]) + "\n")
+    body = MarkdownIt("commonmark").enable("table").render("\n".join(lines[1:]))
+    svg = f"<figure>{inline_svg(drawn, 'law')}</figure>" if drawn is not None else ""
+    write_text(folder / "law.html", _page(protocol.title, svg + body))
+    return judgement
+
+
+def _figure(
+    protocol: Protocol,
+    points: pd.DataFrame,
+    predictions: Mapping[str, Any] | None,
+    judgement: Judgement | None,
+) -> StudyFigure | None:
+    """None where no run of the law is finished."""
+    rows = points[points["stage"].isin([protocol.fitted, protocol.held_out])]
+    if rows.empty:
+        return None
+    shown = pd.DataFrame(
+        {
+            "size": rows[protocol.size],
+            "samples": rows["samples"],
+            "loss": rows[protocol.outcome],
+            "run": rows["experiment"] + " " + rows["seed"].astype(str),
+            "held_out": rows["stage"] == protocol.held_out,
+        }
+    )
+    law, compared = None, None
+    if predictions is not None:
+        said = predictions["forms"][protocol.primary]["parameters"]
+        law = {name: value for name, (value, _, _) in said.items()}
+        # Only a sum of powers is drawn as a line.
+        law = law if {"A", "alpha", "B", "beta"} <= law.keys() else None
+    if judgement is not None:
+        compared = judgement.compared.rename(columns={protocol.primary: "predicted", CARRIED: "carried"})
+    return plot_law(shown, compared, title=protocol.title, law=law)
+
+
+def _lines(
+    folder: Path,
+    protocol: Protocol,
+    points: pd.DataFrame,
+    predictions: Mapping[str, Any] | None,
+    judgement: Judgement | None,
+) -> Iterator[str]:
+    yield f"# {protocol.title}"
+    yield ""
+    yield from _answer(protocol, predictions, judgement)
+    if (text := folder / TEXT).exists():
+        yield from text.read_text(encoding="utf-8").strip().splitlines()
+        yield ""
+    yield from _runs(protocol, points)
+    if predictions is not None:
+        yield from _fits(predictions)
+    if judgement is not None:
+        yield from _comparison(protocol, judgement)
+
+
+def _answer(
+    protocol: Protocol, predictions: Mapping[str, Any] | None, judgement: Judgement | None
+) -> Iterator[str]:
+    if judgement is None:
+        state = "No prediction is written yet" if predictions is None else "The predictions are written"
+        yield f"**{state}, and no held-out run is measured: there is no law to report.**"
+        yield ""
+        return
+    met = sum(each.met for each in judgement.criteria)
+    word = "holds" if judgement.succeeded else "does not hold"
+    yield (
+        f"**The law {word}: {met} of {len(judgement.criteria)} criteria named beforehand are met.** "
+        f"They are about {len(judgement.compared)} points that no fit has seen."
+    )
+    yield ""
+    yield from _table(
+        ("criterion", "found", "met"),
+        [(each.what, each.found, "yes" if each.met else "no") for each in judgement.criteria],
+    )
+
+
+def _runs(protocol: Protocol, points: pd.DataFrame) -> Iterator[str]:
+    yield "## What was run"
+    yield ""
+    rows = []
+    for stage in protocol.stages:
+        here = points[points["stage"] == stage]
+        runs = here.drop_duplicates(["experiment", "seed"])
+        missing = missing_runs(protocol, stage, points)
+        hours = f"{runs['device_hours'].astype(float).sum():.2f}" if len(runs) else "0"
+        began = str(runs["started"].min())[:16] if len(runs) else ""
+        rows.append((stage, str(len(runs)), str(len(missing)), str(len(here)), hours, began))
+    yield from _table(("stage", "runs", "not run yet", "points", "device-hours", "began"), rows)
+    kinds = ", ".join(sorted(points["device_kind"].dropna().unique())) or "none"
+    commits = sorted({str(each)[:8] for each in points["commit"].dropna()})
+    yield f"Devices: {kinds}. Commits: {', '.join(commits) or 'none'}. Every point is in `points.csv`."
+    yield ""
+
+
+def _fits(predictions: Mapping[str, Any]) -> Iterator[str]:
+    yield "## What was predicted"
+    yield ""
+    yield (
+        f"From {predictions['runs']} runs ({predictions['points']} points) at {predictions['made']}, commit "
+        f"{str(predictions['commit'])[:8]}; every prediction with its interval is in `{FILE}`. L is "
+        f"`{predictions['outcome']}`, N is `{predictions['N']}`, D counts samples."
+    )
+    yield ""
+    rows = []
+    for form, said in predictions["forms"].items():
+        values = ", ".join(_parameter(name, each) for name, each in said["parameters"].items())
+        aicc = "" if said["aicc"] is None else f"{said['aicc']:.1f}"
+        rows.append((form, f"`{said['formula']}`", values, aicc, said["verdict"]))
+    yield from _table(("form", "formula", "parameters [95 %]", "AICc", "verdict"), rows)
+
+
+def _comparison(protocol: Protocol, judgement: Judgement) -> Iterator[str]:
+    yield "## What came"
+    yield ""
+    yield from _table(
+        ("form", "points", "median absolute ln error", "runs' points inside 95 %"),
+        [
+            (
+                score.form,
+                str(score.points),
+                f"{score.median_ln_error:.3f}",
+                "" if score.coverage is None else f"{100 * score.coverage:.0f} %",
+            )
+            for score in judgement.scores
+        ],
+    )
+    yield from _table(
+        ("experiment", "N", "samples", "observed", "runs", "predicted", "95 % of one run", CARRIED),
+        [
+            (
+                row["experiment"],
+                f"{row['N']:,.0f}",
+                f"{row['samples']:,.0f}",
+                f"{row['observed']:.4f}",
+                str(row["runs"]),
+                f"{row[protocol.primary]:.4f}",
+                f"{row['low']:.4f} to {row['high']:.4f}",
+                "" if row[CARRIED] is None else f"{row[CARRIED]:.4f}",
+            )
+            for row in judgement.compared.to_dict("records")
+        ],
+    )
+    yield "## What another choice would have given"
+    yield ""
+    names = list(judgement.refits[0].exponents)
+    yield from _table(
+        ("choice", *names),
+        [
+            (
+                each.choice,
+                *(
+                    _parameter("", [found.value, *(found.interval.ends if found.interval else (None, None))])
+                    for found in each.exponents.values()
+                ),
+            )
+            for each in judgement.refits
+        ],
+    )
+
+
+def _parameter(name: str, values: Sequence[float | None]) -> str:
+    value, low, high = values
+    span = "" if low is None or high is None else f" [{low:.3g}, {high:.3g}]"
+    return f"{name} {value:.3g}{span}".strip()
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(headings)} |"
+    yield f"|{'---|' * len(headings)}"
+    for row in rows:
+        yield f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |"
+    yield ""
+
+
+def _page(title: str, body: str) -> str:
+    style = (
+        "body{max-width:60rem;margin:2rem auto;padding:0 1rem;font:1rem/1.5 system-ui,sans-serif;"
+        "color:var(--plot-ink,#1f2328);background:var(--plot-paper,#fff)}"
+        "table{border-collapse:collapse;display:block;overflow-x:auto;font-size:.9rem}"
+        "th,td{border-bottom:1px solid var(--plot-grid,#e3e6ea);padding:.25rem .6rem;text-align:left}"
+        "figure{margin:1rem 0}svg{max-width:100%;height:auto}"
+    )
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{theme_css()}{style}</style></head><body><h1>{escape(title)}</h1>{body}</body></html>\n"
+    )

@@ -1,0 +1,96 @@
+"""The points of a law: a row an evaluation of a finished run, kept in a table that is committed."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from trm_scaling.analysis import LossRuns, with_sizes
+from trm_scaling.errors import UserError
+from trm_scaling.experiments import Catalogue, load_catalogue
+from trm_scaling.io.atomic import write_text
+from trm_scaling.io.study import Study
+from trm_scaling.preregistration.protocol import Protocol
+from trm_scaling.results.curves import learning_curves
+from trm_scaling.results.table import results_table
+
+FILE = "points.csv"
+SIZES = ("params", "params_without_mixing", "params_of_blocks")
+OF_RUN = (
+    *("experiment", "seed", "identity", "hidden_size", "lr", "H_cycles", "L_cycles", *SIZES),
+    *("started", "finished", "commit", "uncommitted_changes", "device_kind", "device_hours"),
+)
+OF_POINT = (
+    *("samples", "val_cell_error", "val_accuracy"),
+    *("val_cell_error_unaveraged", "val_accuracy_unaveraged"),
+)
+COLUMNS = ("stage", *OF_RUN, *OF_POINT)
+KEY = ["experiment", "seed", "samples"]
+
+
+def gather(study: Study, protocol: Protocol, catalogue: Catalogue | None = None) -> pd.DataFrame:
+    """The points of the protocol's finished runs in `study`: COLUMNS, in the protocol's order."""
+    wanted = [name for stage in protocol.stages for name in protocol.experiments(stage)]
+    # Patterns, so that a run with several names is called by the protocol's.
+    runs = results_table(study, wanted, protocol.profile, catalogue or load_catalogue(study.path))
+    runs = runs[(runs["state"] == "finished") & runs["experiment"].isin(wanted) & (runs["overrides"] == "")]
+    curves = learning_curves(runs)
+    if curves.empty:
+        return pd.DataFrame(columns=list(COLUMNS))
+    runs = with_sizes(runs)
+    of_run = runs[[name for name in OF_RUN if name in runs]]
+    table = curves.rename(columns={"puzzle_steps": "samples"}).merge(
+        of_run, on=["experiment", "identity", "seed"]
+    )
+    for which in ("", "_unaveraged"):
+        table[f"val_cell_error{which}"] = 1 - table[f"val_cell_accuracy{which}"]
+    table["stage"] = [protocol.stage_of(name) for name in table["experiment"]]
+    return _sorted(table.reindex(columns=list(COLUMNS)), wanted)
+
+
+def read_points(folder: Path) -> pd.DataFrame:
+    """The committed table of `folder`; without one, an empty one."""
+    path = folder / FILE
+    if not path.exists():
+        return pd.DataFrame(columns=list(COLUMNS))
+    table = pd.read_csv(path, dtype={"identity": str, "commit": str})
+    if missing := [name for name in COLUMNS if name not in table]:
+        raise UserError(f"{path} lacks {', '.join(missing)}: `trm law run` writes it, restore the file")
+    return table[list(COLUMNS)]
+
+
+def update(folder: Path, study: Study, protocol: Protocol) -> pd.DataFrame:
+    """Write what `study` knows into the table of `folder`, over older rows of the same runs, and return it.
+
+    Rows of runs that are not on this machine stay.
+    """
+    here, kept = gather(study, protocol), read_points(folder)
+    known = set(zip(here["experiment"], here["seed"], strict=True))
+    elsewhere = [
+        (name, seed) not in known for name, seed in zip(kept["experiment"], kept["seed"], strict=True)
+    ]
+    parts = [each for each in (kept[elsewhere], here) if len(each)]
+    table = pd.concat(parts, ignore_index=True) if parts else kept
+    wanted = [name for stage in protocol.stages for name in protocol.experiments(stage)]
+    table = _sorted(table, wanted)
+    if len(table):
+        write_text(folder / FILE, table.to_csv(index=False))
+    return table
+
+
+def loss_runs(points: pd.DataFrame, outcome: str, size: str) -> LossRuns:
+    """`points` for a fit: L against N and D, the points of a run as one cluster.
+
+    Raises UserError where a value is missing, or an evaluation made no error at all, which has no logarithm.
+    """
+    if points.empty:
+        raise UserError("no run of the fitted stage is finished: `trm law run` trains them")
+    return LossRuns.of(
+        points, loss=outcome, params=size, data="samples", configuration="experiment", seed="seed"
+    )
+
+
+def _sorted(table: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
+    order = {name: number for number, name in enumerate(wanted)}
+    ranks = table["experiment"].map(lambda name: order.get(name, len(order)))
+    table = table.assign(_rank=ranks).sort_values(["_rank", "seed", "samples"], kind="stable")
+    return table.drop(columns="_rank").reset_index(drop=True)

@@ -1,0 +1,256 @@
+"""What the compiler said of each program, one file a program, and the process that asks it."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trm_scaling.config import RunConfig
+from trm_scaling.counting.devices import Target
+from trm_scaling.counting.kernels import Kind
+from trm_scaling.errors import UserError
+from trm_scaling.io.atomic import write_json
+from trm_scaling.io.study import Study
+from trm_scaling.run.programs import program_key
+
+DescribedName = Literal["h200", "v4-8", "v4-64"]
+
+Stage = Callable[[str, float], None]
+"""Called every second with what the compiling process does, and for how many seconds it has."""
+
+_TELL_SECONDS = 1.0
+
+
+def described_as(target: Target) -> DescribedName | None:
+    """What `target` is called, described or at hand, if it can be compiled for without being there."""
+    match target.chip.kind, target.chips:
+        case "H200", 1:
+            return "h200"
+        case "TPU v4", 4:
+            return "v4-8"
+        case "TPU v4", 32:
+            return "v4-64"
+        case _:
+            return None
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Program(_Model):
+    """What was compiled, by what."""
+
+    digest: str
+    """SHA-256 of the program before it was compiled."""
+    versions: dict[str, str]
+
+
+class CollectiveRecord(_Model):
+    """As `parallel.collectives.Collective`."""
+
+    kind: str
+    dtypes: tuple[str, ...]
+    bytes: int
+    times: int
+
+
+class KindRecord(_Model):
+    """As `counting.kernels.KindCount`."""
+
+    kind: Kind
+    kernels: int
+    bytes: int
+    flops: int
+
+
+class BoundRecord(_Model):
+    """As `counting.kernels.Bound`."""
+
+    products_s: float
+    traffic_s: float
+    least_s: float
+
+
+class Fits(_Model):
+    """As `train.aot_compile.Compiled`."""
+
+    fits: Literal[True]
+    seconds: float
+    argument_bytes: int
+    temporary_bytes: int
+    program_bytes: int
+    total_bytes: int
+    flops_once: float | None
+    collectives: tuple[CollectiveRecord, ...]
+    kinds: tuple[KindRecord, ...] = ()
+    """Empty in files older than these two."""
+    bound: BoundRecord | None = None
+
+    @property
+    def collectives_a_step(self) -> int:
+        """Operations between devices in one training step."""
+        return sum(each.times for each in self.collectives)
+
+    @property
+    def kernels(self) -> int:
+        """In one training step."""
+        return sum(each.kernels for each in self.kinds)
+
+    @property
+    def traffic_bytes(self) -> int:
+        """To and from a device's main memory in one training step."""
+        return sum(each.bytes for each in self.kinds)
+
+    @property
+    def exchanged_bytes(self) -> int:
+        """That these leave on one device in one training step."""
+        return sum(each.times * each.bytes for each in self.collectives)
+
+
+class Refused(_Model):
+    """The compiler found no way to keep the program within the device's memory."""
+
+    fits: Literal[False]
+    seconds: float
+    needed_bytes: int
+    """At the least: of temporaries alone, or of all."""
+
+
+Outcome = Annotated[Fits | Refused, Field(discriminator="fits")]
+
+
+class Compilation(_Model):
+    """One file."""
+
+    micro_batch_size: int | None
+    remat: bool
+    program: Program
+    outcome: Outcome
+
+
+class _Answer(_Model):
+    program: Program
+    outcome: Outcome | None
+
+
+class Compilations:
+    """Those for one target in a study: `analysis/data/compiled/<target>/<program>.json`."""
+
+    def __init__(self, study: Study, name: DescribedName, tell: Stage = lambda stage, seconds: None) -> None:
+        """`tell`: see `Stage`."""
+        self._name = name
+        self._tell = tell
+        self._folder = study.path / "analysis" / "data" / "compiled" / name
+        self._asked: dict[str, Compilation] = {}
+
+    def of(self, config: RunConfig) -> Compilation | None:
+        """What is known of the program of `config`; None: nothing. It may be of older code or compilers.
+
+        Raises UserError for a file that holds something else.
+        """
+        path = self._path(config)
+        if not path.is_file():
+            return None
+        try:
+            return Compilation.model_validate_json(path.read_bytes())
+        except ValidationError:
+            raise UserError(f"{path} is not what `trm plan --compile` writes: remove it") from None
+
+    def ask(self, config: RunConfig) -> Compilation:
+        """What the compiler says of the program of `config`: from the file if that is the same program
+        compiled by the same versions, else by compiling it now, in a process of its own.
+
+        A program is asked about once, however often this is called. Raises UserError, with what it said,
+        when the process did not answer.
+        """
+        key = program_key(config)
+        if key not in self._asked:
+            self._asked[key] = self._compiled(config)
+        return self._asked[key]
+
+    def _compiled(self, config: RunConfig) -> Compilation:
+        before = self.of(config)
+        question = {
+            "config": config.model_dump(mode="json"),
+            "target": self._name,
+            "known": None if before is None or _lacks_kernels(before) else before.program.model_dump(),
+        }
+        answer = _answer(json.dumps(question), self._tell)
+        if answer.outcome is None:
+            assert before is not None
+            return before
+        system = config.system
+        now = Compilation(
+            micro_batch_size=system.micro_batch_size,
+            remat=system.remat,
+            program=answer.program,
+            outcome=answer.outcome,
+        )
+        path = self._path(config)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, now.model_dump(mode="json"))
+        return now
+
+    def _path(self, config: RunConfig) -> Path:
+        return self._folder / f"{program_key(config)}.json"
+
+
+def _lacks_kernels(before: Compilation) -> bool:
+    return before.outcome.fits and not before.outcome.kinds
+
+
+def _answer(question: str, tell: Stage) -> _Answer:
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "trm_scaling.run.plan.compile_one"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+            # The device of this machine, if there is one, has nothing to do with it.
+            env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        )
+        assert process.stdout is not None
+        try:
+            lines = _told(process, question, tell)
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        if process.returncode == 0 and lines:
+            return _Answer.model_validate_json(lines[-1])
+        said.seek(0)
+        last = [line.strip() for line in said if line.strip()][-1:]
+    ended = f"signal {-process.returncode}" if process.returncode < 0 else f"status {process.returncode}"
+    raise UserError(f"the compiling process ended with {ended}: {' '.join(last) or 'it said nothing'}")
+
+
+def _told(process: subprocess.Popen[str], question: str, tell: Stage) -> list[str]:
+    """What the process writes until it ends; meanwhile `tell` is called."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    lines: list[str] = []
+    # A process that died before it read its question is reported by its status.
+    with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
+        pipe.write(question)
+    reader = threading.Thread(target=lines.extend, args=(process.stdout,), daemon=True)
+    reader.start()
+    began, stage = time.monotonic(), 0.0
+    while reader.is_alive():
+        seconds = time.monotonic() - began
+        if lines and not stage:
+            stage = seconds
+        tell("compiling" if stage else "tracing", seconds - stage)
+        reader.join(_TELL_SECONDS)
+    process.wait()
+    return lines
