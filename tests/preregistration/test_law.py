@@ -15,7 +15,7 @@ from trm_scaling.preregistration.judgement import Refit, judge, refits_of
 from trm_scaling.preregistration.page import write_report
 from trm_scaling.preregistration.points import COLUMNS, read_points
 from trm_scaling.preregistration.predictions import made_of, missing_runs, predict, size_of, targets_of
-from trm_scaling.preregistration.protocol import Protocol, read_protocol
+from trm_scaling.preregistration.protocol import Block, Protocol, read_protocol
 
 CONFIGS = ROOT / "kellen" / "configs"
 FITTED = ("exp01a", "exp01b", "exp01c", "exp01d", "exp01e")
@@ -28,8 +28,8 @@ def protocol() -> Protocol:
         title="A planted law",
         profile="law",
         stages={
-            "grid": [{"experiments": FITTED, "seeds": 3}],
-            "held_out": [{"experiments": ["exp01f"], "seeds": 2, "beyond": 100_000}],
+            "grid": (Block(experiments=FITTED, seeds=3),),
+            "held_out": (Block(experiments=("exp01f",), seeds=2, beyond=100_000),),
         },
         fitted="grid",
         held_out="held_out",

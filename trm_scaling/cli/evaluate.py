@@ -21,7 +21,7 @@ Examples:
   trm eval baseline --profile smoke
   trm eval baseline --profile laptop --steps 64 --at last
   trm eval kellen/checkpoints/smoke/baseline/1a2b3c4d-s0 --split val --json
-  trm eval baseline --profile laptop --decoder best_q --decoder mode --samples 8 --noise 0.3
+  trm eval baseline --decoder best_q --decoder mode --samples 8 --noise 0.3
 """
 
 

@@ -23,6 +23,7 @@ profile and the overrides; a shape that does not fit is refused.
 Examples:
   trm import-torch step_65000 --name public-mlp --profile paper
   trm import-torch w.safetensors --name mine --profile laptop arch.L_cycles=4
+  trm import-torch step_50000 --name public-maze --like maze_baseline --profile paper
 """
 EXPORT_HELP = """
 Write a run's weights under the public PyTorch code's names, as .npz, .safetensors or (any other ending,
@@ -39,6 +40,9 @@ def import_torch(
     file: Annotated[Path, typer.Argument(help="The checkpoint.")],
     overrides: Overrides = None,
     name: Annotated[str, typer.Option(help="What to call the run.")] = "imported",
+    like: Annotated[
+        str, typer.Option(help="The experiment whose configuration it has: maze_baseline for mazes.")
+    ] = "baseline",
     profile: Profile = None,
     study: StudyFolder = None,
 ) -> None:
@@ -54,7 +58,7 @@ def import_torch(
     found = find_study(study)
     if name in found.experiments:
         raise UserError(f"--name {name!r} is an experiment of the study; choose another name")
-    config = compose(found.configs, "baseline", chosen_profile(profile), overrides or [])
+    config = compose(found.configs, like, chosen_profile(profile), overrides or [])
     config = config.model_copy(update={"name": name})
     folder = import_weights(found, config, read_tensors(file), str(file))
     typer.echo(f"imported {file} as {folder.path}")

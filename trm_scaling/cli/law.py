@@ -18,6 +18,7 @@ A law that is predicted in writing and then measured: protocol.yaml in a folder 
 fitted, what is held out, and when the law has succeeded.
 
 \b
+Examples:
   trm law run kellen/law --stage grid     train the runs that the law is fitted to
   trm law predict kellen/law              write predictions.json; then commit it
   trm law run kellen/law --stage held_out train what was predicted

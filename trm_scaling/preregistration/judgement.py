@@ -72,7 +72,8 @@ def judge(
 ) -> Judgement | None:
     """The verdict; None while no held-out point is measured. `refits`: what `refits_of` found."""
     held = points[points["stage"] == protocol.held_out]
-    rows, inside = [], {form: [] for form in protocol.forms}
+    rows: list[dict[str, Any]] = []
+    inside: dict[str, list[bool]] = {form: [] for form in protocol.forms}
     for target in predictions["targets"]:
         # Samples are whole numbers, written as floats.
         there = held[(held["experiment"] == target["experiment"]) & (held["samples"] == target["samples"])]
@@ -107,8 +108,9 @@ def judge(
 
 
 def _median(compared: pd.DataFrame, column: str) -> float:
-    ratio = np.log(compared[column].astype(float) / compared["observed"])
-    return float(np.median(np.abs(ratio.dropna()))) if ratio.notna().any() else float("inf")
+    ratio = np.log(compared[column].to_numpy(float) / compared["observed"].to_numpy(float))
+    known = np.abs(ratio[np.isfinite(ratio)])
+    return float(np.median(known)) if known.size else float("inf")
 
 
 def refits_of(protocol: Protocol, points: pd.DataFrame) -> Iterator[Refit]:
@@ -118,7 +120,9 @@ def refits_of(protocol: Protocol, points: pd.DataFrame) -> Iterator[Refit]:
         "val_cell_error": "val_cell_error_unaveraged",
         "val_cell_error_unaveraged": "val_cell_error",
     }[protocol.outcome]
-    choices = {f"N = {protocol.size}, {protocol.outcome}": (fitted, protocol.outcome, protocol.size)}
+    choices: dict[str, tuple[pd.DataFrame, str, str]] = {
+        f"N = {protocol.size}, {protocol.outcome}": (fitted, protocol.outcome, protocol.size)
+    }
     choices |= {f"N = {size}": (fitted, protocol.outcome, size) for size in SIZES if size != protocol.size}
     if fitted[other].notna().all():
         choices[other] = (fitted, other, protocol.size)

@@ -138,7 +138,10 @@ def build_dataset(
         try:
             _build(config, folder, layout, base, progress)
         except HubUnavailable as error:
-            command = f"trm data {config.task} --output-dir {folder}"
+            command = (
+                f"trm data {config.task} --output-dir {folder} --subsample-size {config.train_size} "
+                f"--num-aug {config.num_aug}"
+            )
             raise UserError(
                 f"source hub: {error}. Without it, generate {task_of(config).puzzles}:\n"
                 f"  {command} --source generated {error.wish_in_options}\n"

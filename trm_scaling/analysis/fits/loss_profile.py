@@ -45,7 +45,9 @@ def simulated_runs(
         basis = np.column_stack([basis, ln_data - ln_data.mean()])
     if (np.bincount(codes) <= basis.shape[1]).any():
         basis = basis[:, :1]
-    of_runs, rest, own = [], np.empty(n), []
+    of_runs: list[np.ndarray] = []
+    own: list[np.ndarray] = []
+    rest = np.empty(n)
     for code in range(count):
         rows = codes == code
         inverse = np.linalg.pinv(basis[rows])
@@ -76,7 +78,8 @@ def profile_ends(
     draws, least = descend_loss(law, inputs, starts, ln_loss, ones, fitted.delta, enough=_ENOUGH)
     critical = _critical_shares(fitted, ln_loss[:MOST_STUDIES], draws[:MOST_STUDIES], least[:MOST_STUDIES])
     reported = draws + law.shift(draws, inputs)
-    spread = np.clip(np.subtract(*np.quantile(reported, (0.84, 0.16), axis=0)) / 2, 1e-6, _FAR)
+    low, high = np.quantile(reported, (0.16, 0.84), axis=0)
+    spread = np.clip((high - low) / 2, 1e-6, _FAR)
     spread[:factors][fitted.theta[:factors] < LEAST_LOG / 2] = _FAR  # the ln of what is 0 has no spread
 
     index, way = np.tile(np.arange(q), 2), np.repeat([-1.0, 1.0], q)

@@ -136,6 +136,9 @@ class Maze(Task):
 
         return verify(inputs, answers)
 
+    def given(self, inputs: "UInt8[np.ndarray, ' C']") -> str:
+        return f"{(inputs == 1).sum()} walls in {self.spec.seq_len} cells"
+
     def choose(self, text: str) -> Chosen:
         import numpy as np
 
