@@ -11,6 +11,7 @@ from trm_scaling.tasks.build import build_dataset
 from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.tasks.opening import open_dataset
 from trm_scaling.tasks.sampler import batch_indices, train_rows
+from trm_scaling.tasks.sudoku.board import Shape
 from trm_scaling.tasks.sudoku.description import SudokuData
 
 CONFIG = SudokuData(
@@ -45,7 +46,7 @@ def test_stored_augmentations_are_those_made_on_the_device(compact: Dataset, pub
         index,
         compact.train.inputs[puzzle],
         compact.train.labels[puzzle],
-        compact.task.shape,
+        Shape(2, 3),
     )
     np.testing.assert_array_equal(public.train.inputs, inputs)
     np.testing.assert_array_equal(public.train.labels, labels)

@@ -22,8 +22,8 @@ profile and the overrides; a shape that does not fit is refused.
 \b
 Examples:
   trm import-torch step_65000 --name public-mlp --profile paper
-  trm import-torch w.safetensors --name mine --profile laptop arch.L_cycles=4
-  trm import-torch step_50000 --name public-maze --like maze_baseline --profile paper
+  trm import-torch w.safetensors --name mine arch.L_cycles=4
+  trm import-torch step_50000 --name public-maze --like maze_baseline
 """
 EXPORT_HELP = """
 Write a run's weights under the public PyTorch code's names, as .npz, .safetensors or (any other ending,

@@ -19,10 +19,10 @@ fitted, what is held out, and when the law has succeeded.
 
 \b
 Examples:
-  trm law run kellen/law --stage grid     train the runs that the law is fitted to
-  trm law predict kellen/law              write predictions.json; then commit it
-  trm law run kellen/law --stage held_out train what was predicted
-  trm law report kellen/law               law.md, law.html: predictions against what came
+  trm law run --stage grid       train the runs that the law is fitted to
+  trm law predict                write predictions.json; then commit it
+  trm law run --stage held_out   train what was predicted
+  trm law report                 law.md, law.html: predictions against what came
 """
 
 app = typer.Typer(

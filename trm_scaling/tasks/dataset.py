@@ -32,7 +32,8 @@ class Split:
     """The row of the puzzle embeddings that a puzzle has; all 0 by default."""
 
     def __post_init__(self) -> None:
-        if self.puzzle_ids is None:
+        given: NDArray[np.int32] | None = self.puzzle_ids
+        if given is None:
             object.__setattr__(self, "puzzle_ids", np.zeros(len(self.inputs), dtype=np.int32))
 
     def __len__(self) -> int:
