@@ -22,7 +22,7 @@ Examples:
   trm law run --stage grid       train the runs that the law is fitted to
   trm law predict                write predictions.json; then commit it
   trm law run --stage held_out   train what was predicted
-  trm law report                 law.md, law.html: predictions against what came
+  trm law report                 law.md, law.html: predicted and measured
 """
 
 app = typer.Typer(
