@@ -175,7 +175,7 @@ def test_verify_says_what_it_does_before_it_compiles(trained: Study, monkeypatch
     def rerun(*_: Any) -> None:
         raise UserError("enough")
 
-    monkeypatch.setattr("trm_scaling.run.rerun.rerun", rerun)
+    monkeypatch.setattr("trm_scaling.run.verify.rerun", rerun)
     done = CliRunner().invoke(app, ["verify", "baseline", *PROFILE], env={"TRM_STUDY": str(trained.path)})
     assert str(done.exception) == "enough"
     assert "steps 1 to 20" in done.stderr
