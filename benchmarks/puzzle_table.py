@@ -20,7 +20,13 @@ CELLS, VOCAB, WIDTH, BATCH, STEPS = 16, 6, 512, 32, 10
 
 def config_of() -> RunConfig:
     """One layer of width 64 on 4x4 boards, so that the table's part of the step shows."""
-    arch = {"L_layers": 1, "L_cycles": 1, "H_cycles": 1, "hidden_size": 64, "inner_multiple": 32}
+    arch: dict[str, object] = {
+        "L_layers": 1,
+        "L_cycles": 1,
+        "H_cycles": 1,
+        "hidden_size": 64,
+        "inner_multiple": 32,
+    }
     arch |= {"puzzle_emb_len": WIDTH // 64, "puzzle_emb_ndim": WIDTH, "forward_dtype": "float32"}
     data = {"source": "generated", "box_rows": 2, "box_cols": 2}
     system = {"steps_per_call": STEPS}

@@ -80,11 +80,7 @@ def test_the_papers_baseline_is_the_published_one() -> None:
 def test_each_profile_composes(profile: str, side: int, seq_len: int, dtype: str) -> None:
     config = compose(CONFIGS, "baseline", profile)
     assert config.profile == profile
-    assert (config.data.side, spec_of(config.data).seq_len, spec_of(config.data).vocab_size) == (
-        side,
-        seq_len,
-        side + 2,
-    )
+    assert spec_of(config.data) == (side + 2, seq_len, 1, (side, side))
     assert config.arch.forward_dtype == dtype
     assert config.data.source == ("hub" if profile == "paper" else "generated")
     assert config.arch.puzzle_emb_ndim == config.arch.hidden_size
@@ -109,7 +105,7 @@ def test_overrides_lie_on_top_of_profile_and_baseline() -> None:
     config = compose(CONFIGS, "baseline", "smoke", overrides)
     plain = compose(CONFIGS, "baseline", "smoke")
     assert (config.lr, value_of(config, "arch.L_cycles"), config.epochs) == (3e-4, 4, 300)
-    assert (config.system.micro_batch_size, config.data.max_rating) == (2, 5)
+    assert (config.system.micro_batch_size, value_of(config, "data.max_rating")) == (2, 5)
     assert value_of(config, "arch.H_cycles") == value_of(plain, "arch.H_cycles")
     assert config.data.train_size == plain.data.train_size
 

@@ -21,7 +21,7 @@ def test_hyper_holds_the_configurations_numbers() -> None:
     assert (float(hyper.lr), float(hyper.beta2), float(hyper.ema_rate)) == (0.5, 0.25, 0.125)
     assert (float(hyper.warmup_steps), float(hyper.total_steps)) == (7, 99)
     assert float(hyper.halt_exploration_prob) == np.float32(0.3)
-    assert hyper.ema_rates == (0.25,)
+    assert [float(rate) for rate in hyper.ema_rates] == [0.25]
     for value in jax.tree.leaves(hyper):
         assert (value.dtype, value.shape) == (jnp.float32, ())
 

@@ -7,6 +7,7 @@ from trm_scaling.evaluation.score import Evaluator
 from trm_scaling.shipped.model_file import Model, read_model
 from trm_scaling.shipped.shelf import FOLDER, SUFFIX
 from trm_scaling.tasks.dataset import Split
+from trm_scaling.tasks.sudoku.description import SudokuData
 from trm_scaling.tasks.sudoku.fresh import fresh_puzzle
 from trm_scaling.tasks.task import spec_of, task_of
 from trm_scaling.train.weights import weights_from_public
@@ -50,6 +51,7 @@ def test_new_puzzles_are_of_no_dataset_s_stream() -> None:
     from trm_scaling.tasks.sudoku.generate import Wish, make_candidates
 
     data = shipped("6x6").config.data
+    assert isinstance(data, SudokuData)
     first = make_candidates(Shape(2, 3), Wish(givens=12), data.seed, 0, 1).puzzles[0]
     assert not np.array_equal(first, fresh_puzzle(data, 0).puzzle)
     np.testing.assert_array_equal(fresh_puzzle(data, 3).puzzle, fresh_puzzle(data, 3).puzzle)

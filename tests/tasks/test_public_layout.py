@@ -37,6 +37,7 @@ def forget_manifest(dataset: Dataset) -> None:
 
 def test_stored_augmentations_are_those_made_on_the_device(compact: Dataset, public: Dataset) -> None:
     from trm_scaling.tasks.sudoku.augment import augment_batch
+    from trm_scaling.tasks.sudoku.board import Shape
 
     puzzle, index = (each.astype(np.int32) for each in divmod(np.arange(12 * 8), 8))
     inputs, labels = augment_batch(
@@ -45,7 +46,7 @@ def test_stored_augmentations_are_those_made_on_the_device(compact: Dataset, pub
         index,
         compact.train.inputs[puzzle],
         compact.train.labels[puzzle],
-        compact.task.shape,
+        Shape(2, 3),
     )
     np.testing.assert_array_equal(public.train.inputs, inputs)
     np.testing.assert_array_equal(public.train.labels, labels)

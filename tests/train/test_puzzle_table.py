@@ -76,6 +76,7 @@ def test_a_step_reads_and_writes_rows_alone() -> None:
     table = jax.ShapeDtypeStruct((rows, width), jnp.float32)
     ids, grads = jax.ShapeDtypeStruct((batch,), jnp.int32), jax.ShapeDtypeStruct((batch, width), jnp.float32)
     memory = step.lower(table, ids, grads, public_hyper(), ONE).compile().memory_analysis()
+    assert memory is not None
     assert memory.alias_size_in_bytes == rows * width * 4
     assert memory.temp_size_in_bytes < 20 * batch * width * 4
 
@@ -145,7 +146,8 @@ def test_identifiers_reach_the_rows_of_a_training_step(rows: int) -> None:
     config = config_of()
     state = init_state(config, VOCAB, C, rows)
     ids = jnp.asarray(np.arange(B) % 3 + rows - 3, jnp.int32)
-    batch = Batch(*map(jnp.asarray, puzzles(B)), ids)
+    inputs, labels = map(jnp.asarray, puzzles(B))
+    batch = Batch(inputs, labels, ids)
     after, _ = jax.jit(train_step, static_argnums=0)(config, state, hyper_of(config), batch)
     moved = (np.asarray(after.params[PUZZLE_EMB]) != np.asarray(state.params[PUZZLE_EMB])).any(1)
     assert np.flatnonzero(moved).tolist() == [rows - 3, rows - 2, rows - 1]

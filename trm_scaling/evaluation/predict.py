@@ -134,7 +134,7 @@ class Predictor:
         self._mesh = mesh or device_mesh(jax.local_devices()[:1])
         answer = partial(answer_steps, config, budget, platform=platform_of(self._mesh))
         if self._mesh.size > 1:
-            answer = partial(_over_mesh, answer, self._mesh)  # type: ignore[assignment]
+            answer = partial(_over_mesh, answer, self._mesh)
         self._answer = jax.jit(answer, out_shardings=NamedSharding(self._mesh, WHOLE))
 
     def __call__(

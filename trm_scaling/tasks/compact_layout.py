@@ -54,8 +54,8 @@ def read_compact(path: Path) -> Dataset:
                         f"unpacks to {unpacked:,} bytes, more than {manifest.splits[name].count:,} puzzles "
                         f"take ({most:,} at most)",
                     )
-                ids = arrays["puzzle_ids"].astype(np.int32) if "puzzle_ids" in arrays else None
-                splits[name] = Split(arrays["inputs"], arrays["labels"], arrays.get("ratings"), ids)  # type: ignore[arg-type]
+                ids = {"puzzle_ids": arrays["puzzle_ids"]} if "puzzle_ids" in arrays else {}
+                splits[name] = Split(arrays["inputs"], arrays["labels"], arrays.get("ratings"), **ids)  # type: ignore[arg-type]
         except BROKEN_ARRAYS as error:
             raise damaged(path / f"{name}.npz", f"not the arrays expected ({error})") from error
         check_split(path / f"{name}.npz", splits[name], task)
