@@ -11,9 +11,11 @@ BIN := $(VENV)/bin
 # --no-deps: the locks are complete, so nothing is left to resolve.
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input --no-deps --no-build-isolation --progress-bar off
 # What pip says, as a count: on one line of a terminal, every tenth package elsewhere. Its errors are not piped.
-COUNTED := | awk -v tty="$$([ -t 1 ] && echo 1)" '\
-	/^Collecting / { n++; if (tty) printf "\r\033[K  fetching %d: %s", n, $$2; else if (n % 10 == 0) printf "  fetched %d\n", n } \
-	/^Installing collected/ && n { printf "%s  unpacking %d and compiling their bytecode\n", (tty ? "\r\033[K" : ""), n } { fflush() }'
+COUNTED := | { n=0; while read -r word name _; do case $$word in \
+	Collecting) n=$$((n + 1)); if [ -t 1 ]; then printf '\r\033[K  fetching %d: %s' $$n "$$name"; \
+		elif [ $$((n % 10)) = 0 ]; then echo "  fetched $$n"; fi ;; \
+	Installing) [ -t 1 ] && printf '\r\033[K'; echo "  unpacking, and compiling the bytecode" ;; \
+	esac; done; }
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 PYTEST := $(BIN)/python -m pytest

@@ -9,7 +9,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))  # an isolated build does not look here
 
-from trm_scaling.io.starter import PACKAGED, copy_laboratory  # noqa: E402
+from trm_scaling.io.study import PACKAGED, copy_laboratory  # noqa: E402
 
 
 class BuildWithStudy(build_py):

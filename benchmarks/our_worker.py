@@ -14,8 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.step import case_config
-from trm_scaling.bench.stand_in import stand_in_dataset
-from trm_scaling.bench.step import compile_call
+from trm_scaling.bench.step import compile_call, stand_in_dataset
 from trm_scaling.config import RunConfig
 from trm_scaling.io.study import find_study
 from trm_scaling.run.compilation import configure_jax

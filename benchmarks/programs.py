@@ -25,7 +25,7 @@ from trm_scaling.models.layers import Params, State
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.parallel.topology import DescribedName, described_devices
 from trm_scaling.run.compiler_answers import Fits
-from trm_scaling.run.plan.work_table import Work, work_table
+from trm_scaling.run.plan.report import Work, work_table
 from trm_scaling.run.planned import plan_run
 from trm_scaling.tasks.task import spec_of
 from trm_scaling.train.aot_compile import compiled, lowered

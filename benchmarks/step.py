@@ -21,8 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.plain import plain_state, plain_step
-from trm_scaling.bench.stand_in import stand_in_dataset
-from trm_scaling.bench.step import compile_call
+from trm_scaling.bench.step import compile_call, stand_in_dataset
 from trm_scaling.config import RunConfig
 from trm_scaling.counting import flops_per_puzzle_step
 from trm_scaling.run.compilation import configure_jax

@@ -291,7 +291,7 @@ BESIDE = [
             "recurrent_transformer is the shape of the public code's transformers_baseline."
         ),
         names=(
-            *("recurrent_baseline", "recurrent_02", "recurrent_08", "recurrent_23"),
+            *("recurrent_trm", "recurrent_02", "recurrent_08", "recurrent_23"),
             "recurrent_transformer",
         ),
         measure="training_flops",

@@ -42,7 +42,7 @@ def test_importing_the_names_loads_no_jax_and_no_pandas() -> None:
 def test_a_function_that_shares_its_name_with_a_package_is_callable_before_and_after_it_loads(
     name: str,
 ) -> None:
-    loaded = {"train": "trm_scaling.train.weights", "results": "trm_scaling.results.state"}[name]
+    loaded = {"train": "trm_scaling.train.weights", "results": "trm_scaling.results.scan"}[name]
     program = (
         "import importlib, inspect\n"
         f"from trm_scaling import {name} as before\n"

@@ -1,6 +1,7 @@
 """`trm batch`, `status`, `logs` and `stop` as a user types them; the workers play parts."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -188,7 +189,8 @@ def test_the_list_is_the_catalogue_with_states(study: Study, monkeypatch: pytest
     distinct = sum(load_catalogue(study.path).alias_of(name, "smoke") is None for name in names)
     counts = f"smoke: {distinct} configurations: {distinct - 3} new, 2 finished, 1 failed"
     assert said.splitlines()[-1].startswith(counts)
-    assert call(study, "batch", "--list", "--profile", "laptop")[1].count(" new ") == len(names)
+    said = call(study, "batch", "--list", "--profile", "laptop")[1]
+    assert len(re.findall(r"^  \S+ +new\b", said, re.MULTILINE)) == len(names)
     _, said, _ = call(study, "batch", "--list", "--pattern", "exp01")
     assert [line.split()[0] for line in said.splitlines() if line.startswith("  ")] == [
         f"exp01{letter}" for letter in "abcdef"
@@ -242,7 +244,7 @@ def test_logs_are_those_of_the_newest_attempt_by_any_name(study: Study) -> None:
 
 
 def test_a_run_that_never_came_to_a_step_has_no_log(study: Study) -> None:
-    folder = plan_run(study, "exp01a", "smoke").place.claim()
+    folder = plan_run(study, "exp01a", "smoke").path.claim()
     with pytest.raises(UserError, match="did not come to its first step"):
         call(study, "logs", "exp01a")
     assert folder.path.is_dir()
@@ -252,7 +254,7 @@ def test_a_run_that_never_came_to_a_step_has_no_log(study: Study) -> None:
 def running(study: Study) -> Iterator[subprocess.Popen[str]]:
     """Somebody works on exp01a."""
     (study.data_root / "elsewhere").mkdir()
-    folder = plan_run(study, "exp01a", "smoke").place.claim()
+    folder = plan_run(study, "exp01a", "smoke").path.claim()
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.run.scripted", str(folder.path), "hang"],
         stdout=subprocess.PIPE,
@@ -284,7 +286,7 @@ def test_logs_follow_a_run_to_its_end(study: Study, monkeypatch: pytest.MonkeyPa
         "sys.argv = ['trm', 'logs', 'exp01a', '--follow']\n"
         "main()\n"
     )
-    folder = plan_run(study, "exp01a", "smoke").place.claim()
+    folder = plan_run(study, "exp01a", "smoke").path.claim()
     with folder.stdout.open("w") as log:
         worker = subprocess.Popen(
             [sys.executable, "-m", "tests.run.scripted", str(folder.path), "hang"], stdout=log

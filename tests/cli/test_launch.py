@@ -45,7 +45,7 @@ def test_a_worker_passes_on_what_it_is_told(
         given.update(commands=commands, restarts=restarts, parting=parting)
         return 68
 
-    monkeypatch.setattr("trm_scaling.run.launch.worker.run_all", run_all)
+    monkeypatch.setattr("trm_scaling.run.launch.supervisor.run_all", run_all)
     study = make_study(tmp_path).path
     slow = "system.lost_host_seconds=90"
     words = ["worker", "baseline", "exp01a", slow, "--profile", "smoke", "--restarts", "2"]

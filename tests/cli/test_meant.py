@@ -85,8 +85,8 @@ WORDS = [
     ("trm compare exp01a exp01f", ["exp01f"]),
     ("trm launch slurm contrib01_c", ["contrib01_curriculum"]),
     ("trm logs kellen/ut", ["kellen/utils/"]),
-    ("trm status --profile l", ["laptop", "law"]),
-    ("trm launch worker --profile s", ["smoke"]),
+    ("trm status --profile lap", ["laptop"]),
+    ("trm launch worker --profile smo", ["smoke"]),
     ("trm provenance --st", ["--start", "--study"]),
 ]
 

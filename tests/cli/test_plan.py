@@ -14,8 +14,7 @@ from trm_scaling.config.identity import identity
 from trm_scaling.counting.devices import TARGETS
 from trm_scaling.experiments.catalogue import load_catalogue
 from trm_scaling.io.study import Study
-from trm_scaling.run.plan.gather import Named, named_configurations, planned
-from trm_scaling.run.plan.study_plan import PRIORITIZED
+from trm_scaling.run.plan.study_plan import PRIORITIZED, Named, named_configurations, planned
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import pytest
 
 from tests.run.tiny import make_study, tiny_run
 from trm_scaling.cli.preview import page as page_of
-from trm_scaling.cli.quantities import amount, duration, flop, memory, money
 from trm_scaling.config.schedule import said_of_matching
 from trm_scaling.io.study import Study
-from trm_scaling.results.state import State
+from trm_scaling.results.format import amount, duration, flop, memory, money
+from trm_scaling.results.scan import State
 from trm_scaling.run.planned import plan_run
 from trm_scaling.run.preview import Fitting, Preview, Previewer
 

@@ -62,7 +62,7 @@ def test_replicates_together_are_one_group(study: Study, monkeypatch: pytest.Mon
         assert len(reporters) == len(runs)
         return [f"record {runs[0].config.seed}", diverged(), f"record {runs[2].config.seed}"]
 
-    monkeypatch.setattr("trm_scaling.run.group.execute_together", execute_together)
+    monkeypatch.setattr("trm_scaling.run.vmapped_runs.execute_together", execute_together)
     monkeypatch.setattr("trm_scaling.cli.run.describe", lambda record: f"described {record}")
     done = call(study, "--seed", "3", "--replicates", "3", "--together")
     assert groups == [[3, 4, 5]]

@@ -2,15 +2,17 @@
 
 import re
 from pathlib import Path
+from runpy import run_path
 
 import pytest
 
 from tests.run.tiny import ROOT
 from trm_scaling.analysis.answers.plateau import WORTH
-from trm_scaling.cli.specification import FILE, WIDTH, main, specification
 from trm_scaling.experiments import load_catalogue
 
 KELLEN = ROOT / "kellen"
+SCRIPT = run_path(str(KELLEN / "utils" / "generate_experiment_specs.py"))
+FILE, WIDTH, main, specification = (SCRIPT[name] for name in ("FILE", "WIDTH", "main", "specification"))
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def test_it_names_the_margin_that_the_analysis_uses() -> None:
 def test_check_refuses_a_file_that_differs_and_writing_mends_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    monkeypatch.setattr("trm_scaling.cli.specification.specification", lambda study: text)
+    monkeypatch.setitem(main.__globals__, "specification", lambda study: text)
     script = str(tmp_path / "utils" / "generate_experiment_specs.py")
     monkeypatch.setattr("sys.argv", [script, "--check"])
     with pytest.raises(SystemExit, match="is not what the catalogue makes"):

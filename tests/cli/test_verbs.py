@@ -152,11 +152,30 @@ def test_an_attempt_that_failed_at_once_does_not_hide_the_run_before_it(
     assert said["run"] == str(tiny_folder(study).path)
 
 
+@pytest.mark.e2e
+def test_eval_scores_further_decoders_of_several_samples(trained: Study) -> None:
+    command = ("eval", "baseline", *PROFILE, "--decoder", "best_q", "--decoder", "mode")
+    noisy = (*command, "--samples", "3", "--noise", "0.5")
+    said, again, other = (
+        json.loads(invoke(trained, *noisy, "--sampling-seed", seed, "--json")) for seed in ("1", "1", "2")
+    )
+    assert (said["samples"], said["noise"]) == (3, 0.5)
+    rows = [row for row in said["evaluations"] if row["decoder"] in ("best_q", "mode")]
+    assert {(row["weights"], row["decoder"]) for row in rows} == {
+        (weights, name) for weights in ("moving average", "current weights") for name in ("best_q", "mode")
+    }
+    assert {row["mean_steps"] for row in rows} == {6}, "three samples of two steps"
+    assert said["evaluations"] == again["evaluations"]
+    assert said["weights"] == other["weights"], "the first sample has no noise"
+    with pytest.raises(UserError, match="mode compares samples"):
+        invoke(trained, *command)
+
+
 def test_verify_says_what_it_does_before_it_compiles(trained: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     def rerun(*_: Any) -> None:
         raise UserError("enough")
 
-    monkeypatch.setattr("trm_scaling.run.rerun.rerun", rerun)
+    monkeypatch.setattr("trm_scaling.run.verify.rerun", rerun)
     done = CliRunner().invoke(app, ["verify", "baseline", *PROFILE], env={"TRM_STUDY": str(trained.path)})
     assert str(done.exception) == "enough"
     assert "steps 1 to 20" in done.stderr

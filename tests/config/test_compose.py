@@ -80,7 +80,11 @@ def test_the_papers_baseline_is_the_published_one() -> None:
 def test_each_profile_composes(profile: str, side: int, seq_len: int, dtype: str) -> None:
     config = compose(CONFIGS, "baseline", profile)
     assert config.profile == profile
-    assert spec_of(config.data) == (side + 2, seq_len, 1, (side, side))
+    assert (value_of(config, "data.side"), spec_of(config.data).seq_len, spec_of(config.data).vocab_size) == (
+        side,
+        seq_len,
+        side + 2,
+    )
     assert config.arch.forward_dtype == dtype
     assert config.data.source == ("hub" if profile == "paper" else "generated")
     assert config.arch.puzzle_emb_ndim == config.arch.hidden_size
@@ -121,7 +125,7 @@ def test_null_and_text_overrides() -> None:
         ("basline", "paper", ["no experiment 'basline'", "nearest: baseline"]),
         ("qqq", "paper", ["no experiment 'qqq'", "known: baseline"]),
         ("baseline", "papr", ["no profile 'papr'", "nearest: paper"]),
-        ("baseline", "qqq", ["no profile 'qqq'", "known: h200, laptop, law, "]),
+        ("baseline", "qqq", ["no profile 'qqq'", "known: ", "laptop"]),
     ],
 )
 def test_unknown_names_are_answered_with_known_ones(name: str, profile: str, parts: list[str]) -> None:

@@ -171,7 +171,9 @@ def test_another_task_makes_another_run_and_the_usual_one_says_nothing() -> None
 
 @pytest.mark.parametrize(("name", "profile"), PINNED)
 def test_an_identity_stays_what_it_was(name: str, profile: str) -> None:
-    assert identity(compose(KELLEN / "configs", name, profile)) == PINNED[name, profile]
+    # laptop takes the precision that is fast on the machine; the published runs are float32.
+    precision = ["arch.forward_dtype=float32"] if profile == "laptop" else []
+    assert identity(compose(KELLEN / "configs", name, profile, precision)) == PINNED[name, profile]
 
 
 def test_the_published_runs_keep_the_identities_that_they_have() -> None:

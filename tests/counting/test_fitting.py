@@ -4,8 +4,7 @@ import pytest
 
 from trm_scaling.config import RunConfig, SystemConfig
 from trm_scaling.counting.devices import Backend
-from trm_scaling.counting.fitting import LEAST_AT_ONCE, choices, first_fitting
-from trm_scaling.counting.memory import training_memory
+from trm_scaling.counting.memory import LEAST_AT_ONCE, choices, first_fitting, training_memory
 
 GIB = 2**30
 

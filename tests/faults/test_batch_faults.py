@@ -22,8 +22,7 @@ from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.study import Study
 from trm_scaling.results.attempts import read_attempts
 from trm_scaling.results.record import RunRecord, read_record
-from trm_scaling.results.scan import scan_runs
-from trm_scaling.results.state import standing
+from trm_scaling.results.scan import scan_runs, standing
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 

@@ -31,6 +31,7 @@ def chaos(*arguments: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+# Each kind has a test of its own in the default suite; these are the same on training processes.
 @pytest.mark.e2e
 def test_a_few_faults_of_most_kinds_lose_nothing(trained: Study) -> None:
     faults, on_runs = chaos("--few", "--reference", str(trained.data_root), "--minutes", "60")

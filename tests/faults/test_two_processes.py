@@ -7,10 +7,13 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.run.tiny import TRM, environment, make_study, run_command, tiny_folder, trm
 from trm_scaling.checkpoint.folder import finished_steps
 
 
+@pytest.mark.e2e
 def test_a_second_process_is_refused_and_sigterm_saves(tmp_path: Path) -> None:
     study = make_study(tmp_path)
     folder = tiny_folder(study)

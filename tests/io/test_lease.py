@@ -1,5 +1,7 @@
 """Who holds a run folder: processes of this machine by their life, others by their heartbeat."""
 
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.run.tiny import make_study, tiny_run
 from trm_scaling.io import lease
 from trm_scaling.io.lease import (
     RunInUse,
@@ -23,8 +26,12 @@ from trm_scaling.io.lease import (
     request_stop,
     settle,
     stop_requested,
+    take_lock,
 )
 from trm_scaling.io.process import ProcessId
+from trm_scaling.io.run_folder import RunFolder
+from trm_scaling.tasks.folder import locked
+from trm_scaling.tracking.wandb_mirror import _alone
 
 HOLDER = """
 import sys, time
@@ -238,3 +245,40 @@ def await_(condition: object) -> None:
     assert callable(condition)
     while not condition():
         time.sleep(0.01)
+
+
+@pytest.fixture(params=[errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def no_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that answers every request for a lock by an error."""
+
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(request.param, os.strerror(request.param))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_a_file_system_without_locks_stops_nothing(tmp_path: Path) -> None:
+    folder = tiny_run(make_study(tmp_path)).path.claim()
+    assert folder.path.is_dir()
+    with hold(folder.path), locked(tmp_path / "data" / "sudoku"):
+        (folder.path / "wandb").mkdir()
+        with _alone(folder, wait=False), _alone(RunFolder(folder.path), wait=True):
+            pass
+
+
+def test_one_process_has_a_lock_until_it_closes_the_file(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as first, (tmp_path / "lock").open("w") as second:
+        assert take_lock(first.fileno(), wait=True)
+        assert not take_lock(second.fileno(), wait=False)
+        first.close()
+        assert take_lock(second.fileno(), wait=False)
+
+
+def test_what_is_no_want_of_locks_goes_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with (tmp_path / "lock").open("w") as file, pytest.raises(OSError, match="Input/output error"):
+        take_lock(file.fileno(), wait=False)

@@ -273,7 +273,7 @@ def test_a_count_of_tokens_on_the_command_line_stays() -> None:
 
 
 def test_importing_the_room_loads_neither_jax_nor_numpy() -> None:
-    modules = "atomic, explain, jsonl, plain, provenance, run_folder, secrets, source"
+    modules = "atomic, disk_errors, jsonable, jsonl, provenance, run_folder, secrets, source"
     script = f"import sys; from trm_scaling.io import {modules}; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
     assert not {"jax", "numpy", "pydantic"} & set(loaded.split())

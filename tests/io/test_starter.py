@@ -7,7 +7,7 @@ import pytest
 
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import load_catalogue
-from trm_scaling.io import starter
+from trm_scaling.io import study as starter
 from trm_scaling.io.study import find_study
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +51,7 @@ def test_a_study_that_is_there_is_left_alone(tmp_path: Path) -> None:
 
 def test_an_installation_without_the_study_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "site-packages" / "trm_scaling"
-    monkeypatch.setattr(starter, "__file__", str(package / "io" / "starter.py"))
+    monkeypatch.setattr(starter, "__file__", str(package / "io" / "study.py"))
     with pytest.raises(UserError, match="installed without the study"):
         starter.make_laboratory(tmp_path / "lab")
     starter.copy_laboratory(ROOT, package / starter.PACKAGED)

@@ -14,7 +14,7 @@ import pytest
 from tests.run.tiny import TRM, environment, run_command
 from trm_scaling.io.jsonl import read_jsonl
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.run.launch.local import free_port, virtual_devices
+from trm_scaling.run.launch.supervisor import free_port, virtual_devices
 
 
 @contextmanager

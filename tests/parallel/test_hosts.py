@@ -10,7 +10,7 @@ from jax._src.clusters.cloud_tpu_cluster import GceTpuCluster
 from trm_scaling.errors import UserError
 from trm_scaling.parallel import hosts
 from trm_scaling.parallel.hosts import ALONE, HostLost, Rendezvous, join, rendezvous
-from trm_scaling.run.launch.local import free_port
+from trm_scaling.run.launch.supervisor import free_port
 
 LONELY = """
 import sys

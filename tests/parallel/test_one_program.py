@@ -12,7 +12,7 @@ import pytest
 
 from tests.parallel.steps import BATCH, STEPS
 from trm_scaling.models.layers import PUZZLE_EMB
-from trm_scaling.run.launch.local import free_port
+from trm_scaling.run.launch.supervisor import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 CLOSE = 1e-4

@@ -10,12 +10,12 @@ from jax.errors import JaxRuntimeError
 
 from tests.parallel.gangs import gang, statuses
 from tests.run.tiny import TRM, environment, make_study, run_command, tiny_folder, tiny_run
-from trm_scaling.cli.live import NoReporter
+from trm_scaling.cli.progress import NoReporter
 from trm_scaling.config import RunConfig
 from trm_scaling.parallel.hosts import HostLost, Hosts
 from trm_scaling.results.attempts import read_attempts
 from trm_scaling.run.failure import EXIT_STATUS, OutOfMemory
-from trm_scaling.run.together import OtherProcessFailed, Verdict, follow
+from trm_scaling.run.multihost import OtherProcessFailed, Verdict, follow
 from trm_scaling.train.metrics import NonFiniteLoss
 
 
@@ -93,7 +93,7 @@ def test_the_record_names_the_others_reason_and_promises_nothing(
 ) -> None:
     written: list[tuple[str, BaseException]] = []
     ends: list[int] = []
-    monkeypatch.setattr("trm_scaling.run.together.os._exit", ends.append)
+    monkeypatch.setattr("trm_scaling.run.multihost.os._exit", ends.append)
     verdict = Verdict(Hosts())
     verdict.write_down = lambda failure, error: written.append((failure, error))
     verdict(EXIT_STATUS["out_of_memory"], "process 1 ended: out of memory with 16 puzzles at once")

@@ -17,8 +17,8 @@ from trm_scaling.plots import (
     plot_optimizers,
     plot_precision,
 )
+from trm_scaling.plots.figure import short
 from trm_scaling.plots.marks import MEAN_ID, RUN_ID, UNAVERAGED_ID
-from trm_scaling.plots.typeset import short
 
 Plot = Callable[[pd.DataFrame], StudyFigure]
 

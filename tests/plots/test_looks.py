@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 from tests.plots.frames import tick_labels
 from trm_scaling.plots.curves import MOST_NAMED, named_of
+from trm_scaling.plots.figure import printable, short, width_of, wrapped
 from trm_scaling.plots.quantity import Quantity, quantity_of, set_axis
 from trm_scaling.plots.style import DARK, LIGHT, MARKERS, Theme
-from trm_scaling.plots.typeset import printable, short, width_of, wrapped
 
 # Linear RGB as it is seen without one kind of cone (Machado et al., 2009, severity 1).
 BLINDNESS = {

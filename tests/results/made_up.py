@@ -24,7 +24,7 @@ from trm_scaling.config.identity import identity
 from trm_scaling.experiments import load_catalogue
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.study import Study
-from trm_scaling.results.plain import PlainExperiments
+from trm_scaling.results.run_names import PlainExperiments
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILE = "made-up"

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from tests.results.wandb_exports import chart, quoted
 from trm_scaling.cli.app import app
 from trm_scaling.errors import UserError
-from trm_scaling.results.cells import cell_of, cells_of
+from trm_scaling.results.frame import cell_of, cells_of
 from trm_scaling.results.table import check_replicates, where
 from trm_scaling.results.wandb_export import parse_wandb_export
 

@@ -3,14 +3,17 @@
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
-from tests.results.made_up import PROFILE, make_up_run, make_up_study
+from tests.results.made_up import PROFILE, bare_study, make_up_run, make_up_study
 from trm_scaling.cli.app import app
+from trm_scaling.config.compose import compose
+from trm_scaling.config.identity import identity
+from trm_scaling.experiments import load_catalogue
 from trm_scaling.io.study import Study
-from trm_scaling.results.run_names import RunNames
-from trm_scaling.results.scan import scan_runs
-from trm_scaling.results.state import standing
+from trm_scaling.results.run_names import PlainExperiments, RunNames
+from trm_scaling.results.scan import scan_runs, standing
 from trm_scaling.results.table import results_table
 
 
@@ -61,3 +64,61 @@ def test_imported_weights_are_called_so_and_are_no_run_of_the_baseline(tmp_path:
     (row,) = json.loads(said(study, "status", "--json", "--pattern", "public"))
     assert (row["names"], row["state"]) == (["public"], "imported")
     assert "public" in said(study, "results", "--pattern", "public")
+
+
+KELLEN = Path(__file__).resolve().parents[2] / "kellen"
+CATALOGUE = load_catalogue(KELLEN)
+PLAIN = PlainExperiments(KELLEN / "configs")
+
+
+@pytest.mark.parametrize("profile", ["paper", "h200", "laptop", "smoke"])
+def test_names_of_one_identity_are_the_catalogues_aliases(profile: str) -> None:
+    for name in CATALOGUE.names:
+        names = CATALOGUE.names_of(identity(compose(KELLEN / "configs", name, profile))[:8], profile)
+        assert name in names
+        assert (CATALOGUE.alias_of(name, profile) or name) == names[0]
+
+
+def test_overrides_are_the_fields_of_science_that_differ() -> None:
+    config = compose(KELLEN / "configs", "exp01a", "paper", ["lr=3e-4", "system.remat=true", "seed=4"])
+    assert PLAIN.overrides("exp01a", "paper", config.model_dump(mode="json")) == {"lr": 3e-4}
+
+
+def test_a_field_that_follows_another_is_not_named_twice() -> None:
+    config = compose(KELLEN / "configs", "baseline", "paper", ["arch.hidden_size=256"])
+    assert config.arch.puzzle_emb_ndim == 256
+    changed = PLAIN.overrides("baseline", "paper", config.model_dump(mode="json"))
+    assert changed == {"arch.hidden_size": 256}
+
+
+def test_a_record_from_before_a_field_existed_has_its_default() -> None:
+    values = compose(KELLEN / "configs", "baseline", "paper").model_dump(mode="json")
+    del values["arch"]["inner_multiple"], values["eval_puzzles"]
+    assert PLAIN.overrides("baseline", "paper", values) == {}
+
+
+def test_an_unknown_name_and_an_unknown_profile_are_nothing() -> None:
+    assert PLAIN.config("mine", "paper") is None
+    assert PLAIN.config("baseline", "gone") is None
+    assert CATALOGUE.names_of("16098b21", "gone") == ()
+
+
+def test_a_file_edited_by_hand_counts_as_it_is(tmp_path: Path) -> None:
+    study = bare_study(tmp_path)
+    file = study.configs / "experiments" / "exp10a.yaml"
+    file.write_text(file.read_text() + "\nweight_decay: 0.5\n")
+    config = PlainExperiments(study.configs).config("exp10a", PROFILE)
+    assert config is not None
+    assert (config.lr, config.weight_decay) == (3e-5, 0.5)
+
+
+def test_an_experiment_that_only_has_a_file_is_composed(tmp_path: Path) -> None:
+    study = bare_study(tmp_path)
+    (study.configs / "experiments" / "mine.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - /baseline\n  - _self_\n\nbeta2: 0.9\n"
+    )
+    plain = PlainExperiments(study.configs)
+    config = plain.config("mine", PROFILE)
+    assert config is not None
+    assert config.beta2 == 0.9
+    assert load_catalogue(study.path).names_of(identity(config)[:8], PROFILE) == ("mine",)

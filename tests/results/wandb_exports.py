@@ -11,7 +11,7 @@ import pandas as pd
 from trm_scaling.config.fields import flattened
 from trm_scaling.io.study import Study
 from trm_scaling.results.scan import scan_runs
-from trm_scaling.tracking.wandb_content import config_of, summary_of
+from trm_scaling.tracking.wandb_run import config_of, summary_of
 
 Run = dict[str, Any]
 """`name`, `state`, and the dictionaries `config` and `summary`."""

@@ -17,12 +17,12 @@ from tests.run.tiny import TINY, make_study
 from trm_scaling.io.lease import holder, request_stop
 from trm_scaling.io.study import Study
 from trm_scaling.results.attempts import Attempt, read_attempts
-from trm_scaling.results.state import standing
-from trm_scaling.run.batch.board import Board
+from trm_scaling.results.scan import standing
 from trm_scaling.run.batch.job import Job, plan_jobs
-from trm_scaling.run.batch.register import runners
 from trm_scaling.run.batch.runner import BatchRunner
-from trm_scaling.run.batch.slots import Slot
+from trm_scaling.run.batch.runner_registry import runners
+from trm_scaling.run.batch.status import Board
+from trm_scaling.run.batch.worker import Slot
 
 
 @dataclass
@@ -250,7 +250,7 @@ def elsewhere(study: Study) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
 
     def start(acts: str) -> subprocess.Popen[str]:
         (job,) = jobs_of(study)
-        job.folder = job.run.place.claim()
+        job.folder = job.run.path.claim()
         process = subprocess.Popen(
             [*command_of({0: acts})(job)], stdout=subprocess.PIPE, text=True, start_new_session=True
         )
@@ -290,12 +290,12 @@ def test_a_worker_whose_runner_died_keeps_its_place(study: Study) -> None:
         "from tests.run.scripted import command_of\n"
         "from tests.run.test_batch import jobs_of\n"
         "from trm_scaling.io.study import Study\n"
-        "from trm_scaling.run.batch.slots import Slot\n"
-        "from trm_scaling.run.batch.worker import StartedWorker\n"
+        "from trm_scaling.run.batch.worker import Slot\n"
+        "from trm_scaling.run.batch.worker import start_workers\n"
         "from trm_scaling.run.failure import KernelKills\n"
         "(job,) = jobs_of(Study(Path(sys.argv[1])))\n"
-        "job.folder = job.run.place.claim()\n"
-        "StartedWorker(job.folder, Slot(0), command_of({0: 'finish:2'})(job), KernelKills())\n"
+        "job.folder = job.run.path.claim()\n"
+        "start_workers([job.folder], Slot(0), command_of({0: 'finish:2'})(job), KernelKills())\n"
         "os._exit(1)\n"
     )
     subprocess.run([sys.executable, "-c", program, str(study.path)], cwd=ROOT, check=False)
@@ -352,7 +352,7 @@ def test_the_logs_of_every_name_lead_to_the_run(study: Study) -> None:
     first, second = (job.folder for job in jobs)
     assert first.path.parent.name == "baseline"
     for name in ("exp02a_03", "exp09a"):
-        shared = study.run_folder("smoke", name, jobs[0].run.place.identity, 0).path
+        shared = study.run_folder("smoke", name, jobs[0].run.path.identity, 0).path
         assert shared.is_symlink()
         assert shared.resolve() == first.path
     links = {path.name: path.resolve() for path in study.batch_logs.iterdir()}

@@ -1,4 +1,4 @@
-"""What a batch does when the disk that all runs share refuses them, or stumbles."""
+"""What a batch does when the disk that all runs share refuses them, or returns errors."""
 
 import errno
 import os
@@ -11,11 +11,11 @@ import pytest
 
 from tests.run.test_batch import Watcher, attempts, batch, endings, outcomes
 from tests.run.tiny import make_study
-from trm_scaling.io.explain import DiskRefused
+from trm_scaling.io.disk_errors import DiskRefused
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.study import Study
-from trm_scaling.results.state import standing
-from trm_scaling.run.batch.register import runners
+from trm_scaling.results.scan import standing
+from trm_scaling.run.batch.runner_registry import runners
 
 pytestmark = pytest.mark.usefixtures("hurried_batches")
 
@@ -69,8 +69,8 @@ def test_a_disk_on_which_no_run_can_be_started_fails_none(
 def hours(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds for which the batch waited for the file system; they pass at once."""
     waited: list[float] = []
-    monkeypatch.setattr("trm_scaling.run.batch.patience._clock", lambda: sum(waited))
-    monkeypatch.setattr("trm_scaling.run.batch.patience._sleep", waited.append)
+    monkeypatch.setattr("trm_scaling.run.batch.retry._clock", lambda: sum(waited))
+    monkeypatch.setattr("trm_scaling.run.batch.retry._sleep", waited.append)
     return waited
 
 
@@ -115,7 +115,7 @@ def test_a_file_system_that_never_recovers_ends_the_batch_with_a_word(
     with monkeypatch.context() as broken:
         stumble(broken, lambda folder: True, errno.ESTALE)
         with pytest.raises(
-            DiskRefused, match=r"nothing but errors for 5 minutes, at last: .*Stale file handle"
+            DiskRefused, match=r"nothing but errors for 5 minutes, the last one: .*Stale file handle"
         ):
             batch(study, {0: "finish"}, view=view)
     assert 300 <= sum(hours) < 330

@@ -13,7 +13,7 @@ from trm_scaling.io.lease import holder
 from trm_scaling.io.study import Study
 from trm_scaling.run.batch.job import Job, plan_jobs
 from trm_scaling.run.batch.runner import BatchRunner
-from trm_scaling.run.batch.slots import Slot
+from trm_scaling.run.batch.worker import Slot
 
 pytestmark = pytest.mark.usefixtures("hurried_batches")
 

@@ -17,8 +17,8 @@ from trm_scaling.errors import Damage, UserError
 from trm_scaling.io.lease import request_stop
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.results.attempts import begin_attempt, read_attempts
-from trm_scaling.results.state import standing
-from trm_scaling.run.batch.ending import end_of, give_up
+from trm_scaling.results.scan import standing
+from trm_scaling.run.batch.exit_reason import end_of, give_up
 from trm_scaling.run.failure import KernelKills, OutOfMemory
 from trm_scaling.run.planned import Run
 from trm_scaling.run.single import execute

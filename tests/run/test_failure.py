@@ -8,7 +8,7 @@ import pytest
 
 from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
-from trm_scaling.io.explain import os_errors_explained
+from trm_scaling.io.disk_errors import os_errors_explained
 from trm_scaling.parallel.hosts import HostLost
 from trm_scaling.run.failure import EXIT_STATUS, KernelKills, as_told, failure_class, is_lost
 from trm_scaling.train.interrupt import Interrupted

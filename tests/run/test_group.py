@@ -21,10 +21,9 @@ from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.study import Study
 from trm_scaling.results.attempts import read_attempts
 from trm_scaling.results.record import RunRecord, read_record
-from trm_scaling.results.state import standing
-from trm_scaling.run.group import execute_together
-from trm_scaling.run.grouping import groups_of, why_apart
+from trm_scaling.results.scan import standing
 from trm_scaling.run.planned import Run
+from trm_scaling.run.vmapped_runs import execute_together, groups_of, why_apart
 from trm_scaling.tasks.task import spec_of
 from trm_scaling.train.interrupt import Interrupted
 from trm_scaling.train.metrics import NonFiniteLoss
@@ -60,6 +59,8 @@ def lines(folder: RunFolder, kind: str) -> dict[int, dict[str, float]]:
     return {line["step"]: line for line in read_jsonl(folder.metrics).records if line["kind"] == kind}
 
 
+# The default suite shows the same of runs that share a trajectory, and of the program in tests/train.
+@pytest.mark.slow
 def test_each_run_has_its_own_record(trained: Study, group: Study) -> None:
     folders = [run.folder for run in seeds(group)]
     records = [read_record(folder.result) for folder in folders]

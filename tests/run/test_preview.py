@@ -10,7 +10,7 @@ from tests.run.tiny import copy_of, make_study, tiny_folder, tiny_run
 from trm_scaling.counting.devices import TARGETS
 from trm_scaling.io.study import Study
 from trm_scaling.results.record import RunRecord, read_record
-from trm_scaling.run.here import HERE, Measured, measured_speeds, speed_on, this_device
+from trm_scaling.run.local_device import HERE, Measured, measured_speeds, speed_on, this_device
 from trm_scaling.run.planned import plan_run
 from trm_scaling.run.preview import Difference, Preview, Previewer, Studied
 from trm_scaling.tasks.build import ensure_dataset

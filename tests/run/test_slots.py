@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trm_scaling.run.batch.slots import Slot, make_slots, visible_gpus
+from trm_scaling.run.batch.worker import Slot, make_slots, visible_gpus
 
 
 def test_one_job_gets_the_machine_as_it_is() -> None:

@@ -22,10 +22,9 @@ from trm_scaling.results.outcomes import read_outcomes
 from trm_scaling.results.record import RunRecord, read_record
 from trm_scaling.results.table import results_table
 from trm_scaling.run.batch.job import plan_jobs
-from trm_scaling.run.group import execute_together
-from trm_scaling.run.grouping import groups_of
 from trm_scaling.run.planned import Run
 from trm_scaling.run.single import execute
+from trm_scaling.run.vmapped_runs import execute_together, groups_of
 from trm_scaling.train.interrupt import Interrupted
 
 ARMS: tuple[tuple[str, ...], ...] = (("ema=false",), ("ema_rate=0.5",), (), ("ema_rate=0.99",))
@@ -58,7 +57,7 @@ def test_every_arm_has_the_record_that_it_would_have_alone(
     assert [line["eval/solved"] for line in arm.learning_curve] == [
         line["eval/solved"] for line in alone.learning_curve
     ]
-    assert [record.identity for record in records] == [run.place.identity for run in arms(study)]
+    assert [record.identity for record in records] == [run.path.identity for run in arms(study)]
     losses = [
         [line["train/loss"] for line in read_jsonl(run.folder.metrics).records if line["kind"] == "train"]
         for run in arms(study)
@@ -110,6 +109,8 @@ def test_an_arm_whose_group_was_stopped_goes_on_alone_to_the_same_end(
     assert read_record(runs[3].folder.result).weights_sha256 == shared[1][3].weights_sha256
 
 
+# tests/train/test_averages.py shows by default that the averages are those of runs by themselves.
+@pytest.mark.slow
 def test_one_run_keeps_and_records_what_its_arms_would(
     trained: Study, shared: tuple[Study, list[RunRecord]], tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from trm_scaling.tasks.build import build_dataset
 from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.tasks.opening import open_dataset
 from trm_scaling.tasks.sampler import batch_indices, train_rows
+from trm_scaling.tasks.sudoku.board import Shape
 from trm_scaling.tasks.sudoku.description import SudokuData
 
 CONFIG = SudokuData(
@@ -37,7 +38,6 @@ def forget_manifest(dataset: Dataset) -> None:
 
 def test_stored_augmentations_are_those_made_on_the_device(compact: Dataset, public: Dataset) -> None:
     from trm_scaling.tasks.sudoku.augment import augment_batch
-    from trm_scaling.tasks.sudoku.board import Shape
 
     puzzle, index = (each.astype(np.int32) for each in divmod(np.arange(12 * 8), 8))
     inputs, labels = augment_batch(

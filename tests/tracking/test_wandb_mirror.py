@@ -16,7 +16,7 @@ from tests.tracking.wandb_runs import CONFIG, FAILED, ID, fail, finish, make_run
 from tests.tracking.wandb_server import KEY
 from trm_scaling.io.jsonl import truncate_after
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.tracking.wandb_start import Mirror, start_mirror
+from trm_scaling.tracking.wandb_mirror import Mirror, start_mirror
 
 pytestmark = pytest.mark.usefixtures("logged_out")
 
@@ -93,7 +93,7 @@ def test_it_ends_with_a_trainer_that_was_killed(tmp_path: Path) -> None:
     program = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from trm_scaling.tracking.wandb_start import start_mirror\n"
+        "from trm_scaling.tracking.wandb_mirror import start_mirror\n"
         "mirror = start_mirror(Path(sys.argv[1]), 'exp01')\n"
         "print('started', flush=True)\n"
         "time.sleep(100)\n"

@@ -10,7 +10,7 @@ from tests.tracking.wandb_runs import CONFIG, FAILED, ID, fail, finish, make_run
 from tests.tracking.wandb_server import KEY, Server, wandb_server
 from trm_scaling.io.jsonl import truncate_after
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.tracking.wandb_start import start_mirror
+from trm_scaling.tracking.wandb_mirror import start_mirror
 
 pytestmark = pytest.mark.usefixtures("logged_out")
 

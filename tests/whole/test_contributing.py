@@ -52,7 +52,7 @@ def test_its_changes_fit_the_code_as_it_is() -> None:
             subprocess.run(each, cwd=ROOT, input=block.body, capture_output=True, text=True)
             for each in checks
         ]
-        assert any(each.returncode == 0 for each in done), f"line {block.line}: {done[0].stderr.decode()}"
+        assert any(each.returncode == 0 for each in done), f"line {block.line}: {done[0].stderr}"
 
 
 @pytest.mark.e2e

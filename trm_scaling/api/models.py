@@ -146,7 +146,7 @@ def load_run(name: str | Path, *, profile: str | None = None, study: str | Path 
     from trm_scaling.io.run_folder import RunFolder
     from trm_scaling.io.study import find_study
     from trm_scaling.results.record import read_record
-    from trm_scaling.run.device import default_profile, own_backend
+    from trm_scaling.run.local_device import default_profile, own_backend
     from trm_scaling.run.planned import find_run
 
     folder = RunFolder(Path(name))

@@ -1,22 +1,25 @@
-"""Training, timed: the compiled call, the feeder and the late reading of metrics that a run has."""
+"""Training and evaluation, timed: compiled programs, the feeder, and the late reading of metrics."""
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from trm_scaling.bench.device import device_rates
-from trm_scaling.bench.stand_in import stand_in_dataset
-from trm_scaling.bench.timing import Spread, Stopwatch, busy_seconds, host_gap
+from trm_scaling.bench.timing import Spread, Stopwatch, busy_seconds, device_rates, host_gap, timed
 from trm_scaling.config import RunConfig, Schedule
-from trm_scaling.counting import flops_per_puzzle_step, peak_flops
+from trm_scaling.counting import flops_per_puzzle_step, inference_flops, peak_flops
 from trm_scaling.counting.devices import find_chip
 from trm_scaling.counting.roofline import DeviceRates, Roofline, roofline, step_terms
+from trm_scaling.evaluation.score import Evaluator
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.mesh import make_mesh
-from trm_scaling.tasks.dataset import Dataset
+from trm_scaling.tasks.dataset import Dataset, Split
+from trm_scaling.tasks.manifest import SPLIT_NAMES, Manifest, SplitManifest
+from trm_scaling.tasks.task import spec_of, task_of
 from trm_scaling.train.feed import Feeder
 from trm_scaling.train.metrics import read_metrics
 from trm_scaling.train.multi_step import CallMetrics, make_train_call
@@ -155,3 +158,79 @@ def _nominal_peak(device_kind: str, dtype: str) -> float | None:
 def _program_bytes(analysis: Any) -> int:
     given = analysis.argument_size_in_bytes + analysis.output_size_in_bytes - analysis.alias_size_in_bytes
     return int(given + analysis.temp_size_in_bytes)
+
+
+MOST_PUZZLES = 1024
+"""Of each split: a benchmark meets them again and again."""
+
+
+def stand_in_dataset(config: RunConfig) -> Dataset:
+    """Random tokens, about a third of them given, in the sizes of `config` up to `MOST_PUZZLES`."""
+    data, spec = config.data, spec_of(config.data)
+    wanted = {"train": data.train_size, "val": data.val_size, "test": data.test_size or MOST_PUZZLES}
+    counts = {name: min(wanted[name], MOST_PUZZLES) for name in SPLIT_NAMES}
+    random = np.random.default_rng(config.seed)
+
+    def split(count: int) -> Split:
+        labels = random.integers(2, spec.vocab_size, (count, spec.seq_len), dtype=np.uint8)
+        given = random.random(labels.shape) < 1 / 3
+        return Split(np.where(given, labels, np.uint8(1)), labels)
+
+    manifest = Manifest(
+        layout="compact",
+        task=data.task,
+        source="random tokens",
+        rated_by="nobody",
+        regime="none: these are no puzzles",
+        seed=0,
+        board=task_of(data).board,
+        num_aug=data.num_aug,
+        wish="",
+        splits={name: SplitManifest(count=counts[name], ratings=None) for name in SPLIT_NAMES},
+        fingerprint="",
+        files={},
+    )
+    train, val, test = (split(counts[name]) for name in SPLIT_NAMES)
+    return Dataset(Path(), manifest, train, val, test)
+
+
+@dataclass(frozen=True)
+class EvaluationBench:
+    """What one evaluation on the validation sample takes."""
+
+    device_kind: str
+    puzzles: int
+    batch: int
+    supervision_steps: int
+    seconds: Spread
+    puzzles_per_s: float
+    """In the median."""
+    first_s: float
+    """The first one, which compiles or reads the cache."""
+    flops_per_s: float
+
+
+def bench_evaluation(config: RunConfig, repeats: int) -> EvaluationBench:
+    """Time `repeats` evaluations on as many puzzles as a run evaluates on while it trains."""
+    dataset = stand_in_dataset(config)
+    mesh = make_mesh(config)
+    shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_ids)
+    state = init_state_on(mesh, config, *shapes)
+    evaluator = Evaluator(config, mesh=mesh)
+    puzzles = min(config.eval_puzzles, len(dataset.val))
+
+    def evaluate() -> object:
+        return evaluator(state.params, state.buffers, dataset.val, puzzles).solved
+
+    first, seconds = timed(evaluate, 1), timed(evaluate, repeats)
+    flops = inference_flops(config.arch, dataset.vocab_size, dataset.seq_len, config.arch.halt_max_steps)
+    return EvaluationBench(
+        device_kind=jax.devices()[0].device_kind,
+        puzzles=puzzles,
+        batch=min(config.system.eval_batch_size, puzzles),
+        supervision_steps=config.arch.halt_max_steps,
+        seconds=seconds,
+        puzzles_per_s=puzzles / seconds.median,
+        first_s=first.median,
+        flops_per_s=puzzles * flops / seconds.median,
+    )

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from trm_scaling.io.explain import os_errors_explained
+from trm_scaling.io.disk_errors import os_errors_explained
 
 _NEVER = 10 * 365 * 24 * 3600
 """Seconds. Orbax counts its timeout by the clock on the wall, whose jump would fail a save that goes well;

@@ -10,7 +10,7 @@ from trm_scaling.checkpoint.folder import DamagedCheckpoint, finished_steps, ste
 from trm_scaling.checkpoint.leaves import named_leaves, rebuild, refuse_mismatch, specs_of
 from trm_scaling.checkpoint.record import BrokenRecordError, CheckpointRecord, Score, find_damage, read_record
 from trm_scaling.errors import UserError
-from trm_scaling.io.explain import os_errors_explained
+from trm_scaling.io.disk_errors import os_errors_explained
 
 ARRAYS_NAME = "arrays"
 

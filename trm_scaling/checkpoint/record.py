@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trm_scaling.io.atomic import write_json
-from trm_scaling.io.explain import unreadable
+from trm_scaling.io.disk_errors import unreadable
 
 RECORD_NAME = "checkpoint.json"
 _FORMAT = 1

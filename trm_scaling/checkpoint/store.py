@@ -21,8 +21,8 @@ from trm_scaling.checkpoint.record import (
     write_record,
 )
 from trm_scaling.errors import UserError
-from trm_scaling.io.explain import os_errors_explained
-from trm_scaling.io.plain import plain
+from trm_scaling.io.disk_errors import os_errors_explained
+from trm_scaling.io.jsonable import to_jsonable
 from trm_scaling.parallel.hosts import ALONE, Hosts
 
 
@@ -70,7 +70,7 @@ class CheckpointStore(CheckpointReader):
                 "Continue from the newest checkpoint, or delete those after the one continued from."
             )
         leaves = named_leaves(state)
-        metadata = json.loads(json.dumps(plain(metadata), allow_nan=False))
+        metadata = json.loads(json.dumps(to_jsonable(metadata), allow_nan=False))
         record = CheckpointRecord(step, ordered(score), metadata, specs_of(leaves), files={})
         arrays = {name: leaf for name, leaf in leaves.items() if leaf is not None}
         self._writer.start(names.partial_folder(self._folder, step) / ARRAYS_NAME, arrays)

@@ -12,13 +12,11 @@ from trm_scaling.cli import (
     data,
     data_arc,
     evaluate,
-    export,
     fit,
     init,
     interchange,
     launch,
-    launch_slurm,
-    launch_tpu,
+    launch_tpu,  # noqa: F401  (adds its verbs to `launch.app`)
     law,
     logs,
     plan,
@@ -28,7 +26,6 @@ from trm_scaling.cli import (
     run,
     solve,
     status,
-    stop,
     sync,
     verify,
 )
@@ -57,44 +54,36 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("init", help=init.HELP, short_help="A folder with the study in it.")(init.init)
-app.command("plan", help=plan.HELP, short_help="What the experiments would take, and cost.")(plan.plan)
-app.command("run", help=run.HELP, short_help="Train an experiment to its record; again resumes.")(run.run)
-app.command("batch", help=batch.HELP, short_help="Run many experiments; again resumes.")(batch.batch)
-app.command("status", help=status.HELP, short_help="How every run stands.")(status.status)
-app.command("results", help=results.HELP, short_help="What the runs came to, as one table.")(results.results)
-app.command("fit", help=fit.HELP, short_help="A law through runs, with its uncertainty.")(fit.fit)
-app.command("compare", help=compare.HELP, short_help="Experiments against each other.")(compare.compare)
-app.command("report", help=report.HELP, short_help="Answers and evidence as one HTML file.")(report.report)
-app.command("logs", help=logs.HELP, short_help="What a run says, or said.")(logs.logs)
-app.command("stop", help=stop.HELP, short_help="Ask runs to save and end.")(stop.stop)
-app.command("eval", help=evaluate.HELP, short_help="Accuracy after every supervision step.")(
-    evaluate.evaluate
-)
-app.command("verify", help=verify.HELP, short_help="Hold a run's first steps against its record.")(
-    verify.verify
-)
-app.command("provenance", help=provenance.HELP, short_help="What code, command and machine made a run.")(
-    provenance.provenance
-)
-app.command("solve", help=solve.HELP, short_help="Watch a model solve one puzzle.")(solve.solve)
-app.command("export", help=export.HELP, short_help="A finished run as one small file.")(export.export)
+for _name, _verb, _help, _short in (
+    ("init", init.init, init.HELP, "A folder with the study in it."),
+    ("plan", plan.plan, plan.HELP, "What the experiments would take, and cost."),
+    ("run", run.run, run.HELP, "Train an experiment to its record; again resumes."),
+    ("batch", batch.batch, batch.HELP, "Run many experiments; again resumes."),
+    ("status", status.status, status.HELP, "How every run stands."),
+    ("results", results.results, results.HELP, "What the runs came to, as one table."),
+    ("fit", fit.fit, fit.HELP, "A law through runs, with its uncertainty."),
+    ("compare", compare.compare, compare.HELP, "Experiments against each other."),
+    ("report", report.report, report.HELP, "Answers and evidence as one HTML file."),
+    ("logs", logs.logs, logs.HELP, "What a run says, or said."),
+    ("stop", logs.stop, logs.STOP_HELP, "Ask runs to save and end."),
+    ("eval", evaluate.evaluate, evaluate.HELP, "Accuracy after every supervision step."),
+    ("verify", verify.verify, verify.HELP, "Hold a run's first steps against its record."),
+    ("provenance", provenance.provenance, provenance.HELP, "What code, command and machine made a run."),
+    ("solve", solve.solve, solve.HELP, "Watch a model solve one puzzle."),
+    ("export", interchange.export, interchange.HELP, "A finished run as one small file."),
+    ("sync", sync.sync, sync.HELP, "Complete the W&B runs of run folders."),
+    ("import-torch", interchange.import_torch, interchange.IMPORT_HELP, "A run from public PyTorch weights."),
+    (
+        "export-torch",
+        interchange.export_torch,
+        interchange.EXPORT_HELP,
+        "A run's weights for the public code.",
+    ),
+):
+    app.command(_name, help=_help, short_help=_short)(_verb)
 data.app.command("arc", help=data_arc.HELP)(data_arc.arc)
-app.add_typer(data.app, name="data")
-launch_tpu.add_to(launch.app)
-launch.app.command("slurm", help=launch_slurm.HELP, short_help="As jobs of a Slurm cluster.")(
-    launch_slurm.slurm
-)
-app.add_typer(launch.app, name="launch")
-app.add_typer(bench.app, name="bench")
-app.add_typer(law.app, name="law")
-app.command("sync", help=sync.HELP, short_help="Complete the W&B runs of run folders.")(sync.sync)
-app.command("import-torch", help=interchange.IMPORT_HELP, short_help="A run from public PyTorch weights.")(
-    interchange.import_torch
-)
-app.command("export-torch", help=interchange.EXPORT_HELP, short_help="A run's weights for the public code.")(
-    interchange.export_torch
-)
+for _name, _group in (("data", data.app), ("launch", launch.app), ("bench", bench.app), ("law", law.app)):
+    app.add_typer(_group, name=_name)
 
 
 def _version(wanted: bool) -> None:

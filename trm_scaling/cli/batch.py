@@ -1,19 +1,33 @@
-"""`trm batch`: many experiments, one process each."""
+"""`trm batch`: many experiments, one process each; `--list`: what there is, and how it stands."""
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from trm_scaling.cli.options import Experiments, NoWandb, Profile, Seed, StudyFolder, Together, chosen_profile
+from trm_scaling.cli.options import (
+    Experiments,
+    NoWandb,
+    Pattern,
+    Profile,
+    Seed,
+    StudyFolder,
+    Together,
+    chosen_names,
+    chosen_profile,
+    parted,
+)
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
     from trm_scaling.config import RunConfig
     from trm_scaling.experiments.catalogue import Catalogue
     from trm_scaling.io.study import Study
+    from trm_scaling.results.run_names import RunNames
+    from trm_scaling.results.scan import State
     from trm_scaling.run.batch.job import Job, Refused
     from trm_scaling.run.batch.runner import Command
 
@@ -38,9 +52,7 @@ Examples:
 
 def batch(
     names: Experiments = None,
-    pattern: Annotated[
-        list[str] | None, typer.Option(help="Names that contain it, or match it as a glob. Repeatable.")
-    ] = None,
+    pattern: Pattern = None,
     list_all: Annotated[bool, typer.Option("--list", help="List all experiments and stop.")] = False,
     profile: Profile = None,
     seed: Seed = None,
@@ -62,15 +74,12 @@ def batch(
 
     found = find_study(study)
     catalogue = load_catalogue(found.path)
-    overrides = [text for text in names or [] if "=" in text]
-    named = [text for text in names or [] if "=" not in text]
+    named, overrides = parted(names)
     if list_all:
-        from trm_scaling.cli.listing import listing
-
-        shown = _chosen(catalogue, named, pattern or []) if named or pattern else catalogue.names
+        shown = chosen_names(catalogue, named, pattern) if named or pattern else catalogue.names
         typer.echo(listing(found, catalogue, shown, profile))
         return
-    chosen = _chosen(catalogue, named, pattern or [])
+    chosen = chosen_names(catalogue, named, pattern)
     from trm_scaling.cli.progress import shown_progress
     from trm_scaling.run.batch.job import plan_jobs
 
@@ -106,8 +115,8 @@ def _joining(together: bool | None, replicates: int) -> "Callable[[RunConfig], b
     """Which configurations' seeds share a process, if they are to be trained as one program."""
     if together is not None or replicates == 1:
         return lambda config: bool(together)
-    from trm_scaling.run.device import worker_backend
-    from trm_scaling.run.grouping import goes_together
+    from trm_scaling.run.local_device import worker_backend
+    from trm_scaling.run.vmapped_runs import goes_together
 
     backend = worker_backend()
     return lambda config: goes_together(config, backend)
@@ -139,17 +148,6 @@ def worker_command(study: "Study", profile: str, overrides: Sequence[str], no_wa
     return command
 
 
-def _chosen(catalogue: "Catalogue", names: list[str], patterns: list[str]) -> list[str]:
-    if not names and not patterns:
-        raise UserError(
-            "nothing to run: name experiments, or give --pattern exp01 (or '*' for all); "
-            "--list shows what there is"
-        )
-    catalogue.check(names)
-    matching = catalogue.matching(patterns) if patterns else []
-    return list(dict.fromkeys([*names, *matching]))
-
-
 def _run(
     study: "Study",
     planned: "list[Job]",
@@ -158,10 +156,10 @@ def _run(
     continue_on_failure: bool,
     retry_failed: bool,
 ) -> int:
-    from trm_scaling.cli.watch import shown_batch
+    from trm_scaling.cli.batch_view import shown_batch
     from trm_scaling.io.machine import usable_cores
     from trm_scaling.run.batch.runner import BatchRunner
-    from trm_scaling.run.batch.slots import make_slots, visible_gpus
+    from trm_scaling.run.batch.worker import make_slots, visible_gpus
 
     slots = make_slots(jobs, usable_cores(), visible_gpus(os.environ), os.environ)
     with shown_batch() as view:
@@ -182,7 +180,7 @@ def _run(
 def report(jobs: "Sequence[Job]") -> None:
     """What came of a batch: every run that is not finished, with why the disk refused it and the last lines
     of those that failed."""
-    from trm_scaling.cli.watch import SteadyStream
+    from trm_scaling.cli.batch_view import SteadyStream
     from trm_scaling.run.batch.logs import last_lines
     from trm_scaling.run.batch.worker import last_errors
 
@@ -216,7 +214,7 @@ def _refusals(refused: "Sequence[Refused]") -> str:
 
 def _intentions(jobs: "Sequence[Job]", retry_failed: bool) -> str:
     """One line a run: what would be done with it, and where it lies."""
-    from trm_scaling.results.state import standing
+    from trm_scaling.results.scan import standing
 
     lines = []
     for job in jobs:
@@ -234,4 +232,74 @@ def _intentions(jobs: "Sequence[Job]", retry_failed: bool) -> str:
                 action = "resume"
         names = job.name + (f" = {', '.join(job.names[1:])}" if len(job.names) > 1 else "")
         lines.append(f"{names}, seed {job.seed}: {state}; {action}\n    {job.folder.path}")
+    return "\n".join(lines)
+
+
+def listing(study: "Study", catalogue: "Catalogue", names: Sequence[str], profile: str | None) -> str:
+    """`names` by families, each on a line of its own; states under `profile` (None: under every
+    profile that has runs). Composes nothing.
+    """
+    from trm_scaling.results.run_names import RunNames
+    from trm_scaling.results.scan import profiles_with_runs
+
+    profiles = profiles_with_runs(study) if profile is None else [profile]
+    called = RunNames(study, catalogue)
+    states = {each: newest_states(study, each, called) for each in profiles}
+    said = {name: _state(name, catalogue, states) for name in names}
+    name_width, state_width = (max(map(len, column)) for column in (names, said.values()))
+    lines: list[str] = []
+    family = None
+    for name in names:
+        own = catalogue.family_of(name)
+        if own is not family:
+            family = own
+            lines += ["", f"{own.title}: {own.goal}" if own else "Without a family:"]
+        changes = catalogue.describe(name) or (
+            "what the others are compared with" if name == "baseline" else ""
+        )
+        columns = [f"  {name:<{name_width}}", f"{said[name]:<{state_width}}", changes]
+        lines.append("  ".join([*columns, _alias(catalogue, name, profiles)]).rstrip())
+    return "\n".join([*lines, "", _summary(catalogue, names, states)])
+
+
+def newest_states(study: "Study", profile: str, called: "RunNames") -> "dict[str, State]":
+    """How the newest run of each experiment stands, by every name that it has; not of one with overrides."""
+    from trm_scaling.results.scan import scan_runs, standing
+
+    newest: dict[str, State] = {}
+    runs = sorted(scan_runs(study, [profile]), key=lambda run: run.touched)
+    for run in runs:
+        newest |= dict.fromkeys(called(run), standing(run.folder).state)
+    return newest
+
+
+def _alias(catalogue: "Catalogue", name: str, profiles: Sequence[str]) -> str:
+    """Under which profiles the name is another's configuration; the paper's counts where none was used."""
+    asked = list(profiles) or ["paper"]
+    shared = [each for each in asked if catalogue.alias_of(name, each)]
+    if not shared:
+        return ""
+    everywhere = len(shared) == len(asked)
+    return f"= {catalogue.alias_of(name, shared[0])}" + ("" if everywhere else f" ({', '.join(shared)})")
+
+
+def _state(name: str, catalogue: "Catalogue", states: "dict[str, dict[str, State]]") -> str:
+    """`finished`, or `laptop finished, smoke failed` where several profiles were used."""
+    said = []
+    for profile, known in states.items():
+        shared = catalogue.alias_of(name, profile)
+        state = known.get(name) or (known.get(shared) if shared else None)
+        if state is not None:
+            said.append(state if len(states) == 1 else f"{profile} {state}")
+    return ", ".join(said) or "new"
+
+
+def _summary(catalogue: "Catalogue", names: Sequence[str], states: "dict[str, dict[str, State]]") -> str:
+    lines = [f"{len(names)} names"]
+    for profile, known in states.items():
+        # Each configuration once: aliases are counted with the name whose run they share.
+        owners = dict.fromkeys(catalogue.alias_of(name, profile) or name for name in names)
+        counts = Counter(known.get(name, "new") for name in owners)
+        said = ", ".join(f"{number} {state}" for state, number in counts.most_common())
+        lines.append(f"{profile}: {len(owners)} configurations: {said}")
     return "\n".join(lines)

@@ -1,14 +1,13 @@
 """`trm bench`: what an experiment takes of this device, measured with the programs that a run has."""
 
 import json
-from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trm_scaling.cli.options import Overrides, Profile, StudyFolder, chosen_profile, complete_experiment
-from trm_scaling.cli.quantities import flop, memory
 from trm_scaling.cli.verbs import Verbs
 
 if TYPE_CHECKING:
@@ -74,44 +73,30 @@ def step(
     as_json: AsJson = False,
 ) -> None:
     from trm_scaling.bench.step import bench_step
+    from trm_scaling.results.format import flop, memory
     from trm_scaling.run.batch_fitting import fitted
-    from trm_scaling.run.here import this_device
+    from trm_scaling.run.local_device import this_device
 
     run = _planned(experiment, overrides, profile, study)
     found = bench_step(fitted(run.config, this_device()), calls)
-    if as_json:
-        _print_json("step", run, found)
-        return
     bound = found.roofline
     nominal = "" if found.mfu_nominal is None else f", {found.mfu_nominal:.1%} of the nominal one"
     on_device = "" if found.peak_bytes is None else f", {memory(found.peak_bytes)} at the most on the device"
     program = "unknown" if found.program_bytes is None else memory(found.program_bytes)
-    _print_table(
-        run,
-        found.device_kind,
-        [
-            ("examples", f"{found.examples_per_s:,.1f} puzzle-steps/s"),
-            (
-                "step",
-                f"{_spread(found.step_s)} for {found.batch:,} puzzles in {found.micro_batches} slices, "
-                f"{found.steps_per_call} steps a call",
-            ),
-            ("speed", f"{flop(found.flops_per_s)}/s, {found.mfu_measured:.1%} of a large product{nominal}"),
-            ("peak", f"{flop(found.measured_peak)}/s in one large product, {_traffic(found.rates)}"),
-            (
-                "bound by",
-                f"{bound.bound}: products {_ms(bound.products_s)}, memory {_ms(bound.traffic_s)}, "
-                f"overhead {_ms(bound.overhead_s)} of a step of {_ms(found.step_s.median)}",
-            ),
-            ("host gap", f"{found.host_gap:.2%} of the time without a call on the device"),
-            ("memory", f"{program} by the compiler{on_device}"),
-            (
-                "compile",
-                f"{found.trace_s:.1f} s tracing, {found.compile_s:.1f} s compiling, "
-                f"{found.first_call_s:.2f} s the first call",
-            ),
-        ],
-    )
+    rows = {
+        "examples": f"{found.examples_per_s:,.1f} puzzle-steps/s",
+        "step": f"{_spread(found.step_s)} for {found.batch:,} puzzles in {found.micro_batches} slices, "
+        f"{found.steps_per_call} steps a call",
+        "speed": f"{flop(found.flops_per_s)}/s, {found.mfu_measured:.1%} of a large product{nominal}",
+        "peak": f"{flop(found.measured_peak)}/s in one large product, {_traffic(found.rates)}",
+        "bound by": f"{bound.bound}: products {_ms(bound.products_s)}, memory {_ms(bound.traffic_s)}, "
+        f"overhead {_ms(bound.overhead_s)} of a step of {_ms(found.step_s.median)}",
+        "host gap": f"{found.host_gap:.2%} of the time without a call on the device",
+        "memory": f"{program} by the compiler{on_device}",
+        "compile": f"{found.trace_s:.1f} s tracing, {found.compile_s:.1f} s compiling, "
+        f"{found.first_call_s:.2f} s the first call",
+    }
+    _print("step", run, found, found.device_kind, rows, as_json)
 
 
 @app.command("eval", help=_EVAL_HELP)
@@ -123,26 +108,18 @@ def evaluation(
     study: StudyFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    from trm_scaling.bench.evaluate import bench_evaluation
+    from trm_scaling.bench.step import bench_evaluation
+    from trm_scaling.results.format import flop
 
     run = _planned(experiment, overrides, profile, study)
     found = bench_evaluation(run.config, repeats)
-    if as_json:
-        _print_json("eval", run, found)
-        return
-    _print_table(
-        run,
-        found.device_kind,
-        [
-            ("puzzles", f"{found.puzzles_per_s:,.1f} puzzles/s, {found.supervision_steps} supervision steps"),
-            (
-                "evaluation",
-                f"{_spread(found.seconds)} for {found.puzzles:,} puzzles, {found.batch:,} at once",
-            ),
-            ("speed", f"{flop(found.flops_per_s)}/s"),
-            ("first", f"{found.first_s:.2f} s, with compilation"),
-        ],
-    )
+    rows = {
+        "puzzles": f"{found.puzzles_per_s:,.1f} puzzles/s, {found.supervision_steps} supervision steps",
+        "evaluation": f"{_spread(found.seconds)} for {found.puzzles:,} puzzles, {found.batch:,} at once",
+        "speed": f"{flop(found.flops_per_s)}/s",
+        "first": f"{found.first_s:.2f} s, with compilation",
+    }
+    _print("eval", run, found, found.device_kind, rows, as_json)
 
 
 @app.command("data", help=_DATA_HELP)
@@ -158,22 +135,13 @@ def data(
 
     run = _planned(experiment, overrides, profile, study)
     found = bench_data(run.config, run.study.data_root, repeats)
-    if as_json:
-        _print_json("data", run, found)
-        return
-    _print_table(
-        run,
-        found.source,
-        [
-            (
-                "dataset",
-                f"{found.build_s:.2f} s and {found.bytes_on_disk / 1e6:,.2f} MB for {found.train_puzzles:,} "
-                f"puzzles x {found.augmentations:,} augmentations, validation and test",
-            ),
-            ("augment", f"{found.augmented_per_s:,.0f} puzzles/s on the device"),
-            ("batch", f"{_spread(found.augment_s)} for {found.augment_batch:,} puzzles"),
-        ],
-    )
+    rows = {
+        "dataset": f"{found.build_s:.2f} s and {found.bytes_on_disk / 1e6:,.2f} MB for "
+        f"{found.train_puzzles:,} puzzles x {found.augmentations:,} augmentations, validation and test",
+        "augment": f"{found.augmented_per_s:,.0f} puzzles/s on the device",
+        "batch": f"{_spread(found.augment_s)} for {found.augment_batch:,} puzzles",
+    }
+    _print("data", run, found, found.source, rows, as_json)
 
 
 @app.command("startup", help=_STARTUP_HELP)
@@ -189,19 +157,13 @@ def startup(
 
     run = _planned(experiment, overrides, profile, study)
     found = bench_startup(run.study.path, experiment, run.config.profile, overrides or [], repeats)
-    if as_json:
-        _print_json("startup", run, found)
-        return
-    _print_table(
-        run,
-        "processes of their own",
-        [
-            ("trm --help", _spread(found.help_s)),
-            ("trm batch --list", _spread(found.list_s)),
-            ("trm status", _spread(found.status_s)),
-            ("first step", _spread(found.first_step_s)),
-        ],
-    )
+    rows = {
+        "trm --help": _spread(found.help_s),
+        "trm batch --list": _spread(found.list_s),
+        "trm status": _spread(found.status_s),
+        "first step": _spread(found.first_step_s),
+    }
+    _print("startup", run, found, "processes of their own", rows, as_json)
 
 
 def _planned(experiment: str, overrides: list[str] | None, profile: str | None, study: Path | None) -> "Run":
@@ -213,28 +175,20 @@ def _planned(experiment: str, overrides: list[str] | None, profile: str | None, 
     return plan_run(find_study(study), experiment, chosen_profile(profile), overrides or [])
 
 
-def _print_json(what: str, run: "Run", found: Any) -> None:
-    from datetime import UTC, datetime
+def _print(what: str, run: "Run", found: Any, where: str, rows: dict[str, str], as_json: bool) -> None:
+    from trm_scaling.io.jsonable import to_jsonable
 
-    from trm_scaling.io.plain import plain
-
-    about = {
-        "bench": what,
-        "experiment": run.config.name,
-        "profile": run.config.profile,
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    typer.echo(json.dumps({**about, **plain(found), "config": run.config.model_dump(mode="json")}))
-
-
-def _print_table(run: "Run", where: str, rows: list[tuple[str, str]]) -> None:
-    typer.echo("\n".join(_lines(f"{run.config.name} under {run.config.profile}, {where}", rows)))
-
-
-def _lines(title: str, rows: list[tuple[str, str]]) -> Iterator[str]:
-    yield title
-    width = max(len(name) for name, _ in rows)
-    yield from (f"  {name:<{width}}  {text}" for name, text in rows)
+    config = run.config
+    if as_json:
+        about = {"bench": what, "experiment": config.name, "profile": config.profile}
+        at = {"at": datetime.now(UTC).isoformat(timespec="seconds")}
+        typer.echo(
+            json.dumps({**about, **at, **to_jsonable(found), "config": config.model_dump(mode="json")})
+        )
+        return
+    width = max(map(len, rows))
+    lines = [f"  {name:<{width}}  {text}" for name, text in rows.items()]
+    typer.echo("\n".join([f"{config.name} under {config.profile}, {where}", *lines]))
 
 
 def _spread(spread: "Spread") -> str:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trm_scaling.cli.options import StudyFolder, complete_run, folder_named, profile_option
+from trm_scaling.cli.options import AsJson, OneProfile, StudyFolder, complete_run
+from trm_scaling.cli.tables import columns, terminal
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from trm_scaling.analysis import Comparison, PairedComparison, Pairing, SeedSummary
+    from trm_scaling.analysis import Comparison, Interval, PairedComparison, Pairing, SeedSummary
     from trm_scaling.io.study import Study
 
 HELP = """
@@ -69,12 +70,11 @@ def compare(
             autocompletion=complete_run,
         ),
     ],
-    profile: Annotated[str | None, profile_option("the only one with runs", "Budget.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
+    profile: OneProfile = None,
+    as_json: AsJson = False,
     study: StudyFolder = None,
 ) -> None:
     from trm_scaling.analysis import correct_family
-    from trm_scaling.cli.compare_text import show
     from trm_scaling.io.study import find_study
 
     if len(names) < 2:
@@ -95,6 +95,7 @@ def _sides(study: "Study", names: Sequence[str], profile: str | None) -> list[Si
 
     from trm_scaling.experiments import load_catalogue
     from trm_scaling.results.table import one_profile, results_table
+    from trm_scaling.run.planned import folder_named
 
     catalogue = load_catalogue(study.path)
     table = results_table(study, (), profile, catalogue)
@@ -122,6 +123,8 @@ def _sides(study: "Study", names: Sequence[str], profile: str | None) -> list[Si
 
 def _is(table: "pd.DataFrame", name: str) -> list[bool]:
     """Which rows are the run folder `name`, or of the experiment of that name, overrides as they are."""
+    from trm_scaling.run.planned import folder_named
+
     folder = folder_named(name)
     if folder is not None:
         own = folder.path.resolve()
@@ -136,6 +139,8 @@ def _is(table: "pd.DataFrame", name: str) -> list[bool]:
 
 def _called(name: str, rows: "pd.DataFrame") -> str:
     """The name that was typed; a run folder's experiment and seed."""
+    from trm_scaling.run.planned import folder_named
+
     if folder_named(name) is None:
         return name
     return f"{rows['experiment'].iloc[0]} seed {rows['seed'].iloc[0]}"
@@ -201,7 +206,7 @@ def _shared_first(common: Sequence[int]) -> Any:
 
 
 def _plain(sides: Sequence[Side], found: Sequence[Against]) -> Any:
-    from trm_scaling.io.plain import plain, without_nonfinite
+    from trm_scaling.io.jsonable import to_jsonable, without_nonfinite
 
     whole = {
         "experiments": [
@@ -211,4 +216,107 @@ def _plain(sides: Sequence[Side], found: Sequence[Against]) -> Any:
         "comparisons": found,
         "excluded": [each for side in sides for each in side.excluded],
     }
-    return without_nonfinite(plain(whole))[0]
+    return without_nonfinite(to_jsonable(whole))[0]
+
+
+STYLES = {"significant": "green", "no difference shown": "yellow", "too few seeds": "red"}
+
+
+def show(sides: "Sequence[Side]", found: "Sequence[Against]") -> None:
+    """Print the accuracies, the differences, and what may be said of them."""
+    from rich.text import Text
+
+    from trm_scaling.results.format import amount
+
+    console = terminal(100)
+    reference = sides[0]
+    accuracies = columns("test accuracy", "seeds", "mean", "95 % interval", "interval of")
+    for side in sides:
+        mean, of = f"{100 * side.summary.mean:.1f} %", side.summary.basis or ""
+        accuracies.add_row(side.name, str(side.summary.runs), mean, _percent(side.summary.interval), of)
+    console.print(accuracies)
+
+    differences = columns(f"against {reference.name}", "points", "95 % interval", "p", "verdict", "needed")
+    for each in found:
+        said = each.over_seeds
+        interval = each.on_puzzles.interval if each.on_puzzles is not None else said.interval
+        needed = "unknown" if said.seeds_to_detect is None else f"{said.seeds_to_detect:,}"
+        differences.add_row(
+            said.b,
+            f"{100 * said.difference:+.1f}",
+            _points(interval),
+            # A test that no outcome could pass has no p-value worth reading.
+            "" if said.claim.word == "too few seeds" else f"{said.claim.p_value:.2g}",
+            Text(said.claim.word, style=STYLES[said.claim.word]),
+            needed,
+        )
+    console.print("", differences, "")
+    for note in _notes(found):
+        console.print(note, style="dim", soft_wrap=True)
+    excluded = [line for side in sides for line in side.excluded]
+    if excluded:
+        console.print(f"\nleft out: {amount(len(excluded), 'run')}")
+        for line in excluded:
+            console.print(f"  {line}", style="dim", soft_wrap=True)
+
+
+def _notes(found: "Sequence[Against]") -> list[str]:
+    """What the numbers rest on, each thing once."""
+    family = f", corrected for {len(found)} comparisons (Holm)" if len(found) > 1 else ""
+    paired = [each.over_seeds.b for each in found if each.over_seeds.paired]
+    ranks = "" if len(paired) == len(found) else "exact rank test over seeds"
+    signs = f"exact sign test of the pairs ({', '.join(paired)})" if paired else ""
+    notes = [
+        f"p: {', '.join(filter(None, [ranks, signs]))}{family}",
+        "needed: seeds on each side to show a difference of that size, with power 0.8",
+    ]
+    notes += _each_once("interval", "intervals", [(_basis(each), each.over_seeds.b) for each in found])
+    notes += _each_once("pairs", "pairs", [(each.pairing.sentence, each.over_seeds.b) for each in found])
+    sentences = [each.over_seeds.claim for each in found]
+    notes += dict.fromkeys(claim.sentence for claim in sentences if claim.word == "too few seeds")
+    return [*notes, *filter(None, map(_single_networks, found))]
+
+
+def _each_once(one: str, all_of_them: str, said: "Sequence[tuple[str, str]]") -> list[str]:
+    """Each sentence once, with the experiments that it is of where they differ."""
+    names: dict[str, list[str]] = {}
+    for sentence, name in said:
+        names.setdefault(sentence, []).append(name)
+    if len(names) == 1:
+        return [f"{all_of_them}: {sentence}" for sentence in names]
+    return [f"{one} of {', '.join(of)}: {sentence}" for sentence, of in names.items()]
+
+
+def _basis(each: "Against") -> str:
+    """What the interval allows for."""
+    if min(each.over_seeds.runs) < 2:
+        return "none, which takes two seeds on both sides"
+    if each.over_seeds.paired:
+        puzzles = "" if each.puzzles is None else f" and the {each.puzzles:,} puzzles that both answered"
+        return f"over the differences of {each.over_seeds.runs[0]} pairs{puzzles}"
+    if each.on_puzzles is None:
+        return f"over seeds alone (Welch's t), since {each.unpaired}"
+    return f"over seeds and the {each.puzzles:,} puzzles that both answered"
+
+
+def _single_networks(each: "Against") -> str | None:
+    """McNemar's test, where there is one network on each side to say it of."""
+    if each.on_puzzles is None or len(each.common_seeds) != 1:
+        return None
+    a, b, found = each.over_seeds.a, each.over_seeds.b, each.on_puzzles.networks[0]
+    return (
+        f"seed {each.common_seeds[0]}: {b} alone solved {found.only_b:,} puzzles and {a} alone "
+        f"{found.only_a:,} (McNemar: p = {found.p_value:.2g}), which says nothing of other seeds"
+    )
+
+
+def _percent(interval: "Interval | None") -> str:
+    if interval is None or interval.low is None or interval.high is None:
+        return "unknown"
+    return f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %"
+
+
+def _points(interval: "Interval | None") -> str:
+    if interval is None or interval.low is None or interval.high is None:
+        return "unknown"
+    return f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from trm_scaling.cli.options import Profile, RunName, StudyFolder, open_run
+from trm_scaling.cli.options import AsJson, At, Profile, RunName, StudyFolder, open_run
 
 if TYPE_CHECKING:
     from trm_scaling.evaluation.score import Outcomes
@@ -21,7 +21,7 @@ Examples:
   trm eval baseline --profile smoke
   trm eval baseline --profile laptop --steps 64 --at last
   trm eval kellen/checkpoints/smoke/baseline/1a2b3c4d-s0 --split val --json
-  trm eval baseline --profile laptop --decoder best_q --decoder mode --samples 8 --noise 0.3
+  trm eval baseline --decoder best_q --decoder mode --samples 8 --noise 0.3
 """
 
 
@@ -31,9 +31,7 @@ def evaluate(
         int | None, typer.Option(min=1, help="Supervision steps N.", show_default="arch.halt_max_steps")
     ] = None,
     split: Annotated[Literal["test", "val"], typer.Option(help="Which held-out puzzles.")] = "test",
-    at: Annotated[
-        Literal["best", "last"], typer.Option(help="Checkpoint: best on validation, or the newest.")
-    ] = "best",
+    at: At = "best",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first puzzles of the split.")] = None,
     decoder: Annotated[
         list[str] | None,
@@ -48,7 +46,7 @@ def evaluate(
     sampling_seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of the noise.", show_default="the run's")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
+    as_json: AsJson = False,
     profile: Profile = None,
     study: StudyFolder = None,
 ) -> None:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import typer
 
 from trm_scaling.cli.fit_runs import INPUTS
-from trm_scaling.cli.options import StudyFolder, Where, one_blas_thread, profile_option
+from trm_scaling.cli.options import (
+    AsJson,
+    OneProfile,
+    Pattern,
+    StudyFolder,
+    Where,
+    one_blas_thread,
+    study_if_any,
+)
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
@@ -69,10 +77,8 @@ class Fitted:
 
 
 def fit(
-    pattern: Annotated[
-        list[str] | None, typer.Option(help="Names that contain it, or match it as a glob. Repeatable.")
-    ] = None,
-    profile: Annotated[str | None, profile_option("the only one with runs", "Budget.")] = None,
+    pattern: Pattern = None,
+    profile: OneProfile = None,
     csv: Annotated[
         Path | None, typer.Option(help="Runs from this table or W&B export, not the study.")
     ] = None,
@@ -116,7 +122,7 @@ def fit(
             show_default="0.001",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
+    as_json: AsJson = False,
     study: StudyFolder = None,
 ) -> None:
     typer.echo("reading the runs ...", err=True)
@@ -130,7 +136,7 @@ def fit(
         raise UserError(f"--huber-delta is for --law {', '.join(OF_LOSS)}; {law} has no Huber loss")
     if evaluations and (not of_loss or law == "two_step"):
         raise UserError("--evaluations is for --law loss, error, compute or onset")
-    found_study = _study_if_any(study) if csv is not None else find_study(study)
+    found_study = study_if_any(study) if csv is not None else find_study(study)
     asked = asked_runs(found_study, csv, pattern or [], profile, where or [], of_loss=of_loss)
     if evaluations:
         asked = asked.evaluations()
@@ -302,20 +308,8 @@ def _is_loss(column: str) -> bool:
     return column.endswith("_cell_error") or (known is not None and known.unit == "nats/cell")
 
 
-def _study_if_any(given: Path | None) -> Any:
-    """The study whose families give a table from elsewhere its axis; a table needs none."""
-    from trm_scaling.io.study import find_study
-
-    try:
-        return find_study(given)
-    except UserError:
-        if given is not None:
-            raise
-        return None
-
-
 def _plain(fitted: Fitted) -> Any:
-    from trm_scaling.io.plain import plain, without_nonfinite
+    from trm_scaling.io.jsonable import to_jsonable, without_nonfinite
 
     whole = {
         "runs": fitted.asked.title,
@@ -327,4 +321,4 @@ def _plain(fitted: Fitted) -> Any:
         "link": fitted.link,
         "excluded": fitted.asked.excluded,
     }
-    return without_nonfinite(plain(whole))[0]
+    return without_nonfinite(to_jsonable(whole))[0]

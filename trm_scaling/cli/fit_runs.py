@@ -7,7 +7,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trm_scaling.cli.quantities import amount
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
@@ -194,8 +193,7 @@ def asked_runs(
     """
     from trm_scaling.analysis import with_sizes
     from trm_scaling.experiments import load_catalogue
-    from trm_scaling.results.families import runs_of_family
-    from trm_scaling.results.table import one_profile, results_table, where
+    from trm_scaling.results.table import one_profile, results_table, runs_of_family, where
 
     catalogue = None if study is None else load_catalogue(study.path)
     if csv is not None:
@@ -238,6 +236,8 @@ def _pooled(catalogue: "Catalogue", table: "pd.DataFrame", title: str) -> Asked:
 
     All of `table` where none of its runs is of such a family: the study says nothing of them then.
     """
+    from trm_scaling.results.format import amount
+
     used = [family for family in catalogue.families if _is_of_inputs(family)]
     inputs = {name for family in used for name in family.names}
     names = [_names(row) for row in table.to_dict("records")]
@@ -278,7 +278,7 @@ def _with_errors(table: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _selected(table: "pd.DataFrame", selection: str) -> "np.ndarray":
-    """(n,) bool. Raises UserError for a column or a number that is none."""
+    """(n,) bool. Raises UserError for an unknown column or a value that is not a number."""
     import numpy as np
 
     from trm_scaling.results.table import meets

@@ -1,14 +1,12 @@
 """A fitted law on a terminal."""
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from trm_scaling.cli.quantities import amount
+from trm_scaling.cli.tables import columns, terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from trm_scaling.analysis import CellLink, Fit, Interval, Prediction, TwoStep
     from trm_scaling.analysis.fits.record import Extrapolation
@@ -17,34 +15,14 @@ if TYPE_CHECKING:
 STYLES = {"identified": "green", "weakly identified": "yellow", "not identified": "red"}
 SYMBOLS = {"x": "x", "params": "N", "data": "D", "recursions": "r"}
 """Input of a fit -> its symbol in the formula."""
-_FILE_WIDTH = 100
-"""Characters to a line where the output is a file."""
-
-
-def terminal() -> "Console":
-    """Where to print: as wide as the screen, or as a file wants it."""
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, highlight=False, markup=False)
-
-
-def columns(*heads: str) -> "Table":
-    """A table whose first column is text and whose others are figures."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    made = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    made.add_column(heads[0], no_wrap=True)
-    for head in heads[1:]:
-        made.add_column(head, justify="right")
-    return made
 
 
 def show(fitted: "Fitted") -> None:
     """Print what was fitted, the verdict first."""
     from trm_scaling.analysis import TwoStep
+    from trm_scaling.results.format import amount
 
-    console, found = terminal(), fitted.found
+    console, found = terminal(100), fitted.found
     legend = ", ".join(f"{symbol} = {column}" for symbol, column in fitted.legend.items())
     console.print(f"{fitted.asked.title}: {fitted.y}, {legend}", style="bold")
     for each in fitted.asked.families:
@@ -77,6 +55,8 @@ def _show_fit(
     console: "Console", fit: "Fit", size: str | None = None, link: "CellLink | None" = None
 ) -> None:
     from rich.text import Text
+
+    from trm_scaling.results.format import amount
 
     is_loss = fit.formula.startswith("L ")
     runs = f"{amount(fit.runs, 'run')} of {amount(fit.configurations, 'configuration')}"

@@ -19,7 +19,7 @@ Examples:
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to make the study in.")],
 ) -> None:
-    from trm_scaling.io.starter import make_laboratory
+    from trm_scaling.io.study import make_laboratory
 
     study = make_laboratory(folder)
     typer.echo(f"{study} holds the study; what its runs make stays in {folder.resolve()}. Next:")

@@ -18,10 +18,11 @@ A law that is predicted in writing and then measured: protocol.yaml in a folder 
 fitted, what is held out, and when the law has succeeded.
 
 \b
-  trm law run kellen/law --stage grid     train the runs that the law is fitted to
-  trm law predict kellen/law              write predictions.json; then commit it
-  trm law run kellen/law --stage held_out train what was predicted
-  trm law report kellen/law               law.md, law.html: predictions against what came
+Examples:
+  trm law run --stage grid       train the runs that the law is fitted to
+  trm law predict                write predictions.json; then commit it
+  trm law run --stage held_out   train what was predicted
+  trm law report                 law.md and law.html: what came of them
 """
 
 app = typer.Typer(

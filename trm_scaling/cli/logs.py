@@ -1,16 +1,15 @@
-"""`trm logs`: what a run says, or said."""
+"""`trm logs` and `trm stop`: what a run says, and the request that it save and end."""
 
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_scaling.cli.options import RunName, StudyFolder, folder_named, profile_option
+from trm_scaling.cli.options import AnyProfile, RunName, StudyFolder, complete_run, profile_option
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
     from trm_scaling.io.run_folder import RunFolder
-    from trm_scaling.io.study import Study
 
 HELP = """
 Print the log of a run: of several of one name, the one that was written last. With --follow go on until
@@ -23,6 +22,17 @@ Examples:
   trm logs kellen/checkpoints/smoke/exp01a/1a2b3c4d-s0 --stderr
 """
 
+STOP_HELP = """
+Ask running runs to save their state and end. They do so within seconds, on whichever machine they run;
+the command that started them resumes them. With --all, batch runners end too.
+
+\b
+Examples:
+  trm stop exp01a
+  trm stop exp01a --profile smoke
+  trm stop --all
+"""
+
 POLL_SECONDS = 0.3
 
 
@@ -30,14 +40,18 @@ def logs(
     name: RunName,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
     stderr: Annotated[bool, typer.Option("--stderr", help="Warnings and errors instead.")] = False,
-    profile: Annotated[str | None, profile_option("all that have runs")] = None,
+    profile: AnyProfile = None,
     study: StudyFolder = None,
 ) -> None:
     from trm_scaling.io.study import find_study
-    from trm_scaling.results.state import standing
+    from trm_scaling.results.scan import standing
+    from trm_scaling.run.planned import runs_named
+
+    def written(folder: "RunFolder") -> float:
+        return folder.stdout.stat().st_mtime if folder.stdout.exists() else 0.0
 
     found = find_study(study)
-    folder = _newest(found, name, profile)
+    folder = max(runs_named(found, name, profile), key=written)
     log = folder.stderr if stderr else folder.stdout
     if not log.is_file():
         raise UserError(
@@ -57,19 +71,42 @@ def logs(
         return
 
 
-def _newest(study: "Study", name: str, profile: str | None) -> "RunFolder":
-    """The run folder `name`, or the run of that name whose log was written last."""
+def stop(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RUN",
+            help="An experiment (all its runs) or a run folder.",
+            autocompletion=complete_run,
+        ),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All runs and all batch runners.")] = False,
+    profile: Annotated[str | None, profile_option("all")] = None,
+    study: StudyFolder = None,
+) -> None:
+    from trm_scaling.io.lease import holder, request_stop
+    from trm_scaling.io.study import find_study
     from trm_scaling.results.scan import scan_runs
-    from trm_scaling.run.planned import no_run
+    from trm_scaling.run.batch.runner_registry import runners
+    from trm_scaling.run.planned import runs_named
 
-    named = folder_named(name)
-    if named is not None:
-        return named
-    runs = [run for run in scan_runs(study, None if profile is None else [profile]) if name in run.names]
-    if not runs:
-        raise UserError(no_run(study, name, profile))
-
-    def written(folder: "RunFolder") -> float:
-        return folder.stdout.stat().st_mtime if folder.stdout.exists() else 0.0
-
-    return max((run.folder for run in runs), key=written)
+    if (name is None) != everything:
+        raise UserError("name the run to stop, or say --all")
+    found = find_study(study)
+    asked = 0
+    # The runners first, or they would go on with the next run.
+    for runner in runners(found) if everything else ():
+        runner.request_stop()
+        typer.echo(f"asked the batch runner {runner.process} to stop")
+        asked += 1
+    if name is None:
+        folders = [run.folder for run in scan_runs(found, None if profile is None else [profile])]
+    else:
+        folders = runs_named(found, name, profile)
+    for folder in folders:
+        if (lease := holder(folder.path)) is not None:
+            request_stop(folder.path)
+            typer.echo(f"asked {lease.owner} to stop {folder.path}")
+            asked += 1
+    if not asked:
+        typer.echo("nothing is running")

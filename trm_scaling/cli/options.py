@@ -1,9 +1,10 @@
 """Options that several verbs share, and what they mean."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -11,6 +12,7 @@ from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
     from trm_scaling.config import RunConfig
+    from trm_scaling.experiments.catalogue import Catalogue
     from trm_scaling.io.run_folder import RunFolder
     from trm_scaling.io.study import Study
 
@@ -91,6 +93,13 @@ Experiments = Annotated[
         autocompletion=complete_experiment,
     ),
 ]
+Pattern = Annotated[
+    list[str] | None, typer.Option(help="Names that contain it, or match it as a glob. Repeatable.")
+]
+AnyProfile = Annotated[str | None, profile_option("all that have runs")]
+OneProfile = Annotated[str | None, profile_option("the only one with runs", "Budget.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")]
+At = Annotated[Literal["best", "last"], typer.Option(help="Checkpoint: best on validation, or the newest.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed (the first, of several).", show_default="0")]
 Together = Annotated[
     bool | None,
@@ -119,11 +128,39 @@ def chosen_profile(given: str | None, *, of_workers: bool = False) -> str:
     """
     if given is not None:
         return given
-    from trm_scaling.run.device import default_profile, own_backend, worker_backend
+    from trm_scaling.run.local_device import default_profile, own_backend, worker_backend
 
     profile = default_profile(worker_backend if of_workers else own_backend)
     typer.echo(f"profile {profile} (the default on this device; choose with --profile)", err=True)
     return profile
+
+
+def parted(texts: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """The names among what was typed, and the overrides (`key=value`)."""
+    return [text for text in texts or [] if "=" not in text], [text for text in texts or [] if "=" in text]
+
+
+def chosen_names(catalogue: "Catalogue", names: Sequence[str], patterns: Sequence[str] | None) -> list[str]:
+    """`names` and the experiments that a pattern matches, each once. Raises UserError when there are none."""
+    if not names and not patterns:
+        raise UserError(
+            "nothing to run: name experiments, or give --pattern exp01 (or '*' for all); "
+            "`trm batch --list` shows what there is"
+        )
+    catalogue.check(names)
+    return list(dict.fromkeys([*names, *(catalogue.matching(patterns) if patterns else [])]))
+
+
+def study_if_any(given: Path | None) -> "Study | None":
+    """The study, or None where none was named and none is found: a table from elsewhere needs none."""
+    from trm_scaling.io.study import find_study
+
+    try:
+        return find_study(given)
+    except UserError:
+        if given is not None:
+            raise
+        return None
 
 
 def one_blas_thread() -> None:
@@ -140,15 +177,6 @@ def uncompiled_search() -> None:
     os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
 
 
-def folder_named(name: str) -> "RunFolder | None":
-    """The run folder at the path `name`; None when there is none, so that it is an experiment's name."""
-    from trm_scaling.io.run_folder import RunFolder
-
-    folder = RunFolder(Path(name))
-    begun = (folder.config, folder.attempts, folder.stdout)
-    return folder if any(path.is_file() for path in begun) else None
-
-
 @dataclass(frozen=True)
 class OpenedRun:
     """The run that a verb was asked to look at."""
@@ -163,7 +191,7 @@ def open_run(name: str, profile: str | None, study: Path | None) -> OpenedRun:
     from trm_scaling.config.compose import load
     from trm_scaling.io.study import find_study
     from trm_scaling.run.compilation import configure_jax
-    from trm_scaling.run.planned import find_run
+    from trm_scaling.run.planned import find_run, folder_named
 
     configure_jax()
     found = find_study(study)

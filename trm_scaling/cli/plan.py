@@ -2,19 +2,18 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from trm_scaling.cli.options import PAPER, ClusterProfile, StudyFolder
+from trm_scaling.cli.options import PAPER, AsJson, ClusterProfile, Pattern, StudyFolder
+from trm_scaling.cli.tables import from_here, terminal
 
 if TYPE_CHECKING:
     from trm_scaling.counting.devices import Target
     from trm_scaling.experiments.catalogue import Catalogue
     from trm_scaling.io.study import Study
-    from trm_scaling.run.plan.gather import Named
-    from trm_scaling.run.plan.study_plan import Planned
+    from trm_scaling.run.plan.study_plan import Named, Planned
 
 HELP = """
 Say what the experiments would take of a target: FLOPs, steps, memory, hours, cost, disk. Speeds come from
@@ -46,9 +45,7 @@ def plan(
     ] = None,
     *,
     target: Annotated[TargetChoice, typer.Option(help="Where they would run.")] = "v4-64",
-    pattern: Annotated[
-        list[str] | None, typer.Option(help="Names that contain it, or match it as a glob. Repeatable.")
-    ] = None,
+    pattern: Pattern = None,
     profile: ClusterProfile = PAPER,
     jobs: Annotated[int, typer.Option(min=1, help="Targets at once, for the time in parallel.")] = 4,
     prioritized: Annotated[
@@ -61,13 +58,13 @@ def plan(
     compiling: Annotated[
         bool, typer.Option("--compile", help="Compile the training steps: h200, v4-64, v4-8.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
+    as_json: AsJson = False,
     study: StudyFolder = None,
 ) -> None:
     from trm_scaling.counting.devices import TARGETS
     from trm_scaling.experiments.catalogue import load_catalogue
     from trm_scaling.io.study import find_study
-    from trm_scaling.run.plan.gather import planned as plan_on
+    from trm_scaling.run.plan.study_plan import planned as plan_on
 
     found = find_study(study)
     catalogue = load_catalogue(found.path)
@@ -83,7 +80,7 @@ def plan(
         _compile(found, named, planned, there)
         return
     if as_json:
-        from trm_scaling.run.plan.as_json import as_json as plain
+        from trm_scaling.run.plan.study_plan import as_json as plain
 
         typer.echo(json.dumps(plain(planned, there, profile, jobs), indent=1))
         return
@@ -107,7 +104,7 @@ def _named(
     study: "Study", catalogue: "Catalogue", names: list[str], profile: str, overrides: list[str]
 ) -> "Named":
     from trm_scaling.cli.progress import shown_progress
-    from trm_scaling.run.plan.gather import named_configurations
+    from trm_scaling.run.plan.study_plan import named_configurations
 
     with shown_progress() as progress:
         return named_configurations(study, catalogue, names, profile, progress, overrides)
@@ -122,13 +119,9 @@ def _show(
     least: "list[Planned] | None",
     beside_first: bool,
 ) -> None:
-    import sys
-
-    from rich.console import Console
-
     from trm_scaling.cli.plan_page import page
 
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    console = terminal()
     by_family = not each and len(planned) > FEW
     width = console.width
     for part in page(
@@ -141,8 +134,4 @@ def _compile(study: "Study", named: "Named", planned: "list[Planned]", target: "
     from trm_scaling.cli.plan_compile import compile_all
 
     report = compile_all(study, named, planned, target)
-    typer.echo(f"written: {_from_here(report)}")
-
-
-def _from_here(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    typer.echo(f"written: {from_here(report)}")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from trm_scaling.cli.quantities import amount, duration, memory
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,9 +15,8 @@ if TYPE_CHECKING:
     from trm_scaling.io.study import Study
     from trm_scaling.run.batch_fitting import Answer
     from trm_scaling.run.compiler_answers import Compilations, DescribedName
-    from trm_scaling.run.plan.gather import Named
     from trm_scaling.run.plan.report import Row
-    from trm_scaling.run.plan.study_plan import Planned
+    from trm_scaling.run.plan.study_plan import Named, Planned
 
 LOG_SECONDS = 30.0
 """Between two lines in a log that say that a compiler is at work."""
@@ -31,6 +29,7 @@ def compile_all(study: "Study", named: "Named", planned: "Sequence[Planned]", ta
     and at the end when something did not compile.
     """
     from trm_scaling.config.identity import identity
+    from trm_scaling.results.format import amount
     from trm_scaling.run.batch_fitting import fit
     from trm_scaling.run.compiler_answers import Compilations, described_as
 
@@ -108,6 +107,8 @@ class _Lines:
             typer.echo(f"{self.counted} {_way(answer.config)}: {self._outcome(answer)}")
 
     def _outcome(self, answer: "Answer") -> str:
+        from trm_scaling.results.format import amount, duration, memory
+
         outcome, limit = answer.compilation.outcome, self._target.chip.memory_bytes or 0
         if not outcome.fits:
             return f"does not fit, over {memory(outcome.needed_bytes)} of {memory(limit)}"
@@ -128,8 +129,8 @@ def _way(config: "RunConfig") -> str:
 def _write_report(study: "Study", named: "Named", target: "Target", compilations: "Compilations") -> Path:
     from trm_scaling.io.atomic import write_text
     from trm_scaling.io.source import read_code_state
-    from trm_scaling.run.plan.gather import planned as plan
     from trm_scaling.run.plan.report import compiled_rows, markdown
+    from trm_scaling.run.plan.study_plan import planned as plan
 
     # Where the compiler refused what the estimate had chosen, the plan is another now.
     planned = plan(study, named, target)
@@ -147,8 +148,8 @@ def _beside(study: "Study", named: "Named", target: "Target") -> "list[tuple[Tar
     """The same configurations on the pod, or for the pod on the GPU, as far as they were compiled."""
     from trm_scaling.counting.devices import TARGETS
     from trm_scaling.run.compiler_answers import Compilations
-    from trm_scaling.run.plan.gather import planned as plan
     from trm_scaling.run.plan.report import compiled_rows
+    from trm_scaling.run.plan.study_plan import planned as plan
 
     name: DescribedName = "v4-64" if target.name == "h200" else "h200"
     other = TARGETS[name]

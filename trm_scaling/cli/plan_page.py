@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from trm_scaling.cli.quantities import duration, flop, memory, money
+from trm_scaling.cli.tables import columns as table_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -73,7 +73,9 @@ def _by_family(catalogue: "Catalogue", planned: "Sequence[Planned]", width: int)
     titles = {family.key: family.title for family in (*catalogue.families, *catalogue.beside) if is_wide}
     some_keys = {each.families[0] for each in planned} & titles.keys()
     wide = max((len(key) for key in some_keys), default=0) + 1
-    made = _plain_table("family", ["runs", *(heading for heading, _ in _columns(is_wide, of_many=True))])
+    made = table_of(
+        "family", "runs", *(heading for heading, _ in _columns(is_wide, of_many=True)), gap=1, pad_edge=False
+    )
     for key in dict.fromkeys(each.families[0] for each in planned):
         some = [each for each in planned if each.families[0] == key]
         label = f"{key:<{wide}}{titles[key]}" if key in titles else key
@@ -84,7 +86,7 @@ def _by_family(catalogue: "Catalogue", planned: "Sequence[Planned]", width: int)
 def _by_configuration(planned: "Sequence[Planned]", width: int) -> "Table":
     """A line for each configuration."""
     columns = _columns(width >= WIDE, of_many=False)
-    made = _plain_table("experiment", [heading for heading, _ in columns])
+    made = table_of("experiment", *(heading for heading, _ in columns), gap=1, pad_edge=False)
     for each in planned:
         others = len(each.names) - 1
         made.add_row(
@@ -95,7 +97,9 @@ def _by_configuration(planned: "Sequence[Planned]", width: int) -> "Table":
 
 def _columns(is_wide: bool, of_many: bool) -> list[Column]:
     """Of runs together, or of one."""
-    parameters: Column = ("parameters", lambda some: _span([each.parameters for each in some], _count))
+    from trm_scaling.results.format import flop, memory
+
+    parameters: Column = ("params", lambda some: _span([each.parameters for each in some], _count))
     training: Column = ("training", lambda some: flop(sum(each.training_flops for each in some)))
     inference: Column = ("inference", lambda some: flop(some[0].inference_flops))
     steps: Column = ("steps", lambda some: _span([each.steps for each in some], "{:,}".format))
@@ -121,7 +125,7 @@ def _totals(planned: "Sequence[Planned]", jobs: int, beside_first: bool) -> "Tab
     """Core, contributions, all, the recommended subset, where they differ."""
     from rich.text import Text
 
-    from trm_scaling.run.plan import first_estimate as first
+    from trm_scaling.run.plan import study_plan as first
     from trm_scaling.run.plan.study_plan import total
 
     core = [each for each in planned if each.is_core]
@@ -134,7 +138,9 @@ def _totals(planned: "Sequence[Planned]", jobs: int, beside_first: bool) -> "Tab
         ("recommended subset", subset, f"{first.PRIORITIZED_DAYS_FOUR_AT_ONCE} d four at a time"),
     ]
     headings = [f"in sequence{TIME}", f"{jobs} at a time{TIME}", "chip-h", f"on demand{COST}", f"spot{COST}"]
-    made = _plain_table("total", ["runs", *headings, *(["first estimate"] if beside_first else [])])
+    made = table_of(
+        "total", "runs", *headings, *(["first estimate"] if beside_first else []), gap=1, pad_edge=False
+    )
     if len(subset) == len(planned):
         groups = [("all", planned, groups[-1][2])]
     for label, some, before in groups:
@@ -151,8 +157,8 @@ def _total(found: "Total") -> list[str]:
 
 
 def _resources(planned: "Sequence[Planned]", least: "Sequence[Planned] | None") -> Iterator[str]:
-    from trm_scaling.run.plan import first_estimate as first
-    from trm_scaling.run.plan.resources import resources_of
+    from trm_scaling.run.plan import study_plan as first
+    from trm_scaling.run.plan.study_plan import resources_of
 
     found = resources_of(planned)
 
@@ -175,6 +181,7 @@ def _resources(planned: "Sequence[Planned]", least: "Sequence[Planned] | None") 
 def _sources(planned: "Sequence[Planned]", target: "Target") -> Iterator[str]:
     from trm_scaling.counting.devices import PRICES_OF
     from trm_scaling.counting.memory import ACCURACY
+    from trm_scaling.results.format import memory, money
 
     sources = Counter((each.estimate.assumed, each.estimate.source) for each in planned)
     for number, ((assumed, source), runs) in enumerate(sources.most_common(MOST_SOURCES)):
@@ -211,17 +218,6 @@ def _cut(some: "Sequence[Planned]") -> str:
     return ", ".join(said)
 
 
-def _plain_table(first: str, headings: Sequence[str]) -> "Table":
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    made = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold", pad_edge=False)
-    made.add_column(first, no_wrap=True)
-    for heading in headings:
-        made.add_column(heading, justify="right", no_wrap=True)
-    return made
-
-
 def _span(values: Sequence[float], show: Callable[[float], str]) -> str:
     low, high = show(min(values)), show(max(values))
     if low == high:
@@ -238,11 +234,15 @@ def _count(number: float) -> str:
 
 
 def _seconds(seconds: float) -> str:
+    from trm_scaling.results.format import duration
+
     return f"{seconds * 1000:,.0f} ms" if seconds < 10 else duration(seconds)
 
 
 def _time(seconds: float) -> str:
     """Two or three digits, as much as an estimate is worth: `21 min`, `4.6 h`, `7.8 d`."""
+    from trm_scaling.results.format import duration
+
     if seconds < 90:
         return duration(seconds)
     if seconds < 5400:
@@ -264,6 +264,8 @@ def _cost(prices: Sequence[float | None]) -> str:
 
 
 def _price(usd: float | None) -> str:
+    from trm_scaling.results.format import money
+
     if usd is None:
         return "no price"
     return f"${usd:,.0f}" if usd >= 9.95 else money(usd)

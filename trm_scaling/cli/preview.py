@@ -2,10 +2,9 @@
 
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trm_scaling.cli.quantities import amount, duration, flop, memory, money
+from trm_scaling.cli.tables import from_here
 
 if TYPE_CHECKING:
     from trm_scaling.config import RunConfig
@@ -62,6 +61,8 @@ def _fields(preview: "Preview") -> Iterator[str]:
 
 
 def _facts(preview: "Preview") -> Iterator[str]:
+    from trm_scaling.results.format import amount, flop
+
     config, data = preview.config, preview.dataset
     arch = config.arch
     tests = UNKNOWN if data.test_puzzles is None else f"{data.test_puzzles:,}"
@@ -70,7 +71,7 @@ def _facts(preview: "Preview") -> Iterator[str]:
         f"{data.title}: {config.data.train_size:,} to train on x {config.data.num_aug:,} "
         f"{data.augmentation}, {config.data.val_size:,} to choose by, {tests} to test on",
     )
-    yield _fact("", f"{_from_here(data.folder)}: {_dataset_state(preview)}")
+    yield _fact("", f"{from_here(data.folder)}: {_dataset_state(preview)}")
     yield _fact(
         "model",
         f"{preview.parameters:,} parameters, and {preview.puzzle_emb_parameters:,} in the puzzle embedding; "
@@ -125,6 +126,7 @@ def _dataset_state(preview: "Preview") -> str:
 
 def _targets(preview: "Preview") -> Iterator[str]:
     """One column a target. Two places after each number are the mark's."""
+    from trm_scaling.results.format import duration, money
 
     def row(label: str, cell: Callable[["TargetPreview"], str]) -> list[str]:
         return [label, *(cell(target) for target in preview.targets)]
@@ -163,12 +165,16 @@ def _targets(preview: "Preview") -> Iterator[str]:
 
 
 def _hardware(target: "TargetPreview") -> str:
+    from trm_scaling.results.format import amount
+
     if target.cores is not None:
         return f"{target.device_kind}, {amount(target.cores, 'core')}"
     return f"{target.devices} x {target.device_kind}"
 
 
 def _memory(target: "TargetPreview") -> str:
+    from trm_scaling.results.format import memory
+
     limit = "" if target.memory_limit is None else f" of {memory(target.memory_limit)}"
     return f"{memory(target.memory_total)}{limit}"
 
@@ -226,11 +232,13 @@ def _folder(preview: "Preview") -> str:
         case "interrupted" | "stopped" | "failed" as how:
             at = "from the start" if preview.saved_step is None else f"after step {preview.saved_step:,}"
             state = f"{how}; would resume {at}"
-    return _fact("run", f"{_from_here(preview.folder)}: {state}")
+    return _fact("run", f"{from_here(preview.folder)}: {state}")
 
 
 def _rhythm(preview: "Preview") -> str:
     """When evaluations come."""
+    from trm_scaling.results.format import amount
+
     first = amount(preview.eval_every, "step")
     if preview.eval_growth == 1:
         return f"every {first}"
@@ -259,8 +267,3 @@ def _value(value: Any) -> str:
             return f"{value:g}"
         case _:
             return str(value)
-
-
-def _from_here(path: Path) -> Path:
-    """`path` as a person in this folder would write it."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

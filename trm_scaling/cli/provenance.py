@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trm_scaling.cli.options import RunName, StudyFolder, folder_named, profile_option
+from trm_scaling.cli.options import AsJson, RunName, StudyFolder, profile_option
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ def provenance(
     start: Annotated[
         int | None, typer.Option(min=1, help="Which start of the run.", show_default="the last")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
+    as_json: AsJson = False,
     profile: Annotated[str | None, profile_option("the device's")] = None,
     study: StudyFolder = None,
 ) -> None:
     from trm_scaling.cli.options import chosen_profile
     from trm_scaling.io.study import find_study
-    from trm_scaling.run.planned import find_run
+    from trm_scaling.run.planned import find_run, folder_named
 
     folder = folder_named(name) or find_run(find_study(study), name, chosen_profile(profile))
     entries = folder.provenance_entries()

@@ -1,15 +1,16 @@
 """`trm results`: the runs of the study as one table."""
 
 import json
-import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trm_scaling.cli.options import StudyFolder, Where, profile_option
+from trm_scaling.cli.options import AnyProfile, AsJson, Pattern, StudyFolder, Where, study_if_any
+from trm_scaling.cli.tables import columns as table_of
+from trm_scaling.cli.tables import terminal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,15 +36,13 @@ MOST_UNFINISHED = 20
 
 
 def results(
-    pattern: Annotated[
-        list[str] | None, typer.Option(help="Names that contain it, or match it as a glob. Repeatable.")
-    ] = None,
-    profile: Annotated[str | None, profile_option("all that have runs")] = None,
+    pattern: Pattern = None,
+    profile: AnyProfile = None,
     where: Where = None,
     csv: Annotated[
         Path | None, typer.Option(help="Write all columns to this file; its folders are made.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
+    as_json: AsJson = False,
     columns: Annotated[bool, typer.Option("--columns", help="Say what every column is, and end.")] = False,
     wandb: Annotated[
         Path | None,
@@ -89,17 +88,10 @@ def _exported(
     source: Path, study: Path | None, patterns: Sequence[str], profile: str | None
 ) -> "tuple[Study | None, pd.DataFrame]":
     """The runs in an export; a study is of use but need not be there."""
-    from trm_scaling.errors import UserError
-    from trm_scaling.io.study import find_study
     from trm_scaling.results.table import goes_by, one_profile
     from trm_scaling.results.wandb_export import parse_wandb_export
 
-    try:
-        found = find_study(study)
-    except UserError:
-        if study is not None:
-            raise
-        found = None
+    found = study_if_any(study)
     table = parse_wandb_export(source, found)
     if profile is not None:
         table = one_profile(table, profile)
@@ -133,16 +125,10 @@ def _columns(as_json: bool) -> str:
     return "\n".join(lines)
 
 
-def _plain(table: "pd.DataFrame") -> list[dict[str, Any]]:
+def _plain(table: "pd.DataFrame") -> list[dict[Hashable, Any]]:
     """Rows for JSON, where a missing cell is null."""
-    import math
-
-    def cell(value: Any) -> Any:
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    columns = [(str(name), map(cell, column.tolist())) for name, column in table.items()]
-    names = [name for name, _ in columns]
-    return [dict(zip(names, row, strict=True)) for row in zip(*(cells for _, cells in columns), strict=True)]
+    infinite = table.isin([float("inf"), -float("inf")])
+    return table.astype(object).where(table.notna() & ~infinite, None).to_dict("records")
 
 
 def _counts(table: "pd.DataFrame") -> str:
@@ -153,35 +139,29 @@ def _counts(table: "pd.DataFrame") -> str:
 
 
 def _print(table: "pd.DataFrame", study: "Study | None", patterns: Sequence[str]) -> None:
-    from rich.console import Console
-
     from trm_scaling.experiments import load_catalogue
 
     # In a file nothing is cut off.
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = terminal()
     catalogue = None if study is None else load_catalogue(study.path)
     profiles = table["profile"].fillna("").unique()
     for profile in profiles:
         rows = table[table["profile"].fillna("") == profile]
         if profile:
-            console.print(f"profile {_printable(profile)}", style="bold", highlight=False, markup=False)
+            console.print(f"profile {_printable(profile)}", style="bold")
         console.print(_by_experiment(rows, catalogue, patterns))
         for line in _unfinished(rows):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            console.print(line, soft_wrap=True)
     if len(profiles) > 1:
-        console.print("Runs of several profiles do not compare: choose one with --profile.", highlight=False)
-    console.print(_counts(table), highlight=False, markup=False)
+        console.print("Runs of several profiles do not compare: choose one with --profile.")
+    console.print(_counts(table))
 
 
 def _by_experiment(table: "pd.DataFrame", catalogue: "Catalogue | None", patterns: Sequence[str]) -> Any:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    made.add_column("experiment", overflow="fold")
-    for head in ("runs", "accuracy", "95 % interval", "validation", "parameters", "device-h"):
-        made.add_column(head, justify="right", no_wrap=True)
+    heads = ("runs", "accuracy", "95 % interval", "validation", "parameters", "device-h")
+    made = table_of("experiment", *heads, gap=1, folds=True)
     summaries = _summaries(table)
     for title, rows in _families(table, catalogue, patterns):
         made.add_row(Text(title, style="dim"), *[""] * 6)

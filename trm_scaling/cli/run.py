@@ -4,7 +4,6 @@ import os
 import sys
 import traceback
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from traceback import format_exception_only
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,12 +19,13 @@ from trm_scaling.cli.options import (
     Together,
     chosen_profile,
 )
+from trm_scaling.cli.tables import from_here
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from trm_scaling.cli.live import BarReporter, LoggingReporter, LogReporter
+    from trm_scaling.cli.progress import BarReporter, LoggingReporter, LogReporter
     from trm_scaling.parallel.hosts import Hosts
     from trm_scaling.results.record import RunRecord
     from trm_scaling.run.planned import Run
@@ -132,7 +132,7 @@ def parting(hosts: "Hosts") -> "Iterator[Hosts]":
         hosts.leave(end.exit_code, why.strip())
         raise
     except Exception as error:
-        # A process boundary: without a word the others would take this process for lost, and the launcher
+        # A process boundary: if nothing is said the others take this process for lost, and the launcher
         # would start again what fails again.
         from trm_scaling.run.failure import EXIT_STATUS
 
@@ -157,8 +157,8 @@ def preview(planned: "Run", as_json: bool) -> None:
 def grouped(runs: "list[Run]", together: bool | None, hosts: "Hosts") -> "list[list[Run]]":
     """Which of `runs`, replicates of one another, are trained as one program; says why when none are."""
     from trm_scaling.run.compilation import configure_jax
-    from trm_scaling.run.grouping import groups_of, why_apart
-    from trm_scaling.run.here import this_device
+    from trm_scaling.run.local_device import this_device
+    from trm_scaling.run.vmapped_runs import groups_of, why_apart
 
     if len(runs) == 1:
         return [runs]
@@ -177,7 +177,7 @@ def trajectories(runs: "list[Run]") -> "list[list[Run]]":
     Raises UserError when they differ in more than the average.
     """
     from trm_scaling.config.traced_fields import are_one_trajectory
-    from trm_scaling.run.grouping import groups_of
+    from trm_scaling.run.vmapped_runs import groups_of
 
     if not are_one_trajectory([run.config for run in runs]):
         names = ", ".join(run.config.name for run in runs)
@@ -189,7 +189,7 @@ def trajectories(runs: "list[Run]") -> "list[list[Run]]":
 
 
 def _train_all(groups: "list[list[Run]]", experiment: str, hosts: "Hosts") -> None:
-    """One group after another; a loss that is no number ends its own run alone, as it does in a group."""
+    """One group after another. A loss that is not finite ends its own run alone, as it does in a group."""
     from trm_scaling.run.failure import EXIT_STATUS
 
     diverged = EXIT_STATUS["non_finite"]
@@ -211,11 +211,11 @@ def _train_all(groups: "list[list[Run]]", experiment: str, hosts: "Hosts") -> No
 
 def _train(planned: "Run", experiment: str, hosts: "Hosts", is_first_seed: bool = True) -> None:
     """Train one run and say what came of it. The exit status of a failure is that of its class."""
-    from trm_scaling.cli.live import NoReporter, live_reporter
+    from trm_scaling.cli.progress import NoReporter, live_reporter
     from trm_scaling.config.schedule import said_of_matching
     from trm_scaling.run.compilation import configure_jax
+    from trm_scaling.run.multihost import follow
     from trm_scaling.run.single import execute
-    from trm_scaling.run.together import follow
 
     configure_jax()
     with classified():
@@ -241,7 +241,7 @@ def logged(
     shown: "LogReporter | BarReporter", run: "Run", experiment: str, is_first_seed: bool
 ) -> "Iterator[LoggingReporter]":
     """For the block, a reporter that keeps the run's log too; what ends the block early is its last line."""
-    from trm_scaling.cli.live import LoggingReporter
+    from trm_scaling.cli.progress import LoggingReporter
     from trm_scaling.io.secrets import masked_text
     from trm_scaling.run.batch.logs import own_log
 
@@ -251,23 +251,23 @@ def logged(
         try:
             yield reporter
         except BaseException as error:
-            # What ended the run goes on up; here it is only written down.
+            # It is raised again; here it is only written down.
             reporter.log(masked_text(f"{type(error).__name__}: {error}"))
             raise
 
 
 def _say_where_metrics_go(reporter: "LoggingReporter") -> None:
     """Whether the run is mirrored to Weights & Biases, and how to switch that on or off."""
-    from trm_scaling.tracking.wandb_start import mirror_said
+    from trm_scaling.tracking.wandb_mirror import mirror_said
 
     reporter.note(mirror_said())
 
 
 def _train_together(runs: "list[Run]") -> None:
     """Train `runs` as one program and say what came of each. Raises the first failure of one by itself."""
-    from trm_scaling.cli.live import live_reporters
+    from trm_scaling.cli.progress import live_reporters
     from trm_scaling.run.compilation import configure_jax
-    from trm_scaling.run.group import execute_together
+    from trm_scaling.run.vmapped_runs import execute_together
 
     configure_jax()
     labels = _told_apart(runs)
@@ -300,7 +300,7 @@ def _told_apart(runs: "list[Run]") -> list[str]:
 
 def _announcement(planned: "Run", experiment: str, among: str) -> str:
     seed = f", seed {planned.config.seed}" if planned.config.seed else ""
-    return f"{experiment} under {planned.config.profile}{seed}{among}: {_from_here(planned.folder.path)}"
+    return f"{experiment} under {planned.config.profile}{seed}{among}: {from_here(planned.folder.path)}"
 
 
 def _of_precision(planned: "Run") -> list[str]:
@@ -368,8 +368,3 @@ def describe(record: "RunRecord") -> str:
             f"{record.eval_s:.1f} s evaluating{speed} on {record.device_count} x {record.device_kind}",
         ]
     )
-
-
-def _from_here(path: Path) -> Path:
-    """`path` as a person in this folder would write it."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

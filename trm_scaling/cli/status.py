@@ -1,7 +1,6 @@
 """`trm status`: how every run of the study stands."""
 
 import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trm_scaling.cli.options import StudyFolder, profile_option
+from trm_scaling.cli.options import AnyProfile, AsJson, Pattern, StudyFolder
+from trm_scaling.cli.tables import terminal
 
 if TYPE_CHECKING:
     from trm_scaling.io.study import Study
     from trm_scaling.results.run_names import RunNames
-    from trm_scaling.run.batch.board import Row
+    from trm_scaling.run.batch.status import Row
 
 HELP = """
 Show every run that was begun: its state, how far it has come, loss, accuracy on validation, speed and
@@ -33,12 +33,10 @@ WATCH_SECONDS = 2.0
 
 
 def status(
-    pattern: Annotated[
-        list[str] | None, typer.Option(help="Names that contain it, or match it as a glob. Repeatable.")
-    ] = None,
-    profile: Annotated[str | None, profile_option("all that have runs")] = None,
+    pattern: Pattern = None,
+    profile: AnyProfile = None,
     watch: Annotated[bool, typer.Option("--watch", help="Keep showing it until Ctrl-C.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
+    as_json: AsJson = False,
     study: StudyFolder = None,
 ) -> None:
     from trm_scaling.io.study import find_study
@@ -62,9 +60,8 @@ def found_rows(
 ) -> "list[Row]":
     """The runs of a study as they stand, those that go by one of `patterns` (none: all)."""
     from trm_scaling.results.progress import read_progress
-    from trm_scaling.results.scan import scan_runs
-    from trm_scaling.results.state import standing
-    from trm_scaling.run.batch.board import Row
+    from trm_scaling.results.scan import scan_runs, standing
+    from trm_scaling.run.batch.status import Row
 
     rows = []
     runs = scan_runs(study, None if profile is None else [profile])
@@ -78,17 +75,15 @@ def found_rows(
 
 
 def _print(rows: "Sequence[Row]") -> None:
-    from rich.console import Console
-
-    from trm_scaling.cli.rows import in_words, sums, table
+    from trm_scaling.cli.batch_view import in_words, sums, table
 
     # In a file nothing is folded, and nothing cut off.
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = terminal()
     console.print(table(rows, len(rows) + 100, console.width))
     for row in rows:
         if row.label == "failed":
-            console.print(in_words(row), highlight=False, markup=False, soft_wrap=True)
-    console.print(sums(rows), highlight=False)
+            console.print(in_words(row), soft_wrap=True)
+    console.print(sums(rows))
 
 
 def _watch(study: "Study", patterns: Sequence[str], profile: str | None, names: "RunNames") -> None:
@@ -96,7 +91,7 @@ def _watch(study: "Study", patterns: Sequence[str], profile: str | None, names: 
     from rich.live import Live
     from rich.text import Text
 
-    from trm_scaling.cli.rows import sums, table
+    from trm_scaling.cli.batch_view import sums, table
 
     console = Console()
     try:

@@ -10,8 +10,6 @@ from trm_scaling.cli.options import StudyFolder, complete_run, profile_option
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
-    from trm_scaling.io.run_folder import RunFolder
-    from trm_scaling.io.study import Study
     from trm_scaling.tracking.wandb_run import Sending
 
 HELP = """
@@ -43,16 +41,28 @@ def sync(
     study: StudyFolder = None,
 ) -> None:
     from trm_scaling.experiments import load_catalogue
+    from trm_scaling.io.run_folder import RunFolder
     from trm_scaling.io.study import find_study
+    from trm_scaling.results.scan import scan_runs
+    from trm_scaling.run.planned import folder_named, runs_named
     from trm_scaling.tracking.wandb_mirror import InUse, rebuild
 
     if bool(runs) == everything:
         raise UserError("name the runs to sync, or say --all for every one")
     found = find_study(study)
-    folders = _every_run(found, profile) if everything else _named(found, profile, runs or [])
+    # Each once: several names may share a run by links.
+    folders: dict[Path, RunFolder] = {}
+    if everything and not scan_runs(found, None if profile is None else [profile]):
+        raise UserError(f"no run in {found.checkpoints}: train one with `trm run`")
+    for name in runs or ["*"]:
+        named = runs_named(found, name, profile)
+        recorded = named if folder_named(name) else [each for each in named if each.metrics.is_file()]
+        if not recorded:
+            raise UserError(f"no run of {name!r} in {found.checkpoints} has recorded anything yet")
+        folders |= {each.path.resolve(): RunFolder(each.path.resolve()) for each in recorded}
     mode = _mode(offline)
     catalogue = load_catalogue(found.path)
-    for folder in folders:
+    for folder in folders.values():
         label = "/".join(folder.path.parts[-3:])
         try:
             copied = rebuild(folder, catalogue.group_of(folder.path.parent.name), mode)
@@ -65,7 +75,7 @@ def sync(
 
 
 def _mode(offline: bool) -> "Sending":
-    """Where to write; with a word about it where that was not asked for."""
+    """Where to write. Says so where that was not asked for."""
     from trm_scaling.tracking.wandb_run import chosen_mode, installed
 
     if not installed():
@@ -81,37 +91,3 @@ def _mode(offline: bool) -> "Sending":
     if mode == "offline" and "WANDB_MODE" not in os.environ:
         typer.echo("not logged in to W&B, so offline; after `wandb login` the same command uploads", err=True)
     return mode
-
-
-def _every_run(study: "Study", profile: str | None) -> "list[RunFolder]":
-    found = _runs(study, profile, "*")
-    if not found:
-        raise UserError(
-            f"no run {'' if profile is None else f'under profile {profile} '}in {study.checkpoints}: "
-            "train one with `trm run`"
-        )
-    return found
-
-
-def _named(study: "Study", profile: str | None, names: list[str]) -> "list[RunFolder]":
-    from trm_scaling.io.run_folder import RunFolder
-
-    found: dict[Path, RunFolder] = {}
-    for name in names:
-        is_folder = (Path(name) / "config.yaml").is_file()
-        folders = [RunFolder(Path(name).resolve())] if is_folder else _runs(study, profile, name)
-        if not folders:
-            raise UserError(
-                f"no run of {name!r} {'' if profile is None else f'under profile {profile} '}"
-                f"in {study.checkpoints}, and no run folder of that name: see `trm sync --help`"
-            )
-        found |= {folder.path: folder for folder in folders}
-    return list(found.values())
-
-
-def _runs(study: "Study", profile: str | None, name: str) -> "list[RunFolder]":
-    """Runs that recorded something, each once: several names may share one by links."""
-    from trm_scaling.io.run_folder import RunFolder
-
-    files = study.checkpoints.glob(f"{profile or '*'}/{name}/*-s*/metrics.jsonl")
-    return [RunFolder(path) for path in sorted({file.resolve().parent for file in files})]

@@ -7,8 +7,7 @@ import typer
 from trm_scaling.cli.options import Profile, RunName, StudyFolder, open_run
 
 if TYPE_CHECKING:
-    from trm_scaling.run.agreement import Agreement
-    from trm_scaling.run.rerun import Recorded, Rerun
+    from trm_scaling.run.verify import Agreement, Recorded, Rerun
 
 HELP = """
 Train the first steps of a finished run again, in a temporary place, and compare every number with its
@@ -35,9 +34,7 @@ def verify(
 ) -> None:
     from trm_scaling.cli.progress import shown_progress
     from trm_scaling.io.provenance import collect_provenance
-    from trm_scaling.run.agreement import agreement
-    from trm_scaling.run.circumstances import differing_circumstances
-    from trm_scaling.run.rerun import recorded_beginning, rerun
+    from trm_scaling.run.verify import agreement, differing_circumstances, recorded_beginning, rerun
 
     run = open_run(name, profile, study)
     recorded = recorded_beginning(run.folder, steps)

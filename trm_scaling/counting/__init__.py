@@ -1,8 +1,13 @@
 """Parameters, FLOPs, bytes, time and cost by pure arithmetic. Imports no JAX."""
 
 from trm_scaling.counting.devices import peak_flops
-from trm_scaling.counting.flops import flops_per_puzzle_step, inference_flops, training_flops
-from trm_scaling.counting.parameters import count_parameters, count_puzzle_emb
+from trm_scaling.counting.flops import (
+    count_parameters,
+    count_puzzle_emb,
+    flops_per_puzzle_step,
+    inference_flops,
+    training_flops,
+)
 
 __all__ = [
     "count_parameters",

@@ -1,4 +1,4 @@
-"""Matrix-product FLOPs of a model, a multiply-add counted as two.
+"""Trained parameters, and matrix-product FLOPs, a multiply-add counted as two.
 
 XLA's own count visits the body of a loop once, and TRM is all loops; hence arithmetic.
 """
@@ -39,3 +39,21 @@ def inference_flops(arch: ArchConfig, vocab_size: int, seq_len: int, steps: int)
     """FLOPs of answering one puzzle with `steps` supervision steps."""
     head = 2 * seq_len * arch.hidden_size * vocab_size
     return steps * (arch.passes * arch.L_layers * layer_flops(arch, seq_len) + head)
+
+
+def count_parameters(arch: ArchConfig, vocab_size: int, seq_len: int) -> int:
+    """Trainable parameters without the puzzle embeddings; the initial states are buffers."""
+    width, positions = arch.hidden_size, arch.prefix_len + seq_len
+
+    def swiglu(size: int) -> int:
+        return 3 * size * arch.inner_width(size)
+
+    mixing = swiglu(positions) if arch.mlp_t else 4 * width * width
+    learned = positions * width if arch.pos_encodings == "learned" else 0
+    heads = width * vocab_size + width * 2 + 2
+    return vocab_size * width + learned + arch.L_layers * (mixing + swiglu(width)) + heads
+
+
+def count_puzzle_emb(arch: ArchConfig, num_puzzle_ids: int) -> int:
+    """Numbers in the puzzle-embedding table."""
+    return num_puzzle_ids * arch.puzzle_emb_ndim

@@ -6,7 +6,7 @@ kernels, and what a product reads again, is not known here.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Literal, get_args
@@ -268,3 +268,39 @@ def _convolved(computation: Computation, each: Instruction) -> int:
     spatial = prod(size for label, size in axes.items() if label.isdigit())
     dilated = re.search(r"\blhs_dilate=([\dx]+)", window[1]) if window else None
     return axes["i"] * -(-spatial // (prod(map(int, dilated[1].split("x"))) if dilated else 1))
+
+
+CollectiveKind = Literal["all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute"]
+
+
+@dataclass(frozen=True)
+class Collective:
+    """One operation between devices."""
+
+    kind: CollectiveKind
+    dtypes: tuple[str, ...]
+    """XLA's words for the types of its results, each once."""
+    bytes: int
+    """Of its results on one device, each time."""
+    times: int
+    """In a training step."""
+
+
+def collectives(text: str) -> tuple[Collective, ...]:
+    """Those of one step of the training call whose optimised HLO is `text`.
+
+    Raises ValueError for a text that is no HLO module.
+    """
+    return tuple(_found(Program.read(text)))
+
+
+def _found(program: Program) -> Iterator[Collective]:
+    for computation, scheduled, times in program.scheduled():
+        for _, each in program.inside(computation, scheduled):
+            # An operation in two halves is counted by its second, whose result is the result.
+            kind = next(
+                (kind for kind in get_args(CollectiveKind) if each.opcode in (kind, f"{kind}-done")), None
+            )
+            if kind is not None:
+                dtypes = tuple(dict.fromkeys(array.dtype for array in each.results))
+                yield Collective(kind, dtypes, sum(array.bytes for array in each.results), times)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trm_scaling.config import RunConfig
-from trm_scaling.counting.flops import flops_per_puzzle_step
+from trm_scaling.counting.flops import count_parameters, flops_per_puzzle_step
 from trm_scaling.counting.memory import DTYPE_BYTES
-from trm_scaling.counting.parameters import count_parameters
 
 Term = Literal["matrix products", "memory traffic", "overhead"]
 

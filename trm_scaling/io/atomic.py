@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from trm_scaling.errors import UserError
-from trm_scaling.io.explain import os_errors_explained
-from trm_scaling.io.plain import plain
+from trm_scaling.io.disk_errors import os_errors_explained
+from trm_scaling.io.jsonable import to_jsonable
 
 _UNSUITABLE = frozenset({errno.ENOENT, errno.ENAMETOOLONG, errno.EINVAL, errno.EOPNOTSUPP})
 """What making a file in a system's own folder (/proc) or under too long a name ends with."""
@@ -49,7 +49,7 @@ def write_json(path: Path, value: Any) -> None:
     Raises `ValueError` for NaN and infinities, which JSON lacks: a record says None for
     what is missing.
     """
-    write_text(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(to_jsonable(value), indent=2, allow_nan=False) + "\n")
 
 
 def remove_leftovers(folder: Path) -> None:

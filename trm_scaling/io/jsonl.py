@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import sync_folder, write_bytes
-from trm_scaling.io.explain import os_errors_explained
-from trm_scaling.io.plain import plain, without_nonfinite
+from trm_scaling.io.disk_errors import os_errors_explained
+from trm_scaling.io.jsonable import to_jsonable, without_nonfinite
 
 
 class JsonLines(NamedTuple):
@@ -41,7 +41,7 @@ class JsonlWriter:
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Write `record` as one line. See the module's docstring on NaN and infinities."""
-        finite, nonfinite = without_nonfinite(plain(record))
+        finite, nonfinite = without_nonfinite(to_jsonable(record))
         if nonfinite:
             finite["nonfinite"] = nonfinite
         remaining = memoryview(json.dumps(finite, allow_nan=False).encode() + b"\n")

@@ -10,6 +10,8 @@ first watches whether it is renewed after all, since that clock may have jumped.
 lease in another's hands (it was suspended, say) ends at once and writes nothing more.
 """
 
+import errno
+import fcntl
 import json
 import os
 import secrets
@@ -25,9 +27,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from trm_scaling.errors import UserError
-from trm_scaling.io.explain import os_errors_explained
-from trm_scaling.io.flock import take
-from trm_scaling.io.notes import read_note
+from trm_scaling.io.disk_errors import os_errors_explained
+from trm_scaling.io.jsonable import read_json_lenient
 from trm_scaling.io.process import ProcessId
 
 BEAT_SECONDS = 2.0
@@ -69,7 +70,7 @@ class Lease:
 
 def read_lease(folder: Path) -> Lease | None:
     """The lease in `folder`, be it of a process that died; None when there is none to be read."""
-    values = read_note(folder / LEASE)
+    values = read_json_lenient(folder / LEASE)
     owner = ProcessId.read(values.get("owner"))
     if owner is None:
         return None
@@ -201,7 +202,7 @@ def _first(folder: Path) -> Iterator[None]:
 def _locked(descriptor: int) -> bool:
     """Take the lock; false when another process keeps it. Without locks the lease alone must do."""
     patience = time.monotonic() + PATIENCE_SECONDS
-    while not take(descriptor, wait=False):
+    while not take_lock(descriptor, wait=False):
         if time.monotonic() > patience:
             return False
         time.sleep(0.02)
@@ -275,7 +276,7 @@ class _Heart(threading.Thread):
             try:
                 self._beat()
             except (OSError, UserError):
-                # A disk that stumbles or is full for a moment: the next beat tries again, and
+                # A disk that returns an error or is full for a moment: the next beat tries again, and
                 # training itself meets an error that lasts.
                 continue
 
@@ -302,3 +303,23 @@ def _leave(folder: Path, lease: Lease) -> None:
     """End this process without another write: any orderly end would save into a folder not its own."""
     print(f"error: {folder} was taken over by {lease.owner}; ending here", file=sys.stderr, flush=True)
     os._exit(RunInUse.exit_status)
+
+
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS})
+"""How a file system says that it has no such locks, as Lustre does when mounted without `-o flock`."""
+
+
+def take_lock(descriptor: int, *, wait: bool) -> bool:
+    """Lock the open file; the lock goes when the file is closed, by the death of its process too.
+
+    False when another process has it, unless it is waited for. True also where the file system has no
+    locks: work goes on then, and only what the caller writes in one step is safe from another process.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    return True

@@ -46,13 +46,13 @@ def read_code_state(source: Path) -> CodeState | None:
     None when git is missing, when there is no commit, or when `source` is not part of the
     checkout around it (a package installed in an ignored `.venv` of someone's repository).
     """
-    commit = _git(source, "rev-parse", "--verify", "HEAD")
-    top = _git(source, "rev-parse", "--show-toplevel")
-    if commit is None or top is None or _git(source, "check-ignore", "-q", str(source)) is not None:
+    commit = git_output(source, "rev-parse", "--verify", "HEAD")
+    top = git_output(source, "rev-parse", "--show-toplevel")
+    if commit is None or top is None or git_output(source, "check-ignore", "-q", str(source)) is not None:
         return None
     root = Path(top.strip())
-    diff = _git(root, "diff", "HEAD", "--no-color", "--no-ext-diff", "--no-textconv", limit=_DIFF_LIMIT)
-    others = _git(root, "ls-files", "--others", "--exclude-standard", "-z")
+    diff = git_output(root, "diff", "HEAD", "--no-color", "--no-ext-diff", "--no-textconv", limit=_DIFF_LIMIT)
+    others = git_output(root, "ls-files", "--others", "--exclude-standard", "-z")
     if diff is None or others is None:
         return None
     code = [name for name in others.split("\0") if Path(name).suffix in _CODE]
@@ -107,7 +107,7 @@ def restore(source: Path, commit: str, diff: str | None, untracked: Mapping[str,
     # Anything else might be an option to git.
     if re.fullmatch(r"[0-9a-f]{7,64}", commit) is None:
         raise UserError(f"the record names {commit!r:.80} as its commit, which is no commit's hash")
-    top = _git(source, "rev-parse", "--show-toplevel")
+    top = git_output(source, "rev-parse", "--show-toplevel")
     if top is None:
         raise UserError(
             f"{source} is in no git checkout, and commits are looked for there: run it in a clone"
@@ -140,8 +140,8 @@ def restore(source: Path, commit: str, diff: str | None, untracked: Mapping[str,
 
 def is_committed(path: Path) -> bool:
     """Whether the newest commit of the checkout around `path` holds the file as it stands."""
-    known = _git(path.parent, "ls-tree", "--name-only", "HEAD", path.name)
-    return bool(known) and _git(path.parent, "status", "--porcelain", "--", path.name) == ""
+    known = git_output(path.parent, "ls-tree", "--name-only", "HEAD", path.name)
+    return bool(known) and git_output(path.parent, "status", "--porcelain", "--", path.name) == ""
 
 
 def _run(folder: Path, *arguments: str, given: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
@@ -157,7 +157,7 @@ def _reason(done: "subprocess.CompletedProcess[bytes]") -> str:
     return (done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[0]
 
 
-def _git(folder: Path, *arguments: str, limit: int | None = None) -> str | None:
+def git_output(folder: Path, *arguments: str, limit: int | None = None) -> str | None:
     """Standard output of a git command in `folder`, at most `limit` bytes; None if it fails."""
     # Without optional locks git never disturbs another git at work in the same checkout.
     environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}

@@ -6,9 +6,8 @@ from pathlib import Path
 from trm_scaling.analysis import Comparison, Importance
 from trm_scaling.errors import UserError
 from trm_scaling.plots import marks, style
-from trm_scaling.plots.figure import StudyFigure, drawing, panels
+from trm_scaling.plots.figure import StudyFigure, drawing, panels, short
 from trm_scaling.plots.style import ThemeName
-from trm_scaling.plots.typeset import short
 from trm_scaling.results.format import bracket, points
 
 _LINE, _REST = 0.24, 0.7

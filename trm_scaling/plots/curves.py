@@ -9,10 +9,9 @@ from matplotlib.axes import Axes
 from trm_scaling.analysis import summarise_halting
 from trm_scaling.errors import UserError
 from trm_scaling.plots.configurations import frame_of
-from trm_scaling.plots.figure import StudyFigure, drawing, panels
+from trm_scaling.plots.figure import StudyFigure, drawing, panels, short
 from trm_scaling.plots.quantity import quantity_of, set_axis
 from trm_scaling.plots.style import MARKERS, Theme, ThemeName
-from trm_scaling.plots.typeset import short
 from trm_scaling.results.curves import TEST
 from trm_scaling.results.format import compact, percent
 

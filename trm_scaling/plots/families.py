@@ -19,10 +19,9 @@ from trm_scaling.analysis import CriticalBatch, Fit, SeedSummary, fit_accuracy, 
 from trm_scaling.errors import UserError
 from trm_scaling.plots import marks, style
 from trm_scaling.plots.configurations import Configuration, Shown, frame_of, rows_of_family, shown
-from trm_scaling.plots.figure import StudyFigure, drawing, panels
+from trm_scaling.plots.figure import StudyFigure, drawing, panels, short
 from trm_scaling.plots.quantity import ACCURACY, Quantity, quantity_of, set_axis
 from trm_scaling.plots.style import Theme, ThemeName
-from trm_scaling.plots.typeset import short
 from trm_scaling.results.format import bracket, compact, percent
 
 _LINE, _REST = 0.27, 0.75

@@ -13,10 +13,9 @@ from trm_scaling.analysis.frontier import FrontierPoint
 from trm_scaling.errors import UserError
 from trm_scaling.plots import marks
 from trm_scaling.plots.configurations import bars, frame_of, shown
-from trm_scaling.plots.figure import StudyFigure, drawing, panels
+from trm_scaling.plots.figure import StudyFigure, drawing, panels, short
 from trm_scaling.plots.quantity import ACCURACY, quantity_of, set_axis
 from trm_scaling.plots.style import SMALL, Theme, ThemeName
-from trm_scaling.plots.typeset import short
 from trm_scaling.results.device_time import timed_alone
 from trm_scaling.results.format import percent
 

@@ -11,8 +11,8 @@ from trm_scaling.io.study import Study, find_study
 from trm_scaling.report.build import experiment_page
 from trm_scaling.report.family import slug
 from trm_scaling.report.write import Written, write_page
-from trm_scaling.results.families import runs_of_family
 from trm_scaling.results.frame import checked_table
+from trm_scaling.results.table import runs_of_family
 from trm_scaling.results.wandb_export import parse_wandb_frame
 
 _NAMES = ("Name", "name")

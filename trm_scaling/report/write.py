@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trm_scaling.io.atomic import write_text
-from trm_scaling.io.explain import os_errors_explained
+from trm_scaling.io.disk_errors import os_errors_explained
 from trm_scaling.plots import save
 from trm_scaling.plots.saving import Format
 from trm_scaling.report.html import html

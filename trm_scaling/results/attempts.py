@@ -29,7 +29,7 @@ ENDINGS: tuple[str, ...] = ("finished", "stopped", *get_args(FailureClass))
 FAILURE_CLASSES: tuple[str, ...] = get_args(FailureClass)
 
 RESUMABLE: tuple[FailureClass, ...] = ("disk", "preempted", "lost_host")
-"""What says nothing against the run: the same command goes on."""
+"""Not the fault of the run: the same command resumes it."""
 
 LONGEST_MESSAGE = 2000
 """Characters kept of a message: a compiler's account of its memory goes on for pages."""
@@ -57,7 +57,7 @@ class Attempt:
     """Puzzles worked through at once."""
     ended: str | None = None
     ending: Ending | None = None
-    """None while it goes on, or when it died without a word."""
+    """None while it goes on, or when it died and wrote nothing."""
     message: str | None = None
     incidents: tuple[Incident, ...] = ()
     known: Mapping[str, Any] | None = None
@@ -96,7 +96,7 @@ def read_attempts(path: Path) -> list[Attempt]:
 def begin_attempt(path: Path, micro_batch_size: int, known: Mapping[str, Any] | None = None) -> int:
     """Write that an attempt begins, and return its number. For the process that holds the run.
 
-    `known`: what the study says of the run now (`results.plain.as_known`).
+    `known`: what the study says of the run now (`results.run_names.as_known`).
     """
     before = read_attempts(path)
     if before and before[-1].ending is None:

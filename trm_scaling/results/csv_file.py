@@ -18,9 +18,8 @@ import pandas as pd
 
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_bytes
-from trm_scaling.results.cells import cell_of, cells_of, written
 from trm_scaling.results.columns import Column, columns
-from trm_scaling.results.frame import frame_of
+from trm_scaling.results.frame import cell_of, cells_of, frame_of, written
 
 _DANGEROUS = re.compile(r"'*[=+\-@\t\r\n]")
 _PLAIN = re.compile(r"[^\s,\"]([^,\"\r\n]*[^\s,\"])?|")

@@ -40,7 +40,7 @@ class Span:
 
 
 def spans_of(runs: Sequence[FoundRun]) -> list[Span]:
-    """Every attempt at `runs`. One that died without a word ended when its folder last changed."""
+    """Every attempt at `runs`. One that died and wrote nothing ended when its folder last changed."""
     found = []
     for run in runs:
         path = run.folder.path.resolve()

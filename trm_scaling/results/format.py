@@ -85,17 +85,55 @@ def hours(value: object) -> str:
     return f"{found:,.{3 if found < 0.1 else 2 if found < 10 else 1 if found < 1000 else 0}f}"
 
 
+def duration(seconds: float) -> str:
+    """`0.4 s`, `12 s`, `2 min 05 s`, `3 h 20 min`, `12 d 6 h`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s" if seconds >= 0.1 else "under 0.1 s"
+    whole, minutes, hours = round(seconds), round(seconds / 60), round(seconds / 3600)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    if minutes < 24 * 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    return f"{hours // 24:,} d {hours % 24} h"
+
+
+def clock(seconds: float) -> str:
+    """As a clock shows it: `4:05` (minutes and seconds), `2 h 05 min`, `3 d 04 h`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours:02} h"
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes}:{rest:02}"
+
+
+def flop(count: float) -> str:
+    """Floating-point operations with three digits: `42.7 GFLOP`."""
+    scaled, prefix = float(count), ""
+    for larger in "kMGTPEZ":
+        if float(f"{scaled:.3g}") < 1000:
+            break
+        scaled, prefix = scaled / 1000, larger
+    decimals = 2 if scaled < 9.995 else 1 if scaled < 99.95 else 0
+    return f"{scaled:.{decimals}f} {prefix}FLOP"
+
+
 def memory(size: object) -> str:
-    """Bytes: `79 MiB`, `7.4 GiB`."""
-    found = number(size)
-    if found is None:
+    """Bytes: `79 MiB`, `7.4 GiB`, `755 GiB`."""
+    if (found := number(size)) is None:
         return ""
-    return f"{found / 2**20:.0f} MiB" if found < 2**30 else f"{found / 2**30:.1f} GiB"
+    if found < 2**30:
+        return f"{max(1, round(found / 2**20))} MiB"
+    return f"{found / 2**30:,.{1 if found < 100 * 2**30 else 0}f} GiB"
 
 
 def money(usd: object) -> str:
-    """`$33.90`."""
-    return "" if (found := number(usd)) is None else f"${found:,.2f}"
+    """US dollars: `$33.90`."""
+    if (found := number(usd)) is None:
+        return ""
+    return "under 1 cent" if 0 <= found < 0.01 else f"${found:,.2f}"
 
 
 def setting(value: object) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from trm_scaling.config import Schedule
 from trm_scaling.config.compose import load
 from trm_scaling.errors import UserError
-from trm_scaling.io.notes import read_note
+from trm_scaling.io.jsonable import read_json_lenient
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.results.evaluations import headline
 
@@ -47,7 +47,7 @@ def read_progress(folder: RunFolder) -> Progress:
     last = trained[-1] if trained else {}
     evaluated = [line for line in lines if line.get("kind") == "eval"]
     evaluation = evaluated[-1] if evaluated else {}
-    result = read_note(folder.result)
+    result = read_json_lenient(folder.result)
     step = max((_whole(line.get("step")) or 0 for line in lines), default=None)
     return Progress(
         step=_whole(result.get("steps")) if result else step,

@@ -21,8 +21,7 @@ from trm_scaling.results.columns import columns, configured_columns
 from trm_scaling.results.evaluations import headline, headline_rate, scored_weights
 from trm_scaling.results.frame import is_of
 from trm_scaling.results.record import READABLE
-from trm_scaling.results.scan import FoundRun
-from trm_scaling.results.state import Standing, standing
+from trm_scaling.results.scan import FoundRun, Standing, standing
 
 Row = dict[str, Any]
 """Cells by column; a column that is not there is missing."""
@@ -54,7 +53,7 @@ _LATER = ("other_load", "test_fingerprint", "trajectory_sha256")
 
 
 class DamagedRecord(ValueError):
-    """A `result.json` that is none; the message says what is wrong with it."""
+    """A `result.json` that is not a record; the message says why."""
 
 
 class RunRow(NamedTuple):
@@ -116,7 +115,7 @@ def measured(record: Mapping[str, Any]) -> Row:
     try:
         row = {column: record[key] for column, key in _MEASURES.items()}
         row |= {column: record.get(column) for column in _LATER} | _tested(record) | _validated(record)
-        row |= _spent(row)
+        row |= spent(row)
         row["halting_inference_flops"] = (
             row["inference_flops"] * row["halting_mean_steps"] / record["config"]["arch"]["halt_max_steps"]
         )
@@ -194,10 +193,11 @@ def _validated(record: Mapping[str, Any]) -> Row:
     }
 
 
-def _spent(row: Row) -> Row:
+def spent(row: Row) -> Row:
+    """Device hours and what they cost at the on-demand price. Raises KeyError for a time that `row` lacks."""
     seconds = row["compile_s"] + row["train_s"] + row["eval_s"] + row["checkpoint_s"]
     hours = seconds / 3600 * row["device_count"] / row["runs_together"]
-    chip = find_chip(row["device_kind"])
+    chip = find_chip(row.get("device_kind", ""))
     price = chip.usd_per_hour if chip else None
     return {"device_hours": hours, "cost_usd": None if price is None else hours * price}
 

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from trm_scaling.config import RunConfig
 from trm_scaling.counting.devices import Target
-from trm_scaling.counting.fitting import choices, first_fitting, safe_bytes
-from trm_scaling.counting.memory import training_memory
+from trm_scaling.counting.memory import choices, first_fitting, safe_bytes, training_memory
 from trm_scaling.io.study import Study
 from trm_scaling.run.compiler_answers import Compilation, Compilations, Fits, described_as
 from trm_scaling.run.programs import stage_configs

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
-from trm_scaling.io.explain import DiskRefused, is_disk_refusal
+from trm_scaling.io.disk_errors import DiskRefused, is_disk_refusal
 from trm_scaling.parallel.hosts import HostLost
 from trm_scaling.results.attempts import FailureClass
 

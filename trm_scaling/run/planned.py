@@ -1,19 +1,71 @@
 """From a name to a run that could be started, and from a name to a run that was. Nothing here writes."""
 
 import difflib
-from collections.abc import Sequence
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import cache
+from pathlib import Path
 from typing import Self
 
 from trm_scaling.config import RunConfig
 from trm_scaling.config.compose import baseline_of, compose
 from trm_scaling.config.identity import identity
 from trm_scaling.errors import UserError
+from trm_scaling.io.disk_errors import os_errors_explained
+from trm_scaling.io.lease import take_lock
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.study import Study
 from trm_scaling.results.scan import scan_runs
-from trm_scaling.run.place import Place
+
+
+@dataclass(frozen=True)
+class RunPath:
+    """What decides where a run lies."""
+
+    study: Study
+    profile: str
+    name: str
+    """The name that it is asked for by."""
+    preferred: str
+    """The name that it lies under unless it lies somewhere already."""
+    identity: str
+    seed: int
+
+    def folder(self) -> RunFolder:
+        """Where the run is, or would be. Makes nothing."""
+        asked = self._under(self.name)
+        if asked.path.is_dir():
+            return RunFolder(asked.path.resolve()) if asked.path.is_symlink() else asked
+        return next((each for each in self._elsewhere() if each.path.is_dir()), self._under(self.preferred))
+
+    def claim(self) -> RunFolder:
+        """Make the run's folder, or the link to it. Two names that ask at once get one folder.
+
+        Raises UserError when the disk is full, read-only or forbidden, or another file has the name.
+        """
+        asked = self._under(self.name).path
+        if asked.is_dir():
+            return self.folder()
+        with os_errors_explained(asked, "make"), _claiming(self.study.checkpoints / self.profile):
+            folder = self.folder()
+            folder.path.mkdir(parents=True, exist_ok=True)
+            if asked.resolve() != folder.path.resolve():
+                replace_link(asked, folder.path)
+        return folder
+
+    def _under(self, name: str) -> RunFolder:
+        return self.study.run_folder(self.profile, name, self.identity, self.seed)
+
+    def _elsewhere(self) -> Iterator[RunFolder]:
+        """The run under the study's other names. Imported weights are no run of an experiment."""
+        for name in self.study.experiments:
+            folder = self._under(name)
+            if not folder.path.is_symlink():
+                yield folder
 
 
 @dataclass(frozen=True)
@@ -23,18 +75,18 @@ class Run:
     study: Study
     config: RunConfig
     preferred: str
-    """The name that the run lies under unless it lies under another one already (`run.place`)."""
+    """The name that the run lies under unless it lies under another one already (`run.planned`)."""
 
     @property
-    def place(self) -> Place:
+    def path(self) -> RunPath:
         """What decides where the run lies."""
         config = self.config
-        return Place(self.study, config.profile, config.name, self.preferred, identity(config), config.seed)
+        return RunPath(self.study, config.profile, config.name, self.preferred, identity(config), config.seed)
 
     @property
     def folder(self) -> RunFolder:
         """`checkpoints/<profile>/<name>/<identity8>-s<seed>/`, of the name that the run lies under."""
-        return self.place.folder()
+        return self.path.folder()
 
     def with_seed(self, seed: int) -> Self:
         """The same experiment with another seed."""
@@ -89,6 +141,25 @@ def no_run(study: Study, name: str, profile: str | None) -> str:
     return f"{missing}, and no experiment is called so; {said}`trm status` shows the runs that there are"
 
 
+def folder_named(name: str) -> RunFolder | None:
+    """The run folder at the path `name`; None when there is none, so that it is an experiment's name."""
+    folder = RunFolder(Path(name))
+    begun = (folder.config, folder.attempts, folder.stdout)
+    return folder if any(path.is_file() for path in begun) else None
+
+
+def runs_named(study: Study, name: str, profile: str | None) -> list[RunFolder]:
+    """The run folder at the path `name`, or every run that goes by that name or glob, under `profile` (None:
+    under all). Raises UserError when there is none."""
+    if (folder := folder_named(name)) is not None:
+        return [folder]
+    runs = scan_runs(study, None if profile is None else [profile])
+    found = [run.folder for run in runs if any(fnmatchcase(each, name) for each in run.names)]
+    if not found:
+        raise UserError(no_run(study, name, profile))
+    return found
+
+
 def find_run(study: Study, name: str, profile: str) -> RunFolder:
     """The run of experiment `name` under `profile`: the one without overrides, else the newest.
 
@@ -106,3 +177,25 @@ def find_run(study: Study, name: str, profile: str) -> RunFolder:
     if not folders:
         raise UserError(no_run(study, name, profile))
     return next((folder for folder in reversed(folders) if folder.has_checkpoint), folders[-1])
+
+
+def replace_link(link: Path, target: Path) -> None:
+    """Let `link` point at `target`, in one step and relative, so that the study may be moved."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    relative = os.path.relpath(target.resolve(), link.parent.resolve())
+    temporary = link.with_name(f".{link.name}.{secrets.token_hex(4)}.tmp")
+    os.symlink(relative, temporary)
+    try:
+        os.replace(temporary, link)
+    except BaseException:
+        temporary.unlink()
+        raise
+
+
+@contextmanager
+def _claiming(folder: Path) -> Iterator[None]:
+    """One process at a time, waiting for the one before; the system drops the lock with its holder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".claims.lock").open("a") as file:
+        take_lock(file.fileno(), wait=True)
+        yield

@@ -18,13 +18,12 @@ from trm_scaling.counting import (
 )
 from trm_scaling.counting.devices import TARGETS, Target
 from trm_scaling.counting.estimate import Estimate, estimate
-from trm_scaling.counting.fitting import first_fitting, safe_bytes
-from trm_scaling.counting.memory import training_memory
+from trm_scaling.counting.memory import first_fitting, safe_bytes, training_memory
 from trm_scaling.counting.work import Work, described_test_puzzles, work_of
-from trm_scaling.io.plain import plain
+from trm_scaling.io.jsonable import to_jsonable
 from trm_scaling.io.study import Study
-from trm_scaling.results.state import State, standing
-from trm_scaling.run.here import Measured, measured_speeds, speed_on, this_device
+from trm_scaling.results.scan import State, standing
+from trm_scaling.run.local_device import Measured, measured_speeds, speed_on, this_device
 from trm_scaling.run.planned import Run
 from trm_scaling.tasks.task import spec_of, task_of
 
@@ -144,7 +143,7 @@ class Preview:
     def to_json(self) -> dict[str, Any]:
         """As JSON knows it."""
         values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "config"}
-        return {**plain(values), "config": self.config.model_dump(mode="json")}
+        return {**to_jsonable(values), "config": self.config.model_dump(mode="json")}
 
 
 class Previewer:

@@ -5,15 +5,14 @@ from typing import TYPE_CHECKING
 
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.parallel.hosts import ALONE, Hosts
+from trm_scaling.results.attempts import FailureClass
 from trm_scaling.results.record import RunRecord, read_record
-from trm_scaling.run.attempt import RunAttempt, attempted, origin, refuse_another
+from trm_scaling.run.attempt import RunAttempt, attempted, damage_kept, origin, refuse_another
 from trm_scaling.run.batch_fitting import choose_micro_batch, shortage
-from trm_scaling.run.failure import as_told, failure_class
-from trm_scaling.run.here import this_device
-from trm_scaling.run.incidents import damage_kept
+from trm_scaling.run.local_device import this_device
+from trm_scaling.run.multihost import Verdict, explained, lead
 from trm_scaling.run.planned import Run
-from trm_scaling.run.polite import ended_politely
-from trm_scaling.run.together import Verdict, lead
+from trm_scaling.run.signals import ended_politely
 
 if TYPE_CHECKING:
     from trm_scaling.train.reporter import RunReporter
@@ -48,7 +47,7 @@ def _execute(run: Run, reporter: "RunReporter", hosts: Hosts, verdict: Verdict) 
 
 def claimed(run: Run) -> tuple[Run, RunFolder]:
     """The run under the name it lies under, whoever asked for it, and its folder, which is made."""
-    folder = run.place.claim()
+    folder = run.path.claim()
     config = run.config.model_copy(update={"name": folder.path.parent.name})
     return replace(run, config=config), folder
 
@@ -66,32 +65,20 @@ def _train(run: Run, folder: RunFolder, reporter: "RunReporter", hosts: Hosts, v
 
 
 def _recorded(attempt: RunAttempt, reporter: "RunReporter", hosts: Hosts) -> RunRecord:
-    """Train to the record; whatever ends it earlier is written down, and goes on up."""
-    config, folder = attempt.run.config, attempt.folder
-    try:
-        with ended_politely(), damage_kept(attempt.met):
-            lead(hosts, folder, config)
-            record = _to_the_end(attempt, reporter, hosts)
-    except BaseException as error:
-        # A process boundary: whatever ended the run belongs into its record, then goes on up.
-        failure = failure_class(error)
-        if failure in ("other", "lost_host"):
-            hosts.await_verdict()
-        if not folder.finished:
-            attempt.failed(failure, error)
-        told = as_told(error, config)
-        if told is not error:
-            raise told from error
-        raise
-    attempt.finished()
-    return record
-
-
-def _to_the_end(attempt: RunAttempt, reporter: "RunReporter", hosts: Hosts) -> RunRecord:
+    """Train to the record; whatever ends it earlier is written down and raised again."""
     from trm_scaling.train.train_and_evaluate import train_and_test
 
-    provenance, source = origin()
     run, folder = attempt.run, attempt.folder
-    folder.record_provenance(provenance)
-    finished = train_and_test(run.config, folder, run.study.data_root, source, reporter, hosts)
-    return attempt.commit(provenance, finished)
+
+    def failed(failure: FailureClass, error: BaseException) -> None:
+        if not folder.finished:
+            attempt.failed(failure, error)
+
+    with explained(run.config, hosts, failed), ended_politely(), damage_kept(attempt.met):
+        lead(hosts, folder, run.config)
+        provenance, source = origin()
+        folder.record_provenance(provenance)
+        finished = train_and_test(run.config, folder, run.study.data_root, source, reporter, hosts)
+        record = attempt.commit(provenance, finished)
+    attempt.finished()
+    return record

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trm_scaling.io.foreign import BROKEN_ARRAYS
+from trm_scaling.io.disk_errors import ARRAY_ERRORS
 from trm_scaling.tasks.dataset import MANIFEST, Dataset, Split, check_split, task_for
 from trm_scaling.tasks.manifest import (
     SPLIT_NAMES,
@@ -54,9 +54,9 @@ def read_compact(path: Path) -> Dataset:
                         f"unpacks to {unpacked:,} bytes, more than {manifest.splits[name].count:,} puzzles "
                         f"take ({most:,} at most)",
                     )
-                ids = {"puzzle_ids": arrays["puzzle_ids"]} if "puzzle_ids" in arrays else {}
-                splits[name] = Split(arrays["inputs"], arrays["labels"], arrays.get("ratings"), **ids)  # type: ignore[arg-type]
-        except BROKEN_ARRAYS as error:
+                ids = arrays["puzzle_ids"].astype(np.int32) if "puzzle_ids" in arrays else None
+                splits[name] = Split(arrays["inputs"], arrays["labels"], arrays.get("ratings"), ids)  # type: ignore[arg-type]
+        except ARRAY_ERRORS as error:
             raise damaged(path / f"{name}.npz", f"not the arrays expected ({error})") from error
         check_split(path / f"{name}.npz", splits[name], task)
         if len(splits[name]) != manifest.splits[name].count:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,12 @@ class Split:
     labels: Tokens
     difficulty: NDArray[np.int32] | None = None
     """In the task's own unit (`Task.difficulty`); None where the folder has none."""
-    puzzle_ids: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, dtype=np.int32))
-    """The row of the puzzle embeddings that a puzzle has; where none are given, 0 for all."""
+    puzzle_ids: NDArray[np.int32] = None  # type: ignore[assignment]  # zeros where none are given
+    """The row of the puzzle embeddings that a puzzle has; all 0 by default."""
 
     def __post_init__(self) -> None:
-        if not self.puzzle_ids.size:
+        given: NDArray[np.int32] | None = self.puzzle_ids
+        if given is None:
             object.__setattr__(self, "puzzle_ids", np.zeros(len(self.inputs), dtype=np.int32))
 
     def __len__(self) -> int:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import sync_folder
-from trm_scaling.io.explain import os_errors_explained
-from trm_scaling.io.flock import take
+from trm_scaling.io.disk_errors import os_errors_explained
+from trm_scaling.io.lease import take_lock
 
 _DATASET_FILES = ("manifest.json", "train/dataset.json")
 """A folder with one of these is a dataset, ours or the public code's."""
@@ -40,7 +40,7 @@ def locked(folder: Path) -> Iterator[None]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         file = (folder.parent / f".{folder.name}.lock").open("w")
     with file:
-        take(file.fileno(), wait=True)
+        take_lock(file.fileno(), wait=True)
         yield
 
 

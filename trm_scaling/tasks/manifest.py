@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from trm_scaling.config.base import Frozen
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
-from trm_scaling.io.explain import unreadable
+from trm_scaling.io.disk_errors import unreadable
 from trm_scaling.tasks.scoring import rating_bands
 from trm_scaling.tasks.task import TaskName, task_class
 

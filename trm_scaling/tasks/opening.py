@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import get_args
 
 from trm_scaling.errors import UserError
-from trm_scaling.io.explain import os_errors_explained
+from trm_scaling.io.disk_errors import os_errors_explained
 from trm_scaling.tasks.compact_layout import read_compact
 from trm_scaling.tasks.dataset import MANIFEST, Dataset
 from trm_scaling.tasks.manifest import DamagedDataset

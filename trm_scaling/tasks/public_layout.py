@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from trm_scaling.io.foreign import BROKEN_ARRAYS
+from trm_scaling.io.disk_errors import ARRAY_ERRORS
 from trm_scaling.tasks.dataset import (
     MANIFEST,
     Dataset,
@@ -239,7 +239,7 @@ def _load(path: Path) -> NDArray[Any]:
         return open_memmap(path, mode="r")
     except PermissionError:
         raise
-    except BROKEN_ARRAYS as error:
+    except ARRAY_ERRORS as error:
         raise damaged(path, f"no readable array ({error})") from error
 
 

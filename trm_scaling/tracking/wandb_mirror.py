@@ -13,20 +13,32 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event, Thread
+from types import TracebackType
+from typing import Self
 
+import trm_scaling
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
-from trm_scaling.io.flock import take
+from trm_scaling.io.lease import take_lock
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.tracking.rows import Rows
-from trm_scaling.tracking.tail import Tail
-from trm_scaling.tracking.wandb_run import Sending, WandbFailed, WandbRun, chosen_mode, open_run, run_id
+from trm_scaling.tracking.rows import Rows, Tail
+from trm_scaling.tracking.wandb_run import (
+    Sending,
+    WandbFailed,
+    WandbRun,
+    chosen_mode,
+    installed,
+    open_run,
+    run_id,
+)
 
 POLL_S = 1.0
 LINGER_S = 300
@@ -143,7 +155,7 @@ def _alone(folder: RunFolder, wait: bool) -> Iterator[None]:
     path = folder.path / "wandb" / "mirror.lock"
     path.parent.mkdir(exist_ok=True)
     with open(path, "w") as file:
-        if not take(file.fileno(), wait=wait):
+        if not take_lock(file.fileno(), wait=wait):
             raise InUse(f"{folder.path} is being copied to W&B by another process; wait until it ends")
         yield
 
@@ -172,3 +184,73 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+class Mirror:
+    """A process that copies a run to W&B while it trains. Leaving the block tells it that the run ended.
+
+    It then copies the rest, says how the run ended and ends by itself, within minutes even when W&B
+    hangs. Nobody waits for it, and it outlives this process if it must.
+    """
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self.process = process
+        # Takes note of its end, so that it is not left a zombie where one process trains many runs.
+        Thread(target=process.wait, daemon=True, name="wandb-mirror").start()
+
+    def close(self) -> None:
+        """Tell it that the run ended. Call it once `result.json` or `failure.json` is written."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def mirror_said() -> str:
+    """Whether runs of this process are copied to W&B, and how to change that, on one line."""
+    mode = os.environ.get("WANDB_MODE", "")
+    if mode == "disabled":
+        return "Weights & Biases: off (--no-wandb, or WANDB_MODE=disabled); metrics are in metrics.jsonl"
+    if not installed():
+        return "Weights & Biases: not installed (pip install '.[wandb]', then wandb login); see metrics.jsonl"
+    return (
+        f"Weights & Biases: mirrored {mode or 'online if logged in (wandb login), else offline'}; "
+        "--no-wandb leaves it out, `trm sync` completes it"
+    )
+
+
+def start_mirror(folder: Path, group: str) -> Mirror | None:
+    """Start copying the run in `folder`, which has its `config.yaml`, to the W&B group `group`.
+
+    Returns at once, in milliseconds: W&B is neither imported nor asked here. None when its client is
+    not installed (the extra `[wandb]`), or `WANDB_MODE=disabled`. A mirror that cannot be started is
+    a warning and no more. What it has to say goes to `wandb.log` in the run folder.
+
+    On several hosts, one of them calls this.
+    """
+    if os.environ.get("WANDB_MODE") == "disabled" or not installed():
+        return None
+    root = str(Path(trm_scaling.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    try:
+        with open(folder / "wandb.log", "ab") as log:
+            process = subprocess.Popen(
+                # -P: this very package, whatever lies in the folder that the command was given in.
+                [sys.executable, "-P", "-m", "trm_scaling.tracking.wandb_mirror", str(folder), group],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONPATH": path},
+                # Neither Ctrl-C nor the closing of the terminal reaches it.
+                start_new_session=True,
+            )
+    except OSError as error:
+        warnings.warn(f"no W&B mirror of {folder}: {error}", stacklevel=2)
+        return None
+    return Mirror(process)

@@ -11,9 +11,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding
 
 from trm_scaling.config import RunConfig, Schedule
-from trm_scaling.counting.collectives import Collective, collectives
 from trm_scaling.counting.devices import Chip
-from trm_scaling.counting.kernels import Bound, KindCount, bound, by_kind, kernels
+from trm_scaling.counting.kernels import Bound, Collective, KindCount, bound, by_kind, collectives, kernels
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.sharding import WHOLE, on_mesh
 from trm_scaling.tasks.task import spec_of

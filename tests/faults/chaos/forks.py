@@ -62,7 +62,7 @@ class Running:
 def import_everything() -> None:
     """What a run imports on its way, so that forks need not."""
     import trm_scaling.cli.app
-    import trm_scaling.cli.live
+    import trm_scaling.cli.progress
     import trm_scaling.cli.run
     import trm_scaling.run.compilation
     import trm_scaling.run.single

@@ -19,7 +19,7 @@ from trm_scaling.results import attempts
 from trm_scaling.results.attempts import begin_attempt, end_attempt, read_attempts
 from trm_scaling.results.progress import read_progress
 from trm_scaling.results.record import read_record
-from trm_scaling.results.state import standing
+from trm_scaling.results.scan import standing
 
 
 def trials(many: bool) -> list[Trial]:

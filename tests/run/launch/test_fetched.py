@@ -18,8 +18,7 @@ from trm_scaling.errors import UserError
 from trm_scaling.io.lease import hold
 from trm_scaling.io.study import Study
 from trm_scaling.run.launch.fetched import place
-from trm_scaling.run.launch.tpu_session import RESULTS, pack_results
-from trm_scaling.run.launch.tpu_vm import Pod
+from trm_scaling.run.launch.tpu_vm import RESULTS, Pod, pack_results
 
 RUN = "11111111-s0"
 

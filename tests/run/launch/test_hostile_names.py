@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trm_scaling.errors import UserError
-from trm_scaling.run.launch import tpu_session, tpu_vm
+from trm_scaling.run.launch import tpu_vm
 from trm_scaling.run.launch.tpu_vm import Launch, Pod, Session, Step
 
 BASH = shutil.which("bash") or "/bin/bash"
@@ -52,11 +52,11 @@ def every_step(launch: Launch) -> list[Step]:
     session = launch.session
     return [
         *tpu_vm.steps(launch, launch.archive),
-        tpu_session.follow(session),
-        tpu_session.stop(session),
-        tpu_session.end(session),
-        tpu_session.pack_results(launch.pod, launch.shared),
-        tpu_session.fetch_results(launch.pod, launch.archive),
+        tpu_vm.follow(session),
+        tpu_vm.stop(session),
+        tpu_vm.end(session),
+        tpu_vm.pack_results(launch.pod, launch.shared),
+        tpu_vm.fetch_results(launch.pod, launch.archive),
         tpu_vm.health(launch.pod),
     ]
 

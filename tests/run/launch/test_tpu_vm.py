@@ -4,6 +4,9 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from trm_scaling.counting.devices import TARGETS
 from trm_scaling.errors import UserError
 from trm_scaling.io.study import Study
 from trm_scaling.run.batch_fitting import choose_micro_batch
-from trm_scaling.run.launch import tpu_session, tpu_vm
+from trm_scaling.run.launch import tpu_vm
 from trm_scaling.run.launch.tpu_vm import Launch, Pod, Session, Step
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -36,13 +39,13 @@ def text_of(launch: Launch) -> str:
     session, pod = launch.session, launch.pod
     steps = [
         *tpu_vm.steps(launch, f"/tmp/{launch.archive}"),
-        *(tpu_session.follow(session), tpu_session.stop(session), tpu_session.end(session)),
-        tpu_session.pack_results(pod, launch.shared),
-        tpu_session.fetch_results(pod, f"/tmp/{tpu_session.RESULTS}"),
+        *(tpu_vm.follow(session), tpu_vm.stop(session), tpu_vm.end(session)),
+        tpu_vm.pack_results(pod, launch.shared),
+        tpu_vm.fetch_results(pod, f"/tmp/{tpu_vm.RESULTS}"),
         tpu_vm.health(pod),
     ]
     commands = "\n".join(f"# {step.purpose}\n{step}\n" for step in steps)
-    return f"{commands}\n{tpu_session.afterwards(session, launch.shared)}\n"
+    return f"{commands}\n{tpu_vm.afterwards(session, launch.shared)}\n"
 
 
 @pytest.mark.parametrize(("name", "launch"), [("tpu_vm.txt", LAUNCH), ("tpu_vm_elsewhere.txt", ELSEWHERE)])
@@ -167,9 +170,9 @@ def test_a_shared_folder_in_which_no_folder_can_be_renamed_is_found_out(
 
 
 def packed(home: Path, shared: Path) -> list[str]:
-    done = shell(tpu_session.pack_results(LAUNCH.pod, str(shared)), home)
+    done = shell(tpu_vm.pack_results(LAUNCH.pod, str(shared)), home)
     assert done.returncode == 0, done.stderr
-    listed = subprocess.run(["tar", "-tzf", home / tpu_session.RESULTS], capture_output=True, text=True)
+    listed = subprocess.run(["tar", "-tzf", home / tpu_vm.RESULTS], capture_output=True, text=True)
     return listed.stdout.splitlines()
 
 
@@ -206,13 +209,109 @@ def test_a_file_that_grows_while_it_is_packed_is_no_failure(
     (tmp_path / "tar").write_text(f"#!/bin/sh\ncat >/dev/null; exit {status}\n")
     (tmp_path / "tar").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    assert shell(tpu_session.pack_results(LAUNCH.pod, str(results)), tmp_path).returncode == ends
+    assert shell(tpu_vm.pack_results(LAUNCH.pod, str(results)), tmp_path).returncode == ends
 
 
 def test_a_folder_without_runs_is_named(tmp_path: Path) -> None:
-    done = shell(tpu_session.pack_results(LAUNCH.pod, str(tmp_path / "share")), tmp_path)
+    done = shell(tpu_vm.pack_results(LAUNCH.pod, str(tmp_path / "share")), tmp_path)
     assert (done.returncode, done.stderr) == (2, f"no runs in {tmp_path}/share/kellen\n")
 
 
 def test_the_pods_state_and_workers_are_read() -> None:
     assert tpu_vm.workers_of('{"state": "READY", "networkEndpoints": [{}, {}]}') == ("READY", 2)
+
+
+pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="there is no tmux here")
+
+# Saves at Ctrl-C for half a second, and ends with status 75; ends by itself once a file is there.
+RUN = """\
+import os, pathlib, signal, sys, time
+def save(*_):
+    time.sleep(0.5); print("saved", flush=True); sys.exit(75)
+signal.signal(signal.SIGINT, save)
+print("works", flush=True)
+while not pathlib.Path("../enough").exists(): time.sleep(0.02)
+print("done", flush=True)
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A worker's home, with code that plays a run, and a tmux server of its own."""
+    code = tmp_path / LAUNCH.code
+    (code / ".venv" / "bin").mkdir(parents=True)
+    (code / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    (code / "kellen" / "experiments").mkdir(parents=True)
+    (code / "kellen" / "experiments" / "train_tpu.py").write_text(RUN)
+    monkeypatch.delenv("TMUX", raising=False)
+    monkeypatch.setenv("TMUX_TMPDIR", str(tmp_path))
+    # A server that outlives its sessions and is ended by its own number.
+    subprocess.run(["tmux", "new-session", "-d", "-s", "trm-2", "sleep 120"], check=True)
+    # A plain shell, unlike bash, does not wait for what it runs when Ctrl-C comes.
+    subprocess.run(["tmux", "set-option", "-g", "default-shell", "/bin/sh"], check=True)
+    yield tmp_path
+    subprocess.run(["tmux", "kill-server"], check=False)
+
+
+def log(home: Path) -> list[str]:
+    file = home / "trm.log"
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def await_line(home: Path, text: str) -> None:
+    while not any(line.startswith(text) for line in log(home)):
+        time.sleep(0.02)
+
+
+def lives(name: str) -> bool:
+    return subprocess.run(["tmux", "has-session", "-t", f"={name}"], capture_output=True).returncode == 0
+
+
+def started(home: Path) -> None:
+    done = shell(tpu_vm.start(LAUNCH), home)
+    assert done.stdout.startswith("trm-started "), done.stderr
+    await_line(home, "works")
+
+
+def test_a_session_whose_name_begins_alike_is_another_one(home: Path) -> None:
+    """`trm-2` runs, `trm` does not: it is free, and nothing is stopped or ended."""
+    session = LAUNCH.session
+    assert shell(tpu_vm.check_free(session), home).stdout.startswith("trm-free ")
+    for step in (tpu_vm.stop(session), tpu_vm.end(session)):
+        assert shell(step, home).stdout.startswith("trm-none ")
+    assert lives("trm-2")
+    taken = shell(tpu_vm.check_free(Session(LAUNCH.pod, "trm-2")), home)
+    assert (taken.returncode, taken.stderr.split(" on ")[0]) == (1, "tmux session trm-2 runs already")
+
+
+def test_a_run_that_is_stopped_saves_and_its_status_stands_in_the_log(home: Path) -> None:
+    started(home)
+    assert shell(tpu_vm.stop(LAUNCH.session), home).stdout.startswith("trm-asked ")
+    await_line(home, "trm-ended")
+    assert log(home)[1:] == ["works", "saved", "trm-ended 75"]
+
+
+def test_a_run_that_is_ended_at_once_says_no_status(home: Path) -> None:
+    started(home)
+    assert shell(tpu_vm.end(LAUNCH.session), home).stdout.startswith("trm-killed ")
+    assert not lives("trm")
+    assert tpu_vm.status_said(log(home)) is None
+
+
+def test_following_ends_with_the_run_and_shows_all_of_it(home: Path) -> None:
+    started(home)
+    follow = subprocess.Popen(
+        ["sh", "-c", script_of(tpu_vm.follow(LAUNCH.session))],
+        cwd=home,
+        env=os.environ,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with follow:
+        (home / "enough").touch()
+        said = follow.communicate()[0].splitlines()
+    assert said[1:] == ["works", "done", "trm-ended 0"]
+    # It has ended: the last of what it said, again.
+    again = shell(tpu_vm.follow(LAUNCH.session), home)
+    assert again.stdout.splitlines() == said
+    assert tpu_vm.status_said(said) == 0

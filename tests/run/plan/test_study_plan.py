@@ -14,8 +14,7 @@ from trm_scaling.counting.estimate import Speed, assumed_speed, measured_speed
 from trm_scaling.errors import UserError
 from trm_scaling.run.batch_fitting import fitted
 from trm_scaling.run.compiler_answers import Fits
-from trm_scaling.run.plan.resources import SOFTWARE_BYTES, resources_of
-from trm_scaling.run.plan.study_plan import Planned, plan_configurations, total
+from trm_scaling.run.plan.study_plan import SOFTWARE_BYTES, Planned, plan_configurations, resources_of, total
 
 CONFIGS: Path = ROOT / "kellen" / "configs"
 POD = TARGETS["v4-64"]

@@ -5,7 +5,9 @@ chart        "Step","<run> - <metric>","<run> - <metric>__MIN",...       a colum
 API          name, summary, config: a row a run, dictionaries in cells, as `to_csv` or JSON
 """
 
+import ast
 import json
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +17,8 @@ from typing import Any, Literal
 
 from trm_scaling.config.fields import flattened
 from trm_scaling.errors import UserError
-from trm_scaling.results.cells import cells_of
 from trm_scaling.results.csv_file import Sheet, read_sheet, refuse_repeats
-from trm_scaling.results.wandb_export.literals import literal_of
+from trm_scaling.results.frame import cells_of
 
 NAME = "Name"
 """The key of a run's name, whatever the file called it."""
@@ -191,3 +192,42 @@ def _api(rows: Sequence[Mapping[str, Any]], path: Path) -> list[RawRun]:
                 )
         runs.append(RawRun({key: value for key, value in values.items() if value is not None}, path, "api"))
     return runs
+
+
+_CONSTANTS = {
+    **{"None": None, "null": None, "True": True, "true": True, "False": False, "false": False},
+    **{"nan": math.nan, "NaN": math.nan, "inf": math.inf, "Infinity": math.inf},
+}
+
+
+def literal_of(text: str) -> Any:
+    """The value that `text` spells: dictionaries, lists, numbers, text, and the names that print for none
+    and NaN in Python or JSON.
+
+    Raises ValueError for anything else; a call or an attribute is never evaluated.
+    """
+    try:
+        return _value(ast.parse(text.strip(), mode="eval").body)
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        raise ValueError(f"{text!r:.80} is no dictionary: {type(error).__name__}") from None
+
+
+def _value(node: ast.expr) -> Any:
+    match node:
+        case ast.Constant(value=value) if isinstance(value, str | int | float | bool | None):
+            return value
+        case ast.Name(id=name) if name in _CONSTANTS:
+            return _CONSTANTS[name]
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
+            number = _value(operand)
+            if isinstance(number, int | float):
+                return -number if isinstance(sign, ast.USub) else number
+        case ast.Dict(keys=keys, values=values):
+            return {
+                str(_value(key)): _value(value)
+                for key, value in zip(keys, values, strict=True)
+                if key is not None
+            }
+        case ast.List(elts=elements) | ast.Tuple(elts=elements):
+            return [_value(element) for element in elements]
+    raise ValueError(f"{ast.unparse(node)!r:.80} is no plain value")

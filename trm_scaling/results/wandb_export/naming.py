@@ -3,14 +3,13 @@
 import math
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from trm_scaling.counting.devices import find_chip
-from trm_scaling.results.cells import cell_of
 from trm_scaling.results.columns import Kind, columns, configured_columns
-from trm_scaling.results.frame import is_of
-from trm_scaling.results.row import Row
+from trm_scaling.results.frame import cell_of, is_of
+from trm_scaling.results.row import Row, spent
 from trm_scaling.results.wandb_export.files import NAME, RawRun
 
 STATES = {
@@ -173,14 +172,8 @@ def _computed(row: Row) -> Iterator[tuple[str, Any]]:
         interval = binomtest(row["test_solved"], row["test_total"]).proportion_ci(method="wilson")
         yield "test_accuracy_low", float(interval.low)
         yield "test_accuracy_high", float(interval.high)
-    spent = ("compile_s", "train_s", "eval_s", "checkpoint_s", "device_count", "runs_together")
-    if all(name in row for name in spent) and row["runs_together"]:
-        seconds = sum(row[name] for name in spent[:4])
-        hours = seconds / 3600 * row["device_count"] / row["runs_together"]
-        yield "device_hours", hours
-        chip = find_chip(row.get("device_kind", ""))
-        if chip is not None and chip.usd_per_hour is not None:
-            yield "cost_usd", hours * chip.usd_per_hour
+    with suppress(KeyError, ZeroDivisionError):
+        yield from ((name, value) for name, value in spent(row).items() if value is not None)
     if all(name in row for name in ("inference_flops", "halting_mean_steps", "halt_max_steps")) and (
         row["halt_max_steps"] > 0
     ):

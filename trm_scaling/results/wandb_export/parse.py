@@ -11,10 +11,9 @@ import pandas as pd
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import load_catalogue
 from trm_scaling.io.study import Study
-from trm_scaling.results.cells import LARGEST, cells_of
 from trm_scaling.results.columns import columns, configured_columns
 from trm_scaling.results.csv_file import read_results, read_sheet
-from trm_scaling.results.frame import frame_of
+from trm_scaling.results.frame import LARGEST, cells_of, frame_of
 from trm_scaling.results.row import Row
 from trm_scaling.results.wandb_export.files import RawRun, read_runs, runs_of_sheet
 from trm_scaling.results.wandb_export.naming import named, seed_in_name

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TextIO
 
 from trm_scaling.errors import UserError
-from trm_scaling.io.explain import os_errors_explained
+from trm_scaling.io.disk_errors import os_errors_explained
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.secrets import masked_arguments
 from trm_scaling.io.study import Study
-from trm_scaling.run.place import replace_link
+from trm_scaling.run.planned import replace_link
 
 
 def link_logs(

@@ -9,21 +9,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from trm_scaling.errors import UserError
-from trm_scaling.io.explain import DiskRefused, is_disk_refusal
+from trm_scaling.io.disk_errors import DiskRefused, is_disk_refusal
 from trm_scaling.io.lease import RunInUse
 from trm_scaling.io.study import Study
-from trm_scaling.results.state import Standing, standing
-from trm_scaling.run.batch.board import View
-from trm_scaling.run.batch.ending import End, give_up
+from trm_scaling.results.scan import Standing, standing
+from trm_scaling.run.batch.exit_reason import End, give_up
 from trm_scaling.run.batch.job import Job
 from trm_scaling.run.batch.logs import link_logs
-from trm_scaling.run.batch.patience import Patience, is_stumble
-from trm_scaling.run.batch.register import registered
-from trm_scaling.run.batch.requests import StopRequests, stop_requests
-from trm_scaling.run.batch.slots import Slot
-from trm_scaling.run.batch.tally import Tally
-from trm_scaling.run.batch.worker import AdoptedWorker, StartedWorker, Worker
+from trm_scaling.run.batch.retry import Retry, is_transient
+from trm_scaling.run.batch.runner_registry import registered
+from trm_scaling.run.batch.status import Tally, View
+from trm_scaling.run.batch.worker import Slot, adopted, is_orphan, start_workers
 from trm_scaling.run.failure import KernelKills
+from trm_scaling.run.signals import StopRequests, stop_requests
 
 Command = Callable[[Job], list[str]]
 """What a worker executes for a job."""
@@ -78,14 +76,14 @@ class BatchRunner:
         minutes.
         """
         with registered(self._study) as stop_file, stop_requests(stop_file) as self._requests:
-            patience = Patience(self._study.path, self._view.note)
+            retry = Retry(self._study.path, self._view.note)
             while True:
                 try:
                     self._turn()
                 except OSError as error:
-                    patience.bear(error)
+                    retry.wait_after(error)
                     continue
-                patience.relieve()
+                retry.succeeded()
                 if self._is_over():
                     break
                 time.sleep(POLL_SECONDS)
@@ -148,8 +146,8 @@ class BatchRunner:
     def _adopt(self, job: Job, now: Standing) -> None:
         """Go on with a worker whose runner died, if its place is free."""
         taken = {each.worker.slot for each in self.jobs if each.worker is not None}
-        if now.lease is not None and not self._is_stopping and AdoptedWorker.is_orphan(now.lease):
-            worker = AdoptedWorker(job.folder, now.lease, self._kills)
+        if now.lease is not None and not self._is_stopping and is_orphan(now.lease):
+            worker = adopted(job.folder, now.lease, self._kills)
             if worker.slot < len(self._slots) and worker.slot not in taken:
                 job.saved_step = job.folder.saved_step
                 job.worker, job.phase = worker, "working"
@@ -194,26 +192,24 @@ class BatchRunner:
 
     def _start(self, group: Sequence[Job], slot: Slot) -> None:
         """One process for all of `group`, in the place of the first."""
-        first, *others = group
         try:
             for job in group:
                 self._share(job)
                 link_logs(self._study, job.folder, job.names, job.seed, job.is_first_seed)
                 job.saved_step = job.folder.saved_step
                 job.together = len(group)
-            folders = [job.folder for job in others]
-            lead = StartedWorker(first.folder, slot, self._command(first), self._kills, folders)
+            folders = [job.folder for job in group]
+            workers = start_workers(folders, slot, self._command(group[0]), self._kills)
         except RunInUse:
             for job in group:
                 job.phase = "elsewhere"
         except (UserError, OSError) as error:
-            if is_stumble(error):
+            if is_transient(error):
                 raise
             for job in group:
                 end = self._stop_for_the_disk if is_disk_refusal(error) else self._fail
                 end(job, f"cannot be started: {error}")
         else:
-            workers: list[Worker] = [lead, *lead.companions]
             for job, worker in zip(group, workers, strict=True):
                 job.worker, job.phase = worker, "working"
                 self._tally.started(job)
@@ -221,7 +217,7 @@ class BatchRunner:
     def _share(self, job: Job) -> None:
         """Make the run's folder, and the links to it under its other names."""
         for name in job.names:
-            job.folder = replace(job.run.place, name=name).claim()
+            job.folder = replace(job.run.path, name=name).claim()
 
     def _collect(self) -> None:
         for job in self.jobs:
@@ -326,4 +322,4 @@ class BatchRunner:
 
 
 def _message(now: Standing) -> str:
-    return now.failure.message if now.failure is not None else "it says not why"
+    return now.failure.message if now.failure is not None else "no reason recorded"

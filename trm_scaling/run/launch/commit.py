@@ -1,6 +1,7 @@
 """The commit that is sent to a pod: found in the study's repository, and seen to be whole enough to run."""
 
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trm_scaling.errors import UserError
+from trm_scaling.io.source import git_output
 from trm_scaling.io.study import Study
 
 STUDY = "kellen"
@@ -50,28 +52,33 @@ def sent_commit(study: Study, name: str) -> Sent:
     Raises UserError when there is no such repository or commit, the study is not its folder `kellen/`, or
     the commit lacks what the workers need.
     """
-    top = _git(study.path, "rev-parse", "--show-toplevel")
+    if shutil.which("git") is None:
+        raise UserError("there is no git on this machine: install it, since a pod runs a commit")
+    top = git_output(study.path, "rev-parse", "--show-toplevel")
     if top is None:
         raise UserError(
             f"{study.path} is in no git repository, and what a pod runs is a commit: name the study of a "
             "clone with --study"
         )
-    repository = Path(top)
+    repository = Path(top.strip())
     if (repository / STUDY).resolve() != study.path.resolve():
         raise UserError(
             f"{study.path} is not the folder {STUDY}/ of its repository {repository}, which is what a pod "
             "runs: name the study of a clone with --study"
         )
-    commit = _git(repository, "rev-parse", "--verify", f"{name}^{{commit}}")
+    commit = git_output(repository, "rev-parse", "--verify", f"{name}^{{commit}}")
     if commit is None:
         raise UserError(f"{name} is no commit of {repository}: name one with --commit")
-    lacking = [path for path in NEEDED if _git(repository, "cat-file", "-e", f"{commit}:{path}") is None]
+    commit = commit.strip()
+    lacking = [
+        path for path in NEEDED if git_output(repository, "cat-file", "-e", f"{commit}:{path}") is None
+    ]
     if lacking:
         raise UserError(
             f"commit {commit[:12]} of {repository} has no {', '.join(lacking)}, which the workers need: name "
             "another with --commit"
         )
-    changed = _git(repository, "status", "--porcelain") or ""
+    changed = (git_output(repository, "status", "--porcelain") or "").strip()
     # Two letters and a blank stand before each name; the first blank of all may have been stripped.
     return Sent(
         repository, commit, tuple(line.strip().partition(" ")[2].strip() for line in changed.splitlines())
@@ -84,18 +91,7 @@ def study_of(sent: Sent) -> Iterator[Study]:
     with tempfile.TemporaryDirectory(prefix="trm-commit-") as folder:
         archive = os.path.join(folder, "study.tar")
         command = ("archive", f"--output={archive}", sent.commit, f"{STUDY}/configs", f"{STUDY}/utils")
-        if _git(sent.repository, *command) is None:
+        if git_output(sent.repository, *command) is None:
             raise UserError(f"git cannot read {STUDY}/ of commit {sent.commit} in {sent.repository}")
         subprocess.run(["tar", "-xf", archive, "-C", folder], check=True)
         yield Study(Path(folder) / STUDY)
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    """What git says there; None when it refuses. Raises UserError without git."""
-    try:
-        asked = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        raise UserError("there is no git on this machine: install it, since a pod runs a commit") from None
-    return asked.stdout.strip() if asked.returncode == 0 else None

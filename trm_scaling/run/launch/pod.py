@@ -1,4 +1,4 @@
-"""Executes the steps of `tpu_vm` and `tpu_session`, and says what went wrong and what still runs."""
+"""Executes the steps of `tpu_vm`, and says what went wrong and what still runs."""
 
 import re
 import shlex
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trm_scaling.errors import UserError
-from trm_scaling.run.launch import tpu_session, tpu_vm
+from trm_scaling.run.launch import tpu_vm
 from trm_scaling.run.launch.tpu_vm import Launch, Pod, Session, Step
 
 Note = Callable[[str], None]
@@ -46,14 +46,14 @@ def bring(launch: Launch, archive: Path, note: Note) -> None:
         workers = _made_ready(launch, archive, note)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted. {NOTHING_STARTED}") from None
-    some_may_run = f"Some may run: end them with\n  {tpu_session.typed('stop', launch.session, '--now')}"
+    some_may_run = f"Some may run: end them with\n  {tpu_vm.typed('stop', launch.session, '--now')}"
     try:
         _on_all(tpu_vm.start(launch), tpu_vm.STARTED, workers, note, "started", "")
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted while the workers were starting. {some_may_run}") from None
     except UserError as error:
         try:
-            reached, killed = _each(tpu_session.end(launch.session), tpu_session.KILLED, note, "")
+            reached, killed = _each(tpu_vm.end(launch.session), tpu_vm.KILLED, note, "")
         except (UserError, KeyboardInterrupt):
             reached, killed = 0, 0
         if reached == workers:
@@ -99,7 +99,7 @@ def ready_workers(pod: Pod, note: Note, closing: str) -> int:
     if state != "READY":
         raise UserError(
             f"{pod.name} is {state}, not READY: wait, or start it "
-            f"(`{tpu_session.gcloud_typed('start', pod)}`); one that was preempted is deleted and made anew. "
+            f"(`{tpu_vm.gcloud_typed('start', pod)}`); one that was preempted is deleted and made anew. "
             f"{closing}".rstrip()
         )
     return workers
@@ -119,8 +119,8 @@ def stop(session: Session, now: bool, note: Note) -> str:
     """
     pod = session.pod
     workers = ready_workers(pod, note, NOTHING_STOPPED)
-    step = tpu_session.end(session) if now else tpu_session.stop(session)
-    reached, found = _each(step, tpu_session.KILLED if now else tpu_session.ASKED, note, NOTHING_STOPPED)
+    step = tpu_vm.end(session) if now else tpu_vm.stop(session)
+    reached, found = _each(step, tpu_vm.KILLED if now else tpu_vm.ASKED, note, NOTHING_STOPPED)
     done = "ended" if now else "asked to save and end"
     if reached < workers:
         raise UserError(
@@ -130,7 +130,7 @@ def stop(session: Session, now: bool, note: Note) -> str:
     if not found:
         raise UserError(
             f"no worker of {pod.name} has a tmux session {session.name}: it has ended already, or has "
-            f"another name (--session). {tpu_session.typed('follow', session)} shows what it said last."
+            f"another name (--session). {tpu_vm.typed('follow', session)} shows what it said last."
         )
     return f"{found} of {workers} workers {done}"
 
@@ -138,8 +138,8 @@ def stop(session: Session, now: bool, note: Note) -> str:
 def fetch(pod: Pod, shared: str, here: Path, note: Note) -> None:
     """Bring the results on the pod into the archive `here`. Raises UserError."""
     ready_workers(pod, note, NOTHING_FETCHED)
-    _must(tpu_session.pack_results(pod, shared), note, NOTHING_FETCHED)
-    _must(tpu_session.fetch_results(pod, str(here)), note, NOTHING_FETCHED)
+    _must(tpu_vm.pack_results(pod, shared), note, NOTHING_FETCHED)
+    _must(tpu_vm.fetch_results(pod, str(here)), note, NOTHING_FETCHED)
 
 
 def follow(session: Session, show: Callable[[str], None]) -> int | None:
@@ -148,7 +148,7 @@ def follow(session: Session, show: Callable[[str], None]) -> int | None:
 
     Raises UserError when the lines end before the run does.
     """
-    step, again = tpu_session.follow(session), tpu_session.typed("follow", session)
+    step, again = tpu_vm.follow(session), tpu_vm.typed("follow", session)
     marks: list[str] = []
     try:
         with subprocess.Popen(
@@ -163,7 +163,7 @@ def follow(session: Session, show: Callable[[str], None]) -> int | None:
         raise _no_gcloud(STILL_RUNS) from None
     except KeyboardInterrupt:
         return None
-    status = tpu_session.status_said(marks)
+    status = tpu_vm.status_said(marks)
     if status is not None:
         return status
     if process.returncode != 0:
@@ -192,7 +192,7 @@ def _each(step: Step, marker: str, note: Note, closing: str) -> tuple[int, int]:
     """How many workers a step reached, and on how many of them it found a session."""
     ran = _run(step, note, closing)
     found = _confirmed(ran, marker)
-    reached = found + _confirmed(ran, tpu_session.NONE)
+    reached = found + _confirmed(ran, tpu_vm.NONE)
     if not reached and ran.returncode != 0:
         raise UserError(f"could not {step.purpose}: {_last(ran.stderr)}. {closing}".rstrip())
     return reached, found

@@ -1,20 +1,25 @@
-"""What each experiment of a study would take of a target, and all of them together. Pure arithmetic."""
+"""What each experiment of a study, and all of them together, would take: time, memory, disk, price."""
 
 import heapq
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from trm_scaling.config import RunConfig, Schedule
+from trm_scaling.config import DataConfig, RunConfig, Schedule
+from trm_scaling.config.compose import compose
 from trm_scaling.config.identity import identity
 from trm_scaling.counting import count_parameters, count_puzzle_emb, inference_flops, training_flops
-from trm_scaling.counting.devices import Target
+from trm_scaling.counting.devices import PRICES_OF, Target
 from trm_scaling.counting.estimate import Estimate, Speed, estimate
-from trm_scaling.counting.fitting import safe_bytes
-from trm_scaling.counting.memory import training_memory
-from trm_scaling.counting.storage import Storage, storage_of
-from trm_scaling.counting.work import described_test_puzzles, work_of
+from trm_scaling.counting.memory import safe_bytes, training_memory
+from trm_scaling.counting.work import Storage, described_test_puzzles, storage_of, work_of
 from trm_scaling.errors import UserError
+from trm_scaling.experiments.catalogue import Catalogue
+from trm_scaling.io.study import Study
+from trm_scaling.run.batch_fitting import choose_micro_batch
 from trm_scaling.run.compiler_answers import Fits
+from trm_scaling.run.local_device import measured_speeds, speed_on
+from trm_scaling.run.planned import Run
 from trm_scaling.tasks.task import spec_of
 
 PRIORITIZED = ("exp01", "exp02a", "exp02b", "exp03", "exp05", "exp06", "contrib01", "contrib02")
@@ -172,3 +177,150 @@ def _planned(
 def _sum(prices: Sequence[float | None]) -> float | None:
     known = [price for price in prices if price is not None]
     return sum(known) if len(known) == len(prices) else None
+
+
+SOFTWARE_BYTES = 2_300_000_000
+"""An environment with the extra [tpu]: 1.6 GB, and 0.7 GB of libtpu (measured)."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Of all runs of a plan."""
+
+    disk_bytes: int
+    """When the last run ends and nothing was removed: checkpoints, records, puzzles, software."""
+    results_bytes: int
+    """What the analysis needs of it elsewhere: everything but checkpoints, puzzles and software."""
+    storage_usd_a_month: float
+    """Of the disk, at the price of the study's first estimate."""
+
+
+def resources_of(planned: Sequence[Planned]) -> Resources:
+    """Of the runs of `planned`, one after another."""
+    datasets = {_content(each.config.data): _dataset_bytes(each.config.data) for each in planned}
+    runs = sum(each.storage.disk for each in planned)
+    # Only one run at a time writes the checkpoint that is counted beside those kept.
+    runs -= sum(each.storage.checkpoint for each in planned)
+    runs += max(each.storage.checkpoint for each in planned)
+    disk = runs + sum(datasets.values()) + SOFTWARE_BYTES
+    results = sum(each.storage.results for each in planned)
+    return Resources(disk, results, disk * USD_A_BYTE_MONTH)
+
+
+def _content(data: DataConfig) -> str:
+    """Augmentations are made on the device, so folders differ by everything else."""
+    return data.model_dump_json(exclude={"num_aug"})
+
+
+def _dataset_bytes(data: DataConfig) -> int:
+    puzzles = data.train_size + data.val_size + (described_test_puzzles(data) or 0)
+    return puzzles * 2 * spec_of(data).seq_len
+
+
+CORE_HOURS = 2460
+"""One after another on a v4-64."""
+
+CONTRIBUTION_HOURS = 860
+
+DAYS_IN_SEQUENCE = 139
+DAYS_FOUR_AT_ONCE = 35
+PRIORITIZED_DAYS_FOUR_AT_ONCE = 15
+
+DISK_BYTES_LEAST = 100 * 10**9
+DISK_BYTES = 500 * 10**9
+"""Recommended."""
+
+USD_A_MONTH = 50.0
+"""Of that disk."""
+
+NETWORK_BYTES = 100 * 10**9
+"""Results, at the most."""
+
+USD_A_BYTE_MONTH = USD_A_MONTH / DISK_BYTES
+"""Its price of a persistent disk: ten cents a gigabyte and month."""
+
+
+Progress = Callable[[str, int, int], None]
+Named = list[tuple[str, str, RunConfig]]
+"""Name, key of its family, configuration."""
+
+
+def named_configurations(
+    study: Study,
+    catalogue: Catalogue,
+    names: Sequence[str],
+    profile: str,
+    progress: Progress,
+    overrides: Sequence[str] = (),
+) -> Named:
+    """Each of `names` with its family's key and its configuration, with `overrides` (`key=value`) in all of
+    them. An alias is composed once, under the first name of its configuration. Raises UserError as
+    `compose` does.
+    """
+    found: dict[str, RunConfig] = {}
+    named: Named = []
+    for number, name in enumerate(names):
+        progress("composing", number, len(names))
+        own = catalogue.alias_of(name, profile) or name
+        if own not in found:
+            found[own] = compose(study.configs, own, profile, list(overrides))
+        named.append((name, catalogue.group_of(name), found[own]))
+    progress("composing", len(names), len(names))
+    return named
+
+
+def _speeds(study: Study, target: Target) -> SpeedOf:
+    """Measured by the study's finished runs on such a device, else assumed (`run.local_device.speed_on`)."""
+    measured = measured_speeds(study)
+
+    def speed_of(config: RunConfig, flops_per_step: float) -> Speed | None:
+        return speed_on(target, Run(study, config, config.name), flops_per_step, measured)
+
+    return speed_of
+
+
+def planned(study: Study, named: Named, target: Target) -> list[Planned]:
+    """Each configuration of `named` once, with what the study knows of `target`.
+
+    Raises UserError as `plan_configurations` does.
+    """
+    return plan_configurations(
+        named, target, _speeds(study, target), lambda config: choose_micro_batch(study, config, target)
+    )
+
+
+def as_json(planned: Sequence[Planned], target: Target, profile: str, jobs: int) -> dict[str, Any]:
+    """Seconds, bytes, USD; missing is null."""
+    subset = [each for each in planned if each.is_prioritized]
+    return {
+        "target": {"name": target.name, "device_kind": target.chip.kind, "devices": target.chips},
+        "profile": profile,
+        "jobs": jobs,
+        "prices_of": PRICES_OF,
+        "runs": [_run(each) for each in planned],
+        "total": asdict(total(planned, jobs)),
+        "total_of_recommended_subset": asdict(total(subset, jobs)) if subset else None,
+        "resources": asdict(resources_of(planned)),
+    }
+
+
+def _run(each: Planned) -> dict[str, Any]:
+    return {
+        "names": list(each.names),
+        "families": list(each.families),
+        "parameters": each.parameters,
+        "puzzle_emb_parameters": each.puzzle_emb_parameters,
+        "training_flops": each.training_flops,
+        "inference_flops": each.inference_flops,
+        "steps": each.steps,
+        "step_s": each.step_s,
+        "global_batch_size": each.config.global_batch_size,
+        "micro_batches": each.config.micro_batches,
+        "micro_batch_size": each.config.system.micro_batch_size,
+        "remat": each.config.system.remat,
+        "memory_bytes": each.memory_bytes,
+        "memory_from": "estimate" if each.compiled is None else "compiler",
+        "fits": each.fits,
+        "estimate": asdict(each.estimate),
+        "storage": asdict(each.storage),
+    }

@@ -17,7 +17,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from trm_scaling.errors import UserError
-from trm_scaling.io.foreign import BROKEN_ARRAYS
+from trm_scaling.io.disk_errors import ARRAY_ERRORS
 from trm_scaling.tasks.manifest import SPLIT_NAMES, damaged, unreadable_is_damage
 from trm_scaling.tasks.maze.board import FREE, GOAL, MAX_SIDE, MIN_SIDE, PAD, PATH, START, VOCAB_SIZE, WALL
 from trm_scaling.tasks.maze.splits import MazeSplit, Splits, split_of
@@ -153,7 +153,7 @@ def _load(path: Path) -> NDArray[Any]:
         raise damaged(path, "missing") from error
     except PermissionError:
         raise
-    except BROKEN_ARRAYS as error:
+    except ARRAY_ERRORS as error:
         raise damaged(path, f"no readable array ({error})") from error
     if stored.dtype.kind not in "iu":
         raise damaged(path, f"{stored.dtype}, not whole numbers")
