@@ -92,7 +92,7 @@ def test_numbers_beyond_float16_are_not_written() -> None:
 
 
 def test_names_of_the_shelf_and_paths() -> None:
-    assert shipped_names() == ["4x4", "6x6"]
+    assert shipped_names() == ["4x4", "6x6", "maze"]
     own = model_path("4x4")
     assert own is not None
     assert own.is_file()

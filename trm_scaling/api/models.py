@@ -158,7 +158,8 @@ def load_run(name: str | Path, *, profile: str | None = None, study: str | Path 
 
 
 def load_model(name: str | Path, *, profile: str | None = None, study: str | Path | None = None) -> Model:
-    """`4x4` or `6x6`, which come with the package; a file that `trm export` wrote; or a run as in `load_run`.
+    """`4x4`, `6x6` or `maze`, which come with the package; a file that `trm export` wrote; or a run as in
+    `load_run`.
 
     Raises UserError when there is no such model, file or run.
     """

@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from trm_scaling.train.weights import Weights
 
 HELP = """
-Solve one puzzle with a trained model and show the board after each supervision step. 4x4 and 6x6 come
-with the package; a run of a study, or a file that `trm export` wrote, does as well.
+Solve one puzzle with a trained model and show the board after each supervision step. 4x4 and 6x6
+(Sudoku) and maze (7x7) come with the package; a run of a study, or a file that `trm export` wrote,
+does as well.
 
 \b
 Examples:
   trm solve 6x6
   trm solve 4x4 "1... ..3. .4.. ...2"
   trm solve 6x6 new:33 --save thinking.gif
+  trm solve maze --save path.gif
   trm solve baseline --profile laptop test:17 --steps 16
 """
 
@@ -36,7 +38,7 @@ def solve(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="4x4, 6x6, an experiment, a run folder or a model file.",
+            help="4x4, 6x6, maze, an experiment, a run folder or a model file.",
             autocompletion=complete_run,
         ),
     ],

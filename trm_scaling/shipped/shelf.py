@@ -8,7 +8,7 @@ FOLDER = Path(__file__).parent
 
 
 def shipped_names() -> list[str]:
-    """`4x4`, `6x6`: Sudoku of that size."""
+    """`4x4`, `6x6`: Sudoku of that size; `maze`: mazes of 7x7 cells."""
     return sorted(file.stem for file in FOLDER.glob(f"*{SUFFIX}"))
 
 
