@@ -139,12 +139,10 @@ def test_a_batch_that_is_typed_does_not_warm_up_eight_times_as_long_without_a_wo
 
 
 def test_how_often_is_tested(preview: Preview) -> None:
-    assert "    test: once, with the best weights" in page_of(preview)
-    system = preview.config.system.model_copy(update={"test_weights": "all"})
-    every = preview.config.model_copy(update={"system": system})
-    assert "    test: 4 times, with" in page_of(replace(preview, config=every))
-    bare = every.model_copy(update={"ema": False})
-    assert "    test: 2 times, with" in page_of(replace(preview, config=bare))
+    for weights, said in (("headline", "once, with the best weights"), ("all", "4 times, with")):
+        system = preview.config.system.model_copy(update={"test_weights": weights})
+        config = preview.config.model_copy(update={"system": system})
+        assert f"    test: {said}" in page_of(replace(preview, config=config))
 
 
 def test_a_price_is_marked_and_a_missing_one_is_said(preview: Preview) -> None:

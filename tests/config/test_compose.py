@@ -11,6 +11,7 @@ from trm_scaling.config.fields import value_of
 from trm_scaling.config.identity import identity
 from trm_scaling.errors import UserError
 from trm_scaling.io import machine
+from trm_scaling.io.machine import fast_precision
 from trm_scaling.tasks.task import spec_of
 
 CONFIGS = Path(__file__).resolve().parents[2] / "kellen" / "configs"
@@ -75,7 +76,7 @@ def test_the_papers_baseline_is_the_published_one() -> None:
 
 @pytest.mark.parametrize(
     ("profile", "side", "seq_len", "dtype"),
-    [("paper", 9, 81, "bfloat16"), ("laptop", 6, 36, "float32"), ("smoke", 4, 16, "float32")],
+    [("paper", 9, 81, "bfloat16"), ("laptop", 6, 36, fast_precision().dtype), ("smoke", 4, 16, "float32")],
 )
 def test_each_profile_composes(profile: str, side: int, seq_len: int, dtype: str) -> None:
     config = compose(CONFIGS, "baseline", profile)

@@ -93,8 +93,10 @@ def test_references_between_fields_follow_the_mapped_values(tmp_path: Path) -> N
 
 
 def test_a_studied_field_is_set_though_the_profile_s_baseline_has_another_value() -> None:
-    assert compose(CONFIGS, "baseline", "laptop").arch.forward_dtype == "float32"
-    assert compose(CONFIGS, "exp07b", "laptop").arch.forward_dtype == "bfloat16"
+    precisions = [compose(CONFIGS, name, "laptop").arch.forward_dtype for name in ("exp07a", "exp07b")]
+    assert precisions == ["float32", "bfloat16"]
+    assert compose(CONFIGS, "baseline", "smoke").arch.forward_dtype == "float32"
+    assert compose(CONFIGS, "exp07b", "smoke").arch.forward_dtype == "bfloat16"
 
 
 def test_an_experiment_made_of_another_one(tmp_path: Path) -> None:

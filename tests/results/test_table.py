@@ -23,7 +23,7 @@ from trm_scaling.results.table import (
     results_table,
 )
 
-BASELINE_NAMES = 16
+BASELINE_NAMES = 17
 
 
 def finished(table: pd.DataFrame, experiment: str) -> pd.DataFrame:
