@@ -90,11 +90,11 @@ MUTATIONS = (
         ("tests/optim",),
     ),
     Mutation(
-        "puzzle embeddings that were not seen decay too",
-        "trm_scaling/optim/update.py",
-        "return jnp.where(seen[:, None], stepped, rows)",
-        "return stepped",
-        ("tests/optim",),
+        "of the gradients of one puzzle embedding the last one counts",
+        "trm_scaling/train/puzzle_table.py",
+        "sums = jnp.zeros_like(grads).at[place].add(grads)",
+        "sums = jnp.zeros_like(grads).at[place].set(grads)",
+        ("tests/train/test_puzzle_table.py",),
     ),
     Mutation(
         "the exponent of an accuracy law is fitted in log10",

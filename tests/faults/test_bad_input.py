@@ -75,7 +75,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
         ),
         (["import-torch", "gone.npz", "--profile", "smoke"], ["gone.npz does not exist", ".safetensors"]),
         (["import-torch", "gone.npz", "--name", "../x"], ["--name '../x'", "letters, digits"]),
-        (["data", "inspect", "gone"], ["no dataset folder at gone", "trm data sudoku --output-dir gone"]),
+        (["data", "inspect", "gone"], ["no dataset folder at gone", "trm data", "--output-dir gone"]),
     ],
 )
 def test_what_cannot_be_is_refused(
