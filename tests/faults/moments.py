@@ -92,7 +92,7 @@ def strike_at(moment: Moment, strike: Strike) -> None:
     _around(train_and_evaluate, "score_test_split", before=watch.tests, after=lambda: watch.leaves("test"))
     _around(train_and_evaluate, "write_bytes", before=lambda: watch.enters("result"))
     # The failure of an attempt is written by the same function, and is no result.
-    _around(single, "_to_the_end", after=lambda: watch.leaves("result"))
+    _around(single, "_recorded", after=lambda: watch.leaves("result"))
 
     measure = Clock.measure
 

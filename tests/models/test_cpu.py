@@ -130,7 +130,7 @@ def dots_of(text: str) -> Iterator[tuple[str, str, str, str]]:
 def test_on_a_mesh() -> None:
     """In a process of its own, since JAX counts the devices once."""
     flags = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"}
-    code = "from tests.model import test_cpu; test_cpu.assert_meshes_agree()"
+    code = "from tests.models import test_cpu; test_cpu.assert_meshes_agree()"
     subprocess.run([sys.executable, "-c", code], env=os.environ | flags, cwd=ROOT, check=True, timeout=300)
 
 

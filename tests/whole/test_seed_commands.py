@@ -136,7 +136,9 @@ def test_usage_examples(clone: Path, environment: dict[str, str]) -> None:
         assert tail.stdout is not None
         lines = [tail.stdout.readline() for _ in range(3)]
         tail.terminate()
-    assert any("exp01a" in line for line in lines)
+    log = (clone / "kellen" / "logs" / "batch_runs" / "exp01a_stdout.log").read_text()
+    assert "exp01a" in log
+    assert "".join(lines) in log, "the last ten lines, of which these are the first"
 
 
 class Terminal:
