@@ -18,7 +18,7 @@ from trm_scaling.analysis.fits.loss_law import LEAST_LOG
 from trm_scaling.analysis.fits.loss_search import FittedLoss, descend_loss
 from trm_scaling.analysis.fits.resampling import noise_scale
 
-_LEVEL_OF_SHARES = 0.98
+LEVEL_OF_SHARES = 0.98
 """Of the simulated shares, for intervals at 95 %: at 0.95 they covered 87 to 93 % of 200 planted studies of
 18 runs, since a study that is simulated from a fit knows its noise and the shape of its law (docs/LOG.md)."""
 _ENOUGH = 1e-5
@@ -56,19 +56,14 @@ def simulated_runs(
         of_runs.append(inverse @ fitted.residual[rows])
         own.append((inverse**2).sum(1))
         rest[rows] = fitted.residual[rows] - basis[rows] @ of_runs[-1]
-    # Every number of the law may follow the runs rather than the points of each.
-    between, within = max(1, count - q), max(1, n - count * basis.shape[1])
+    between, within = max(1, count - (q + 1) // 2), max(1, n - count * basis.shape[1])
     of_points = float((rest**2).sum()) / within
     of_run = np.maximum(0.0, (np.array(of_runs) ** 2).sum(0) / between - of_points * np.mean(own, axis=0))
-    # Each variance is drawn from what its degrees of freedom leave open: critical shares depend on their
-    # ratio, and 18 runs do not say it well.
-    of_run_scale = np.sqrt([noise_scale(between, rng) for _ in range(replicates)])[:, None]
-    of_point_scale = np.sqrt([noise_scale(within, rng) for _ in range(replicates)])[:, None]
-    noise = of_point_scale * np.sqrt(of_points) * rng.normal(size=(replicates, n))
+    scale = np.sqrt([noise_scale(between, rng) for _ in range(replicates)])[:, None]
+    noise = np.sqrt(of_points) * rng.normal(size=(replicates, n))
     for column, variance in zip(basis.T, of_run, strict=True):
-        drawn = rng.normal(size=(replicates, count))[:, codes]
-        noise += of_run_scale * np.sqrt(variance) * drawn * column
-    return fitted.ln_loss + noise
+        noise += np.sqrt(variance) * rng.normal(size=(replicates, count))[:, codes] * column
+    return fitted.ln_loss + scale * noise
 
 
 def profile_ends(
@@ -130,4 +125,4 @@ def _critical_shares(
     # Where a factor ends at 0 the objective cannot rise on that side: no guide to the other end.
     there = draws[:, : len(law.factors)] > LEAST_LOG / 4
     share[: len(law.factors)][(~there & there.any(0)).T] = np.nan
-    return np.maximum(1e-12, np.nanquantile(share, _LEVEL_OF_SHARES, axis=1))
+    return np.maximum(1e-12, np.nanquantile(share, LEVEL_OF_SHARES, axis=1))
