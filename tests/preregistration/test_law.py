@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 import yaml
 
+from tests.results.made_up import PROFILE, make_up_study
 from tests.run.tiny import ROOT
 from trm_scaling.config.compose import compose
 from trm_scaling.errors import UserError
 from trm_scaling.preregistration.judgement import Refit, judge, refits_of
 from trm_scaling.preregistration.page import write_report
-from trm_scaling.preregistration.points import COLUMNS, read_points
+from trm_scaling.preregistration.points import COLUMNS, KEPT, read_points, update
 from trm_scaling.preregistration.predictions import made_of, missing_runs, predict, size_of, targets_of
 from trm_scaling.preregistration.protocol import Block, Protocol, read_protocol
 
@@ -154,3 +155,19 @@ def test_a_protocol_that_cannot_be_is_refused(tmp_path: Path, protocol: Protocol
 def test_what_is_left_to_run(protocol: Protocol, tmp_path: Path) -> None:
     assert len(missing_runs(protocol, "grid", read_points(tmp_path))) == 15
     assert missing_runs(protocol, "grid", planted(protocol, "grid")) == []
+
+
+def test_points_and_records_of_finished_runs_are_kept_beside_those_of_another_machine(tmp_path: Path) -> None:
+    names = ("exp01a", "exp01b")
+    blocks = {"grid": (Block(experiments=names[:1]),), "held_out": (Block(experiments=names[1:]),)}
+    protocol = Protocol(title="x", profile=PROFILE, stages=blocks, fitted="grid", held_out="held_out")
+    folder = tmp_path / "law"
+    folder.mkdir()
+    there = update(folder, make_up_study(tmp_path / "there", 1, names=names[:1], outcomes=True), protocol)
+    both = update(folder, make_up_study(tmp_path / "here", 1, names=names[1:], outcomes=True), protocol)
+    assert set(there["experiment"]) == {"exp01a"}
+    assert set(both["experiment"]) == set(names)
+    assert len(read_points(folder)) == len(both) > len(there)
+    for name in names:
+        kept = {each.name for each in (folder / "records" / f"{name}-s0").iterdir()}
+        assert kept == set(KEPT)

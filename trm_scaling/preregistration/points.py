@@ -6,14 +6,17 @@ import pandas as pd
 
 from trm_scaling.analysis import LossRuns, with_sizes
 from trm_scaling.errors import UserError
-from trm_scaling.experiments import Catalogue, load_catalogue
-from trm_scaling.io.atomic import write_text
+from trm_scaling.io.atomic import write_bytes, write_text
 from trm_scaling.io.study import Study
 from trm_scaling.preregistration.protocol import Protocol
 from trm_scaling.results.curves import learning_curves
 from trm_scaling.results.table import results_table
 
 FILE = "points.csv"
+RECORDS = "records"
+"""Folder of what is kept of each finished run: `<experiment>-s<seed>/` with the files of KEPT."""
+KEPT = ("result.json", "metrics.jsonl", "test_outcomes.npz")
+"""Of a run folder. Not what names the machine, and no weights."""
 SIZES = ("params", "params_without_mixing", "params_of_blocks")
 OF_RUN = (
     *("experiment", "seed", "identity", "hidden_size", "lr", "H_cycles", "L_cycles", *SIZES),
@@ -27,12 +30,8 @@ COLUMNS = ("stage", *OF_RUN, *OF_POINT)
 KEY = ["experiment", "seed", "samples"]
 
 
-def gather(study: Study, protocol: Protocol, catalogue: Catalogue | None = None) -> pd.DataFrame:
-    """The points of the protocol's finished runs in `study`: COLUMNS, in the protocol's order."""
-    wanted = [name for stage in protocol.stages for name in protocol.experiments(stage)]
-    # Patterns, so that a run with several names is called by the protocol's.
-    runs = results_table(study, wanted, protocol.profile, catalogue or load_catalogue(study.path))
-    runs = runs[(runs["state"] == "finished") & runs["experiment"].isin(wanted) & (runs["overrides"] == "")]
+def points_of(runs: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
+    """The evaluations of finished `runs`: COLUMNS, in the protocol's order."""
     curves = learning_curves(runs)
     if curves.empty:
         return pd.DataFrame(columns=list(COLUMNS))
@@ -44,7 +43,25 @@ def gather(study: Study, protocol: Protocol, catalogue: Catalogue | None = None)
     for which in ("", "_unaveraged"):
         table[f"val_cell_error{which}"] = 1 - table[f"val_cell_accuracy{which}"]
     table["stage"] = [protocol.stage_of(name) for name in table["experiment"]]
-    return _sorted(table.reindex(columns=list(COLUMNS)), wanted)
+    return _sorted(table.reindex(columns=list(COLUMNS)), _wanted(protocol))
+
+
+def finished_runs(study: Study, protocol: Protocol) -> pd.DataFrame:
+    """The protocol's finished runs in `study`, as `results_table` has them, by the protocol's names."""
+    wanted = _wanted(protocol)
+    # As patterns, so that a run with several names is called by one of these.
+    runs = results_table(study, wanted, protocol.profile)
+    return runs[(runs["state"] == "finished") & runs["experiment"].isin(wanted) & (runs["overrides"] == "")]
+
+
+def keep_records(folder: Path, runs: pd.DataFrame) -> None:
+    """Copy the records of finished `runs` into `folder`, to be committed."""
+    for row in runs.to_dict("records"):
+        kept = folder / RECORDS / f"{row['experiment']}-s{row['seed']:.0f}"
+        kept.mkdir(parents=True, exist_ok=True)
+        for name in KEPT:
+            if (source := Path(row["folder"]) / name).exists():
+                write_bytes(kept / name, source.read_bytes())
 
 
 def read_points(folder: Path) -> pd.DataFrame:
@@ -61,17 +78,18 @@ def read_points(folder: Path) -> pd.DataFrame:
 def update(folder: Path, study: Study, protocol: Protocol) -> pd.DataFrame:
     """Write what `study` knows into the table of `folder`, over older rows of the same runs, and return it.
 
-    Rows of runs that are not on this machine stay.
+    Rows of runs that are not on this machine stay. The records of those that are go into `folder` too.
     """
-    here, kept = gather(study, protocol), read_points(folder)
+    runs = finished_runs(study, protocol)
+    keep_records(folder, runs)
+    here, kept = points_of(runs, protocol), read_points(folder)
     known = set(zip(here["experiment"], here["seed"], strict=True))
     elsewhere = [
         (name, seed) not in known for name, seed in zip(kept["experiment"], kept["seed"], strict=True)
     ]
     parts = [each for each in (kept[elsewhere], here) if len(each)]
     table = pd.concat(parts, ignore_index=True) if parts else kept
-    wanted = [name for stage in protocol.stages for name in protocol.experiments(stage)]
-    table = _sorted(table, wanted)
+    table = _sorted(table, _wanted(protocol))
     if len(table):
         write_text(folder / FILE, table.to_csv(index=False))
     return table
@@ -87,6 +105,11 @@ def loss_runs(points: pd.DataFrame, outcome: str, size: str) -> LossRuns:
     return LossRuns.of(
         points, loss=outcome, params=size, data="samples", configuration="experiment", seed="seed"
     )
+
+
+def _wanted(protocol: Protocol) -> list[str]:
+    """Every experiment of the protocol, in order."""
+    return [name for stage in protocol.stages for name in protocol.experiments(stage)]
 
 
 def _sorted(table: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
