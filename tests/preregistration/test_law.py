@@ -159,7 +159,10 @@ def test_what_is_left_to_run(protocol: Protocol, tmp_path: Path) -> None:
 
 def test_points_and_records_of_finished_runs_are_kept_beside_those_of_another_machine(tmp_path: Path) -> None:
     names = ("exp01a", "exp01b")
-    blocks = {"grid": (Block(experiments=names[:1]),), "held_out": (Block(experiments=names[1:]),)}
+    blocks: dict[str, tuple[Block, ...]] = {
+        "grid": (Block(experiments=names[:1]),),
+        "held_out": (Block(experiments=names[1:]),),
+    }
     protocol = Protocol(title="x", profile=PROFILE, stages=blocks, fitted="grid", held_out="held_out")
     folder = tmp_path / "law"
     folder.mkdir()
