@@ -118,7 +118,7 @@ class Protocol(Frozen):
 
 
 def read_protocol(folder: Path) -> Protocol:
-    """The protocol in `folder`. Raises UserError where there is none, or an impossible one."""
+    """Read `folder`/protocol.yaml. Raises UserError if the file is missing or its protocol is impossible."""
     path = folder / FILE
     if not path.is_file():
         raise UserError(f"{folder} holds no {FILE}: name the folder of a preregistered law, as kellen/law")
