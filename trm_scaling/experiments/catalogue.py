@@ -46,11 +46,6 @@ class Catalogue:
         family = self.family_of(name)
         return family.key if family else name
 
-    def base_of(self, name: str) -> str:
-        """The file that `name` is a change of."""
-        family = self.family_of(name)
-        return family.base if family else BASELINE
-
     def describe(self, name: str) -> str:
         """What it changes, with the paper's values: `hidden_size 256, num_heads 4`."""
         family = self.family_of(name)
@@ -110,7 +105,7 @@ class Catalogue:
     def _kin_of(self, name: str) -> str | None:
         """The first word of the family that `name` belongs to beside the study; None of the study's own."""
         family = self.family_of(name)
-        return None if family not in self.beside or family is None else family.key.split("_")[0]
+        return family.key.split("_")[0] if family in self.beside and family else None
 
     def check(self, names: Sequence[str]) -> None:
         """Raises UserError, with the nearest names, when one of `names` is no experiment."""
