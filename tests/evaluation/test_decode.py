@@ -80,7 +80,7 @@ LATE = given(
         ("residual", STILL, [1], [4], [10]),
         ("residual", THREE, [0, 0], [0, 0], [3, 3]),  # after one step nothing has changed yet
         ("verified", LATE, [0, 1], [2, 0], [3, 6]),  # found at step 3; never: then best_q's
-        ("oracle", LATE, [0, 0], [2, 2], [6, 6]),
+        ("oracle", LATE, [0, 0], [2, 2], [3, 6]),
     ],
 )
 def test_which_answer_counts(name, answers, sample, step, spent) -> None:
