@@ -24,6 +24,9 @@ SURFACE = ("model", "profile", "identity", "seed", "step", "of", "limit", "sampl
 OF_RULES = "verified"
 """The decoder that takes the task's rules, which not every task has."""
 
+FEWEST = 5
+"""Places on an axis that a law and its rivals take."""
+
 Over = Literal["steps", "samples"]
 
 _FORMS: dict[Over, Form] = {"steps": "saturating_exponential", "samples": "log_linear"}
@@ -96,6 +99,8 @@ def laws(surface: pd.DataFrame) -> list[TestTimeLaw]:
 
 
 def _law(rows: pd.DataFrame, decoder: str, over: Over, at: int) -> TestTimeLaw:
+    if len(rows) < FEWEST:
+        return TestTimeLaw(decoder, over, at, None, f"{len(rows)} numbers of {over}; a law takes {FEWEST}")
     columns = {
         "configuration": [str(value) for value in rows[over]],
         **{name: rows[name].to_numpy(float) for name in (over, "accuracy")},
