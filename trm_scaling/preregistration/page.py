@@ -120,12 +120,16 @@ def _runs(protocol: Protocol, points: pd.DataFrame) -> Iterator[str]:
         here = points[points["stage"] == stage]
         runs = here.drop_duplicates(["experiment", "seed"])
         missing = missing_runs(protocol, stage, points)
-        hours = f"{runs['device_hours'].astype(float).sum():.2f}" if len(runs) else "0"
+        shared = runs["device_time_shared"].astype(str).eq("True").any()
+        hours = f"{runs['device_hours'].astype(float).sum():.2f}{' (shared)' if shared else ''}"
         began = str(runs["started"].min())[:16] if len(runs) else ""
         rows.append((stage, str(len(runs)), str(len(missing)), str(len(here)), hours, began))
     yield from _table(("stage", "runs", "not run yet", "points", "device-hours", "began"), rows)
     kinds = ", ".join(sorted(points["device_kind"].dropna().unique())) or "none"
     commits = sorted({str(each)[:8] for each in points["commit"].dropna()})
+    if points["device_time_shared"].astype(str).eq("True").any():
+        yield "Shared: something else kept the device busy meanwhile, so those hours are too many."
+        yield ""
     yield f"Devices: {kinds}. Commits: {', '.join(commits) or 'none'}. Every point is in `points.csv`."
     yield ""
 

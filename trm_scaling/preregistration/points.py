@@ -21,6 +21,7 @@ SIZES = ("params", "params_without_mixing", "params_of_blocks")
 OF_RUN = (
     *("experiment", "seed", "identity", "hidden_size", "lr", "H_cycles", "L_cycles", *SIZES),
     *("started", "finished", "commit", "uncommitted_changes", "device_kind", "device_hours"),
+    "device_time_shared",
 )
 OF_POINT = (
     *("samples", "val_cell_error", "val_accuracy"),
