@@ -20,7 +20,7 @@ from trm_scaling.preregistration.protocol import Block, Protocol, read_protocol
 
 CONFIGS = ROOT / "kellen" / "configs"
 FITTED = ("exp01a", "exp01b", "exp01c", "exp01d", "exp01e")
-SAMPLES = [16_000 * 2 ** (number / 2) for number in range(9)]
+SAMPLES = [round(500 * 2 ** (k / 2)) * 16 for k in range(9)]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def protocol() -> Protocol:
         profile="law",
         stages={
             "grid": (Block(experiments=FITTED, seeds=3),),
-            "held_out": (Block(experiments=("exp01f",), seeds=2, beyond=100_000),),
+            "held_out": (Block(experiments=("exp01f",), seeds=2, beyond=50_000),),
         },
         fitted="grid",
         held_out="held_out",
@@ -46,8 +46,8 @@ def planted(protocol: Protocol, stage: str, floor: float = 0.0) -> pd.DataFrame:
             for seed in range(block.seeds):
                 luck = rng.normal(0, 0.04)
                 for samples in SAMPLES:
-                    steps = round(samples / 64)
-                    loss = floor + 20 * size**-0.5 + 30 * (steps * 64) ** -0.6
+                    steps = round(samples / 16)
+                    loss = floor + 20 * size**-0.5 + 30 * (steps * 16) ** -0.6
                     loss *= np.exp(luck + rng.normal(0, 0.01))
                     rows.append(
                         {
@@ -57,7 +57,7 @@ def planted(protocol: Protocol, stage: str, floor: float = 0.0) -> pd.DataFrame:
                             "params": size,
                             "params_without_mixing": size - 3000,
                             "params_of_blocks": size - 5000,
-                            "samples": steps * 64,
+                            "samples": steps * 16,
                             "val_cell_error": loss,
                             "val_cell_error_unaveraged": loss * 1.01,
                             "device_hours": 0.1,
@@ -82,7 +82,7 @@ def refits(protocol: Protocol) -> list[Refit]:
 def test_targets_are_the_evaluations_of_the_held_out_runs(protocol: Protocol) -> None:
     targets = targets_of(CONFIGS, protocol)
     assert {name for name, _, _ in targets} == {"exp01f"}
-    assert [samples for _, _, samples in targets] == [128_000, 180_992, 256_000]
+    assert [samples for _, _, samples in targets] == [64_000, 90_512, 128_000]
 
 
 def test_a_planted_law_is_predicted_and_found_to_hold(
