@@ -12,9 +12,9 @@ from tests.results.made_up import PROFILE, make_up_study
 from tests.run.tiny import ROOT
 from trm_scaling.config.compose import compose
 from trm_scaling.errors import UserError
-from trm_scaling.preregistration.judgement import Refit, judge, refits_of
+from trm_scaling.preregistration.judgement import Refit, _score, judge, refits_of
 from trm_scaling.preregistration.page import write_report
-from trm_scaling.preregistration.points import COLUMNS, KEPT, read_points, update
+from trm_scaling.preregistration.points import COLUMNS, KEPT, of_stage, read_points, update
 from trm_scaling.preregistration.predictions import made_of, missing_runs, predict, size_of, targets_of
 from trm_scaling.preregistration.protocol import Block, Protocol, read_protocol
 
@@ -96,6 +96,10 @@ def test_a_planted_law_is_predicted_and_found_to_hold(
     assert scores["power"].median_ln_error < scores["next smaller size"].median_ln_error
     assert scores["power"].coverage is not None
     assert scores["power"].coverage > 0.8
+    assert scores["power"].by_experiment["exp01f"] == (
+        scores["power"].median_ln_error,
+        scores["power"].coverage,
+    )
     alpha = found.refits[0].exponents["alpha"]
     assert alpha.interval is not None
     assert alpha.interval.contains(0.5)
@@ -105,6 +109,23 @@ def test_a_planted_law_is_predicted_and_found_to_hold(
     assert "criteria named beforehand are met" in text
     assert f"{made['targets'][0]['predicted']['power']['value']:.4f}" in text  # type: ignore[index]
     assert "<table>" in (tmp_path / "law.html").read_text()
+
+
+def test_points_before_the_first_that_count_are_left_out(protocol: Protocol) -> None:
+    late = protocol.model_copy(
+        update={"stages": protocol.stages | {"grid": (Block(experiments=FITTED, beyond=30_000),)}}
+    )
+    kept = of_stage(planted(protocol, "grid"), late, "grid")
+    assert sorted(kept["samples"].unique()) == SAMPLES[4:]
+
+
+def test_an_experiment_of_many_evaluations_weighs_as_one_of_few() -> None:
+    inside = {"many": [True] * 9, "few": [False]}
+    rows = pd.DataFrame({"experiment": ["many"] * 9 + ["few"], "observed": 0.2, "power": [0.2] * 9 + [0.4]})
+    score = _score(rows, "power", inside)
+    assert score.coverage == 0.5
+    assert score.median_ln_error == 0
+    assert score.by_experiment["few"][0] == pytest.approx(np.log(2))
 
 
 def test_another_truth_is_found_not_to_hold(

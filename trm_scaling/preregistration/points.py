@@ -96,6 +96,13 @@ def update(folder: Path, study: Study, protocol: Protocol) -> pd.DataFrame:
     return table
 
 
+def of_stage(points: pd.DataFrame, protocol: Protocol, stage: str) -> pd.DataFrame:
+    """The points of `stage` that count: those beyond the first samples that its blocks leave out."""
+    beyond = {name: block.beyond for block in protocol.blocks(stage) for name in block.experiments}
+    here = points[points["stage"] == stage]
+    return here[here["samples"].astype(float) > here["experiment"].map(beyond).astype(float)]
+
+
 def loss_runs(points: pd.DataFrame, outcome: str, size: str) -> LossRuns:
     """`points` for a fit: L against N and D, the points of a run as one cluster.
 
