@@ -4,9 +4,9 @@ budget.
 Takes the long table of surfaces (`results.surfaces.surface_table`), a row a budget and decoder.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -146,22 +146,28 @@ def what_to_use(table: pd.DataFrame, budgets: Sequence[float] | None = None) -> 
             within = best[best["inference_flops"] <= budget * (1 + 1e-9)]
             if within.empty:
                 continue
-            row = within.iloc[-1].to_dict()
-            names = (
-                "model",
-                "params",
-                "sampling",
-                "decoder",
-                "steps",
-                "samples",
-                "inference_flops",
-                "accuracy",
-            )
-            low, high = row["puzzles_95"]
-            ceiling = float(ceilings.get(_place(row), np.nan))
-            found.append(Use(float(budget), by_rules, *(row[name] for name in names), low, high, ceiling))
+            found.append(_use(float(budget), by_rules, within.iloc[-1].to_dict(), ceilings))
     return found
 
 
-def _place(row: "dict[object, object] | dict[str, object]") -> tuple[object, ...]:
+def _use(budget: float, by_rules: bool, row: Mapping[Any, Any], ceilings: Mapping[Any, float]) -> Use:
+    low, high = row["puzzles_95"]
+    return Use(
+        budget=budget,
+        by_rules=by_rules,
+        model=str(row["model"]),
+        params=int(row["params"]),
+        sampling=str(row["sampling"]),
+        decoder=str(row["decoder"]),
+        steps=int(row["steps"]),
+        samples=int(row["samples"]),
+        inference_flops=float(row["inference_flops"]),
+        accuracy=float(row["accuracy"]),
+        low=float(low),
+        high=float(high),
+        ceiling=float(ceilings.get(_place(row), np.nan)),
+    )
+
+
+def _place(row: Mapping[Any, Any]) -> tuple[str, ...]:
     return tuple(str(row[name]) for name in (*SURFACE, "steps", "samples"))

@@ -166,7 +166,7 @@ class StoppingPredictor:
         Raises UserError as `Budget.check`, for halting with several samples, and for rules that a task lacks.
         """
         task = task_of(config.data)
-        budget.check(task)
+        budget.check(task, config.arch)
         if stop == "halting" and budget.samples > 1:
             raise UserError(
                 f"samples={budget.samples} with stop=halting: the halting rule takes the first "

@@ -16,7 +16,15 @@ from jaxtyping import Array, Float, Int, Key, UInt8
 from trm_scaling.checkpoint.leaves import named_leaves
 from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
-from trm_scaling.evaluation.samples import Budget, first_state, images, row_keys, turned_back, with_noise
+from trm_scaling.evaluation.samples import (
+    Budget,
+    call_keys,
+    first_state,
+    images,
+    row_keys,
+    turned_back,
+    with_noise,
+)
 from trm_scaling.losses import cross_entropy_of, trm_losses
 from trm_scaling.models import Execution, begin, empty_carry
 from trm_scaling.models.layers import PUZZLE_EMB
@@ -120,7 +128,8 @@ class Started(NamedTuple):
     ) -> Output:
         """One supervision step from `state`, of rows that have had `steps` each."""
         noisy = with_noise(budget, self.keys, self.samples, steps, state)
-        return model_step(config.arch, params, noisy, self.inputs, self.rows, how)
+        keys = call_keys(self.keys, steps) if config.arch.draws else None
+        return model_step(config.arch, params, noisy, self.inputs, self.rows, how, keys)
 
 
 def begin_rows(
@@ -139,7 +148,7 @@ def begin_rows(
     batch, seq_len = inputs.shape
     carry = begin(empty_carry(config.arch, batch, seq_len), buffers, inputs, labels, puzzles.puzzle_ids)
     rows = puzzle_rows(params, puzzles.puzzle_ids) if rows is None else rows
-    state = first_state(budget, keys, puzzles.samples, carry.state)
+    state = first_state(budget, config.arch.draws_states, keys, puzzles.samples, carry.state)
     return Started(state, inputs, labels, keys, puzzles.samples, rows)
 
 
@@ -155,7 +164,7 @@ class Predictor:
 
         Raises UserError as `Budget.check` does.
         """
-        budget.check(task_of(config.data))
+        budget.check(task_of(config.data), config.arch)
         self.config, self.budget = config, budget
         self._mesh = mesh or device_mesh(jax.local_devices()[:1])
         answer = partial(answer_steps, config, budget, platform=platform_of(self._mesh))

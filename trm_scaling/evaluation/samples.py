@@ -4,19 +4,20 @@ So an answer does not depend on the batch, the mesh, or how many other samples t
 one sample of one puzzle; L positions, D width, C cells.
 """
 
+from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key, UInt8
 
+from trm_scaling.config import ArchConfig
 from trm_scaling.errors import UserError
-from trm_scaling.models.init import truncated_normal
-from trm_scaling.models.model import BATCH_AXIS, STATES, States
+from trm_scaling.models.model import BATCH_AXIS, STATES, States, drawn_states
 from trm_scaling.tasks.task import Task
 
-_IMAGES, _FIRST_STATE, _FIRST_STEP = 0, 1, 2
-"""Which stream of a key: symmetries of the task, the initial state, then the noise of each step."""
+_IMAGES, _FIRST_STATE, _FIRST_STEP, _CALLS = 0, 1, 2, 2**31
+"""Which stream of a key: the task's symmetries, initial states, noise of calls, then of each step."""
 
 
 class Budget(NamedTuple):
@@ -42,10 +43,9 @@ class Budget(NamedTuple):
         """Whether samples can differ."""
         return self.noise > 0 or self.init == "random" or self.augment
 
-    def check(self, task: Task) -> None:
-        """Raise UserError for samples that could not differ, and for differences that no sample would
-        have."""
-        if (self.samples > 1) != self.varies:
+    def check(self, task: Task, arch: ArchConfig) -> None:
+        """Raise UserError for samples that could not differ, and for differences that no sample has."""
+        if (self.varies and self.samples == 1) or (self.samples > 1 and not (self.varies or arch.draws)):
             raise UserError(
                 f"samples={self.samples}, noise={self.noise:g}, init={self.init}, augment={self.augment}: "
                 "the first sample is the plain one, and the others differ from it by noise, init=random or "
@@ -62,23 +62,27 @@ def row_keys(key: Key[Array, ""], puzzles: Int[Array, " B"], samples: Int[Array,
     )
 
 
-def first_state(budget: Budget, keys: Key[Array, " B"], samples: Int[Array, " B"], fixed: States) -> States:
-    """The states that each row begins with: `fixed`, or drawn, but never of a first sample."""
-    if budget.init == "fixed":
+def first_state(
+    budget: Budget, random: bool, keys: Key[Array, " B"], samples: Int[Array, " B"], fixed: States
+) -> States:
+    """The states that each row begins with: `fixed`, or drawn. A first sample's are drawn only where the
+    network has no fixed ones.
+    """
+    if budget.init == "fixed" and not random:
         return fixed
+    drawn = drawn_states(jax.vmap(partial(_stream, _FIRST_STATE))(keys), fixed)
+    if random:
+        return drawn
+    return {name: jnp.where(_along(samples > 0, leaf), drawn[name], leaf) for name, leaf in fixed.items()}
 
-    def drawn(place: int, leaf: Array) -> Array:
-        shape = (*leaf.shape[:BATCH_AXIS], *leaf.shape[BATCH_AXIS + 1 :])
 
-        def one(key: Array) -> Array:
-            return truncated_normal(
-                jax.random.fold_in(jax.random.fold_in(key, _FIRST_STATE), place), shape, 1.0
-            )
+def call_keys(keys: Key[Array, " B"], steps: Int[Array, " B"]) -> Key[Array, " B"]:
+    """What `arch.call_noise` is drawn by in the supervision step that follows `steps`."""
+    return jax.vmap(lambda key, step: jax.random.fold_in(_stream(_CALLS, key), step))(keys, steps)
 
-        values = jax.vmap(one, out_axes=BATCH_AXIS)(keys).astype(leaf.dtype)
-        return jnp.where(_along(samples > 0, leaf), values, leaf)
 
-    return {name: drawn(place, leaf) for place, (name, leaf) in enumerate(fixed.items())}
+def _stream(number: int, key: Key[Array, ""]) -> Key[Array, ""]:
+    return jax.random.fold_in(key, number)
 
 
 def with_noise(
