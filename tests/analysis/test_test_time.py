@@ -44,7 +44,9 @@ def planted(
         "of": "4x4",
         "limit": None,
     }
-    return pd.DataFrame(rows).assign(**about, sampling="noise 0.3", sampling_seed=0, params=100)
+    return pd.DataFrame(rows).assign(
+        **about, sampling="noise 0.3", sampling_seed=0, params=100, trained_steps=8
+    )
 
 
 def test_the_law_in_steps_is_a_saturating_exponential_and_in_samples_a_logarithm() -> None:
@@ -67,6 +69,14 @@ def test_too_few_steps_have_no_law_and_say_so() -> None:
     law = laws(planted(steps=(1, 2, 4, 8)))[0]
     assert law.fit is None
     assert law.reason == "4 numbers of steps; a law takes 5"
+
+
+def test_where_nearly_every_budget_solves_the_most_there_is_nothing_to_fit() -> None:
+    table = planted()
+    table.loc[(table["decoder"] == "mode") & (table["steps"] >= 4), "accuracy"] = 1.0
+    law = next(law for law in laws(table) if (law.decoder, law.over) == ("mode", "steps"))
+    assert law.fit is None
+    assert law.reason == "5 of 7 numbers of steps solve the most: too few are on the way"
 
 
 def test_the_rate_of_a_noisy_curve_is_in_its_interval() -> None:

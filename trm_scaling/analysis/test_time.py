@@ -41,7 +41,7 @@ class TestTimeLaw:
     decoder: str
     over: Over
     at: int
-    """The other of the two, at its largest."""
+    """The other of the two."""
     fit: Fit | None
     reason: str = ""
     """Why there is none."""
@@ -71,7 +71,17 @@ class Use:
 
 def surfaces_of(table: pd.DataFrame) -> list[pd.DataFrame]:
     """The table's surfaces, each once, in its order. Raises UserError for a table that lacks columns."""
-    needed = {*SURFACE, "decoder", "usable", "steps", "samples", "inference_flops", "puzzles", "accuracy"}
+    needed = {
+        *SURFACE,
+        "trained_steps",
+        "decoder",
+        "usable",
+        "steps",
+        "samples",
+        "inference_flops",
+        "puzzles",
+        "accuracy",
+    }
     if missing := sorted(needed - set(map(str, table))):
         raise UserError(
             f"the table is none of surfaces, it has no column {', '.join(missing)}: read one with "
@@ -80,20 +90,28 @@ def surfaces_of(table: pd.DataFrame) -> list[pd.DataFrame]:
     return [rows for _, rows in table.groupby(list(SURFACE), sort=False, dropna=False)]
 
 
+def usual_steps(surface: pd.DataFrame) -> int:
+    """The supervision steps that samples are compared at: those of training, else the most."""
+    trained = int(surface["trained_steps"].iloc[0])
+    return trained if (surface["steps"] == trained).any() else int(surface["steps"].max())
+
+
 def laws(surface: pd.DataFrame) -> list[TestTimeLaw]:
     """For every decoder of one surface: a saturating exponential in steps with all samples, and a logarithm
-    in samples with all steps, each with its rivals and its verdict.
+    in samples with the steps of training, each with its rivals and its verdict.
 
     By least squares: all budgets share their puzzles and trajectories, so what scatters around a curve is not
     binomial, and its size is taken from the residuals. The intervals are about the curve on these puzzles;
     how far its level would be on others is `puzzles_95` of the rows.
     """
-    steps, samples = int(surface["steps"].max()), int(surface["samples"].max())
+    steps, samples = usual_steps(surface), int(surface["samples"].max())
     found = []
     for name in dict.fromkeys(surface["decoder"]):
         own = surface[surface["decoder"] == name]
-        found.append(_law(own[own["samples"] == samples], str(name), "steps", samples))
-        if name not in ("last", "halting"):  # of the first sample alone
+        alone = name in ("last", "halting")  # of the first sample
+        size = int(surface["samples"].min()) if alone else samples
+        found.append(_law(own[own["samples"] == size], str(name), "steps", size))
+        if not alone:
             found.append(_law(own[own["steps"] == steps], str(name), "samples", steps))
     return found
 
@@ -101,6 +119,11 @@ def laws(surface: pd.DataFrame) -> list[TestTimeLaw]:
 def _law(rows: pd.DataFrame, decoder: str, over: Over, at: int) -> TestTimeLaw:
     if len(rows) < FEWEST:
         return TestTimeLaw(decoder, over, at, None, f"{len(rows)} numbers of {over}; a law takes {FEWEST}")
+    half = 0.5 / rows["puzzles"].to_numpy(float)
+    rising = int((rows["accuracy"].max() - rows["accuracy"] > half).sum())
+    if rising < FEWEST - 2:
+        said = f"{len(rows) - rising} of {len(rows)} numbers of {over} solve the most: too few are on the way"
+        return TestTimeLaw(decoder, over, at, None, said)
     columns = {
         "configuration": [str(value) for value in rows[over]],
         **{name: rows[name].to_numpy(float) for name in (over, "accuracy")},

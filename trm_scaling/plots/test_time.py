@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from trm_scaling.analysis.frontier import non_dominated
-from trm_scaling.analysis.test_time import surfaces_of
+from trm_scaling.analysis.test_time import surfaces_of, usual_steps
 from trm_scaling.plots.configurations import frame_of
 from trm_scaling.plots.figure import StudyFigure, drawing, panels, short
 from trm_scaling.plots.quantity import ACCURACY, Quantity, quantity_of, set_axis
@@ -84,7 +84,7 @@ def _draw_cost(axes: Axes, theme: Theme, surface: pd.DataFrame) -> None:
 
 
 def _draw_samples(axes: Axes, theme: Theme, surface: pd.DataFrame) -> None:
-    longest = surface[surface["steps"] == surface["steps"].max()]
+    longest = surface[surface["steps"] == usual_steps(surface)]
     oracle = _unusable(longest)
     for name in (*(name for name in decoders_of(longest) if name not in ("last", "halting")), *oracle):
         rows = longest[longest["decoder"] == name].sort_values("samples")
