@@ -77,7 +77,8 @@ def _draw_cost(axes: Axes, theme: Theme, surface: pd.DataFrame) -> None:
         rows = surface[surface["decoder"] == name]
         cost, rate = rows["inference_flops"].to_numpy(float), rows["accuracy"].to_numpy(float)
         on = np.flatnonzero(non_dominated(cost, rate))
-        on = on[np.argsort(cost[on], kind="stable")]
+        # A decoder of one sample stands at one place for every number of samples.
+        on = on[np.unique(cost[on], return_index=True)[1]]
         _line(axes, theme, name, cost[on], rate[on])
     set_axis(axes, "x", _FLOPS, surface["inference_flops"].to_numpy(float))
     set_axis(axes, "y", ACCURACY, surface["accuracy"].to_numpy(float))
