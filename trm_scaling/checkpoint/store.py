@@ -41,7 +41,7 @@ class CheckpointStore(CheckpointReader):
     def __init__(
         self, folder: Path, keep: int, hosts: Hosts = ALONE, attached: Mapping[str, bytes] = _NOTHING
     ) -> None:
-        """`attached`: files that go with every checkpoint, by name (`CheckpointReader.attached` reads them)."""
+        """`attached`: files that go with every checkpoint, by name; `CheckpointReader.attached` reads one."""
         if keep < 1:
             raise ValueError(f"keep={keep}: at least one checkpoint is kept")
         super().__init__(folder)

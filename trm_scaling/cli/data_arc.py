@@ -152,7 +152,7 @@ def _subset(name: str) -> "Subset":
 
 
 def _summary(dataset: "Dataset", data: "ArcData") -> str:
-    """The manifest for a reader: one fact a line. The last one is what a configuration says to train on it."""
+    """The manifest for a reader: one fact a line. The last one is what a run that trains on it says."""
     about = dataset.manifest.about
     of = f" of {', '.join(about['subsets'])}" if about["subsets"] else ""
     leaks = about["answers_in_training"]

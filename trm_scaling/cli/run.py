@@ -352,7 +352,8 @@ def describe(record: "RunRecord") -> str:
     if "verified" in final:
         low_right, high_right = final["verified_interval_95"]
         by_rules = [
-            f"        {final['verified_rate']:.2%} {task.verified} ({final['verified']:,} of {final['puzzles']:,}; "
+            f"        {final['verified_rate']:.2%} {task.verified} "
+            f"({final['verified']:,} of {final['puzzles']:,}; "
             f"95 % interval {low_right:.2%} to {high_right:.2%})"
         ]
     speed = "" if record.examples_per_s is None else f", {record.examples_per_s:,.0f} puzzles/s"

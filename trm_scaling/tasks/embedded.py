@@ -62,7 +62,7 @@ class EmbeddedAugmentations(Protocol):
         """
 
     def train_rows(self, seed: int, step: int, batch_size: int) -> TrainRows:
-        """The examples of a step, a function of (seed, step) alone. Raises UserError for too large a batch."""
+        """The examples of a step, a function of (seed, step). Raises UserError for too large a batch."""
 
     def chosen(self, name: str) -> Chosen:
         """The puzzle called `name`. Raises UserError for an unknown one, with the nearest names."""

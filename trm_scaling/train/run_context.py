@@ -64,9 +64,7 @@ class RunContext:
         own = dataset.embedded
         # Rows of the puzzle embeddings mean nothing without the map of what each is of.
         attached = {} if own is None else {own.map_name: own.map_bytes()}
-        self.store = CheckpointStore(
-            run.folder.checkpoints, config.system.keep_checkpoints, hosts, attached
-        )
+        self.store = CheckpointStore(run.folder.checkpoints, config.system.keep_checkpoints, hosts, attached)
         self._tracker: Tracker | None = None
 
     def newest(self) -> TrainState:

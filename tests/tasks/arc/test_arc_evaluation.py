@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.tasks.arc.collections import mini_dataset
 from trm_scaling.errors import UserError
+from trm_scaling.tasks.arc.collection import assign_splits
 from trm_scaling.tasks.arc.dataset import ArcDataset, Examples
 from trm_scaling.tasks.arc.evaluation import Predict, ensemble, evaluate, score, submission_bytes
 from trm_scaling.tasks.arc.tokens import crop, encode, image_shapes, transform
@@ -72,8 +73,9 @@ def test_right_predictions_score_one_and_wrong_ones_zero(tmp_path: Path) -> None
 
 def test_predictions_that_no_task_asks_for_are_refused() -> None:
     dataset = mini_dataset("arc_build")
-    untested = ArcDataset(dataset.tasks, dataset.identifiers, "evaluation2", 0)
-    with pytest.raises(UserError, match="evaluation2"):
+    tasks = assign_splits(dataset.tasks, "evaluation2", 0, 0)
+    untested = ArcDataset(tasks, dataset.identifiers, 0)
+    with pytest.raises(UserError, match="no task of the dataset has a test pair"):
         score(untested, Ballots(untested))
 
 

@@ -70,8 +70,8 @@ def offsets(
 ) -> NDArray[np.int32]:
     """Where training examples lie on their squares of `square` cells along an edge, [N, 2] row and column.
 
-    As in the public code: uniform on each axis in 0 .. `square` - the larger of input and output, one for each
-    example and for good; of each augmented puzzle one example, drawn at random, stays at the top left.
+    As in the public code: uniform on each axis in 0 .. `square` - the larger of input and output, one for
+    each example and for good; of each augmented puzzle one example, drawn at random, stays at the top left.
 
     Args:
         task_keys: `task_key` of each example's task, [N].

@@ -67,8 +67,8 @@ def check_split(subsets: Sequence[Subset], test_subset: Subset) -> None:
 def assign_splits(
     tasks: Sequence[ArcTask], test_subset: str, val_size: int, seed: int
 ) -> tuple[ArcTask, ...]:
-    """`tasks` with the split of each pair: test pairs of `test_subset` are the test, all others are trained on,
-    but for one pair of each of `val_size` other tasks. Pairs come in the order train, val, test.
+    """`tasks` with the split of each pair: test pairs of `test_subset` are the test, all others are trained
+    on, but for one pair of each of `val_size` other tasks. Pairs come in the order train, val, test.
 
     Which tasks give up a pair is a function of `seed` and their names; it is a test pair where they have one.
 
@@ -77,8 +77,8 @@ def assign_splits(
     able = [task for task in tasks if task.subset != test_subset and len(task.pairs) > 1]
     if len(able) < val_size:
         raise UserError(
-            f"data.val_size={val_size} tasks are to give up a pair, and {len(able)} outside of the test subset "
-            f"{test_subset} have two or more; lower it"
+            f"data.val_size={val_size} tasks are to give up a pair, and {len(able)} outside of the test "
+            f"subset {test_subset} have two or more; lower it"
         )
     drawn = sorted(able, key=lambda task: hashlib.sha256(f"{seed} {task.name}".encode()).digest())
     giving = {task.name for task in drawn[:val_size]}

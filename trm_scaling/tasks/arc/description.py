@@ -53,7 +53,7 @@ class ArcData(DataConfig):
     """Cells along one edge of the square that grids lie in."""
 
     puzzle_ids: Program[int] = Field(876_544, ge=2)
-    """Rows of the table of puzzle embeddings: at least the dataset's identifiers (`trm data arc` prints them).
+    """Rows of the table of puzzle embeddings: at least the dataset's identifiers (`trm data arc` says them).
     876,544 hold ARC-AGI-1 with 1,000 augmentations (876,409), and up to 1,024 devices cut them evenly."""
 
     subsets: Host[tuple[Subset, ...]] = ("training", "evaluation", "concept")
@@ -106,7 +106,7 @@ def split_problem(subsets: Sequence[Subset], test_subset: Subset) -> str | None:
     leaks = [each for each in subsets if each in ARC_2]
     if test_subset not in ARC_2 and leaks:
         return (
-            f"the test subset {test_subset} is ARC-AGI-1, and {' and '.join(leaks)} of ARC-AGI-2 holds answers "
-            f"to ARC-AGI-1 tasks; leave {'it' if len(leaks) == 1 else 'them'} out"
+            f"the test subset {test_subset} is ARC-AGI-1, and {' and '.join(leaks)} of ARC-AGI-2 holds "
+            f"answers to ARC-AGI-1 tasks; leave {'it' if len(leaks) == 1 else 'them'} out"
         )
     return None

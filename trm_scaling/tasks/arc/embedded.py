@@ -65,7 +65,9 @@ class ArcAugmentations:
         return self._map
 
     def check_table(self, map_of_table: bytes | None, where: str) -> None:
-        own = None if map_of_table is None else IdentifierMap.from_bytes(map_of_table, f"{where}/{IDENTIFIERS}")
+        own = (
+            None if map_of_table is None else IdentifierMap.from_bytes(map_of_table, f"{where}/{IDENTIFIERS}")
+        )
         rows = len(self.arc.identifiers) if own is None else len(own)
         self.arc.identifiers.check_table(None if own is None else own.fingerprint, rows, where)
 
@@ -77,8 +79,8 @@ class ArcAugmentations:
         return TrainRows(row, packed(self.arc.identifiers.code[batch.identifiers], offset), batch.identifiers)
 
     def chosen(self, name: str) -> Chosen:
-        """The test pair of the task `name`, or pair `name:N` of those that are not trained on; one that is where
-        there is no other. Raises UserError for an unknown task or number.
+        """The test pair of the task `name`, or pair `name:N` of those that are not trained on; one that is
+        where there is no other. Raises UserError for an unknown task or number.
         """
         name, _, number = name.partition(":")
         tasks = {task.name: task for task in self.arc.tasks}

@@ -140,9 +140,7 @@ def score(dataset: ArcDataset, ballots: Ballots) -> ArcScore:
     solved = dict.fromkeys(PASS_AT, 0)
     tasks = np.flatnonzero(dataset.test.sizes).tolist()
     if not tasks:
-        raise UserError(
-            "no task of the dataset has a test pair to answer; build it with another test subset"
-        )
+        raise UserError("no task of the dataset has a test pair to answer; build it with another test subset")
     silent = 0
     for task in tasks:
         ranks = []

@@ -26,8 +26,8 @@ Rule = Callable[[Grid, int, int], Grid]
 
 
 def generate(num_tasks: int, pairs: int, side: int, seed: int) -> list[ArcTask]:
-    """`num_tasks` tasks of `pairs` pairs each, the last of them under `test`; grids have up to `side` - 1
-    rows and columns, so that their end is marked inside the square.
+    """`num_tasks` tasks of `pairs` pairs each, the last of them under `test`. Grids have `side` - 3 to
+    `side` - 1 rows and columns (3 at the least), so that their end is marked inside the square.
     """
     rules = list(RULES.items())
     tasks = []
@@ -51,7 +51,7 @@ def _draws(seed: int, task: int, pair: int) -> Draw:
 
 def _grid(draw: Draw, most: int, one: int, two: int) -> Grid:
     """Black, with a third of the cells in the task's two colours and a few others."""
-    least = LEAST_SIDE - 2
+    least = max(LEAST_SIDE - 2, most - 2)
     grid = np.zeros((least + draw(most - least + 1), least + draw(most - least + 1)), dtype=np.uint8)
     palette = (one, one, two, two, 1 + draw(COLOURS - 1))
     for place in np.ndindex(grid.shape):

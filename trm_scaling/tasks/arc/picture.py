@@ -67,7 +67,8 @@ class GridPicture(Picture):
     ) -> list[str]:
         cells, wrong = (each[: self.rows, : self.cols] for each in _shown(answer, labels))
         parts = []
-        for (row, col), colour in np.ndenumerate(cells):
+        for (row, col), cell in np.ndenumerate(cells):
+            colour = int(cell)
             x, y = left + col * CELL, top + row * CELL
             if colour >= 0:
                 parts.append(
@@ -94,7 +95,8 @@ class GridPicture(Picture):
         cells, wrong = (each[: self.rows, : self.cols] for each in _shown(answer, labels))
         size, reach = self.pixels, self.pixels // 4
         changed = (answer != before).reshape(self._side, self._side)
-        for (row, col), colour in np.ndenumerate(cells):
+        for (row, col), cell in np.ndenumerate(cells):
+            colour = int(cell)
             x, y = left + col * size, top + row * size
             if colour >= 0:
                 image.rectangle((x, y, x + size, y + size), _hex(colour), _EDGE)

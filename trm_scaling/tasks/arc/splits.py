@@ -47,13 +47,14 @@ def gathered(data: ArcData, base: Path) -> ArcDataset:
         raise UserError(f"a grid has {largest} cells along an edge, and data.side={data.side}; raise it")
     if len(made.train.pair) != data.train_size:
         raise UserError(
-            f"these tasks have {len(made.train.pair):,} training pairs, and data.train_size={data.train_size}: "
-            f"say data.train_size={len(made.train.pair)}"
+            f"these tasks have {len(made.train.pair):,} training pairs, and data.train_size={data.train_size}"
+            f": say data.train_size={len(made.train.pair)}"
         )
     if len(made.identifiers) > data.puzzle_ids:
         raise UserError(
-            f"these tasks have {len(made.identifiers):,} identifiers with {data.num_aug:,} augmentations each, "
-            f"and data.puzzle_ids={data.puzzle_ids}: say data.puzzle_ids={len(made.identifiers)} or more"
+            f"these tasks have {len(made.identifiers):,} identifiers with {data.num_aug:,} augmentations "
+            f"each, and data.puzzle_ids={data.puzzle_ids}: say data.puzzle_ids={len(made.identifiers)} or "
+            "more"
         )
     return made
 

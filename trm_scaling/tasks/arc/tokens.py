@@ -6,8 +6,8 @@ below a grid and the column right of it, where they lie inside the square; their
 scored.
 
 The functions take NumPy arrays or traced JAX arrays, and return the same kind: they are the dataset's
-encoder on the host, and what a step calls to augment on a device. N examples, S cells along an edge, L = S * S
-positions.
+encoder on the host, and what a step calls to augment on a device. N examples, S cells along an edge,
+L = S * S positions.
 """
 
 from math import isqrt
