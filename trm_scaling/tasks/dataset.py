@@ -158,8 +158,8 @@ def fingerprint(
             digest.update(split.difficulty.astype("<i4").tobytes())
         if split.puzzle_ids.any():
             digest.update(split.puzzle_ids.astype("<i4").tobytes())
-    for name, content in sorted(files.items()):
-        digest.update(f" {name} {hashlib.sha256(content).hexdigest()}".encode())
+    for file, content in sorted(files.items()):
+        digest.update(f" {file} {hashlib.sha256(content).hexdigest()}".encode())
     return digest.hexdigest()
 
 

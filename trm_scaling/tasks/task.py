@@ -144,6 +144,9 @@ class Task(ABC):
     puzzles: ClassVar[str] = "puzzles"
     """What a reader calls them."""
 
+    maps_ids: ClassVar[bool] = False
+    """Whether a table of puzzle embeddings means nothing without a map of what each row is of."""
+
     caution: ClassVar[str] = ""
     """What a reader of results has to know of how the task is trained; empty: nothing."""
 
@@ -255,6 +258,15 @@ class Task(ABC):
     def given(self, inputs: "UInt8[np.ndarray, ' C']") -> str:
         """For a reader: what of a puzzle is given."""
         return f"{self.spec.seq_len} cells"
+
+    @classmethod
+    def read_map(cls, file: Path) -> tuple[str, bytes]:
+        """A map of puzzle identifiers that came with a table of embeddings, as the public code or this
+        package writes it: the name that it has in a checkpoint, and its content.
+
+        Raises UserError for a file that is no such map, and for a task whose table needs none.
+        """
+        raise UserError(f"{file}: {cls.puzzles} of this task share one embedding, which needs no map")
 
     def embedded(self, dataset: "Dataset") -> "EmbeddedAugmentations | None":
         """The augmentations of a dataset of this task whose images have puzzle embeddings of their own; None

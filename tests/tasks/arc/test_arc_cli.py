@@ -16,6 +16,7 @@ from trm_scaling.cli.app import app
 from trm_scaling.errors import UserError
 from trm_scaling.tasks.arc.collection import ArcTask
 from trm_scaling.tasks.arc.embedded import ArcAugmentations
+from trm_scaling.tasks.arc.picture import largest, side_by_side, terminal
 from trm_scaling.tasks.arc.render import PALETTE, svg_task, terminal_grid, terminal_row
 from trm_scaling.tasks.opening import open_dataset
 
@@ -116,3 +117,23 @@ def test_an_svg_has_every_cell(source: Path, tmp_path: Path) -> None:
     for cell in cells[1:]:
         assert float(cell.attrib["x"]) + 12 <= width
         assert float(cell.attrib["y"]) + 12 <= height
+
+
+def test_answers_are_shown_as_they_stand_in_tokens() -> None:
+    """Digits on their colours, wrong cells marked, what is no colour as a point; nothing beyond the label."""
+    labels = np.zeros((5, 5), np.uint8)
+    labels[:2, :3] = [[2, 3, 4], [5, 6, 7]]
+    labels[2, :3] = labels[:2, 3] = 1
+    answer = labels.copy()
+    answer[0, 1], answer[1, 2], answer[4, 4] = 9, 1, 8
+    plain = terminal(answer.reshape(-1), labels.reshape(-1))
+    assert plain.splitlines() == ["0 7x2 ", "3 4 .x"]
+    coloured = terminal(answer.reshape(-1), labels.reshape(-1), color=True)
+    red, green, blue = PALETTE[7]
+    assert f"\x1b[48;2;{red};{green};{blue}m\x1b[30m7x\x1b[0m" in coloured
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == plain
+    pair = side_by_side(labels.reshape(-1), labels.reshape(-1), color=True)
+    stripped = re.sub(r"\x1b\[[\d;]*m", "", pair).splitlines()
+    assert stripped[:2] == ["input    output", "0 1 2    0 1 2"]
+    assert terminal(np.zeros(25, np.uint8)) == "(no grid)"
+    assert largest([labels.reshape(-1)]) == (2, 3)

@@ -36,7 +36,7 @@ def augment(
     """The images of puzzles that lie at the top left of their squares, and of their labels."""
     symmetry, colours, offset = _parts(index)
     images = (encode(*_grids(tokens), symmetry, colours, offset) for tokens in (inputs, labels))
-    return tuple(images)  # type: ignore[return-value]
+    return tuple(images)
 
 
 def invert(index: Int[Array, " B"], answers: UInt8[Array, "B C"]) -> UInt8[Array, "B C"]:

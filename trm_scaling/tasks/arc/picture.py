@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 CELL, LEAST_PIXELS, IMAGE_PIXELS = 14, 12, 360
 _EDGE, _MARK = "#888888", "#ffffff"
 _RESET = "\x1b[0m"
+_BRIGHT = 380
+"""Sum of red, green and blue from which on black is easier to read than white."""
 
 
 def terminal(
     answer: UInt8[np.ndarray, " C"], labels: UInt8[np.ndarray, " C"] | None = None, color: bool = False
 ) -> str:
-    """An answer, two columns a cell: coloured blocks with `color`, else digits; `x` in wrong cells."""
+    """An answer, two columns a cell: digits, on their colours with `color`; `x` after wrong cells."""
     cells, wrong = _shown(answer, labels)
     rows, columns = _extent(cells, wrong)
     lines = []
@@ -36,11 +38,30 @@ def terminal(
             mark = "x" if fault else " "
             if color and colour >= 0:
                 red, green, blue = PALETTE[colour]
-                parts.append(f"\x1b[48;2;{red};{green};{blue}m\x1b[97m{mark} {_RESET}")
+                ink = 30 if red + green + blue > _BRIGHT else 97
+                parts.append(f"\x1b[48;2;{red};{green};{blue}m\x1b[{ink}m{colour}{mark}{_RESET}")
             else:
                 parts.append(f"{colour if colour >= 0 else '.'}{mark}")
         lines.append("".join(parts))
     return "\n".join(lines) or "(no grid)"
+
+
+def side_by_side(
+    inputs: UInt8[np.ndarray, " C"], labels: UInt8[np.ndarray, " C"], color: bool = False
+) -> str:
+    """A puzzle and its answer, each under its title."""
+    halves = []
+    for title, tokens in (("input", inputs), ("output", labels)):
+        width = max(len(title), 2 * int(crop(tokens[None])[1][0, 1]))
+        # Escape codes have no width on the screen, so the padding goes by cells.
+        cells = [
+            line + " " * (width - 2 * (line.count(_RESET) if color else len(line) // 2))
+            for line in terminal(tokens, color=color).splitlines()
+        ]
+        halves.append((width, [title.ljust(width), *cells]))
+    height = max(len(lines) for _, lines in halves)
+    padded = [lines + [" " * width] * (height - len(lines)) for width, lines in halves]
+    return "\n".join("   ".join(parts).rstrip() for parts in zip(*padded, strict=True))
 
 
 def largest(grids: Iterable[UInt8[np.ndarray, " C"]]) -> tuple[int, int]:

@@ -43,8 +43,7 @@ def open_arc_folder(path: Path) -> Dataset:
     """The folder as a dataset. Raises UserError as `read_public` does."""
     made = read_public(path, val_size=HELD_OUT)
     most = int(np.diff(made.identifiers.start).max()) - 1
-    board = {"side": SIDE, "puzzle_ids": len(made.identifiers)}
-    data = ArcData(path=str(path), num_aug=most, **board)
+    data = ArcData(path=str(path), num_aug=most, side=SIDE, puzzle_ids=len(made.identifiers))
     built = built_of(made, data)
     from trm_scaling.tasks.arc.task import Arc
 
@@ -55,7 +54,7 @@ def open_arc_folder(path: Path) -> Dataset:
         rated_by="nobody",
         regime=f"{len(made.train.pair)} training pairs, up to {most} augmentations each, made on the device",
         seed=made.seed,
-        board=board,
+        board=Arc(data).board,
         num_aug=most,
         wish="unknown",
         splits={name: SplitManifest(count=len(split), ratings=None) for name, split in built.splits.items()},
@@ -68,7 +67,17 @@ def open_arc_folder(path: Path) -> Dataset:
 
 def read_identifiers(folder: Path) -> IdentifierMap:
     """The map of a public folder. Raises UserError for one that is not in the public form."""
-    return IdentifierMap.from_names(_json(folder / PUBLIC_IDENTIFIERS), str(folder / PUBLIC_IDENTIFIERS))
+    return read_map(folder / PUBLIC_IDENTIFIERS)
+
+
+def read_map(file: Path) -> IdentifierMap:
+    """A map of identifiers: the public `identifiers.json`, or the `.npz` of a dataset or checkpoint of ours.
+
+    Raises UserError for a file that is neither.
+    """
+    if file.suffix == ".npz":
+        return IdentifierMap.load(file)
+    return IdentifierMap.from_names(_json(file), str(file))
 
 
 def read_public(folder: Path, seed: int = 0, val_size: int = 0) -> ArcDataset:

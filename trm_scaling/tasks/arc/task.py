@@ -25,6 +25,7 @@ class Arc(Task):
 
     description = ArcData
     puzzles = "pairs"
+    maps_ids = True
     caution = (
         "ARC is trained transductively: the demonstrations of the tested tasks are trained on, and each "
         "augmented puzzle has its own embedding"
@@ -68,6 +69,13 @@ class Arc(Task):
 
         return open_arc_folder(path) if is_arc_folder(path) else None
 
+    @classmethod
+    def read_map(cls, file: Path) -> tuple[str, bytes]:
+        from trm_scaling.tasks.arc.public_folder import read_map
+        from trm_scaling.tasks.arc.splits import IDENTIFIERS
+
+        return IDENTIFIERS, read_map(file).to_bytes()
+
     def embedded(self, dataset: "Dataset") -> "ArcAugmentations":
         from trm_scaling.tasks.arc.embedded import ArcAugmentations
 
@@ -97,10 +105,9 @@ class Arc(Task):
         return terminal(inputs if answer is None else answer, labels, color)
 
     def render_pair(self, inputs: Any, labels: Any, color: bool = False) -> str:
-        from trm_scaling.tasks.arc.render import terminal_row
-        from trm_scaling.tasks.arc.tokens import grid_of
+        from trm_scaling.tasks.arc.picture import side_by_side
 
-        return terminal_row([("input", grid_of(inputs)), ("output", grid_of(labels))], colour=color)
+        return side_by_side(inputs, labels, color)
 
     def picture_of(self, chosen: Chosen) -> "GridPicture":
         from trm_scaling.tasks.arc.picture import GridPicture, largest
