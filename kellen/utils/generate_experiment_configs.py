@@ -240,7 +240,7 @@ BESIDE = [
         values={
             "arch.hidden_size": [width for width in LAW_WIDTHS.values() for _ in LAW_RATES],
             "lr": LAW_RATES * len(LAW_WIDTHS),
-            "epochs": [12500] * len(LAW_RATES) * len(LAW_WIDTHS),  # a quarter of the law's samples
+            "epochs": [25000] * len(LAW_RATES) * len(LAW_WIDTHS),  # half of the law's samples
         },
     ),
     Family(
