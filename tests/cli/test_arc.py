@@ -1,5 +1,6 @@
 """ARC as a user trains it: votes and the memorisation check in what is printed, a task solved and drawn."""
 
+import csv
 import json
 from pathlib import Path
 from xml.etree import ElementTree
@@ -35,6 +36,18 @@ def test_an_arc_run_votes_submits_and_shows_a_task(tmp_path: Path) -> None:
     assert all(set(entry) == {"attempt_1", "attempt_2"} for each in submission.values() for entry in each)
     for checkpoint in (folder / "checkpoints").iterdir():
         assert (checkpoint / "identifiers.npz").is_file()
+
+    table = trm(tmp_path, ["results", "--pattern", "arc", "--profile", "smoke", "--csv", "runs.csv"])
+    assert table.returncode == 0, table.stderr
+    (line,) = csv.DictReader((tmp_path / "runs.csv").open())
+    assert (line["subsets"], line["puzzle_ids"]) == ("training, evaluation, concept", "9")
+    assert float(line["test_pass_at_2"]) == votes[1]["task_rate"]
+
+    said = trm(tmp_path, ["votes", str(folder), str(folder), "--submission", "again.json"])
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.count(": one checkpoint, 2 tasks, 4 votes: pass@1 ") == 2
+    assert "together: an ensemble of 2 checkpoints, 2 tasks, 8 votes: pass@1 " in said.stdout
+    assert json.loads((tmp_path / "again.json").read_text()) == submission
 
     for name in ("task.svg", "task.gif"):
         solved = trm(tmp_path, ["solve", *run, "arc:fill-2", "--save", name])

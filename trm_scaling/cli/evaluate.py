@@ -81,7 +81,9 @@ def evaluate(
         }
         typer.echo(json.dumps(answer))
         return
-    typer.echo(f"{run.folder.path} at step {step:,}, {split} puzzles")
+    typer.echo(f"{run.folder.path} at step {step:,}, {split} {dataset.task.puzzles}")
+    if dataset.task.caution:
+        typer.echo(dataset.task.caution)
     for label, outcomes in results.items():
         typer.echo(f"\n{label}")
         typer.echo(table(outcomes.summary()))
