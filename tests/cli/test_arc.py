@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.run.tiny import make_study, trm
 
-QUICK = ("epochs=40", "eval_interval=40", "data.memory_tasks=1")
+QUICK = ("epochs=40", "eval_interval=40", "data.memory_tasks=1", "system.eval_batch_size=8")
 
 
 @pytest.mark.e2e
@@ -39,14 +39,14 @@ def test_an_arc_run_votes_submits_and_shows_a_task(tmp_path: Path) -> None:
 
     table = trm(tmp_path, ["results", "--pattern", "arc", "--profile", "smoke", "--csv", "runs.csv"])
     assert table.returncode == 0, table.stderr
-    (line,) = csv.DictReader((tmp_path / "runs.csv").open())
-    assert (line["subsets"], line["puzzle_ids"]) == ("training, evaluation, concept", "9")
+    (line,) = csv.DictReader((tmp_path / "runs.csv").read_text().splitlines())
+    assert (line["subsets"], line["puzzle_ids"]) == ("training, evaluation, concept", "17")
     assert float(line["test_pass_at_2"]) == votes[1]["task_rate"]
 
     said = trm(tmp_path, ["votes", str(folder), str(folder), "--submission", "again.json"])
     assert said.returncode == 0, said.stderr
-    assert said.stdout.count(": one checkpoint, 2 tasks, 4 votes: pass@1 ") == 2
-    assert "together: an ensemble of 2 checkpoints, 2 tasks, 8 votes: pass@1 " in said.stdout
+    assert said.stdout.count(": one checkpoint, 2 tasks, 8 votes: pass@1 ") == 2
+    assert "together: an ensemble of 2 checkpoints, 2 tasks, 16 votes: pass@1 " in said.stdout
     assert json.loads((tmp_path / "again.json").read_text()) == submission
 
     for name in ("task.svg", "task.gif"):
