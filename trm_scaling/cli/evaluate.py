@@ -56,11 +56,12 @@ def evaluate(
     from trm_scaling.evaluation.decode import decoder_names
     from trm_scaling.evaluation.score import Evaluator
     from trm_scaling.tasks.build import ensure_dataset
-    from trm_scaling.train.weights import load_weights
+    from trm_scaling.train.weights import check_table, load_weights
 
     run = open_run(name, profile, study)
     dataset = ensure_dataset(run.config.data, run.study.data_root)
     weights, step = load_weights(run.folder, run.config, at)
+    check_table(run.folder, step, run.config.data, run.study.data_root)
     names = decoder_names(decoder or [])
     evaluator = Evaluator(run.config, steps, decoders=names, samples=samples, noise=noise)
     key = jax.random.key(run.config.seed if sampling_seed is None else sampling_seed)
@@ -80,7 +81,9 @@ def evaluate(
         }
         typer.echo(json.dumps(answer))
         return
-    typer.echo(f"{run.folder.path} at step {step:,}, {split} puzzles")
+    typer.echo(f"{run.folder.path} at step {step:,}, {split} {dataset.task.puzzles}")
+    if dataset.task.caution:
+        typer.echo(dataset.task.caution)
     for label, outcomes in results.items():
         typer.echo(f"\n{label}")
         typer.echo(table(outcomes.summary()))

@@ -141,7 +141,8 @@ class Evaluator:
         """
         budget = Budget(steps or config.arch.halt_max_steps, samples, noise)
         self._decoders = decoders_for(tuple(decoders), budget)
-        self._predict = Predictor(config, budget, mesh)
+        self.predictor = Predictor(config, budget, mesh)
+        """What makes the answers, compiled once for each size of batch."""
         self._task = task_of(config.data)
 
     def __call__(
@@ -160,7 +161,7 @@ class Evaluator:
         labels, parts, first = split.labels[:limit], [], 0
         verified: list[np.ndarray] = []
         decoded: dict[DecoderName, list[DecodedScores]] = {name: [] for name in self._decoders}
-        for answers in self._predict(params, buffers, split, limit, progress, key):
+        for answers in self.predictor(params, buffers, split, limit, progress, key):
             wanted = labels[first : first + answers.q_halt.shape[2]]
             first += len(wanted)
             parts.append(_of_steps(answers, wanted))
