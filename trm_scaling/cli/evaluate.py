@@ -120,13 +120,12 @@ def _evaluate(
     from trm_scaling.cli.progress import shown_progress
     from trm_scaling.evaluation.decode import decoder_names, possible
     from trm_scaling.evaluation.score import Evaluator
-    from trm_scaling.tasks.task import task_of
 
     config, weights = opened.config, opened.weights
     standing = ("last", "halting")  # in every table
     names = tuple(name for name in decoder_names(asked) if name not in standing)
     if "all" in asked:
-        names = possible(names, budget, task_of(config.data))
+        names = possible(names, budget, opened.dataset.task)
     evaluator = Evaluator(config, decoders=names, budget=budget)
     puzzles = opened.dataset.test if split == "test" else opened.dataset.val
     results: dict[str, Outcomes] = {}
@@ -147,7 +146,10 @@ def _evaluate(
         }
         typer.echo(json.dumps(answer))
         return
-    typer.echo(f"{opened.source} at step {opened.step:,}, {split} puzzles")
+    task = opened.dataset.task
+    typer.echo(f"{opened.source} at step {opened.step:,}, {split} {task.puzzles}")
+    if task.caution:
+        typer.echo(task.caution)
     for label, outcomes in results.items():
         typer.echo(f"\n{label}")
         typer.echo(table(outcomes.summary()))

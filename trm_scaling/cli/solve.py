@@ -31,6 +31,7 @@ Examples:
   trm solve maze --save path.gif
   trm solve baseline --profile laptop test:17 --steps 16
   trm solve 6x6 new:33 --samples 16 --decoder mode
+  trm solve arc1_baseline --profile smoke arc:fill-2 --save fill.gif
 """
 
 USUAL_NOISE = 0.3
@@ -53,7 +54,7 @@ def solve(
         str | None,
         typer.Argument(
             help="Cells in rows, . or 0 for a blank (white space is dropped); new:N for a generated one; "
-            "test:N for one that a run held out.",
+            "test:N for one that a run held out; arc:TASK for a task of ARC.",
             show_default="a new one; of a run, the hardest held-out one of the first hundred",
         ),
     ] = None,
@@ -126,11 +127,12 @@ def _of_run(
 ) -> "tuple[RunConfig, Chosen, Weights]":
     from trm_scaling.cli.options import open_run
     from trm_scaling.tasks.choose import choose_puzzle
-    from trm_scaling.train.weights import load_weights
+    from trm_scaling.train.weights import check_table, load_weights
 
     run = open_run(name, profile, study)
     chosen = choose_puzzle(puzzle, run.config.data, run.study.data_root)
-    weights, _ = load_weights(run.folder, run.config, "best")
+    weights, step = load_weights(run.folder, run.config, "best")
+    check_table(run.folder, step, run.config.data, run.study.data_root)
     return run.config, chosen, weights
 
 

@@ -52,10 +52,11 @@ def open_weights(
     if file is not None:
         return _of_file(file, study, overrides)
     from trm_scaling.tasks.build import ensure_dataset
-    from trm_scaling.train.weights import load_weights
+    from trm_scaling.train.weights import check_table, load_weights
 
     run = open_run(name, profile, study)
     weights, step = load_weights(run.folder, run.config, at)
+    check_table(run.folder, step, run.config.data, run.study.data_root)
     config = on_puzzles(run.config, overrides)
     dataset = ensure_dataset(config.data, run.study.data_root)
     return OpenedWeights(config, run.config, weights, step, dataset, str(run.folder.path), run.folder, at)

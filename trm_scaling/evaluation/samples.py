@@ -51,6 +51,11 @@ class Budget(NamedTuple):
                 "the first sample is the plain one, and the others differ from it by noise, init=random or "
                 "augment. Give 2 samples or more with at least one of these, or samples=1 with none"
             )
+        if self.augment and task.maps_ids:
+            raise UserError(
+                f"augment: images of {task.title} have puzzle embeddings of their own, and `trm votes` answers "
+                "them; leave augment out"
+            )
         if self.augment and type(task).augment is Task.augment:
             raise UserError(f"{task.title} has no symmetries: leave augment out, and give a noise instead")
 

@@ -153,7 +153,8 @@ class Evaluator:
         budget = budget or Budget(steps or config.arch.halt_max_steps)
         self._task = task_of(config.data)
         self._decoders = decoders_for(tuple(decoders), budget, self._task)
-        self._predict = Predictor(config, budget, mesh)
+        self.predictor = Predictor(config, budget, mesh)
+        """What makes the answers, compiled once for each size of batch."""
 
     def __call__(
         self,
@@ -171,7 +172,7 @@ class Evaluator:
         labels, parts, first = split.labels[:limit], [], 0
         verified: list[np.ndarray] = []
         decoded: dict[DecoderName, list[DecodedScores]] = {name: [] for name in self._decoders}
-        for answers in self._predict(params, buffers, split, limit, progress, key):
+        for answers in self.predictor(params, buffers, split, limit, progress, key):
             wanted = labels[first : first + answers.q_halt.shape[2]]
             asked = split.inputs[first : first + len(wanted)]
             first += len(wanted)
