@@ -26,7 +26,7 @@ from trm_scaling.tasks.task import task_of
 SUB_SAMPLES = 32
 """Sub-samples of each size K below K_max, at most."""
 
-AT_ONCE = 16
+AT_ONCE = 8
 """Puzzles that are decoded together, at least: thousands of small budgets take as long for one as for
 many."""
 
