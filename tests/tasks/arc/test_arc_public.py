@@ -37,7 +37,7 @@ def test_it_has_its_own_identifiers_and_holds_out_a_pair_of_each_untested_task(f
     assert isinstance(found, ArcAugmentations)
     assert found.arc.identifiers.fingerprint == ours.identifiers.fingerprint
     assert dataset.spec.num_puzzle_ids == rows == 50
-    untested = sum(not task.pairs[-1].split == "test" for task in ours.tasks)
+    untested = sum(task.pairs[-1].split != "test" for task in ours.tasks)
     assert len(dataset.val) == untested == 3
     assert len(dataset.train) + len(dataset.val) == len(ours.train.pair)
     assert len(dataset.test) == 5
