@@ -113,6 +113,10 @@ class Law(Protocol):
         """
         ...
 
+    def along_data(self, theta: Float[np.ndarray, " q"], inputs: Inputs) -> Float[np.ndarray, " n"] | None:
+        """How much a run's luck shows at each point of its curve; None where data are no input."""
+        ...
+
     def starts(self, inputs: Inputs) -> list[tuple[float, Float[np.ndarray, " q"]]]:
         """Where a search may begin, each with how badly it fits."""
         ...
@@ -200,6 +204,10 @@ class LossLaw:
         added[..., k - t : k] += theta[..., k : k + t] * inputs.centre
         return added
 
+    def along_data(self, theta: Float[np.ndarray, " q"], inputs: Inputs) -> Float[np.ndarray, " n"] | None:
+        """ln D: a run may learn more steeply or less."""
+        return inputs.ln_inputs[:, self.columns.index("data")] if "data" in self.columns else None
+
     def starts(self, inputs: Inputs) -> list[tuple[float, Float[np.ndarray, " q"]]]:
         """All exponents on a grid, with the linear numbers that are best for each."""
         found = []
@@ -251,6 +259,10 @@ class OnsetLaw:
         added[..., 0] += theta[..., 3] * n
         added[..., 2] = t + theta[..., 4] * n
         return added
+
+    def along_data(self, theta: Float[np.ndarray, " q"], inputs: Inputs) -> Float[np.ndarray, " n"] | None:
+        """The derivative of ln L by ln tau: runs differ most in when they take off."""
+        return self.ln_loss(theta, inputs)[1][:, 2]
 
     def starts(self, inputs: Inputs) -> list[tuple[float, Float[np.ndarray, " q"]]]:
         found = []
