@@ -18,7 +18,8 @@ from trm_scaling.analysis.design import Claim, holm, seeds_needed, seeds_to_dete
 from trm_scaling.analysis.fits.accuracy import accuracy_exponent, fit_accuracy
 from trm_scaling.analysis.fits.forms import accuracy_at
 from trm_scaling.analysis.fits.loss import fit_loss, loss_parameters
-from trm_scaling.analysis.fits.loss_law import LossLaw, OnsetLaw
+from trm_scaling.analysis.fits.loss_law import LossLaw
+from trm_scaling.analysis.fits.onset_law import OnsetLaw
 from trm_scaling.analysis.fits.record import Choice, Fit, HeldOut, Prediction, Rival, Verdict
 from trm_scaling.analysis.fits.sensitivity import (
     CellLink,

@@ -24,8 +24,8 @@ Examples:
   trm import-torch step_65000 --name public-mlp --profile paper
   trm import-torch w.safetensors --name mine arch.L_cycles=4
   trm import-torch step_50000 --name public-maze --like maze_baseline
-  trm import-torch step_518071 --name public-arc --like arc1_baseline data.path=data/arc1concept-aug-1000 \\
-    data.puzzle_ids=876406 --identifiers data/arc1concept-aug-1000/identifiers.json
+  trm import-torch step_518071 --name public-arc --like arc1_baseline \\
+    --identifiers data/arc1/identifiers.json data.path=data/arc1
 """
 EXPORT_HELP = """
 Write a run's weights under the public PyTorch code's names, as .npz, .safetensors or (any other ending,

@@ -314,6 +314,7 @@ def test_the_public_folder_gives_its_identifiers_and_original_grids(build_name: 
     "names",
     [
         ["99fa7670"],
+        ["<blank>"],
         ["<blank>", "99fa7670|||t0|||0123456789"],
         ["<blank>", "99fa7670", "99fa7670|||t9|||0123456789"],
         ["<blank>", "99fa7670", "99fa7670|||t1|||1023456789"],

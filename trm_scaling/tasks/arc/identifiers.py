@@ -88,9 +88,10 @@ class IdentifierMap:
         Raises `UserError` naming `where` for a list that does not begin with the blank identifier, a name
         that is not in the public form, or a task whose original does not come first.
         """
-        if not names or names[0] != BLANK_NAME:
+        if len(names) < 2 or names[0] != BLANK_NAME:
             raise UserError(
-                f"{where}: the first identifier is not {BLANK_NAME}; expected the public identifiers.json"
+                f"{where}: {len(names)} identifiers, the first of them not {BLANK_NAME} or the only one; "
+                "expected the public identifiers.json of an ARC dataset"
             )
         tasks: list[str] = []
         task, symmetry, colours = [-1], [0], [list(range(COLOURS))]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
 CELL, LEAST_PIXELS, IMAGE_PIXELS = 14, 12, 360
-_EDGE, _MARK = "#888888", "#ffffff"
+_EDGE = "#888888"
 _RESET = "\x1b[0m"
 _BRIGHT = 380
 """Sum of red, green and blue from which on black is easier to read than white."""
@@ -38,7 +38,7 @@ def terminal(
             mark = "x" if fault else " "
             if color and colour >= 0:
                 red, green, blue = PALETTE[colour]
-                ink = 30 if red + green + blue > _BRIGHT else 97
+                ink = 30 if _is_bright(colour) else 97
                 parts.append(f"\x1b[48;2;{red};{green};{blue}m\x1b[{ink}m{colour}{mark}{_RESET}")
             else:
                 parts.append(f"{colour if colour >= 0 else '.'}{mark}")
@@ -97,7 +97,7 @@ class GridPicture(Picture):
                     f'stroke="{_EDGE}" stroke-width="0.5"/>'
                 )
             if wrong[row, col]:
-                ink = _MARK if colour >= 0 else _EDGE
+                ink = _ink(colour)
                 parts.append(
                     f'<path d="M{x + 4} {y + 4}l6 6m0 -6l-6 6" stroke="{ink}" stroke-width="2" fill="none"/>'
                 )
@@ -115,7 +115,7 @@ class GridPicture(Picture):
     ) -> None:
         cells, wrong = (each[: self.rows, : self.cols] for each in _shown(answer, labels))
         size, reach = self.pixels, self.pixels // 4
-        changed = (answer != before).reshape(self._side, self._side)
+        changed = ((answer != before) & (labels > 0)).reshape(self._side, self._side)
         for (row, col), cell in np.ndenumerate(cells):
             colour = int(cell)
             x, y = left + col * size, top + row * size
@@ -124,7 +124,7 @@ class GridPicture(Picture):
             elif changed[row, col]:
                 image.rectangle((x, y, x + size, y + size), CHANGED)
             if wrong[row, col]:
-                x, y, ink = x + size // 2, y + size // 2, _MARK if colour >= 0 else _EDGE
+                x, y, ink = x + size // 2, y + size // 2, _ink(colour)
                 image.line((x - reach, y - reach, x + reach, y + reach), ink, 2)
                 image.line((x - reach, y + reach, x + reach, y - reach), ink, 2)
 
@@ -147,6 +147,15 @@ def _extent(cells: np.ndarray, wrong: np.ndarray) -> tuple[int, int]:
     used = (cells >= 0) | wrong
     rows, columns = np.flatnonzero(used.any(axis=1)), np.flatnonzero(used.any(axis=0))
     return (int(rows[-1]) + 1, int(columns[-1]) + 1) if rows.size else (0, 0)
+
+
+def _is_bright(colour: int) -> bool:
+    return sum(PALETTE[colour]) > _BRIGHT
+
+
+def _ink(colour: int) -> str:
+    """What a mark on a cell of `colour` (-1: no colour) is drawn in."""
+    return _EDGE if colour < 0 else "#000000" if _is_bright(colour) else "#ffffff"
 
 
 def _hex(colour: int) -> str:

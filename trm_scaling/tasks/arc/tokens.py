@@ -10,7 +10,7 @@ encoder on the host, and what a step calls to augment on a device. N examples, S
 L = S * S positions.
 """
 
-from math import isqrt
+from math import isqrt, prod
 from typing import Any
 
 from jaxtyping import Bool, Int32, UInt8
@@ -91,7 +91,7 @@ def crop(tokens: UInt8[Any, "N L"]) -> tuple[UInt8[Any, "N S S"], Int32[Any, "N 
     """
     xp = tokens.__array_namespace__()
     side = isqrt(tokens.shape[1])
-    square = tokens.reshape(-1, side, side)
+    square = tokens.reshape(tokens.shape[0], side, side)
     legal = (square >= FIRST_COLOUR) & (square < VOCAB_SIZE)
     lead = xp.sum(xp.cumulative_prod(xp.astype(legal, xp.int32), axis=2), axis=2, dtype=xp.int32)
     # The widest rectangle of r + 1 rows is as wide as the narrowest of those rows.
@@ -127,7 +127,8 @@ def _image(
 
 
 def _flat(squares: Any) -> Any:
-    return squares.reshape(squares.shape[0], -1)
+    # Not -1, which no array without rows can be reshaped to.
+    return squares.reshape(squares.shape[0], prod(squares.shape[1:]))
 
 
 def _running_minimum(xp: Any, values: Int32[Any, "N S"]) -> Int32[Any, "N S"]:
