@@ -129,7 +129,7 @@ class Work:
         found = Evaluator(self.config, mesh=self.mesh)(state.params, state.buffers, self.dataset.val)
         varied = Budget(2, samples=3, noise=0.3, init="random", augment=True)
         answers = Predictor(self.config, varied, self.mesh)(state.params, state.buffers, self.dataset.val)
-        samples = np.concatenate([np.asarray(each.q_halt) for each in answers], axis=2)
+        samples = np.concatenate([np.asarray(each.loss) for each in answers], axis=2)
         of_steps = {"solved": found.solved, "cells_right": found.cells_right, "q_halt": found.q_halt}
         return {**of_steps, "samples": samples}
 
