@@ -155,13 +155,10 @@ def _side(name: str, rows: "pd.DataFrame") -> Side:
         + (f": {row['reason']}" if row["reason"] == row["reason"] else "")
         for row in rows[~done].to_dict("records")
     )
-    runs = rows[done].sort_values("seed").assign(label=name, unit=1.0)
+    runs = rows[done].sort_values("seed").assign(experiment=name)
     if runs.empty:
         raise UserError(f"{name} has no finished run: {'; '.join(excluded)}")
-    summary = summarise_seeds(
-        AccuracyRuns.of(runs, "unit", configuration="label", solved="test_solved", total="test_total")
-    )[0]
-    return Side(name, runs, summary, excluded)
+    return Side(name, runs, summarise_seeds(AccuracyRuns.of_results(runs))[0], excluded)
 
 
 def _against(a: Side, b: Side) -> Against:

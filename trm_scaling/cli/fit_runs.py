@@ -23,7 +23,6 @@ DEPTHS = ("H_cycles", "L_cycles")
 """Columns that decide `passes`."""
 _SCHEDULE = frozenset({"schedule", "epochs", "eval_interval", "reference_train_size", "reference_batch_size"})
 """Columns that say the length of training, which `puzzle_steps` says for all of them."""
-_COUNTS = {"test_accuracy": ("test_solved", "test_total"), "val_accuracy": ("val_solved", "val_total")}
 PASSES = "passes"
 """Column of the passes through the network that one supervision step makes."""
 _CELLS = "_cell_accuracy"
@@ -143,17 +142,7 @@ class Asked:
         """Column `y` against column `x`, with counts where every run has them."""
         from trm_scaling.analysis import AccuracyRuns
 
-        solved, total = _COUNTS.get(y, ("", ""))
-        counted = solved in self.table and bool(self.table[[solved, total]].notna().all(axis=None))
-        return AccuracyRuns.of(
-            self.table,
-            x,
-            configuration="experiment",
-            seed=self._seed,
-            solved=solved,
-            total=total,
-            accuracy=None if counted else y,
-        )
+        return AccuracyRuns.of_results(self.table, x, y)
 
     def losses(self, y: str, size: str, data: str | None, recursions: str | None) -> "LossRuns":
         """Column `y` against the columns of what it depends on."""
@@ -166,12 +155,8 @@ class Asked:
             data=data,
             recursions=recursions,
             configuration="experiment",
-            seed=self._seed,
+            seed="seed" if self.table["seed"].notna().all() else None,
         )
-
-    @property
-    def _seed(self) -> str | None:
-        return "seed" if self.table["seed"].notna().all() else None
 
 
 def asked_runs(

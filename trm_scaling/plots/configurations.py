@@ -15,7 +15,6 @@ from trm_scaling.results.format import amount, bracket, joined, percent, setting
 from trm_scaling.results.wandb_export import parse_wandb_frame
 
 ACCURACY = "test_accuracy"
-_COUNTS = ("test_solved", "test_total")
 _EXPORTED = ({"Name"}, {"name", "summary", "config"})
 """Columns that tell what Weights & Biases wrote: a runs table, or what its API gives."""
 _MOST_SETTINGS = 3
@@ -52,7 +51,7 @@ class Shown:
 
     def runs(self, x: str) -> AccuracyRuns:
         """For a fit of accuracy against `x`. Raises UserError as `AccuracyRuns.of` does."""
-        return _accuracy_runs(self.table, x)
+        return AccuracyRuns.of_results(self.table, x)
 
     def values(self, column: str) -> list[np.ndarray]:
         """Of each configuration, the runs that have a value of `column`."""
@@ -137,7 +136,7 @@ def shown(
     known = {each.configuration: each for each in seeds or ()}
     groups = {str(name): rows for name, rows in kept.groupby("experiment", sort=False)}
     if not set(groups) <= set(known):
-        known = {each.configuration: each for each in summarise_seeds(_accuracy_runs(kept, None))} | known
+        known = {each.configuration: each for each in summarise_seeds(AccuracyRuns.of_results(kept))} | known
     called = (labels or {}) if axis else _settings_of(groups) | dict(labels or {})
     found = []
     for name, rows in groups.items():
@@ -201,21 +200,6 @@ def _check_profiles(table: pd.DataFrame) -> None:
             f"the runs are of {len(profiles)} profiles ({', '.join(profiles)}), which are different budgets: "
             f"choose one, results[results.profile == {profiles[0]!r}]"
         )
-
-
-def _accuracy_runs(table: pd.DataFrame, x: str | None) -> AccuracyRuns:
-    counted = all(name in table and table[name].notna().all() for name in _COUNTS)
-    seeded = "seed" in table and table["seed"].notna().all()
-    # Summaries over seeds need no x, and an axis may hold a 0.
-    return AccuracyRuns.of(
-        table if x else table.assign(_x=1.0),
-        x or "_x",
-        configuration="experiment",
-        seed="seed" if seeded else None,
-        solved="test_solved",
-        total="test_total",
-        accuracy=None if counted else ACCURACY,
-    )
 
 
 def _left_out(rows: pd.DataFrame, needed: Sequence[str]) -> list[str]:

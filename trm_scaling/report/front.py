@@ -99,7 +99,7 @@ def all_configurations(table: pd.DataFrame, studied: Sequence[Studied], elsewher
         for name, label in labels_of(each.family, each.runs.table).items():
             labels.setdefault(name, label)
     try:
-        found = filter_runs(once.assign(_unit=1.0))
+        found = filter_runs(once)
         summaries = _summaries(found, elsewhere.averaged)
         unaveraged = _summaries(current, elsewhere.unaveraged) if (current := found.unaveraged()) else {}
         frontier = pareto_frontier(found.runs("training_flops"), elsewhere.averaged)
@@ -117,7 +117,7 @@ def all_configurations(table: pd.DataFrame, studied: Sequence[Studied], elsewher
 
 
 def _summaries(runs: FilteredRuns, elsewhere: PooledVariance | None) -> dict[str, SeedSummary]:
-    return {each.configuration: each for each in summarise_seeds(runs.runs("_unit"), elsewhere)}
+    return {each.configuration: each for each in summarise_seeds(runs.runs(), elsewhere)}
 
 
 def frontiers(table: pd.DataFrame, elsewhere: StudyVariance) -> Block:
@@ -213,7 +213,7 @@ def _importance(runs: pd.DataFrame, studied: Sequence[Studied]) -> Importance:
         levels[each.family.title] = [name or usual for name in own]
     if "seed" in runs and runs["seed"].notna().all():
         levels["Seed"] = runs["seed"].astype(int).astype(str).tolist()
-    logits = run_logits(FilteredRuns(runs.assign(_unit=1.0), ()).runs("_unit"))
+    logits = run_logits(FilteredRuns(runs, ()).runs())
     return factor_importance(levels, logits)
 
 

@@ -38,8 +38,7 @@ def best_choice(runs: FilteredRuns, question: Question, elsewhere: PooledVarianc
     that all of them lie within `WORTH` of it; a high probability of being the best alone is `tentative`,
     since of two equal configurations one has it over 0.95 in a tenth of all studies.
     """
-    table = runs.table.assign(_unit=1.0)
-    accuracies = FilteredRuns(table, ()).runs("_unit")
+    table, accuracies = runs.table, runs.runs()
     by_name = {each.configuration: each for each in summarise_seeds(accuracies, elsewhere)}
     order = _order(table, question)
     reference = question.reference if question.reference in by_name else order[0]
