@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
     from trm_scaling.config import RunConfig
+    from trm_scaling.evaluation.trace import Trace
     from trm_scaling.tasks.task import Chosen
     from trm_scaling.train.weights import Weights
 
@@ -62,7 +64,6 @@ def solve(
 ) -> None:
     import sys
 
-    from trm_scaling.cli.boards import frames
     from trm_scaling.cli.picture import check_name, save_picture
     from trm_scaling.shipped.shelf import model_path, shipped_names
 
@@ -89,6 +90,36 @@ def solve(
     if save is not None:
         save_picture(save, chosen, found)
         typer.echo(f"wrote {save}")
+
+
+def frames(chosen: "Chosen", trace: "Trace") -> Iterator[str]:
+    """The puzzle, then the answer after each step that changed it."""
+    task, inputs, labels = chosen.task, chosen.inputs, chosen.labels
+    yield f"{task.render(inputs)}\n{task.given(inputs)}"
+    right = task.right(inputs, trace.predictions, labels)
+    before, quiet = inputs, 0
+    for number, (answer, belief) in enumerate(
+        zip(trace.predictions, trace.halt_probability, strict=True), start=1
+    ):
+        wrong = int(((answer != labels) & (labels > 0)).sum())
+        changed = int((answer != before).sum())
+        if changed == 0:
+            quiet += 1
+            continue
+        if quiet:
+            yield f"\n{_unchanged(number - quiet, number - 1)}"
+        state = "solved" if right[number - 1] else f"{wrong} wrong"
+        title = f"after supervision step {number}: {state}, {changed} changed, believes {belief:.0%}"
+        yield f"\n{title}\n{task.render(inputs, answer, labels, before, color=True)}"
+        before, quiet = answer, 0
+    if quiet:
+        last = len(trace.predictions)
+        yield f"\n{_unchanged(last - quiet + 1, last)}"
+
+
+def _unchanged(first: int, last: int) -> str:
+    steps = f"step {first} changes" if first == last else f"steps {first} to {last} change"
+    return f"supervision {steps} nothing"
 
 
 def _of_run(
