@@ -211,7 +211,7 @@ def _train_all(groups: "list[list[Run]]", experiment: str, hosts: "Hosts") -> No
 
 def _train(planned: "Run", experiment: str, hosts: "Hosts", is_first_seed: bool = True) -> None:
     """Train one run and say what came of it. The exit status of a failure is that of its class."""
-    from trm_scaling.cli.progress import NoReporter, live_reporter
+    from trm_scaling.cli.progress import NoReporter, live_reporters
     from trm_scaling.config.schedule import said_of_matching
     from trm_scaling.run.compilation import configure_jax
     from trm_scaling.run.multihost import follow
@@ -223,7 +223,7 @@ def _train(planned: "Run", experiment: str, hosts: "Hosts", is_first_seed: bool 
             print(f"process {hosts.index} of {hosts.count}; process 0 reports", flush=True)
             follow(planned, NoReporter(), hosts)
             return
-        with live_reporter() as shown, logged(shown, planned, experiment, is_first_seed) as reporter:
+        with live_reporters([""]) as (shown,), logged(shown, planned, experiment, is_first_seed) as reporter:
             among = f", {hosts.count} processes" if hosts.count > 1 else ""
             reporter.note(_announcement(planned, experiment, among))
             if (matching := said_of_matching(planned.config)) is not None:
