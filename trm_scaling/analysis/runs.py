@@ -1,26 +1,20 @@
 """The tables that analysis is called with, one row a run, checked once and held as arrays.
 
-Shapes: n runs, k configurations. A table is a pandas frame or anything else with columns by name.
+Shapes: n runs, k configurations.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
 from trm_scaling.errors import UserError
 
-
-@runtime_checkable
-class Table(Protocol):
-    """Columns by name: a pandas frame, a dict of lists."""
-
-    def __getitem__(self, column: str, /) -> Any: ...
-
-    def __contains__(self, column: object, /) -> bool: ...
+Table = pd.DataFrame | Mapping[str, Any]
+"""Columns by name."""
 
 
 @dataclass(frozen=True)

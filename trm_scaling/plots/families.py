@@ -5,10 +5,9 @@ notebooks: each takes a table of runs (`results.results_table`, an export of Wei
 with the columns that it draws), writes the figure where it is given a path, and returns it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -41,20 +40,6 @@ class Drawn:
     """The column that is shown beside accuracy, if any."""
     law: bool = False
     """Whether a law of accuracy over the axis belongs to it."""
-
-
-class FamilyPlot(Protocol):
-    """A figure of one family."""
-
-    def __call__(
-        self,
-        results: pd.DataFrame,
-        path: str | Path | None = None,
-        *,
-        theme: ThemeName = "light",
-        fit: Fit | None = None,
-        seeds: Sequence[SeedSummary] | None = None,
-    ) -> StudyFigure: ...
 
 
 def family_figure(
@@ -191,7 +176,7 @@ def _highest(table: Shown) -> str:
     return f"Highest mean of {len(table.configurations)}: {which}, {percent(best.summary.mean)}{span}."
 
 
-def _plot(name: str, key: str, family: Drawn) -> FamilyPlot:
+def _plot(name: str, key: str, family: Drawn) -> Callable[..., StudyFigure]:
     """The function `name` that draws the family whose experiments begin with `key`."""
 
     def plot(
