@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_scaling.cli.options import Profile, StudyFolder, complete_run
+from trm_scaling.cli.options import Profile, StudyFolder, chosen_profile, complete_run, uncompiled_search
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
-    from trm_scaling.config import RunConfig
     from trm_scaling.evaluation.trace import Trace
     from trm_scaling.tasks.task import Chosen
-    from trm_scaling.train.weights import Weights
 
 HELP = """
 Solve one puzzle with a trained model and show the board after each supervision step. 4x4 and 6x6
@@ -65,7 +63,11 @@ def solve(
     import sys
 
     from trm_scaling.cli.picture import check_name, save_picture
+    from trm_scaling.run.compilation import configure_jax
+    from trm_scaling.run.planned import folder_named
+    from trm_scaling.shipped.model_file import read_model
     from trm_scaling.shipped.shelf import model_path, shipped_names
+    from trm_scaling.tasks.task import spec_of
 
     if save is not None:
         check_name(save)
@@ -75,20 +77,21 @@ def solve(
             f"no model for {name} comes with the package: {' and '.join(shipped_names())} do. Train one "
             "(`trm run baseline --profile h200` is 9x9), or import public weights (`trm import-torch --help`)"
         )
-    config, chosen, weights = (
-        _of_run(name, puzzle, profile, study) if file is None else _of_file(file, puzzle)
-    )
-    from trm_scaling.evaluation.trace import trace
+    if file is not None and spec_of(read_model(file).config.data).seq_len <= SMALL:
+        uncompiled_search()
+    configure_jax()
+    from trm_scaling.api import models  # may load Numba, which reads that setting once
 
-    params = weights.answering(averaged=weights.ema is not None)
-    found = trace(config, params, weights.buffers, chosen, steps)
+    if file is None and folder_named(name) is None:
+        profile = chosen_profile(profile)
+    found = models.solve(models.load_model(name, profile=profile, study=study), puzzle, steps=steps)
     pause = delay if sys.stdout.isatty() else 0.0
-    typer.echo(chosen.title)
-    for frame in frames(chosen, found):
+    typer.echo(found.chosen.title)
+    for frame in frames(found.chosen, found.trace):
         typer.echo(frame)
         time.sleep(pause)
     if save is not None:
-        save_picture(save, chosen, found)
+        save_picture(save, found.chosen, found.trace)
         typer.echo(f"wrote {save}")
 
 
@@ -120,35 +123,3 @@ def frames(chosen: "Chosen", trace: "Trace") -> Iterator[str]:
 def _unchanged(first: int, last: int) -> str:
     steps = f"step {first} changes" if first == last else f"steps {first} to {last} change"
     return f"supervision {steps} nothing"
-
-
-def _of_run(
-    name: str, puzzle: str | None, profile: str | None, study: Path | None
-) -> "tuple[RunConfig, Chosen, Weights]":
-    from trm_scaling.cli.options import open_run
-    from trm_scaling.tasks.choose import choose_puzzle
-    from trm_scaling.train.weights import load_weights
-
-    run = open_run(name, profile, study)
-    chosen = choose_puzzle(puzzle, run.config.data, run.study.data_root)
-    weights, _ = load_weights(run.folder, run.config, "best")
-    return run.config, chosen, weights
-
-
-def _of_file(file: Path, puzzle: str | None) -> "tuple[RunConfig, Chosen, Weights]":
-    from trm_scaling.cli.options import uncompiled_search
-    from trm_scaling.run.compilation import configure_jax
-    from trm_scaling.shipped.model_file import read_model
-
-    model = read_model(file)
-    from trm_scaling.tasks.task import spec_of
-
-    if spec_of(model.config.data).seq_len <= SMALL:
-        uncompiled_search()
-    from trm_scaling.tasks.choose import choose_puzzle  # may load Numba, which reads that setting once
-
-    chosen = choose_puzzle(puzzle, model.config.data, None)
-    configure_jax()
-    from trm_scaling.train.weights import weights_from_public
-
-    return model.config, chosen, weights_from_public(model.config, model.tensors, str(file))
