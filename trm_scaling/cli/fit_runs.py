@@ -179,10 +179,11 @@ def asked_runs(
     from trm_scaling.analysis import with_sizes
     from trm_scaling.experiments import load_catalogue
     from trm_scaling.results.table import one_profile, results_table, runs_of_family, where
+    from trm_scaling.results.wandb_export import parse_wandb_export
 
     catalogue = None if study is None else load_catalogue(study.path)
     if csv is not None:
-        table = _matching(_read(csv, study), patterns)
+        table = _matching(parse_wandb_export(csv, study), patterns)
     else:
         assert study is not None
         table = results_table(study, patterns, profile, catalogue)
@@ -203,17 +204,6 @@ def asked_runs(
         return Asked(title, None, table, ())
     runs = runs_of_family(table, family)
     return Asked(title, family, runs.table, runs.excluded)
-
-
-def _read(path: Path, study: "Study | None") -> "pd.DataFrame":
-    from trm_scaling.results.csv_file import read_results, read_sheet
-    from trm_scaling.results.wandb_export import parse_wandb_export
-
-    if path.is_dir() or path.suffix.lower() == ".json":
-        return parse_wandb_export(path, study)
-    header = read_sheet(path).header
-    is_own = "experiment" in header and "Name" not in header
-    return read_results(path) if is_own else parse_wandb_export(path, study)
 
 
 def _pooled(catalogue: "Catalogue", table: "pd.DataFrame", title: str) -> Asked:

@@ -15,7 +15,7 @@ from trm_scaling.results.columns import columns, configured_columns
 from trm_scaling.results.csv_file import read_results, read_sheet
 from trm_scaling.results.frame import LARGEST, cells_of, frame_of
 from trm_scaling.results.row import Row
-from trm_scaling.results.wandb_export.files import RawRun, read_runs, runs_of_sheet
+from trm_scaling.results.wandb_export.files import NAME, RawRun, read_runs, runs_of_sheet
 from trm_scaling.results.wandb_export.naming import named, seed_in_name
 
 _SAME = ("identity", "profile", "seed", "Created", "ID", "id")
@@ -45,12 +45,14 @@ def parse_wandb_export(source: Path | str, study: Study | None = None) -> pd.Dat
             raw += read_runs(file)
             continue
         sheet = read_sheet(file)
-        if {"experiment", "identity", "folder"} <= set(sheet.header):
+        if {"experiment", "identity", "folder"} <= set(sheet.header) or (
+            "experiment" in sheet.header and NAME not in sheet.header
+        ):
             own.append(read_results(file))
         else:
             raw += runs_of_sheet(sheet, file)
-    table = _table(_joined(raw), study)
-    return table if not own else _stacked([*own, *([table] if len(table) else [])])
+    tables = [*own, *([_table(_joined(raw), study)] if raw or not own else [])]
+    return tables[0] if len(tables) == 1 else _stacked(tables)
 
 
 def parse_wandb_frame(frame: pd.DataFrame, study: Study | None = None) -> pd.DataFrame:
