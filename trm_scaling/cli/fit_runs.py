@@ -212,10 +212,11 @@ def _pooled(catalogue: "Catalogue", table: "pd.DataFrame", title: str) -> Asked:
     All of `table` where none of its runs is of such a family: the study says nothing of them then.
     """
     from trm_scaling.results.format import amount
+    from trm_scaling.results.table import names_of
 
     used = [family for family in catalogue.families if _is_of_inputs(family)]
     inputs = {name for family in used for name in family.names}
-    names = [_names(row) for row in table.to_dict("records")]
+    names = names_of(table)
     known = [not inputs.isdisjoint(each) for each in names]
     if not any(known):
         return Asked(title, None, table, (), ("families: none of the study varies size, recursion or data",))
@@ -268,11 +269,6 @@ def _is_of_inputs(family: "Family") -> bool:
     return family.asks in ("scaling", "tradeoff") and fields
 
 
-def _names(row: Mapping[Any, Any]) -> list[str]:
-    own = row["experiment"] if row["names"] != row["names"] else row["names"]
-    return str(own).split(", ")
-
-
 def _check_numeric(table: "pd.DataFrame", column: str) -> None:
     """Raise UserError where `column` holds text: a hash may look like a number."""
     import pandas as pd
@@ -285,13 +281,12 @@ def _check_numeric(table: "pd.DataFrame", column: str) -> None:
 
 
 def _matching(table: "pd.DataFrame", patterns: Sequence[str]) -> "pd.DataFrame":
-    def goes_by(row: Mapping[Any, Any]) -> bool:
-        names = [str(row["experiment"]), *str(row["names"]).split(", ")]
+    from trm_scaling.results.table import names_of
+
+    def matches(names: Sequence[str]) -> bool:
         return any(pattern in name or fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
-    if not patterns:
-        return table
-    return table[[goes_by(row) for row in table.to_dict("records")]].reset_index(drop=True)
+    return table[[not patterns or matches(names) for names in names_of(table)]].reset_index(drop=True)
 
 
 def _family(catalogue: "Catalogue | None", table: "pd.DataFrame", patterns: Sequence[str]) -> "Family | None":

@@ -12,6 +12,7 @@ from trm_scaling.analysis.answers import counts
 from trm_scaling.errors import UserError
 from trm_scaling.results.columns import configured_columns
 from trm_scaling.results.format import amount, bracket, joined, percent, setting
+from trm_scaling.results.table import names_of
 from trm_scaling.results.wandb_export import parse_wandb_frame
 
 ACCURACY = "test_accuracy"
@@ -258,11 +259,8 @@ def rows_of_family(results: object, key: str) -> pd.DataFrame:
     table = frame_of(results)
     if "experiment" not in table:
         return table
-    names = table["names"].fillna("").astype(str) if "names" in table else pd.Series("", index=table.index)
     own: list[str | None] = []
-    rows = zip(table["experiment"].astype(str), names, overrides_of(table), strict=True)
-    for experiment, also, overrides in rows:
-        called = [each.strip() for each in (experiment, *also.split(","))]
+    for called, overrides in zip(names_of(table), overrides_of(table), strict=True):
         name = next((each for each in called if each.startswith(key)), None)
         own.append(f"{name}[{overrides}]" if name and overrides and "[" not in name else name)
     if not any(own):

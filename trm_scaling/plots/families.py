@@ -22,6 +22,7 @@ from trm_scaling.plots.figure import StudyFigure, drawing, panels, short
 from trm_scaling.plots.quantity import ACCURACY, Quantity, quantity_of, set_axis
 from trm_scaling.plots.style import Theme, ThemeName
 from trm_scaling.results.format import bracket, compact, percent
+from trm_scaling.results.table import names_of
 
 _LINE, _REST = 0.27, 0.75
 """Inches of a configuration's line, and of the axis below them."""
@@ -120,8 +121,7 @@ def _draw_rows(axes: Axes, theme: Theme, table: Shown) -> None:
     """One line down the y axis for each configuration; a dotted line at the baseline's mean."""
     for place, each in enumerate(table.configurations):
         _mark(axes, theme, each, place, sideways=True)
-        names = {name.strip() for name in str(each.rows.iloc[0].get("names", "")).split(",")}
-        if each.name.endswith("_baseline") or "baseline" in names:
+        if each.name.endswith("_baseline") or "baseline" in names_of(each.rows)[0]:
             axes.axvline(each.summary.mean, color=theme.muted, linestyle="dotted", linewidth=1, zorder=1)
     set_axis(axes, "x", ACCURACY, _in_view(table))
     marks.categories(axes, [short(each.label) for each in table.configurations])
