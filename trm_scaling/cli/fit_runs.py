@@ -109,16 +109,13 @@ class Asked:
 
     def differing(self, inputs: Iterable[str]) -> tuple[str, ...]:
         """Columns of science in which the runs differ beside `inputs` and what those are made of."""
-        from trm_scaling.results.columns import configured_columns
+        from trm_scaling.results.columns import science_columns
 
         made_of = {"params": SIZES, PASSES: DEPTHS}
         known = {part for column in inputs for part in (column, *made_of.get(column, ()))}
-        science = [
-            column.name for field, column in configured_columns().items() if not field.startswith("system.")
-        ]
         return tuple(
             column
-            for column in ("puzzle_steps", *science)
+            for column in ("puzzle_steps", *science_columns().values())
             if column not in known and column not in _SCHEDULE and self.table[column].nunique() > 1
         )
 

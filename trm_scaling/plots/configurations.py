@@ -10,7 +10,7 @@ import pandas as pd
 from trm_scaling.analysis import AccuracyRuns, SeedSummary, summarise_seeds, unaveraged
 from trm_scaling.analysis.answers import counts
 from trm_scaling.errors import UserError
-from trm_scaling.results.columns import configured_columns
+from trm_scaling.results.columns import science_columns
 from trm_scaling.results.format import amount, bracket, joined, percent, setting
 from trm_scaling.results.table import names_of
 from trm_scaling.results.wandb_export import parse_wandb_frame
@@ -159,11 +159,7 @@ def shown(
 def _settings_of(groups: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """Experiment -> the settings in which the experiments differ, as far as every run has them."""
     first = pd.DataFrame({name: rows.iloc[0] for name, rows in groups.items()}).T
-    names = [
-        column.name
-        for field, column in configured_columns().items()
-        if not field.startswith("system.") and column.name in first and first[column.name].notna().any()
-    ]
+    names = [name for name in science_columns().values() if name in first and first[name].notna().any()]
     varying = [name for name in names if first[name].astype(str).nunique() > 1]
     if not varying:
         return {}

@@ -198,6 +198,14 @@ def recorded_columns() -> Mapping[str, str]:
 
 
 @cache
+def science_columns() -> Mapping[str, str]:
+    """Dotted field that may change what is learned -> its column: all but those of `system`."""
+    return {
+        field: each.name for field, each in configured_columns().items() if not field.startswith("system.")
+    }
+
+
+@cache
 def configured_columns() -> Mapping[str, Column]:
     """Dotted field of the configuration -> its column."""
     return {

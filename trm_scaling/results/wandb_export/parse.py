@@ -11,7 +11,7 @@ import pandas as pd
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import load_catalogue
 from trm_scaling.io.study import Study
-from trm_scaling.results.columns import columns, configured_columns
+from trm_scaling.results.columns import columns, science_columns
 from trm_scaling.results.csv_file import read_results, read_sheet
 from trm_scaling.results.frame import LARGEST, cells_of, frame_of
 from trm_scaling.results.row import Row
@@ -178,11 +178,7 @@ def _plain(value: Any) -> Any:
 
 def _tell_apart(rows: Sequence[Row]) -> None:
     """Name, after the experiment, the fields of science in which runs of one name differ."""
-    fields = {
-        field: column.name
-        for field, column in configured_columns().items()
-        if not field.startswith("system.") and column.name not in _NOT_SCIENCE
-    }
+    fields = {field: name for field, name in science_columns().items() if name not in _NOT_SCIENCE}
     groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         groups[str(row.get("profile")), row["experiment"]].append(row)
