@@ -1,5 +1,6 @@
 """Reading checkpoints, without changing anything: what evaluation does while training goes on."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,24 @@ class CheckpointReader:
             return self._record(folder).metadata
         except BrokenRecordError as error:
             raise self._damaged(step, str(error)) from error
+
+    def attached(self, step: int, name: str) -> bytes | None:
+        """The file `name` that goes with `step` (`CheckpointStore`); None where it has none.
+
+        Raises `UserError` when the step is missing or the file is not as it was written.
+        """
+        folder = self._require(step)
+        with os_errors_explained(folder, "read the checkpoint"):
+            if not (folder / name).is_file():
+                return None
+            content = (folder / name).read_bytes()
+        try:
+            expected = self._record(folder).files.get(name)
+        except BrokenRecordError as error:
+            raise self._damaged(step, str(error)) from error
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise self._damaged(step, f"{name} differs from what was written")
+        return content
 
     def restore(self, step: int | None, like: Any) -> tuple[Any, Any]:
         """The state and the metadata of `step`, or of the newest undamaged step if None.

@@ -27,3 +27,4 @@ from trm_scaling.plots.families import (
 from trm_scaling.plots.figure import StudyFigure
 from trm_scaling.plots.pareto import Cost, plot_pareto_frontier
 from trm_scaling.plots.saving import inline_svg, save, save_all, theme_css
+from trm_scaling.plots.test_time import plot_test_time_scaling
