@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from trm_scaling.analysis.test_time import surfaces_of
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import Catalogue, Family, load_catalogue
 from trm_scaling.io.atomic import write_text
@@ -15,14 +16,17 @@ from trm_scaling.io.disk_errors import os_errors_explained
 from trm_scaling.io.study import Study, find_study
 from trm_scaling.plots import save
 from trm_scaling.plots.saving import FORMATS, Format
-from trm_scaling.report.build import Say, experiment_page, study_page
+from trm_scaling.report.build import Say, experiment_page, study_page, written
 from trm_scaling.report.family import slug
 from trm_scaling.report.html import html
 from trm_scaling.report.markdown import markdown
 from trm_scaling.report.page import Page
+from trm_scaling.report.test_time import surfaces_block
 from trm_scaling.results.csv_file import read_results, write_results
+from trm_scaling.results.format import amount
 from trm_scaling.results.frame import checked_table
 from trm_scaling.results.scan import profiles_with_runs
+from trm_scaling.results.surfaces import read_surface_tables
 from trm_scaling.results.table import results_table, runs_of_family
 from trm_scaling.results.wandb_export import parse_wandb_frame
 
@@ -124,6 +128,27 @@ def _families(catalogue: Catalogue, patterns: Sequence[str]) -> list[Family]:
         return list(catalogue.families)
     names = set(catalogue.matching(patterns))
     return [family for family in catalogue.families if names & set(family.names)]
+
+
+def write_surfaces_report(
+    files: Sequence[Path], folder: Path, formats: Sequence[Format] = ("svg",)
+) -> Written:
+    """Write a page about the surfaces in `files` alone: `test_time.html` and `.md` in `folder`, figures
+    beside.
+
+    Raises UserError for a file without surfaces, and for what cannot be written.
+    """
+    surfaces = read_surface_tables(files)
+    if surfaces.empty:
+        raise UserError(f"no surface in {', '.join(map(str, files))}: `trm eval --surface` writes them")
+    page = Page(
+        title="Test-time compute",
+        subtitle=f"{amount(len(surfaces_of(surfaces)), 'surface')} from {amount(len(files), 'file')}.",
+        written=written(),
+        made_up=False,
+        blocks=(surfaces_block(surfaces),),
+    )
+    return write_page(page, folder, "test_time", formats=formats)
 
 
 def generate_experiment_report(

@@ -93,7 +93,7 @@ def read_plain_record(folder: RunFolder) -> dict[str, Any]:
 def measured(record: Mapping[str, Any]) -> Row:
     """The measured cells of a record. Raises DamagedRecord, naming the column, for what is not there."""
     try:
-        row = {
+        row: Row = {
             column: record[key] if RunRecord.model_fields[key].is_required() else record.get(key)
             for column, key in recorded_columns().items()
         }
