@@ -6,10 +6,19 @@ from typing import Any
 from warnings import warn
 
 from trm_scaling.checkpoint.arrays import read_arrays
+from trm_scaling.checkpoint.bucket_arrays import bucket_arrays
 from trm_scaling.checkpoint.folder import DamagedCheckpoint, finished_steps, step_folder
 from trm_scaling.checkpoint.leaves import named_leaves, rebuild, refuse_mismatch, specs_of
-from trm_scaling.checkpoint.record import BrokenRecordError, CheckpointRecord, Score, find_damage, read_record
+from trm_scaling.checkpoint.record import (
+    RECORD_NAME,
+    BrokenRecordError,
+    CheckpointRecord,
+    Score,
+    find_damage,
+    read_record,
+)
 from trm_scaling.errors import UserError
+from trm_scaling.io.atomic import write_bytes
 from trm_scaling.io.disk_errors import os_errors_explained
 
 ARRAYS_NAME = "arrays"
@@ -20,6 +29,7 @@ class CheckpointReader:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._bucket = bucket_arrays(folder)
 
     def steps(self) -> list[int]:
         """Every finished step, rising."""
@@ -106,14 +116,18 @@ class CheckpointReader:
         except BrokenRecordError as error:
             return str(error)
         with os_errors_explained(folder, "read the checkpoint"):
-            damage = find_damage(folder, record)
+            damage = self._bucket.missing(record.files) if self._bucket else find_damage(folder, record)
         return record if damage is None else damage
 
     def _load(self, folder: Path, record: CheckpointRecord, like: Any) -> tuple[Any, Any]:
         wanted = named_leaves(like)
         refuse_mismatch(record.leaves, specs_of(wanted), folder)
         arrays = {name: leaf for name, leaf in wanted.items() if leaf is not None}
-        return rebuild(like, {**wanted, **read_arrays(folder / ARRAYS_NAME, arrays)}), record.metadata
+        if self._bucket is not None:
+            read = self._bucket.read(record.files, arrays)
+        else:
+            read = read_arrays(folder / ARRAYS_NAME, arrays)
+        return rebuild(like, {**wanted, **read}), record.metadata
 
     def _score(self, step: int) -> Score | None:
         try:
@@ -122,6 +136,10 @@ class CheckpointReader:
             return None
 
     def _record(self, folder: Path) -> CheckpointRecord:
+        if self._bucket is not None and not (folder / RECORD_NAME).is_file():
+            record = self._bucket.fetch_record(folder)
+            if record is not None:  # of a step that another process of the run has committed
+                write_bytes(folder / RECORD_NAME, record)
         with os_errors_explained(folder, "read the checkpoint"):
             return read_record(folder)
 

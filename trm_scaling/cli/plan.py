@@ -10,7 +10,7 @@ from trm_scaling.cli.options import PAPER, AsJson, ClusterProfile, Pattern, Stud
 from trm_scaling.cli.tables import from_here, terminal
 
 if TYPE_CHECKING:
-    from trm_scaling.counting.devices import Target
+    from trm_scaling.counting.devices import Target, TargetName
     from trm_scaling.experiments.catalogue import Catalogue
     from trm_scaling.io.study import Study
     from trm_scaling.run.plan.study_plan import Named, Planned
@@ -33,7 +33,10 @@ Examples:
   trm plan --compile --target h200 --pattern baseline global_batch_size=768
 """
 
-TargetChoice = Literal["v4-64", "v4-8", "h200", "h100x8", "h100", "cpu"]
+TargetChoice = Literal["v4-64", "v4-32", "v4-16", "v4-8", "h200", "h100x8", "h100", "cpu"]
+
+SMALLER_PODS: tuple["TargetName", ...] = ("v4-32", "v4-16", "v4-8")
+"""What a grantee may get in place of a v4-64."""
 
 FEW = 20
 """Configurations up to which each has a line of its own without being asked for."""
@@ -56,7 +59,7 @@ def plan(
         float | None, typer.Option(min=0, help="Price of one device and hour, instead of the estimates.")
     ] = None,
     compiling: Annotated[
-        bool, typer.Option("--compile", help="Compile the training steps: h200, v4-64, v4-8.")
+        bool, typer.Option("--compile", help="Compile the training steps: h200, v4-*.")
     ] = False,
     as_json: AsJson = False,
     study: StudyFolder = None,
@@ -84,10 +87,10 @@ def plan(
 
         typer.echo(json.dumps(plain(planned, there, profile, jobs), indent=1))
         return
-    smallest = replace(there, name="v4-8", chips=TARGETS["v4-8"].chips)
     compares = profile == "paper" and there.name == "v4-64" and not pattern and not overrides
-    least = plan_on(found, named, smallest) if compares and not prioritized else None
-    _show(catalogue, planned, there, jobs, each, least, compares)
+    pods = [replace(there, name=name, chips=TARGETS[name].chips) for name in SMALLER_PODS]
+    smaller = {pod.name: plan_on(found, named, pod) for pod in pods} if compares and not prioritized else None
+    _show(catalogue, planned, there, jobs, each, smaller, compares)
 
 
 def _prioritized(catalogue: "Catalogue", names: list[str]) -> list[str]:
@@ -116,7 +119,7 @@ def _show(
     target: "Target",
     jobs: int,
     each: bool,
-    least: "list[Planned] | None",
+    smaller: "dict[str, list[Planned]] | None",
     beside_first: bool,
 ) -> None:
     from trm_scaling.cli.plan_page import page
@@ -125,7 +128,7 @@ def _show(
     by_family = not each and len(planned) > FEW
     width = console.width
     for part in page(
-        catalogue, planned, target, jobs, by_family, width, least=least, beside_first=beside_first
+        catalogue, planned, target, jobs, by_family, width, smaller=smaller, beside_first=beside_first
     ):
         console.print(part)
 
