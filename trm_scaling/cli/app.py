@@ -16,6 +16,7 @@ from trm_scaling.cli import (
     init,
     interchange,
     launch,
+    launch_sky,  # noqa: F401  (adds its verb to `launch.app`)
     launch_tpu,  # noqa: F401  (adds its verbs to `launch.app`)
     law,
     logs,

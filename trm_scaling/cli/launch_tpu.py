@@ -86,7 +86,7 @@ def tpu_vm(
     study: StudyFolder = None,
 ) -> None:
     from trm_scaling.io.bucket import bucket_url
-    from trm_scaling.io.study import find_study
+    from trm_scaling.io.study import find_study, nearest_study
     from trm_scaling.run.launch import bucket_access
     from trm_scaling.run.launch import pod as pods
     from trm_scaling.run.launch import tpu_vm as vm
@@ -107,7 +107,7 @@ def tpu_vm(
     there = vm.Session(vm.Pod(tpu, zone, project), session)
     request = Request(there.pod, asked, spot, valid_until)
     folder = url or vm.shared_folder(shared or "")
-    sent = sent_commit(find_study(None if url else study), commit)
+    sent = sent_commit(nearest_study() if url else find_study(study), commit)
     configs = _check_sent(sent, experiments, profile)
     if queued:
         if url is None and spot:

@@ -108,6 +108,11 @@ def find_study(given: Path | None = None) -> Study:
             )
         warn_of_other_code(named.resolve())
         return Study(named.resolve())
+    return nearest_study()
+
+
+def nearest_study() -> Study:
+    """The nearest `kellen/` in this folder or above. Raises UserError when there is none."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         for candidate in (folder / "kellen", folder):
