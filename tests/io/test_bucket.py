@@ -133,7 +133,7 @@ def test_a_folder_without_a_study_says_how_one_is_put_there(
 
 def lease(study: Path, **changes: str) -> bytes:
     """Of a process on another machine, or one that died here."""
-    values = asdict(new_lease(replace(ProcessId.this(), **changes)))
+    values = asdict(new_lease(replace(ProcessId.this(), **changes)))  # type: ignore[arg-type]
     return json.dumps({**values, "renewed": "2026-11-30T00:00:00+00:00"}).encode()
 
 
@@ -236,8 +236,8 @@ def test_files_go_up_from_the_holder_and_come_down_elsewhere(
         there.failure.unlink()
         there.metrics.write_text("1\n2\n")
         there.result.write_text("{}")
-        assert not there.finished
-    assert there.finished
+        counted = [there.finished]
+    assert [*counted, there.finished] == [False, True]
     refresh(run.path)
     assert run.finished
     assert (run.metrics.read_text(), run.failure.exists()) == ("1\n2\n", False)

@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--count", type=int)
     parser.add_argument("--index", type=int)
     given = parser.parse_args()
-    hosts = join(rendezvous(given.coordinator, given.count, given.index), 60)
+    hosts = join(rendezvous(given.coordinator, given.count, given.index), 300)
     refresh(given.root)  # of what another mirror of a bucket has saved
     work = Work(given.root, 1, hosts)
 

@@ -134,7 +134,7 @@ def tpu_vm(
         looks = [bucket_access.describe(url)] if url and url.startswith("gs://") else []
         _show(*looks, *before, *vm.steps(launch, f"/tmp/{launch.archive}"), vm.follow(there), *after)
         typer.echo(f"Nothing was started. Once it runs in tmux session {session} of every worker:")
-        typer.echo(vm.afterwards(there, folder))
+        typer.echo(vm.afterwards(there, folder, steps(request)[2] if queued else None))
         return
     if url is not None:
         bucket_access.refuse(url, zone, configs, yes_billed, note)
@@ -143,7 +143,7 @@ def tpu_vm(
         with tempfile.TemporaryDirectory(prefix="trm-launch-") as temporary:
             pods.bring(launch, Path(temporary) / launch.archive, note)
         typer.echo(f"It runs in tmux session {session} of every worker.")
-        typer.echo(vm.afterwards(there, folder))
+        typer.echo(vm.afterwards(there, folder, steps(request)[2] if queued else None))
 
     if queued:
         queue = Queue(request, note)

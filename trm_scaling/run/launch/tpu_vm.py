@@ -377,8 +377,9 @@ def gcloud_typed(verb: str, pod: Pod) -> str:
     return shlex.join([*GCLOUD, verb, pod.name, *where(pod)])
 
 
-def afterwards(session: Session, shared: str) -> str:
-    """What can be done with a run that was started, a line each."""
+def afterwards(session: Session, shared: str, request: Step | None = None) -> str:
+    """What can be done with a run that was started, a line each. `request`: what deletes a pod of the
+    queue."""
     fetch = f"fetch results:   {typed('fetch', session, '--shared', shared)}"
     results = f"see results:     {shlex.join(['trm', 'status', '--study', shared])}"
     return (
@@ -386,7 +387,7 @@ def afterwards(session: Session, shared: str) -> str:
         f"  save and stop:   {typed('stop', session)}\n"
         f"  end at once:     {typed('stop', session, '--now')}\n"
         f"  {results if '://' in shared else fetch}\n"
-        f"The pod itself costs until it is deleted: {gcloud_typed('delete', session.pod)}"
+        f"The pod itself costs until it is deleted: {request or gcloud_typed('delete', session.pod)}"
     )
 
 
