@@ -224,7 +224,7 @@ FAMILIES = [
 
 # The law (kellen/law): widths, held-out ones last, and the rates that its stage 0 chooses from.
 LAW_WIDTHS = {"a": 192, "b": 256, "c": 384, "d": 512, "e": 768}
-LAW_RATES = [5e-5, 1e-4, 2e-4, 4e-4]
+LAW_RATES = [2.5e-5, 5e-5, 1e-4, 2e-4]
 LAW_HELD_OUT = {"f": (1024, 50000), "d_long": (512, 100000), "b_long": (256, 200000), "g": (1280, 25000)}
 LAW_RUNS = {**{name: (width, 50000) for name, width in LAW_WIDTHS.items()}, **LAW_HELD_OUT}
 LAW_RATE, LAW_RATE_EXPONENT = 1e-4, 0.0  # of width 512; until stage 0 is read, every width has the baseline's
@@ -240,7 +240,7 @@ BESIDE = [
         values={
             "arch.hidden_size": [width for width in LAW_WIDTHS.values() for _ in LAW_RATES],
             "lr": LAW_RATES * len(LAW_WIDTHS),
-            "epochs": [12500] * len(LAW_RATES) * len(LAW_WIDTHS),  # a quarter of the law's samples
+            "epochs": [25000] * len(LAW_RATES) * len(LAW_WIDTHS),  # half of the law's samples
         },
     ),
     Family(
@@ -255,6 +255,7 @@ BESIDE = [
             "arch.hidden_size": [width for width, _ in LAW_RUNS.values()],
             "epochs": [epochs for _, epochs in LAW_RUNS.values()],
             "lr": [LAW_RATE * (width / 512) ** -LAW_RATE_EXPONENT for width, _ in LAW_RUNS.values()],
+            "ema_rate": [0.995] * len(LAW_RUNS),  # of the last 200 steps (docs/LOG.md)
         },
     ),
     Family(

@@ -7,7 +7,7 @@ from tests.analysis.planted import power_study
 from tests.analysis.studies import SIX_SIZES, loss_runs
 from trm_scaling.analysis import LossLaw, LossRuns, OnsetLaw, fit_loss
 from trm_scaling.analysis.fits.loss_evidence import CARRIED
-from trm_scaling.analysis.fits.loss_law import Inputs, carried_over
+from trm_scaling.analysis.fits.loss_law import Inputs, carried_over, loss_at
 from trm_scaling.analysis.fits.loss_search import search_loss
 from trm_scaling.errors import UserError
 
@@ -118,3 +118,14 @@ def test_a_law_that_misses_the_means_says_so() -> None:
     assert verdict.word == "not identified"
     assert "misses the means by more than seeds differ" in verdict.reason
     assert "constant explains" not in verdict.reason
+
+
+def test_a_law_is_evaluated_at_its_reported_numbers() -> None:
+    N, D = 1e5, np.array([1e4, 1e5])
+    powers = {"A": 20.0, "B": 30.0, "alpha": 0.5, "beta": 0.6, "E": 0.01}
+    np.testing.assert_allclose(loss_at(LossLaw(), powers, N, D), 0.01 + 20 * N**-0.5 + 30 * D**-0.6)
+    onset = {"A": 20.0, "H": 0.2, "tau": 1e6, "alpha": 0.5, "kappa": 0.2, "s": 4.0}
+    wanted = 20 * N**-0.5 + 0.2 / (1 + (D / (1e6 * N**-0.2)) ** 4)
+    np.testing.assert_allclose(loss_at(OnsetLaw(), onset, N, D), wanted)
+    compute = LossLaw(compute=True, floor=False)
+    np.testing.assert_allclose(loss_at(compute, {"A": 20.0, "alpha": 0.3}, N, D), 20 * (N * D) ** -0.3)

@@ -175,6 +175,7 @@ def test_the_list_is_the_catalogue_with_states(study: Study, monkeypatch: pytest
     assert [words[0] for words in listed] == list(names)
     assert {words[1] for words in listed} == {"new"}
     assert "Model size: " in said
+    assert len(re.findall(r"^BESIDE the study's \d+", said, re.MULTILINE)) == 1
     call(study, "batch", "exp01a", "exp01c", *SMOKE)
     act(monkeypatch, "other")
     call(study, "batch", "exp01b", *SMOKE)

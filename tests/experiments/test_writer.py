@@ -157,7 +157,7 @@ def test_the_seeds_way_to_a_new_experiment(tmp_path: Path) -> None:
     assert script("--check", study=study).returncode == 1
     done = script(study=study)
     assert done.stdout.splitlines()[0].split() == ["written", "configs/experiments/exp11a.yaml"]
-    assert load_catalogue(study).names[-1] == "exp11a"
+    assert "exp11a" in load_catalogue(study).names
     assert compose(study / "configs", "exp11a", "paper").weight_decay == 0.3
     assert compose(study / "configs", "exp11a", "laptop").weight_decay == 0.03, (
         "in proportion to the baseline's 0.1"

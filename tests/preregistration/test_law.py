@@ -12,15 +12,15 @@ from tests.results.made_up import PROFILE, make_up_study
 from tests.run.tiny import ROOT
 from trm_scaling.config.compose import compose
 from trm_scaling.errors import UserError
-from trm_scaling.preregistration.judgement import Refit, judge, refits_of
+from trm_scaling.preregistration.judgement import Refit, _score, judge, refits_of
 from trm_scaling.preregistration.page import write_report
-from trm_scaling.preregistration.points import COLUMNS, KEPT, read_points, update
+from trm_scaling.preregistration.points import COLUMNS, of_stage, read_points, update
 from trm_scaling.preregistration.predictions import made_of, missing_runs, predict, size_of, targets_of
 from trm_scaling.preregistration.protocol import Block, Protocol, read_protocol
 
 CONFIGS = ROOT / "kellen" / "configs"
 FITTED = ("exp01a", "exp01b", "exp01c", "exp01d", "exp01e")
-SAMPLES = [16_000 * 2 ** (number / 2) for number in range(9)]
+SAMPLES = [round(500 * 2 ** (k / 2)) * 16 for k in range(9)]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def protocol() -> Protocol:
         profile="law",
         stages={
             "grid": (Block(experiments=FITTED, seeds=3),),
-            "held_out": (Block(experiments=("exp01f",), seeds=2, beyond=100_000),),
+            "held_out": (Block(experiments=("exp01f",), seeds=2, beyond=50_000),),
         },
         fitted="grid",
         held_out="held_out",
@@ -46,8 +46,8 @@ def planted(protocol: Protocol, stage: str, floor: float = 0.0) -> pd.DataFrame:
             for seed in range(block.seeds):
                 luck = rng.normal(0, 0.04)
                 for samples in SAMPLES:
-                    steps = round(samples / 64)
-                    loss = floor + 20 * size**-0.5 + 30 * (steps * 64) ** -0.6
+                    steps = round(samples / 16)
+                    loss = floor + 20 * size**-0.5 + 30 * (steps * 16) ** -0.6
                     loss *= np.exp(luck + rng.normal(0, 0.01))
                     rows.append(
                         {
@@ -57,7 +57,7 @@ def planted(protocol: Protocol, stage: str, floor: float = 0.0) -> pd.DataFrame:
                             "params": size,
                             "params_without_mixing": size - 3000,
                             "params_of_blocks": size - 5000,
-                            "samples": steps * 64,
+                            "samples": steps * 16,
                             "val_cell_error": loss,
                             "val_cell_error_unaveraged": loss * 1.01,
                             "device_hours": 0.1,
@@ -82,7 +82,7 @@ def refits(protocol: Protocol) -> list[Refit]:
 def test_targets_are_the_evaluations_of_the_held_out_runs(protocol: Protocol) -> None:
     targets = targets_of(CONFIGS, protocol)
     assert {name for name, _, _ in targets} == {"exp01f"}
-    assert [samples for _, _, samples in targets] == [128_000, 180_992, 256_000]
+    assert [samples for _, _, samples in targets] == [64_000, 90_512, 128_000]
 
 
 def test_a_planted_law_is_predicted_and_found_to_hold(
@@ -96,6 +96,10 @@ def test_a_planted_law_is_predicted_and_found_to_hold(
     assert scores["power"].median_ln_error < scores["next smaller size"].median_ln_error
     assert scores["power"].coverage is not None
     assert scores["power"].coverage > 0.8
+    assert scores["power"].by_experiment["exp01f"] == (
+        scores["power"].median_ln_error,
+        scores["power"].coverage,
+    )
     alpha = found.refits[0].exponents["alpha"]
     assert alpha.interval is not None
     assert alpha.interval.contains(0.5)
@@ -105,6 +109,23 @@ def test_a_planted_law_is_predicted_and_found_to_hold(
     assert "criteria named beforehand are met" in text
     assert f"{made['targets'][0]['predicted']['power']['value']:.4f}" in text  # type: ignore[index]
     assert "<table>" in (tmp_path / "law.html").read_text()
+
+
+def test_points_before_the_first_that_count_are_left_out(protocol: Protocol) -> None:
+    late = protocol.model_copy(
+        update={"stages": protocol.stages | {"grid": (Block(experiments=FITTED, beyond=30_000),)}}
+    )
+    kept = of_stage(planted(protocol, "grid"), late, "grid")
+    assert sorted(kept["samples"].unique()) == SAMPLES[4:]
+
+
+def test_an_experiment_of_many_evaluations_weighs_as_one_of_few() -> None:
+    inside = {"many": [True] * 9, "few": [False]}
+    rows = pd.DataFrame({"experiment": ["many"] * 9 + ["few"], "observed": 0.2, "power": [0.2] * 9 + [0.4]})
+    score = _score(rows, "power", inside)
+    assert score.coverage == 0.5
+    assert score.median_ln_error == 0
+    assert score.by_experiment["few"][0] == pytest.approx(np.log(2))
 
 
 def test_another_truth_is_found_not_to_hold(
@@ -173,4 +194,4 @@ def test_points_and_records_of_finished_runs_are_kept_beside_those_of_another_ma
     assert len(read_points(folder)) == len(both) > len(there)
     for name in names:
         kept = {each.name for each in (folder / "records" / f"{name}-s0").iterdir()}
-        assert kept == set(KEPT)
+        assert kept == {"result.json", "test_outcomes.npz", "metrics.jsonl.gz"}

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from tests.results.wandb_exports import chart, quoted
 from trm_scaling.cli.app import app
 from trm_scaling.errors import UserError
+from trm_scaling.results.csv_file import read_sheet
 from trm_scaling.results.frame import cell_of, cells_of
 from trm_scaling.results.table import check_replicates, where
 from trm_scaling.results.wandb_export import parse_wandb_export
@@ -118,10 +119,10 @@ def test_the_message_names_the_option_that_leaves_runs_out(cases: Path) -> None:
 
 
 def test_cells_that_cannot_be_read_are_no_missing_cells(tmp_path: Path) -> None:
-    rows = [{"Name": f"run{n}", "num_params": 10**n, "all.exact_accuracy": f"0,{n}"} for n in range(1, 6)]
+    rows = [{"Name": f"run{n}", "num_params": 10**n, "all.exact_accuracy": f"{n}/10"} for n in range(1, 6)]
     file = quoted(tmp_path / "comma.csv", rows)
     with pytest.raises(
-        UserError, match=r"has no value in 5; run1: no test_accuracy .all\.exact_accuracy is '0,1'"
+        UserError, match=r"has no value in 5; run1: no test_accuracy .all\.exact_accuracy is '1/10'"
     ):
         fit("--csv", str(file), "--x", "params")
     rows[0]["all.exact_accuracy"] = "n/a"
@@ -203,3 +204,22 @@ def test_the_mean_of_a_group_is_no_run(group: str, tmp_path: Path) -> None:
     file = chart(tmp_path / "chart.csv", header, [[1, 0.5, 0.2, 0.7]])
     with pytest.raises(UserError, match="mean of several runs"):
         parse_wandb_export(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [
+        ("a;b\n1;0,5\n2;0,25\n", [["1", "0.5"], ["2", "0.25"]]),
+        ("a\tb\n1\t0.5\n", [["1", "0.5"]]),
+        ('a,b\n1,"0,500"\n2,"0,505"\n', [["1", "0.500"], ["2", "0.505"]]),
+        # Thousands, or not certain: as they are.
+        ('a,b\n1,"1,500"\n2,"2,505"\n', [["1", "1,500"], ["2", "2,505"]]),
+        ('a,b\n1,"0,5"\n2,"x"\n', [["1", "0,5"], ["2", "x"]]),
+        ('a,b\n1,"2,4,6"\n', [["1", "2,4,6"]]),
+    ],
+)
+def test_other_spreadsheets_signs_are_read_where_they_are_certain(
+    text: str, cells: list[list[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "runs.csv").write_text(text)
+    assert read_sheet(tmp_path / "runs.csv").rows == cells

@@ -252,6 +252,9 @@ def listing(study: "Study", catalogue: "Catalogue", names: Sequence[str], profil
     for name in names:
         own = catalogue.family_of(name)
         if own is not family:
+            if own in catalogue.beside and family not in catalogue.beside:
+                count = len(catalogue.study_names) - 1
+                lines += ["", f"BESIDE the study's {count}, matched by their first word alone (law*, maze*):"]
             family = own
             lines += ["", f"{own.title}: {own.goal}" if own else "Without a family:"]
         changes = catalogue.describe(name) or (

@@ -1,6 +1,6 @@
 """A law in one figure: what was fitted, what was predicted, what came."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +18,13 @@ def plot_law(
     path: Path | None = None,
     *,
     title: str,
-    law: Mapping[str, float] | None = None,
+    law: Callable[[float, np.ndarray], np.ndarray] | None = None,
     theme: ThemeName = "light",
 ) -> StudyFigure:
     """Left: L against samples, a colour a size. Right, once measured: predicted against observed.
 
     `points` has the columns size, samples, loss, run and held_out; `compared` observed, predicted, low, high
-    and carried. `law` holds A, alpha, B, beta and perhaps E of L = E + A N^-alpha + B D^-beta, drawn at each
-    size.
+    and carried. `law` gives L of one size after many samples, and is drawn at each size.
     """
     sizes = sorted(points["size"].unique())
     with drawing(title, path, theme, height=3.2) as figure:
@@ -47,8 +46,7 @@ def plot_law(
                 )
             if law is not None:
                 samples = np.geomspace(points["samples"].min(), points["samples"].max(), 60)
-                term = law["A"] * size ** -law["alpha"] + law["B"] * samples ** -law["beta"]
-                axes[0].plot(samples, law.get("E", 0.0) + term, color=colour, linewidth=0.9, alpha=0.8)
+                axes[0].plot(samples, law(size, samples), color=colour, linewidth=0.9, alpha=0.8)
         _label(axes[0], "samples (puzzles x supervision steps)", "share of wrong cells")
         axes[0].legend(fontsize=6, frameon=False)
         figure.caption.append(f"Geometric means over seeds; {points['run'].nunique()} runs.")

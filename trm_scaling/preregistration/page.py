@@ -1,20 +1,23 @@
 """The report of a preregistered law: `law.md`, `law.html` and its figure, from the committed tables alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from markdown_it import MarkdownIt
 
+from trm_scaling.analysis.fits.loss_law import loss_at
 from trm_scaling.io.atomic import write_text
 from trm_scaling.plots.figure import StudyFigure
 from trm_scaling.plots.law import plot_law
 from trm_scaling.plots.saving import inline_svg, save, theme_css
 from trm_scaling.preregistration.judgement import CARRIED, Judgement, Refit, judge
 from trm_scaling.preregistration.predictions import FILE, missing_runs
-from trm_scaling.preregistration.protocol import Protocol
+from trm_scaling.preregistration.protocol import Protocol, law_of
 
 TEXT = "design.md"
 """What a person writes of question and design, at the top of the report."""
@@ -60,12 +63,12 @@ def _figure(
             "held_out": rows["stage"] == protocol.held_out,
         }
     )
-    law, compared = None, None
+    law: Callable[[float, np.ndarray], np.ndarray] | None = None
+    compared = None
     if predictions is not None:
         said = predictions["forms"][protocol.primary]["parameters"]
-        law = {name: value for name, (value, _, _) in said.items()}
-        # Only a sum of powers is drawn as a line.
-        law = law if {"A", "alpha", "B", "beta"} <= law.keys() else None
+        values = {name: value for name, (value, _, _) in said.items()}
+        law = partial(loss_at, law_of(protocol.primary), values)
     if judgement is not None:
         compared = judgement.compared.rename(columns={protocol.primary: "predicted", CARRIED: "carried"})
     return plot_law(shown, compared, title=protocol.title, law=law)
@@ -120,12 +123,16 @@ def _runs(protocol: Protocol, points: pd.DataFrame) -> Iterator[str]:
         here = points[points["stage"] == stage]
         runs = here.drop_duplicates(["experiment", "seed"])
         missing = missing_runs(protocol, stage, points)
-        hours = f"{runs['device_hours'].astype(float).sum():.2f}" if len(runs) else "0"
+        shared = runs["device_time_shared"].astype(str).eq("True").any()
+        hours = f"{runs['device_hours'].astype(float).sum():.2f}{' (shared)' if shared else ''}"
         began = str(runs["started"].min())[:16] if len(runs) else ""
         rows.append((stage, str(len(runs)), str(len(missing)), str(len(here)), hours, began))
     yield from _table(("stage", "runs", "not run yet", "points", "device-hours", "began"), rows)
     kinds = ", ".join(sorted(points["device_kind"].dropna().unique())) or "none"
     commits = sorted({str(each)[:8] for each in points["commit"].dropna()})
+    if points["device_time_shared"].astype(str).eq("True").any():
+        yield "Shared: something else kept the device busy meanwhile, so those hours are too many."
+        yield ""
     yield f"Devices: {kinds}. Commits: {', '.join(commits) or 'none'}. Every point is in `points.csv`."
     yield ""
 
@@ -151,7 +158,7 @@ def _comparison(protocol: Protocol, judgement: Judgement) -> Iterator[str]:
     yield "## What came"
     yield ""
     yield from _table(
-        ("form", "points", "median absolute ln error", "runs' points inside 95 %"),
+        ("form", "points", "median absolute ln error", "inside 95 %, mean over experiments"),
         [
             (
                 score.form,
@@ -160,6 +167,14 @@ def _comparison(protocol: Protocol, judgement: Judgement) -> Iterator[str]:
                 "" if score.coverage is None else f"{100 * score.coverage:.0f} %",
             )
             for score in judgement.scores
+        ],
+    )
+    own = judgement.scores[0]
+    yield from _table(
+        ("held out", f"median absolute ln error of {own.form}", "inside 95 %"),
+        [
+            (name, f"{median:.3f}", "" if coverage is None else f"{100 * coverage:.0f} %")
+            for name, (median, coverage) in own.by_experiment.items()
         ],
     )
     yield from _table(

@@ -1,5 +1,6 @@
 """The points of a law: a row an evaluation of a finished run, kept in a table that is committed."""
 
+import gzip
 from pathlib import Path
 
 import pandas as pd
@@ -15,12 +16,13 @@ from trm_scaling.results.table import results_table
 FILE = "points.csv"
 RECORDS = "records"
 """Folder of what is kept of each finished run: `<experiment>-s<seed>/` with the files of KEPT."""
-KEPT = ("result.json", "metrics.jsonl", "test_outcomes.npz")
-"""Of a run folder. Not what names the machine, and no weights."""
+KEPT = ("result.json", "test_outcomes.npz", "metrics.jsonl")
+"""Of a run folder; the metrics are compressed. Not what names the machine, and no weights."""
 SIZES = ("params", "params_without_mixing", "params_of_blocks")
 OF_RUN = (
     *("experiment", "seed", "identity", "hidden_size", "lr", "H_cycles", "L_cycles", *SIZES),
     *("started", "finished", "commit", "uncommitted_changes", "device_kind", "device_hours"),
+    "device_time_shared",
 )
 OF_POINT = (
     *("samples", "val_cell_error", "val_accuracy"),
@@ -61,7 +63,11 @@ def keep_records(folder: Path, runs: pd.DataFrame) -> None:
         kept.mkdir(parents=True, exist_ok=True)
         for name in KEPT:
             if (source := Path(row["folder"]) / name).exists():
-                write_bytes(kept / name, source.read_bytes())
+                packed = name.endswith(".jsonl")
+                content = source.read_bytes()
+                # Without the time in its header, equal metrics make equal files.
+                written = gzip.compress(content, mtime=0) if packed else content
+                write_bytes(kept / f"{name}{'.gz' * packed}", written)
 
 
 def read_points(folder: Path) -> pd.DataFrame:
@@ -93,6 +99,13 @@ def update(folder: Path, study: Study, protocol: Protocol) -> pd.DataFrame:
     if len(table):
         write_text(folder / FILE, table.to_csv(index=False))
     return table
+
+
+def of_stage(points: pd.DataFrame, protocol: Protocol, stage: str) -> pd.DataFrame:
+    """The points of `stage` that count: those beyond the first samples that its blocks leave out."""
+    beyond = {name: block.beyond for block in protocol.blocks(stage) for name in block.experiments}
+    here = points[points["stage"] == stage]
+    return here[here["samples"].astype(float) > here["experiment"].map(beyond).astype(float)]
 
 
 def loss_runs(points: pd.DataFrame, outcome: str, size: str) -> LossRuns:

@@ -18,7 +18,7 @@ from trm_scaling.counting import count_parameters
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
 from trm_scaling.io.source import read_code_state
-from trm_scaling.preregistration.points import loss_runs
+from trm_scaling.preregistration.points import loss_runs, of_stage
 from trm_scaling.preregistration.protocol import Protocol, law_of
 from trm_scaling.results.row import configured
 from trm_scaling.tasks.task import spec_of
@@ -52,7 +52,7 @@ def predict(folder: Path, configs: Path, protocol: Protocol, points: pd.DataFram
 
 def made_of(configs: Path, protocol: Protocol, points: pd.DataFrame) -> dict[str, Any]:
     """The predictions as they are written: plain values, with where and of what they were made."""
-    fitted = points[points["stage"] == protocol.fitted]
+    fitted = of_stage(points, protocol, protocol.fitted)
     runs = loss_runs(fitted, protocol.outcome, protocol.size)
     targets = targets_of(configs, protocol)
     places = [{"params": N, "data": samples} for _, N, samples in targets]

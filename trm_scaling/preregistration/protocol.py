@@ -39,7 +39,7 @@ class Block(Frozen):
     """Seeds 0 to this, less one."""
 
     beyond: float = Field(0.0, ge=0)
-    """Held out: only evaluations after more samples than this are predicted; 0: all of them."""
+    """Only evaluations after more samples than this are fitted or predicted; 0: all of them."""
 
 
 class Success(Frozen):

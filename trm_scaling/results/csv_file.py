@@ -23,6 +23,8 @@ from trm_scaling.results.frame import cell_of, cells_of, frame_of, written
 
 _DANGEROUS = re.compile(r"'*[=+\-@\t\r\n]")
 _PLAIN = re.compile(r"[^\s,\"]([^,\"\r\n]*[^\s,\"])?|")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 _GUARDED = re.compile(r"''*[=+\-@\t\r\n]")
 
 
@@ -90,7 +92,10 @@ class Sheet(NamedTuple):
 
 
 def read_sheet(path: Path) -> Sheet:
-    """The cells of a CSV file. Raises UserError when it is missing, empty, not UTF-8 or no CSV."""
+    """The cells of a CSV file. Raises UserError when it is missing, empty, not UTF-8 or no CSV.
+
+    Semicolons and tabs separate too, and decimal commas are read where a column shows that they are ones.
+    """
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -101,8 +106,9 @@ def read_sheet(path: Path) -> Sheet:
         raise UserError(f"{path} is empty; export it again")
     # A summary that holds a table is longer than the reader's own limit of 128 kB, which is the process's.
     before = csv.field_size_limit(max(len(text), csv.field_size_limit()))
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=_delimiter(text))
     try:
-        lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
+        lines = [line for line in reader if line]
     except csv.Error as error:
         raise UserError(f"{path} is no CSV file: {error}; export it again") from None
     finally:
@@ -113,7 +119,24 @@ def read_sheet(path: Path) -> Sheet:
             raise UserError(
                 f"{path}: row {number} has {len(row)} cells and the header {len(header)}; export it again"
             )
-    return Sheet(header, [row + [""] * (len(header) - len(row)) for row in rows])
+    full = [row + [""] * (len(header) - len(row)) for row in rows]
+    columns_read = [_decimal_points(column) for column in zip(*full, strict=True)]
+    return Sheet(header, [list(row) for row in zip(*columns_read, strict=True)])
+
+
+def _delimiter(text: str) -> str:
+    """Spreadsheets write semicolons where the comma is the decimal sign; some write tabs."""
+    header = text.lstrip().splitlines()[0]
+    return next((each for each in (",", ";", "\t") if each in header), ",")
+
+
+def _decimal_points(column: Sequence[str]) -> Sequence[str]:
+    """`0,874` as `0.874` where every cell of the column is such a number and one cannot be thousands."""
+    there = [cell for cell in column if cell]
+    is_decimal = any("," in cell and not _THOUSANDS.fullmatch(cell) for cell in there)
+    if not is_decimal or not all(_DECIMAL_COMMA.fullmatch(cell) for cell in there):
+        return column
+    return [cell.replace(",", ".") for cell in column]
 
 
 def refuse_repeats(header: Sequence[str], path: Path | str) -> None:

@@ -284,6 +284,21 @@ def theta_of(law: Law, parameters: Mapping[str, float], inputs: Inputs) -> Float
     return np.clip(theta - law.shift(theta, inputs), *law.bounds.T)
 
 
+def loss_at(
+    law: Law,
+    parameters: Mapping[str, float],
+    params: Float[np.ndarray, " n"] | float,
+    data: Float[np.ndarray, " n"],
+) -> Float[np.ndarray, " n"]:
+    """L by `parameters` as reported, at one recursion."""
+    ln = {"params": np.log(params) + 0 * np.log(data), "data": np.log(data)}
+    ln["compute"] = ln["params"] + ln["data"]
+    ln_inputs = np.array([ln[name] for name in law.columns]).T
+    centre = ln_inputs.mean(0)  # theta is bounded around it
+    inputs = Inputs(ln_inputs - centre, np.ones(len(ln_inputs)), ln_inputs[:, 0], centre, 0.0)
+    return np.asarray(np.exp(law.ln_loss(theta_of(law, parameters, inputs), inputs)[0]))
+
+
 def ln_gain(
     recursion: Recursion, value: Float[np.ndarray, "*#problems 1"], r: Float[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, "*#problems n"], Float[np.ndarray, "*#problems n"]]:
