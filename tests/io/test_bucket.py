@@ -21,6 +21,7 @@ from trm_scaling.io.mirror import TakenOver, bucket_of, mirrored_at, refresh
 from trm_scaling.io.process import ProcessId
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.study import find_study
+from trm_scaling.results.scan import standing
 
 RUN = "checkpoints/smoke/baseline/0123abcd-s0"
 
@@ -248,8 +249,9 @@ def test_what_was_written_before_a_kill_is_kept_on_the_same_machine(study: Path,
     with run.lock():
         run.metrics.write_text("1\n")
     run.metrics.write_text("1\n2\n")
+    run.attempts.touch()
     run.result.write_text("{}")
-    assert not run.finished
+    assert standing(run).state == "interrupted"
     with run.lock():
         assert run.metrics.read_text() == "1\n2\n"
         assert run.finished

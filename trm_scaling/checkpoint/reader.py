@@ -9,16 +9,8 @@ from trm_scaling.checkpoint.arrays import read_arrays
 from trm_scaling.checkpoint.bucket_arrays import bucket_arrays
 from trm_scaling.checkpoint.folder import DamagedCheckpoint, finished_steps, step_folder
 from trm_scaling.checkpoint.leaves import named_leaves, rebuild, refuse_mismatch, specs_of
-from trm_scaling.checkpoint.record import (
-    RECORD_NAME,
-    BrokenRecordError,
-    CheckpointRecord,
-    Score,
-    find_damage,
-    read_record,
-)
+from trm_scaling.checkpoint.record import BrokenRecordError, CheckpointRecord, Score, find_damage, read_record
 from trm_scaling.errors import UserError
-from trm_scaling.io.atomic import write_bytes
 from trm_scaling.io.disk_errors import os_errors_explained
 
 ARRAYS_NAME = "arrays"
@@ -136,10 +128,6 @@ class CheckpointReader:
             return None
 
     def _record(self, folder: Path) -> CheckpointRecord:
-        if self._bucket is not None and not (folder / RECORD_NAME).is_file():
-            record = self._bucket.fetch_record(folder)
-            if record is not None:  # of a step that another process of the run has committed
-                write_bytes(folder / RECORD_NAME, record)
         with os_errors_explained(folder, "read the checkpoint"):
             return read_record(folder)
 

@@ -23,6 +23,7 @@ from trm_scaling.checkpoint.record import (
     write_record,
 )
 from trm_scaling.errors import UserError
+from trm_scaling.io.atomic import write_bytes
 from trm_scaling.io.disk_errors import os_errors_explained
 from trm_scaling.io.jsonable import to_jsonable
 from trm_scaling.parallel.hosts import ALONE, Hosts
@@ -170,6 +171,14 @@ class CheckpointStore(CheckpointReader):
             names.finish(self._folder, record.step)
             for step in self._superfluous():
                 self._remove(step)
+
+    def _record(self, folder: Path) -> CheckpointRecord:
+        if self._bucket is not None and not self._hosts.is_first:
+            # The first process alone keeps its mirror of the run up to date.
+            record = self._bucket.fetch_record(folder)
+            if record is not None:
+                write_bytes(folder / RECORD_NAME, record)
+        return super()._record(folder)
 
     def _finish_in_bucket(self, record: CheckpointRecord, called: str) -> None:
         """As `_finish`, once every process's parts are in the bucket."""

@@ -13,6 +13,7 @@ import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 from trm_scaling.io.bucket import ABSENT, Bucket, Found
 from trm_scaling.io.lease import EXPIRY_SECONDS, RunInUse, new_lease
@@ -54,11 +55,16 @@ class BucketLease:
             if generation is None:
                 now = self._bucket.read(self._key)
                 if now is None or json.loads(now.data).get("token") != self._lease.token:
-                    print(f"error: {self._in_use(now)}; ending here", file=sys.stderr, flush=True)
-                    os._exit(RunInUse.exit_status)
+                    self.leave(str(self._in_use(now)))
                 # An earlier renewal of ours whose answer was lost.
                 generation = now.generation
             self._generation = generation
+
+    def leave(self, why: str) -> NoReturn:
+        """End this process without another write: any orderly end would write into a run that is not its
+        own."""
+        print(f"error: {why}; ending here", file=sys.stderr, flush=True)
+        os._exit(RunInUse.exit_status)
 
     def release(self) -> None:
         """Give it back, if it is this process's still."""

@@ -118,6 +118,12 @@ def share_stop(folder: Path) -> None:
         found[0].write(f"{found[1]}/{STOP}", b"")
 
 
+def withdraw_stop(folder: Path) -> None:
+    """What was asked of the process before does not count for the next. Nothing on a disk."""
+    if (found := bucket_of(folder)) is not None:
+        found[0].write(f"{found[1]}/{STOP}", None)
+
+
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Hold the run for this machine, for the block: its lease in the bucket, and its files up to date on both
@@ -132,10 +138,10 @@ def held(folder: Path) -> Iterator[None]:
     lease = BucketLease(mirrored.bucket, folder, mirrored.key("lease.json"))
     lease.take()
     mirrored.before_commit = lease.renew
+    mirrored.lost = lease.leave
     active[folder] = mirrored
     beat = _Beat(mirrored, lease)
     try:
-        mirrored.bucket.write(mirrored.key(STOP), None)
         mirrored.pull(mine=True)
         mirrored.push()
         beat.start()

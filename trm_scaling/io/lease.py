@@ -107,6 +107,14 @@ def request_stop(folder: Path) -> None:
         (folder / STOP).touch()
 
 
+def _forget_stop(folder: Path) -> None:
+    """A request was to the process before this one."""
+    from trm_scaling.io.bucket_study import withdraw_stop
+
+    (folder / STOP).unlink(missing_ok=True)
+    withdraw_stop(folder)
+
+
 def stop_requested(folder: Path) -> bool:
     """Whether somebody asked since the run was last started."""
     return (folder / STOP).exists()
@@ -124,8 +132,7 @@ def hold(folder: Path) -> Iterator[None]:
         this = ProcessId.this()
         if granted is None or granted.owner != this:
             granted = None
-            # A request was to the process before this one.
-            (folder / STOP).unlink(missing_ok=True)
+            _forget_stop(folder)
         lease = new_lease(this, granted.launcher if granted else None, granted.slot if granted else None)
         _write(folder, lease)
         heart = _Heart(folder, lease)
@@ -154,7 +161,7 @@ def launch(folder: Path, slot: int) -> Iterator[Callable[[int], None]]:
             if owner is not None:
                 _write(folder, new_lease(owner, ProcessId.this(), slot))
 
-        (folder / STOP).unlink(missing_ok=True)
+        _forget_stop(folder)
         yield grant
 
 

@@ -43,7 +43,9 @@ _OF_THIS_MACHINE = (LOCK, LEASE, STOP)
 class TakenOver(UserError):
     """Another process has the run now, and what this one would have written is not written."""
 
-    exit_status = 69
+
+def _raise_taken_over(why: str) -> None:
+    raise TakenOver(why)
 
 
 @cache
@@ -100,6 +102,8 @@ class Mirrored:
     prefix: str
     before_commit: Callable[[], None] = lambda: None
     """Called before anything is written that others go by: ends this process where the run was taken over."""
+    lost: Callable[[str], None] = _raise_taken_over
+    """Called, with the reason, when somebody else wrote one of the files since."""
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -196,10 +200,11 @@ class Mirrored:
     def _put(self, name: str, data: bytes | None, over: bytes | None) -> bytes:
         generation = self.bucket.write(self.key(name), data, over)
         if generation is None:
-            raise TakenOver(
+            self.lost(
                 f"{self.bucket.url}/{self.key(name)} was written by another process since; this one has lost "
                 "the run and writes nothing more"
             )
+        assert generation is not None, "`lost` does not return"
         return generation
 
     def _own_files(self) -> list[str]:

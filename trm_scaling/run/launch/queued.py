@@ -213,6 +213,10 @@ class Queue:
                 continue
             if status is None:
                 raise KeyboardInterrupt
+            if status == EXIT_STATUS["disk"] and left > 1:
+                self._note("the bucket was away for minutes: going on from the newest checkpoint")
+                self._pause(POLL_SECONDS)
+                continue
             # A preempted host asks its run to stop, or loses it, before the request says so.
             stopped = status == EXIT_STATUS["preempted"] or is_lost(status)
             return None if stopped and self._is_gone() else status
