@@ -156,6 +156,13 @@ class Bucket:
                     f"Cannot {action} {self.url}: there is no such bucket ({said[:300]}). Make it, "
                     "or mend the URL."
                 ) from error
+            if "DATA_LOSS" in said:
+                raise UserError(
+                    f"Cannot {action} {self.url}: what lies in the bucket is damaged ({said[:300]}). "
+                    "Restore that "
+                    "object from a version of it, or delete the checkpoint's folder there to go on "
+                    "from the one before."
+                ) from error
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EACCES):
                 raise  # of this machine's disk
             raise BucketUnreachable(

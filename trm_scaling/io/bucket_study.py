@@ -49,8 +49,14 @@ def open_mirror(url: str) -> Path:
             f"{url} holds no study (no configs/baseline.yaml): put one there with `trm init {url}`, or mend "
             "the URL"
         )
-    pull_runs(folder, bucket, bucket.keys("checkpoints/"))
+    refresh_runs(folder)
     return folder
+
+
+def refresh_runs(study: Path) -> None:
+    """Bring all runs of a mirror up to date. Nothing on a disk."""
+    if (found := bucket_of(study)) is not None:
+        pull_runs(study, found[0], found[0].keys("checkpoints/"))
 
 
 def pull_runs(study: Path, bucket: Bucket, keys: Iterable[str]) -> None:
