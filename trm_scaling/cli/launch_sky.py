@@ -20,8 +20,8 @@ and checked by the SkyPilot that is installed (on its own: uv tool install 'skyp
 
 \b
 Examples:
-  trm launch sky baseline --device H100:8 --study gs://my-bucket/kellen --dry-run
-  trm launch sky exp01a exp01b --device v6e-16 --infra gcp/us-east1 --study gs://my-bucket/kellen
+  trm launch sky baseline --device H100:8 --study gs://mine/kellen --dry-run
+  trm launch sky exp01a exp01b --device v6e-16 --study gs://mine/kellen
 """
 
 

@@ -48,7 +48,7 @@ cover is refused unless --yes-billed is given.
 Examples:
   trm launch tpu-vm baseline --tpu stable-1 --shared /mnt/trm --dry-run
   trm launch tpu-vm exp01a exp01b --tpu stable-1 --shared /mnt/trm
-  trm launch tpu-vm exp01a exp01b --tpu trm-1 --queued --spot --type v4-32 --study gs://my-bucket/kellen
+  trm launch tpu-vm exp01a --tpu pod --queued --spot --study gs://mine/kellen
 """
 
 
