@@ -36,7 +36,7 @@ class Faults:
     refused: float = 0.0
     """Share of requests answered by 503 or 429 and not carried out."""
     lost: float = 0.0
-    """Share of requests that are carried out and then answered by 503."""
+    """Share of writes that are carried out and then answered by 503."""
     cut: float = 0.0
     """Share of answers whose connection is closed in the middle."""
     slow_list_seconds: float = 0.0
@@ -128,7 +128,8 @@ class _Proxy(BaseHTTPRequestHandler):
 
     def _pass_on(self, body: bytes) -> None:
         status, headers, answer = self._ask(self.command, self.path, dict(self.headers), body)
-        if self.faults.meet("lost", self.faults.lost):
+        is_write = self.command in ("PUT", "POST", "DELETE")
+        if is_write and self.faults.meet("lost", self.faults.lost):
             self._answer(503, [], b"")
         else:
             self._answer(status, headers, answer)

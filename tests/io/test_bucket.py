@@ -13,7 +13,7 @@ from tests.io.object_stores import Store, store
 from trm_scaling.errors import UserError
 from trm_scaling.io import bucket as buckets
 from trm_scaling.io import bucket_lease, bucket_study
-from trm_scaling.io.bucket import ABSENT, Bucket, BucketUnreachable, bucket_url
+from trm_scaling.io.bucket import ABSENT, Bucket, BucketUnreachable, Found, bucket_url
 from trm_scaling.io.bucket_lease import BucketLease
 from trm_scaling.io.bucket_study import claimed_name, held, open_mirror, put_study
 from trm_scaling.io.lease import RunInUse, holder, new_lease, request_stop
@@ -96,7 +96,7 @@ def test_writes_are_under_conditions(place: Store) -> None:
 
 def test_requests_that_fail_for_a_while_are_repeated(place: Store) -> None:
     """503, 429, and a write that was carried out although its answer was lost: it counts as this one's."""
-    place.faults.refused = place.faults.lost = 0.2
+    place.faults.refused, place.faults.lost = 0.2, 0.4
     bucket = Bucket(place.url)
     generations = [bucket.write(f"k/{number}", str(number).encode(), ABSENT) for number in range(20)]
     assert None not in generations
@@ -189,6 +189,23 @@ def test_of_a_dead_process_of_this_machine_it_is_taken_at_once(study: Path, plac
     began = time.monotonic()
     with held(study / RUN):
         assert time.monotonic() - began < 5
+
+
+def test_of_two_that_take_a_lease_at_once_one_has_it(
+    study: Path, place: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one writes between this one's look and its own write."""
+    bucket, key, look = Bucket(place.url), f"{RUN}/lease.json", Bucket.read
+
+    def looked(self: Bucket, asked: str, known: bytes | None = None) -> Found | None:
+        found = look(self, asked, known)
+        monkeypatch.setattr(Bucket, "read", look)
+        self.write(key, lease(study, machine="another boot", host="faster"))
+        return found
+
+    monkeypatch.setattr(Bucket, "read", looked)
+    with pytest.raises(RunInUse, match="on faster"):
+        BucketLease(bucket, study / RUN, key).take()
 
 
 def test_a_holder_that_lost_its_run_ends_and_writes_nothing(

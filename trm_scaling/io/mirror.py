@@ -87,6 +87,12 @@ def refresh(folder: Path, older_than: float = 0.0) -> None:
     _refreshed[folder] = time.monotonic()
 
 
+def share(folder: Path) -> None:
+    """Bring up what changed in a run that this process holds: its result then counts. Nothing on a disk."""
+    if bucket_of(folder) is not None:
+        mirrored_at(folder).push()
+
+
 def is_committed(folder: Path) -> bool:
     """Whether the result in the run's `folder` counts: on a disk by being there, else by being in the
     bucket."""
