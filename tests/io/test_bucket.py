@@ -17,7 +17,7 @@ from trm_scaling.io.bucket import ABSENT, Bucket, BucketUnreachable, Found, buck
 from trm_scaling.io.bucket_lease import BucketLease
 from trm_scaling.io.bucket_study import claimed_name, held, open_mirror, put_study
 from trm_scaling.io.lease import RunInUse, holder, new_lease, request_stop
-from trm_scaling.io.mirror import TakenOver, bucket_of, mirrored_at, refresh
+from trm_scaling.io.mirror import TakenOver, bucket_of, is_committed, mirrored_at, refresh, share
 from trm_scaling.io.process import ProcessId
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.study import find_study
@@ -254,8 +254,16 @@ def test_files_go_up_from_the_holder_and_come_down_elsewhere(
         there.failure.unlink()
         there.metrics.write_text("1\n2\n")
         there.result.write_text("{}")
-        counted = [there.finished]
-    assert [*counted, there.finished] == [False, True]
+        assert is_committed(there.path) is False
+        share(there.path)
+        assert there.finished
+        # A look before the holder has gone is not the last one.
+        monkeypatch.setenv("TRM_MIRRORS", str(tmp_path / "three"))
+        late = RunFolder(open_mirror(place.url) / RUN)
+        there.attempts.write_text("ended\n")
+    assert (late.finished, late.attempts.exists()) == (True, False)
+    open_mirror(place.url)
+    assert late.attempts.read_text() == "ended\n"
     refresh(run.path)
     assert run.finished
     assert (run.metrics.read_text(), run.failure.exists()) == ("1\n2\n", False)

@@ -71,7 +71,7 @@ def pull_runs(study: Path, bucket: Bucket, keys: Iterable[str]) -> None:
                 runs.setdefault(found[1], []).append(found[2])
     for run, names in runs.items():
         mirrored = mirrored_at(study / "checkpoints" / run, bucket, f"checkpoints/{run}")
-        if not mirrored.is_committed:
+        if not mirrored.is_settled:
             mirrored.pull(names)
     new = [key for key in links if not os.path.lexists(study / key.removesuffix(".link"))]
     for key, found_link in bucket.read_all([(key, None) for key in new]).items():

@@ -35,6 +35,10 @@ MARK = ".bucket.json"
 STATE = ".sync.json"
 """In each mirrored folder: what of it was up or down last."""
 
+SETTLED = ".settled"
+"""In a run's folder that has its result and was brought here after its holder had gone: nothing more
+comes."""
+
 RESULT = "result.json"
 
 _OF_THIS_MACHINE = (LOCK, LEASE, STOP)
@@ -113,6 +117,11 @@ class Mirrored:
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
+    def is_settled(self) -> bool:
+        """Whether nothing more comes of this run."""
+        return (self.folder / SETTLED).exists()
+
+    @property
     def is_committed(self) -> bool:
         """Whether the bucket has the result, as far as is known here."""
         return RESULT in self._known()
@@ -157,6 +166,8 @@ class Mirrored:
                 known.pop(name, None)
             if news or gone:
                 self._keep(known)
+            if RESULT in known and LEASE not in there:
+                (self.folder / SETTLED).touch()
             if not mine:
                 self._show(None if lease is None else lease.data, STOP in there)
 
