@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trm_scaling.errors import UserError
+from trm_scaling.io.lease import RunInUse
 from trm_scaling.run.failure import EXIT_STATUS, is_lost
 from trm_scaling.run.launch.pod import Interrupted, Note, explained, must, run_step
 from trm_scaling.run.launch.tpu_types import TpuType
@@ -32,6 +33,12 @@ MOST_ERRORS = 10
 
 MOST_TRIES = 5
 """Times that the study is brought to a pod that is there, or followed again after the connection broke."""
+
+AGAIN = {
+    EXIT_STATUS["disk"]: "the bucket was away for minutes",
+    RunInUse.exit_status: "the run is held still, perhaps by the pod before this one",
+}
+"""Ends of a run after which it is brought once more to the same pod."""
 
 State = Literal["absent", "waiting", "active", "gone", "failed"]
 
@@ -213,8 +220,8 @@ class Queue:
                 continue
             if status is None:
                 raise KeyboardInterrupt
-            if status == EXIT_STATUS["disk"] and left > 1:
-                self._note("the bucket was away for minutes: going on from the newest checkpoint")
+            if status in AGAIN and left > 1:
+                self._note(f"{AGAIN[status]}: going on from the newest checkpoint")
                 self._pause(POLL_SECONDS)
                 continue
             # A preempted host asks its run to stop, or loses it, before the request says so.
