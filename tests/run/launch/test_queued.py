@@ -126,6 +126,15 @@ def test_a_broken_connection_is_no_preemption(played: Played, monkeypatch: pytes
     assert (played.run(), played.verbs) == (0, ["create", "delete"])
 
 
+@pytest.mark.parametrize("status", [74, 69])
+def test_a_bucket_that_was_away_or_a_lease_that_is_left_is_no_end(
+    played: Played, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setenv("LOGS", ended(status, 0))
+    played.queue([ACTIVE])
+    assert (played.run(), played.brought, played.verbs) == (0, 2, ["create", "delete"])
+
+
 @pytest.mark.parametrize("status", [65, 75])
 def test_a_run_that_ends_by_itself_ends_the_command(
     played: Played, monkeypatch: pytest.MonkeyPatch, status: int

@@ -20,9 +20,9 @@ from trm_scaling.run.launch.tpu_types import TPU_TYPES
 LOSSES = 3
 """Times that a job is started again after its hosts were lost; a preemption does not count."""
 
-EXIT_LOST = (68, 74, 75)
-"""Ends after which the same command goes on: a lost host, a bucket that was away, a machine that asks to
-save."""
+EXIT_LOST = (68, 69, 74, 75)
+"""Ends after which the same command goes on: a lost host, a run that the machine before this one holds
+still, a bucket that was away, a machine that asks to save."""
 
 
 @dataclass(frozen=True)
