@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.io.object_stores import Scheme, Store, store
-from tests.run.tiny import ROOT, TINY, TRM, environment, make_study
+from tests.run.tiny import ROOT, TINY, TRM, environment, make_study, run_command
 from trm_scaling.io.bucket import Bucket
 from trm_scaling.io.bucket_study import put_study
 from trm_scaling.io.jsonl import read_jsonl
 from trm_scaling.io.lease import read_lease
 from trm_scaling.results.attempts import read_attempts
+from trm_scaling.run.launch.supervisor import free_port
 
 SEEDS = 4
 BATCH = ["batch", "baseline", "--profile", "smoke", *TINY, "system.checkpoint_seconds=0.5", "--no-wandb"]
@@ -67,7 +68,9 @@ def kill_a_worker(machine: Path, seconds: float = 120.0) -> str | None:
     """Kill a worker of that machine that has saved, as the machine's end would. Returns its run."""
     waited = time.monotonic()
     while time.monotonic() - waited < seconds:
-        for record in machine.glob("mirrors/*/kellen/checkpoints/*/*/*/checkpoints/[0-9]*/checkpoint.json"):
+        for record in machine.glob(
+            "mirrors/*/kellen/checkpoints/*/*/*/checkpoints/[0-9]*[0-9]/checkpoint.json"
+        ):
             run = record.parents[2]
             lease = read_lease(run)
             if lease and lease.owner.is_here and lease.owner.lives and not (run / "result.json").exists():
@@ -119,3 +122,51 @@ def _read(bucket: Bucket, key: str) -> bytes:
     found = bucket.read(key)
     assert found is not None, key
     return found.data
+
+
+def start_hosts(place: Store, folder: Path) -> "list[subprocess.Popen[bytes]]":
+    """One run in two processes, each with mirrors and data of its own, as two hosts of a pod have them."""
+    many = ["--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2"]
+    started = []
+    for index in range(2):
+        host = folder / f"host-{index}"
+        host.mkdir(exist_ok=True)
+        command = [TRM, *run_command("system.checkpoint_seconds=0.5"), "--no-wandb", "--study", place.url]
+        variables = {**environment(), **place.environment, "TRM_MIRRORS": str(host / "mirrors")}
+        with (host / "log").open("ab") as log:
+            started.append(
+                subprocess.Popen(
+                    [*command, *many, "--process-id", str(index)],
+                    cwd=host,
+                    env=variables,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                )
+            )
+    return started
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_hosts_that_share_nothing_but_a_bucket_go_on_after_one_is_lost(
+    place: Store, tmp_path: Path
+) -> None:
+    """The first host's mirror is gone as well, as on a pod that was made anew."""
+    hosts = start_hosts(place, tmp_path)
+    try:
+        assert kill_a_worker(tmp_path / "host-0") is not None
+        assert all(host.wait(180) != 0 for host in hosts)
+        (tmp_path / "host-0").rename(tmp_path / "gone")
+        hosts = start_hosts(place, tmp_path)
+        said = [(tmp_path / f"host-{index}" / "log").read_text()[-2000:] for index in range(2)]
+        assert [host.wait(300) for host in hosts] == [0, 0], said
+    finally:
+        for host in hosts:
+            host.kill()
+            host.wait()
+    bucket = Bucket(place.url)
+    (result,) = [key for key in bucket.keys("checkpoints/") if key.endswith("result.json")]
+    record = json.loads(_read(bucket, result))
+    assert (record["steps"], record["device_count"], record["attempts"]) == (60, 2, 2)
+    assert not list(tmp_path.glob("host-1/mirrors/*/kellen/checkpoints/*/*/*/result.json"))
