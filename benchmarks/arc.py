@@ -16,8 +16,12 @@ import numpy as np
 
 from trm_scaling.tasks.arc.batches import train_batch
 from trm_scaling.tasks.arc.dataset import Examples, build
+from trm_scaling.tasks.arc.description import ArcData
+from trm_scaling.tasks.arc.embedded import ArcAugmentations
 from trm_scaling.tasks.arc.evaluation import evaluate, score
-from trm_scaling.tasks.arc.folder import save
+from trm_scaling.tasks.arc.splits import built_of
+from trm_scaling.tasks.build import build_dataset
+from trm_scaling.tasks.task import task_of
 
 _BATCH = 768
 
@@ -31,7 +35,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         began = time.process_time()
         dataset = build(source, ["training"], "training")
-        save(dataset, Path(folder) / "training", source, 1000)
+        data = ArcData(
+            source=source,
+            subsets=("training",),
+            test_subset="training",
+            train_size=len(dataset.train.pair),
+            val_size=0,
+            puzzle_ids=len(dataset.identifiers),
+        )
+        build_dataset(data, Path(folder) / "training", built=built_of(dataset, data))
         print(f"build_s: {time.process_time() - began:.2f}")
         print(f"folder_bytes: {sum(file.stat().st_size for file in (Path(folder) / 'training').iterdir())}")
         print(f"identifiers: {len(dataset.identifiers)}")
@@ -42,6 +54,11 @@ def main() -> None:
     for step in range(20):
         dataset.train_examples(*train_batch(dataset, 0, step, _BATCH))
     print(f"batch_s: {(time.process_time() - began) / 20:.4f}")
+    own = ArcAugmentations(dataset, task_of(data))
+    began = time.process_time()
+    for step in range(20):
+        own.train_rows(0, step, _BATCH)
+    print(f"rows_s: {(time.process_time() - began) / 20:.4f}")
 
     dataset = build(source, ["training", "evaluation"], "evaluation")
     generator = np.random.default_rng(0)

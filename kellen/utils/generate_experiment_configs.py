@@ -227,7 +227,7 @@ LAW_WIDTHS = {"a": 192, "b": 256, "c": 384, "d": 512, "e": 768}
 LAW_RATES = [2.5e-5, 5e-5, 1e-4, 2e-4]
 LAW_HELD_OUT = {"f": (1024, 50000), "d_long": (512, 100000), "b_long": (256, 200000), "g": (1280, 25000)}
 LAW_RUNS = {**{name: (width, 50000) for name, width in LAW_WIDTHS.items()}, **LAW_HELD_OUT}
-LAW_RATE, LAW_RATE_EXPONENT = 1e-4, 0.0  # of width 512; until stage 0 is read, every width has the baseline's
+LAW_RATE = 5e-5  # of every width: the best of four at widths 24, 48 and 96 (kellen/law, stage rate)
 
 BESIDE = [
     Family(
@@ -247,14 +247,14 @@ BESIDE = [
         key="law",
         title="The law",
         goal="Find how errors fall with parameters and samples, and whether that predicts larger runs.",
-        expects="L = A N^-alpha + B D^-beta predicts the held-out runs to a median of 15 % (kellen/law).",
+        expects="Errors wait for a take-off, then fall to a level that falls with size; other runs follow.",
         names=tuple(f"law_{name}" for name in LAW_RUNS),
         asks="scaling",
         axis="params",
         values={
             "arch.hidden_size": [width for width, _ in LAW_RUNS.values()],
             "epochs": [epochs for _, epochs in LAW_RUNS.values()],
-            "lr": [LAW_RATE * (width / 512) ** -LAW_RATE_EXPONENT for width, _ in LAW_RUNS.values()],
+            "lr": [LAW_RATE] * len(LAW_RUNS),
             "ema_rate": [0.995] * len(LAW_RUNS),  # of the last 200 steps (docs/LOG.md)
         },
     ),
@@ -301,6 +301,22 @@ BESIDE = [
             "arch.L_layers": [2, 2, 8, 23, 8],
             "arch.mlp_t": [True, True, True, True, False],
             "arch.pos_encodings": ["none", "none", "none", "none", "rope"],
+        },
+    ),
+    Family(
+        key="ttc",
+        title="Training for test-time compute",
+        goal="Find which of EqR's ingredients makes more steps and trajectories at test time worth more.",
+        expects=(
+            "Each is evaluated by its surface (trm eval --surface), not by its accuracy as trained. Initial "
+            "states drawn anew widen what trajectories find; damping and noise settle them. Published for "
+            "all three: 86.4 % with 16 steps, 93.0 % with 64, 99.8 % with 64 and 128 trajectories."
+        ),
+        names=("ttc_baseline", "ttc_damping", "ttc_noise", "ttc_init", "ttc_all"),
+        values={
+            "arch.damping": [1.0, 0.95, 1.0, 1.0, 0.95],
+            "arch.call_noise": [0.0, 0.0, 0.01, 0.0, 0.01],
+            "arch.init_states": ["fixed", "fixed", "fixed", "random", "random"],
         },
     ),
     Family(
@@ -355,6 +371,24 @@ BESIDE = [
         axis="halt_max_steps",
         base="maze",
         values={"arch.halt_max_steps": SUPERVISION_STEPS},
+    ),
+    Family(
+        key="arc1",
+        title="ARC-AGI-1",
+        goal="Find what the published recipe reaches on ARC-AGI-1, trained transductively.",
+        expects="Published 44.6 % pass@2 of the evaluation tasks; an independent run has 41.0 %.",
+        names=("arc1_baseline",),
+        base="arc1",
+        values={},
+    ),
+    Family(
+        key="arc2",
+        title="ARC-AGI-2",
+        goal="Find what the published recipe reaches on ARC-AGI-2, trained transductively.",
+        expects="Published 7.8 % pass@2 of the evaluation tasks; an independent run has 3.3 %.",
+        names=("arc2_baseline",),
+        base="arc2",
+        values={},
     ),
 ]
 """Families that the study's first document does not have: its 67 stay 67."""

@@ -14,7 +14,7 @@ from trm_scaling.checkpoint.store import CheckpointStore
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
 from trm_scaling.io.bucket import Bucket
-from trm_scaling.io.mirror import MARK, TakenOver, mirrored_at
+from trm_scaling.io.mirror import MARK, TakenOver, mirrored_at, refresh
 from trm_scaling.io.run_folder import RunFolder
 
 RUN = "smoke/baseline/0123abcd-s0"
@@ -76,6 +76,20 @@ def test_another_machine_restores_what_was_saved(run: RunFolder, tmp_path: Path)
     assert same(part, {"weights": state(1)["weights"]})
     # Of the step that was not kept nothing is left.
     assert {key.split("/")[4][:8] for key in bucket_of(run).keys("arrays/")} == {"00000001", "00000003"}
+
+
+def test_files_that_go_with_a_checkpoint_do_so_in_a_bucket(run: RunFolder, tmp_path: Path) -> None:
+    with run.lock(), CheckpointStore(run.checkpoints, 2, attached={"ids.json": b"[1]"}) as checkpoints:
+        checkpoints.save(1, state(1), {}, None)
+    there = mirror(tmp_path / "two", bucket_of(run).url)
+    refresh(there.path)
+    reader = CheckpointReader(there.checkpoints)
+    assert (reader.attached(1, "ids.json"), reader.attached(1, "other")) == (b"[1]", None)
+    assert same(reader.restore(1, state(0))[0], state(1))
+    (key,) = [key for key in bucket_of(run).keys("arrays/") if key.endswith("ids.json")]
+    bucket_of(run).write(key, b"[2]")
+    with pytest.raises(UserError, match=r"ids\.json differs from what was written"):
+        reader.attached(1, "ids.json")
 
 
 def test_arrays_without_a_record_are_no_checkpoint_and_are_deleted(run: RunFolder) -> None:

@@ -16,7 +16,8 @@ from trm_scaling.cli.app import app
 
 VERBS = (
     *("init", "plan", "run", "batch", "status", "results", "fit", "law", "compare", "report"),
-    *("logs", "stop", "eval", "verify", "provenance", "solve", "export", "sync"),
+    *("logs", "stop", "eval", "verify", "provenance", "votes", "solve", "export"),
+    "sync",
     *("import-torch", "export-torch", "data sudoku", "data maze", "data inspect"),
     *("launch local", "launch tpu-vm", "launch slurm"),
     *("launch follow", "launch stop", "launch fetch", "launch health", "launch worker"),
@@ -32,7 +33,7 @@ def said(*arguments: str) -> str:
 
 def test_help_is_one_screen_and_begins_with_what_to_do_first() -> None:
     lines = said("--help").rstrip().splitlines()
-    assert len(lines) <= 46
+    assert len(lines) <= 47
     assert max(map(len, lines)) <= 80
     first = lines.index("  First:")
     assert lines[first + 1].startswith("    trm solve 6x6 ")

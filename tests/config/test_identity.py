@@ -27,6 +27,7 @@ from trm_scaling.config.identity import (
 from trm_scaling.config.schedule import Schedule
 from trm_scaling.config.validate import field_names
 from trm_scaling.results.columns import configured_columns
+from trm_scaling.tasks.arc.description import ArcData
 from trm_scaling.tasks.maze.description import MazeData
 from trm_scaling.tasks.sudoku.description import SudokuData
 
@@ -88,6 +89,9 @@ OTHER: dict[str, Any] = {
     "arch.rms_norm_eps": 1e-6,
     "arch.rope_theta": 1e3,
     "arch.forward_dtype": "float32",
+    "arch.damping": 0.95,
+    "arch.call_noise": 0.01,
+    "arch.init_states": "random",
     "arch.halt_max_steps": 8,
     "arch.halt_exploration_prob": 0.0,
     "arch.halt_exploration_prob_end": 0.05,
@@ -112,9 +116,15 @@ OTHER: dict[str, Any] = {
     "data.max_wall_share": 0.5,
     "data.min_moves": 40,
     "data.max_moves": 40,
+    "data.puzzle_ids": 2048,
+    "data.subsets": ["evaluation"],
+    "data.test_subset": "training",
+    "data.memory_tasks": 3,
 }
 MAZES = RunConfig(data=MazeData(source="generated", test_size=1000), global_batch_size=12)
 """What the fields of mazes are changed in."""
+ARC = RunConfig(data=ArcData(val_size=1000), global_batch_size=12)
+"""And those of ARC."""
 NEEDS: dict[str, dict[str, Any]] = {
     "arch.mlp_t": {"arch.pos_encodings": "learned"},
     "data.test_source": {"data.source": "a.csv"},
@@ -130,7 +140,8 @@ LEAVES = list(schema_fields(RunConfig))
 def base_of(field: str) -> RunConfig:
     """`BASE`, or the one of another task that has `field`."""
     group, _, leaf = field.rpartition(".")
-    return MAZES if group == "data" and leaf not in SudokuData.model_fields else BASE
+    able = (base for base in (BASE, MAZES, ARC) if leaf in type(base.data).model_fields)
+    return next(able) if group == "data" else BASE
 
 
 def changed(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
@@ -188,7 +199,7 @@ def test_the_published_runs_keep_the_identities_that_they_have() -> None:
             # A field that came later is empty there, and has its default.
             if column.name in row
             and field.removeprefix("data.")
-            not in MazeData.model_fields.keys() - SudokuData.model_fields.keys()
+            not in {*MazeData.model_fields, *ArcData.model_fields} - {*SudokuData.model_fields}
             and (row[column.name] != "" or value_of(config, field) is None)
         }
         is_kept = identity(changed(config, values)) == row["identity"]
@@ -362,7 +373,7 @@ def test_a_written_configuration_names_every_field(tmp_path: Path) -> None:
         nested = [keys(value, f"{prefix}{key}.") for key, value in values.items() if isinstance(value, dict)]
         return [f"{prefix}{key}" for key in values] + [key for part in nested for key in part]
 
-    written = {name for base in (BASE, MAZES) for name in keys(yaml.safe_load(dump(base)))}
+    written = {name for base in (BASE, MAZES, ARC) for name in keys(yaml.safe_load(dump(base)))}
     assert written == set(field_names())
 
 

@@ -187,6 +187,8 @@ def test_small_profiles_need_no_network_and_fix_steps(profile: str) -> None:
         (["baseline"], ["baseline", "contrib01_baseline", "contrib02_baseline"]),
         (["maze_exp02b"], [f"maze_exp02b_{number:02}" for number in range(1, 6)]),
         (["maze*baseline"], ["maze_baseline"]),
+        (["arc"], ["arc1_baseline", "arc2_baseline"]),
+        (["arc2"], ["arc2_baseline"]),
     ],
 )
 def test_patterns_are_substrings_or_globs_in_the_catalogues_order(

@@ -90,16 +90,18 @@ def test_files_are_what_the_public_loader_reads(public: Dataset) -> None:
 
 
 def test_training_draws_a_puzzle_and_one_of_its_stored_images(public: Dataset) -> None:
-    row, aug = train_rows(public, 3, 5, 64)
+    row, aug, ids = train_rows(public, 3, 5, 64)
+    assert not ids.any()
     puzzle, member = batch_indices(3, 5, 64, 12, 7)
     np.testing.assert_array_equal(row, puzzle * 8 + member)
     assert not aug.any()
-    part, _ = train_rows(public, 3, 5, 64, 10, 20)
+    part, _, _ = train_rows(public, 3, 5, 64, 10, 20)
     np.testing.assert_array_equal(part, row[10:20])
 
 
 def test_compact_training_draws_a_puzzle_and_an_augmentation(compact: Dataset) -> None:
-    for ours, direct in zip(train_rows(compact, 3, 5, 64), batch_indices(3, 5, 64, 12, 7), strict=True):
+    row, aug, _ = train_rows(compact, 3, 5, 64)
+    for ours, direct in zip((row, aug), batch_indices(3, 5, 64, 12, 7), strict=True):
         np.testing.assert_array_equal(ours, direct)
 
 
@@ -128,7 +130,7 @@ def test_groups_of_unequal_size_are_drawn_evenly(public: Dataset) -> None:
     starts = np.array([0, 1, 4, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96])
     np.save(public.path / "train" / "all__group_indices.npy", starts)
     ragged = open_dataset(public.path)
-    row, _ = train_rows(ragged, 0, 0, 12 * 3000)
+    row, _, _ = train_rows(ragged, 0, 0, 12 * 3000)
     group = np.searchsorted(starts, row, side="right") - 1
     np.testing.assert_array_equal(np.bincount(group), 3000)
     members = np.bincount(row)
@@ -168,7 +170,7 @@ def test_a_damaged_or_foreign_folder_is_refused(
 def test_a_folder_of_no_task_is_refused(public: Dataset) -> None:
     forget_manifest(public)
     file = public.path / "train" / "dataset.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"seq_len": 900, "vocab_size": 12}))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"seq_len": 899, "vocab_size": 12}))
     with pytest.raises(UserError, match="the puzzles of no task here"):
         open_dataset(public.path)
 

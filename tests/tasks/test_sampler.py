@@ -87,10 +87,11 @@ def test_a_step_looks_at_the_groups_it_draws_and_not_at_all_of_them(monkeypatch:
     split = Split(tokens, tokens)
     starts = np.array([0, 2, 5, 9])
     dataset = Dataset(Path(), None, split, split, split, starts)  # type: ignore[arg-type]
+    vars(dataset)["embedded"] = None  # all images of a puzzle share one embedding
     diff = Mock(wraps=np.diff)
     monkeypatch.setattr(np, "diff", diff)
     for step in range(20):
-        row, aug = train_rows(dataset, 0, step, 6)
+        row, aug, _ = train_rows(dataset, 0, step, 6)
         group = batch_indices(0, step, 6, 3, 2**31 - 2)[0]
         assert (starts[group] <= row).all()
         assert (row < starts[group + 1]).all()

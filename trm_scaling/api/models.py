@@ -62,12 +62,15 @@ class Run:
         """Its weights: best on validation, or the newest. Raises UserError when it has no checkpoint yet."""
         from trm_scaling.io.run_folder import RunFolder
         from trm_scaling.run.compilation import keep_programs
-        from trm_scaling.train.weights import load_weights
+        from trm_scaling.train.weights import check_table, load_weights
 
         keep_programs()
-        weights, _ = load_weights(RunFolder(self.folder), self.config, at)
+        folder = RunFolder(self.folder)
+        weights, step = load_weights(folder, self.config, at)
         # STUDY/checkpoints/profile/name/run, and the study lies beside data/.
-        return Model(self.config, weights, str(self.folder), self.folder.resolve().parents[4])
+        data_root = self.folder.resolve().parents[4]
+        check_table(folder, step, self.config.data, data_root)
+        return Model(self.config, weights, str(self.folder), data_root)
 
 
 @dataclass(frozen=True, repr=False)

@@ -5,6 +5,8 @@ are a checkpoint's is said by its record, which is written last; others are left
 died.
 """
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,21 @@ class BucketArrays:
                     writing += [array[index].write(part) for index, part in parts]
             for each in writing:
                 each.result()
+
+    def attach(self, name: str, attached: Mapping[str, bytes]) -> dict[str, str]:
+        """Write files that go with the arrays `name`. Returns their sha256, as a record has it."""
+        for file, content in attached.items():
+            self._bucket.write(f"{self._arrays}/{name}/{file}", content)
+        return {f"{name}/{file}": hashlib.sha256(content).hexdigest() for file, content in attached.items()}
+
+    def attached(self, files: dict[str, str], file: str) -> bytes | None:
+        """Such a file of a record with `files`; None where it has none, or it is not there."""
+        found = self._bucket.read(f"{self._arrays}/{self.place_of(files, file)}")
+        return None if found is None else found.data
+
+    def place_of(self, files: dict[str, str], file: str) -> str:
+        """What a record with `files` calls a file that was attached."""
+        return f"{_name_of(files)}/{file}"
 
     def files(self, name: str) -> dict[str, str]:
         """What lies under `name`, as a record has it: bytes are guarded by the CRCs in the files."""

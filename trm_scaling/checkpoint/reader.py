@@ -1,5 +1,6 @@
 """Reading checkpoints, without changing anything: what evaluation does while training goes on."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,28 @@ class CheckpointReader:
             return self._record(folder).metadata
         except BrokenRecordError as error:
             raise self._damaged(step, str(error)) from error
+
+    def attached(self, step: int, name: str) -> bytes | None:
+        """The file `name` that goes with `step` (`CheckpointStore`); None where it has none.
+
+        Raises `UserError` when the step is missing or the file is not as it was written.
+        """
+        folder = self._require(step)
+        try:
+            files = self._record(folder).files
+        except BrokenRecordError as error:
+            raise self._damaged(step, str(error)) from error
+        expected = files.get(name if self._bucket is None else self._bucket.place_of(files, name))
+        with os_errors_explained(folder, "read the checkpoint"):
+            if self._bucket is not None:
+                content = self._bucket.attached(files, name) if expected else None
+            else:
+                content = (folder / name).read_bytes() if (folder / name).is_file() else None
+        if content is None:
+            return None
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise self._damaged(step, f"{name} differs from what was written")
+        return content
 
     def restore(self, step: int | None, like: Any) -> tuple[Any, Any]:
         """The state and the metadata of `step`, or of the newest undamaged step if None.

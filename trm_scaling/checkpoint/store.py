@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +28,8 @@ from trm_scaling.io.disk_errors import os_errors_explained
 from trm_scaling.io.jsonable import to_jsonable
 from trm_scaling.parallel.hosts import ALONE, Hosts
 
+_NOTHING: Mapping[str, bytes] = {}
+
 
 class CheckpointStore(CheckpointReader):
     """The checkpoints of a run, for the one process that trains it, or the several that do so as one.
@@ -39,12 +41,16 @@ class CheckpointStore(CheckpointReader):
     calls every method when the others do; the first alone finishes, deletes and chooses.
     """
 
-    def __init__(self, folder: Path, keep: int, hosts: Hosts = ALONE) -> None:
+    def __init__(
+        self, folder: Path, keep: int, hosts: Hosts = ALONE, attached: Mapping[str, bytes] = _NOTHING
+    ) -> None:
+        """`attached`: files that go with every checkpoint, by name; `CheckpointReader.attached` reads one."""
         if keep < 1:
             raise ValueError(f"keep={keep}: at least one checkpoint is kept")
         super().__init__(folder)
         self._keep = keep
         self._hosts = hosts
+        self._attached = attached
         self._writer = ArrayWriter()
         self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
@@ -167,6 +173,8 @@ class CheckpointStore(CheckpointReader):
             return
         partial = names.partial_folder(self._folder, record.step)
         with os_errors_explained(partial, "write the checkpoint"):
+            for name, content in self._attached.items():
+                (partial / name).write_bytes(content)
             write_record(partial, replace(record, files=hash_files(partial)))
             names.finish(self._folder, record.step)
             for step in self._superfluous():
@@ -189,7 +197,8 @@ class CheckpointStore(CheckpointReader):
             return
         partial = names.partial_folder(self._folder, record.step)
         with os_errors_explained(partial, "write the checkpoint"):
-            write_record(partial, replace(record, files=self._bucket.files(called)))
+            attached = self._bucket.attach(called, self._attached)
+            write_record(partial, replace(record, files={**self._bucket.files(called), **attached}))
             folder = names.step_folder(self._folder, record.step)
             self._bucket.commit(folder, (partial / RECORD_NAME).read_bytes())
             names.finish(self._folder, record.step)

@@ -29,6 +29,7 @@ from trm_scaling.cli import (
     status,
     sync,
     verify,
+    votes,
 )
 from trm_scaling.cli.verbs import Verbs
 
@@ -68,6 +69,7 @@ for _name, _verb, _help, _short in (
     ("logs", logs.logs, logs.HELP, "What a run says, or said."),
     ("stop", logs.stop, logs.STOP_HELP, "Ask runs to save and end."),
     ("eval", evaluate.evaluate, evaluate.HELP, "Accuracy after every supervision step."),
+    ("votes", votes.votes, votes.HELP, "pass@K of ARC runs, alone and as an ensemble."),
     ("verify", verify.verify, verify.HELP, "Hold a run's first steps against its record."),
     ("provenance", provenance.provenance, provenance.HELP, "What code, command and machine made a run."),
     ("solve", solve.solve, solve.HELP, "Watch a model solve one puzzle."),

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 def frames(chosen: "Chosen", trace: "Trace") -> Iterator[str]:
     """The puzzle, then the answer after each step that changed it."""
     task, inputs, labels = chosen.task, chosen.inputs, chosen.labels
-    yield f"{task.render(inputs)}\n{task.given(inputs)}"
+    for number, pair in enumerate(chosen.demonstrations, start=1):
+        yield f"\ndemonstration {number}\n{task.render_pair(*pair, color=True)}"
+    yield f"{task.render(inputs, color=True)}\n{task.given(inputs)}"
     right = task.right(inputs, trace.predictions, labels)
     before, quiet = inputs, 0
     for number, (answer, belief) in enumerate(

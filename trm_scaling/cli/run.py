@@ -341,18 +341,19 @@ def _show_traceback() -> None:
 
 def describe(record: "RunRecord") -> str:
     """What a run came to, in a few lines."""
+    from trm_scaling.tasks.task import task_class
+
+    task = task_class(record.config["data"]["task"])
     best = record.headline()
     final, rule = best.summary["final"], best.summary["halting_rule"]
     low, high = final["interval_95"]
     weights = "current weights" if best.ema_rate is None else "moving average"
     by_rules = []
     if "verified" in final:
-        from trm_scaling.tasks.task import task_class
-
         low_right, high_right = final["verified_interval_95"]
-        word = task_class(record.config["data"]["task"]).verified
         by_rules = [
-            f"        {final['verified_rate']:.2%} {word} ({final['verified']:,} of {final['puzzles']:,}; "
+            f"        {final['verified_rate']:.2%} {task.verified} "
+            f"({final['verified']:,} of {final['puzzles']:,}; "
             f"95 % interval {low_right:.2%} to {high_right:.2%})"
         ]
     speed = "" if record.examples_per_s is None else f", {record.examples_per_s:,.0f} puzzles/s"
@@ -362,9 +363,27 @@ def describe(record: "RunRecord") -> str:
             f"95 % interval {low:.2%} to {high:.2%}), {final['cell_rate']:.2%} of cells",
             *by_rules,
             f"        at step {best.step:,} of {record.steps:,}, best on validation; {weights}",
+            *_votes(record),
+            *([f"note    {task.caution}"] if task.caution else []),
             f"halting {rule['exact_rate']:.2%} exact in {rule['mean_steps']:.2f} supervision steps each",
             f"model   {record.parameters:,} parameters, {record.training_flops:.3g} training FLOPs",
             f"time    {record.train_s:.1f} s training, {record.compile_s:.1f} s compiling, "
             f"{record.eval_s:.1f} s evaluating{speed} on {record.device_count} x {record.device_kind}",
         ]
     )
+
+
+def _votes(record: "RunRecord") -> list[str]:
+    """pass@1 and pass@2 of the votes, of the test and of what was asked to check memorisation."""
+    lines = []
+    for asked, word in (("test", "votes "), ("train", "memory")):
+        rows = {
+            row.attempts: row
+            for row in record.evaluations
+            if row.decoder == "vote" and row.asked == asked and row.attempts
+        }
+        if rows:
+            passed = ", ".join(f"pass@{k} {rows[k].task_rate:.1%}" for k in (1, 2))
+            trained = ", which were trained on" if asked == "train" else ""
+            lines.append(f"{word}  {passed} of {rows[2].tasks:,} tasks{trained} ({rows[2].puzzles:,} inputs)")
+    return lines

@@ -3,7 +3,7 @@
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,6 +20,9 @@ Solve one puzzle with a trained model and show the board after each supervision 
 (Sudoku) and maze (7x7) come with the package; a run of a study, or a file that `trm export` wrote,
 does as well.
 
+With --samples several trajectories are tried. It shows how far they agree, and which answer a decoder
+(see trm eval) chose and why; the boards are those of that trajectory.
+
 \b
 Examples:
   trm solve 6x6
@@ -27,7 +30,12 @@ Examples:
   trm solve 6x6 new:33 --save thinking.gif
   trm solve maze --save path.gif
   trm solve baseline --profile laptop test:17 --steps 16
+  trm solve 6x6 new:33 --samples 16 --decoder mode
+  trm solve arc1_baseline --profile smoke arc:fill-2 --save fill.gif
 """
+
+USUAL_NOISE = 0.3
+"""Of several samples that nothing else makes differ (PTRM's on Sudoku, arXiv 2605.19943)."""
 
 SMALL = 36
 """Cells of a puzzle up to which a search takes milliseconds without being compiled."""
@@ -46,13 +54,25 @@ def solve(
         str | None,
         typer.Argument(
             help="Cells in rows, . or 0 for a blank (white space is dropped); new:N for a generated one; "
-            "test:N for one that a run held out.",
+            "test:N for one that a run held out; arc:TASK for a task of ARC.",
             show_default="a new one; of a run, the hardest held-out one of the first hundred",
         ),
     ] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Supervision steps.", show_default="arch.halt_max_steps")
     ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Trajectories.")] = 1,
+    noise: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, help="As in trm eval.", show_default="0.3 if nothing else makes samples differ"
+        ),
+    ] = None,
+    init: Annotated[Literal["fixed", "random"], typer.Option(help="As in trm eval.")] = "fixed",
+    augment: Annotated[bool, typer.Option("--augment", help="As in trm eval.")] = False,
+    decoder: Annotated[
+        str, typer.Option(metavar="NAME", help="With --samples: which answer counts, as in trm eval.")
+    ] = "best_q",
     save: Annotated[
         Path | None, typer.Option(help="Also write the boards: .svg, a picture, or .gif, which moves.")
     ] = None,
@@ -77,15 +97,26 @@ def solve(
     config, chosen, weights = (
         _of_run(name, puzzle, profile, study) if file is None else _of_file(file, puzzle)
     )
-    from trm_scaling.evaluation.trace import trace
+    from trm_scaling.evaluation.samples import Budget
+    from trm_scaling.evaluation.trace import trace_of, trajectories
 
+    if noise is None:
+        noise = USUAL_NOISE if samples > 1 and init == "fixed" and not augment else 0.0
+    budget = Budget(steps or config.arch.halt_max_steps, samples, noise, init, augment)
     params = weights.answering(averaged=weights.ema is not None)
-    found = trace(config, params, weights.buffers, chosen, steps)
+    answers, said, shown = trajectories(config, params, weights.buffers, chosen, budget), list[str](), 0
+    if samples > 1:
+        from trm_scaling.cli.agreement import agreement
+
+        shown, said = agreement(chosen, answers, budget, decoder)
+    found = trace_of(answers, shown)
     pause = delay if sys.stdout.isatty() else 0.0
     typer.echo(chosen.title)
     for frame in frames(chosen, found):
         typer.echo(frame)
         time.sleep(pause)
+    if samples > 1:
+        typer.echo("\n".join(said))
     if save is not None:
         save_picture(save, chosen, found)
         typer.echo(f"wrote {save}")
@@ -96,11 +127,12 @@ def _of_run(
 ) -> "tuple[RunConfig, Chosen, Weights]":
     from trm_scaling.cli.options import open_run
     from trm_scaling.tasks.choose import choose_puzzle
-    from trm_scaling.train.weights import load_weights
+    from trm_scaling.train.weights import check_table, load_weights
 
     run = open_run(name, profile, study)
     chosen = choose_puzzle(puzzle, run.config.data, run.study.data_root)
-    weights, _ = load_weights(run.folder, run.config, "best")
+    weights, step = load_weights(run.folder, run.config, "best")
+    check_table(run.folder, step, run.config.data, run.study.data_root)
     return run.config, chosen, weights
 
 

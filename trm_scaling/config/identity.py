@@ -48,6 +48,9 @@ LATER_DEFAULTS: Mapping[str, Any] = {
     "data.task": "sudoku",
     **{"data.side": 30, "data.kind": "random", "data.min_wall_share": 0.37, "data.max_wall_share": 0.42},
     **{"data.min_moves": None, "data.max_moves": None},
+    **{"arch.damping": 1.0, "arch.call_noise": 0.0, "arch.init_states": "fixed"},
+    **{"data.puzzle_ids": 876_544, "data.subsets": ["training", "evaluation", "concept"]},
+    **{"data.test_subset": "evaluation", "data.memory_tasks": 0},
 }
 """Every science field (and `steps.` field of Schedule) that is not in `HASHED`, with its default as JSON
 has it on the day it was added. Never change an entry. It is also what a record made before the field has."""

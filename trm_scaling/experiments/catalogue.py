@@ -105,7 +105,7 @@ class Catalogue:
     def _kin_of(self, name: str) -> str | None:
         """The first word of the family that `name` belongs to beside the study; None of the study's own."""
         family = self.family_of(name)
-        return family.key.split("_")[0] if family in self.beside and family else None
+        return re.split(r"[^a-z]+", family.key)[0] if family in self.beside and family else None
 
     def check(self, names: Sequence[str]) -> None:
         """Raises UserError, with the nearest names, when one of `names` is no experiment."""

@@ -27,6 +27,7 @@ from trm_scaling.plots.families import (
 from trm_scaling.plots.figure import StudyFigure
 from trm_scaling.plots.pareto import Cost, plot_pareto_frontier
 from trm_scaling.plots.saving import inline_svg, save, save_all, theme_css
+from trm_scaling.plots.test_time import plot_test_time_scaling
 
 __all__ = [
     "Cost",
@@ -54,6 +55,7 @@ __all__ = [
     "plot_pareto_frontier",
     "plot_precision",
     "plot_supervision_steps",
+    "plot_test_time_scaling",
     "save",
     "save_all",
     "theme_css",

@@ -6,5 +6,6 @@ any of it is text in a file.
 
 from trm_scaling.report.experiment import generate_experiment_report
 from trm_scaling.report.study import StudyReport, write_study_reports
+from trm_scaling.report.test_time import write_surfaces_report
 
-__all__ = ["StudyReport", "generate_experiment_report", "write_study_reports"]
+__all__ = ["StudyReport", "generate_experiment_report", "write_study_reports", "write_surfaces_report"]

@@ -23,6 +23,7 @@ from trm_scaling.report.front import (
 from trm_scaling.report.method import checklist, configuration_column
 from trm_scaling.report.page import Block, Page, Section
 from trm_scaling.report.tables import every_run, finished_of
+from trm_scaling.report.test_time import surfaces_block, surfaces_of_runs
 from trm_scaling.results.device_time import is_shared, without_shared_times
 from trm_scaling.results.format import amount, hours, joined
 from trm_scaling.results.table import each_once
@@ -61,6 +62,7 @@ def study_page(
     blocks = (
         all_configurations(table, studied, variance),
         *((frontiers(table, variance), factors(table, studied)) if not table.empty else ()),
+        surfaces_block(surfaces_of_runs(as_told)),
         what_ran(table, studied, profile),
         checklist(as_told, [(each.family, each.answer) for each in studied]),
     )
@@ -102,6 +104,7 @@ def experiment_page(table: pd.DataFrame, family: Family) -> Page:
         sections=tuple(sections),
         blocks=(
             Block("Definitions", facts=DEFINITIONS),
+            *((longer,) if not (longer := surfaces_block(surfaces_of_runs(table))).empty else ()),
             Block("Runs", tables=(every_run(table),)),
             checklist(table, answers),
         ),

@@ -111,6 +111,9 @@ _MEASURED: tuple[_Described, ...] = (
     ("test_verified_accuracy", "number", "fraction", "test_verified / test_total", _HEADLINE),
     ("test_verified_low", "number", "fraction", "Lower end of its 95 % interval (Wilson)", _HEADLINE),
     ("test_verified_high", "number", "fraction", "Upper end of that interval", _HEADLINE),
+    ("test_pass_at_1", "number", "fraction", "Where augmentations vote (ARC, trained transductively): mean "
+     "over tasks of the share of their test inputs whose first answer by votes is right", _HEADLINE),
+    ("test_pass_at_2", "number", "fraction", "The same of the first two answers: ARC's score", _HEADLINE),
     ("test_loss", "number", "nats/cell", "Cross-entropy on the test split", _HEADLINE),
     ("test_cell_accuracy", "number", "fraction", "Share of test cells right", _HEADLINE),
     ("test_accuracy_last", "number", "fraction", "Test accuracy of the last step's weights",

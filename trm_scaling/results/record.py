@@ -39,6 +39,14 @@ class Evaluation(_Record):
     """Standard deviation of what the samples after the first have added to their states."""
     band: str | None = None
     """Of difficulty; None: all puzzles."""
+    asked: Literal["test", "train"] = "test"
+    """Whose puzzles; `train`: puzzles that were trained on, asked as a check of memorisation."""
+    attempts: int | None = None
+    """Answers to each puzzle, of which one has to be right: the K of pass@K. None: one, of the decoder."""
+    tasks: int | None = None
+    """Where several puzzles make a task: how many tasks."""
+    task_rate: float | None = None
+    """Mean over those tasks of the share of their puzzles that were solved: ARC's pass@K."""
     solved: int
     puzzles: int
     exact_rate: float

@@ -136,8 +136,10 @@ def configured(values: Mapping[str, Any]) -> Row:
 
 
 def _cell(value: Any) -> Any:
-    """A list of numbers as text, `0.99, 0.995`; an empty one is missing."""
-    return ", ".join(f"{each:g}" for each in value) if isinstance(value, list | tuple) else value
+    """A list of numbers or names as text, `0.99, 0.995`; an empty one is missing."""
+    if not isinstance(value, list | tuple):
+        return value
+    return ", ".join(each if isinstance(each, str) else f"{each:g}" for each in value)
 
 
 def checked(row: Row) -> Row:
@@ -159,6 +161,11 @@ def _tested(record: Mapping[str, Any]) -> Row:
     final, rule = best["final"], best["halting_rule"]
     low, high = final["interval_95"]
     last, unaveraged = found.get(("last", rate)), found.get(("best", None))
+    passed = {
+        row.get("attempts"): row["task_rate"]
+        for row in record.get("evaluations") or ()
+        if row["decoder"] == "vote" and row["asked"] == "test"
+    }
     low_verified, high_verified = final.get("verified_interval_95", (None, None))
     return {
         "test_solved": final["solved"],
@@ -170,6 +177,8 @@ def _tested(record: Mapping[str, Any]) -> Row:
         "test_verified_accuracy": final.get("verified_rate"),
         "test_verified_low": low_verified,
         "test_verified_high": high_verified,
+        "test_pass_at_1": passed.get(1),
+        "test_pass_at_2": passed.get(2),
         "test_loss": final.get("loss"),
         "test_cell_accuracy": final["cell_rate"],
         "test_accuracy_last": last["final"]["exact_rate"] if last else None,

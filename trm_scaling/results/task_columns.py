@@ -7,7 +7,7 @@ import pandas as pd
 from trm_scaling.config.data import DataConfig
 from trm_scaling.results.columns import column_of_field
 
-_NOT_OF_THE_TEST = frozenset({"task", "train_size", "num_aug", "val_size"})
+_NOT_OF_THE_TEST = frozenset({"task", "train_size", "num_aug", "val_size", "puzzle_ids", "memory_tasks"})
 
 
 def description_of(task: Any) -> type[DataConfig]:

@@ -113,6 +113,7 @@ def build_dataset(
     replace: bool = False,
     base: Path = Path(),
     progress: Progress = silent,
+    built: Built | None = None,
 ) -> Dataset:
     """Build a dataset folder; it appears whole, as the last act, or not at all.
 
@@ -124,6 +125,7 @@ def build_dataset(
         replace: replace a dataset folder. Any other folder with files in it is refused.
         base: what a relative path in `config.source` starts from.
         progress: told how the work proceeds.
+        built: what `Task.build` makes of `config`, where the caller has it already.
 
     Raises:
         UserError: the folder is taken, the source is unreadable or too small, a chosen puzzle is
@@ -136,7 +138,7 @@ def build_dataset(
         if not replace and is_built(folder, config, layout):
             return open_dataset(folder)
         try:
-            _build(config, folder, layout, base, progress)
+            _build(config, folder, layout, base, progress, built)
         except HubUnavailable as error:
             command = (
                 f"trm data {config.task} --output-dir {folder} --subsample-size {config.train_size} "
@@ -174,9 +176,16 @@ def _digest(config: DataConfig) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
-def _build(config: DataConfig, folder: Path, layout: Layout, base: Path, progress: Progress) -> None:
+def _build(
+    config: DataConfig,
+    folder: Path,
+    layout: Layout,
+    base: Path,
+    progress: Progress,
+    built: Built | None = None,
+) -> None:
     task = task_of(config)
-    built = task.build(base, progress)
+    built = built or task.build(base, progress)
     for name, split in built.splits.items():
         check_split(folder / name, split, task)
     with staged(folder) as partial:
@@ -185,7 +194,7 @@ def _build(config: DataConfig, folder: Path, layout: Layout, base: Path, progres
 
             files = write_public(partial, built.splits, task, config.num_aug, config.seed, progress)
         else:
-            files = write_compact(partial, built.splits)
+            files = write_compact(partial, built.splits, built.files)
         write_manifest(partial / MANIFEST, _manifest(task, layout, built, files))
 
 
@@ -203,7 +212,7 @@ def _manifest(task: Task, layout: Layout, built: Built, files: dict[str, str]) -
         rated_by=built.rated_by,
         regime=regime,
         seed=config.seed,
-        board=task.board,
+        board=dict(task.board if built.board is None else built.board),
         num_aug=config.num_aug,
         wish=built.wish,
         asked=_asked(config),
@@ -214,6 +223,6 @@ def _manifest(task: Task, layout: Layout, built: Built, files: dict[str, str]) -
             for name, split in built.splits.items()
         },
         about=dict(built.about),
-        fingerprint=fingerprint(task, config.num_aug, built.splits),
+        fingerprint=fingerprint(task, config.num_aug, built.splits, built.files),
         files=files,
     )

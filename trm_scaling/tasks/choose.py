@@ -17,7 +17,7 @@ SURPRISES = 100_000
 
 
 def choose_puzzle(text: str | None, data: DataConfig, data_root: Path | None) -> Chosen:
-    """The puzzle that `text` writes out, or names as `test:N` or `new:N`.
+    """The puzzle that `text` writes out, or names as `test:N`, `new:N` or `arc:TASK`.
 
     None: a hard held-out one; a new one where there is no `data_root` (folder of datasets) to hold any.
     Raises UserError for a puzzle that is malformed or has no right answer, and for a number beyond the split.
@@ -28,6 +28,10 @@ def choose_puzzle(text: str | None, data: DataConfig, data_root: Path | None) ->
         if data_root is None:
             raise UserError(f"{text} is a puzzle that a run held out, and a model file has none: write new:0")
         return _held_out(text, ensure_dataset(data, data_root))
+    if text.startswith(f"{data.task}:") and data_root is not None:
+        dataset = ensure_dataset(data, data_root)
+        if dataset.embedded is not None:
+            return dataset.embedded.chosen(text.removeprefix(f"{data.task}:"))
     return task_of(data).choose(text)
 
 

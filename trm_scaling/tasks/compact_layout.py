@@ -1,6 +1,7 @@
 """Our own folder layout: `manifest.json` and one small `.npz` a split, training puzzles not augmented."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,14 @@ _HEADERS_BYTES = 2**16
 """More than the `.npy` headers of a split's arrays take."""
 
 
-def write_compact(folder: Path, splits: dict[SplitName, Split]) -> dict[str, str]:
-    """Write one `.npz` per split into `folder`; returns the sha256 of each file by name."""
+def write_compact(
+    folder: Path, splits: dict[SplitName, Split], further: Mapping[str, bytes]
+) -> dict[str, str]:
+    """Write one `.npz` per split and `further` files into `folder`; returns the sha256 of each by name."""
     files: dict[str, str] = {}
+    for file, content in further.items():
+        (folder / file).write_bytes(content)
+        files[file] = sha256(content)
     for name in SPLIT_NAMES:
         split = splits[name]
         buffer = io.BytesIO()
@@ -43,7 +49,7 @@ def read_compact(path: Path) -> Dataset:
     task = task_for(path, manifest.task, manifest.board)
     splits: dict[SplitName, Split] = {}
     for name in SPLIT_NAMES:
-        data = _verified_bytes(path, f"{name}.npz", manifest)
+        data = verified_bytes(path, f"{name}.npz", manifest)
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 unpacked = sum(member.file_size for member in arrays.zip.infolist())
@@ -66,7 +72,7 @@ def read_compact(path: Path) -> Dataset:
     return Dataset(path, manifest, splits["train"], splits["val"], splits["test"])
 
 
-def _verified_bytes(path: Path, name: str, manifest: Manifest) -> bytes:
+def verified_bytes(path: Path, name: str, manifest: Manifest) -> bytes:
     """The contents of a file of the folder, once they have the checksum of the manifest."""
     file = path / name
     with unreadable_is_damage(file):

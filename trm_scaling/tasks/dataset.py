@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from trm_scaling.errors import UserError
+from trm_scaling.tasks.embedded import EmbeddedAugmentations
 from trm_scaling.tasks.manifest import SPLIT_NAMES, Manifest, SplitName, damaged
 from trm_scaling.tasks.task import Task, TaskSpec, task_class
 
 MANIFEST = "manifest.json"
 
 Tokens = NDArray[np.uint8]
+
+_NO_FILES: Mapping[str, bytes] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,11 @@ class Dataset:
     @cached_property
     def task(self) -> Task:
         return task_for(self.path, self.manifest.task, self.manifest.board)
+
+    @cached_property
+    def embedded(self) -> EmbeddedAugmentations | None:
+        """The augmentations, where each has puzzle embeddings of its own."""
+        return self.task.embedded(self)
 
     @cached_property
     def spec(self) -> TaskSpec:
@@ -133,8 +141,12 @@ def task_for(path: Path, name: str, board: Mapping[str, Any]) -> Task:
         ) from error
 
 
-def fingerprint(task: Task, num_aug: int, splits: dict[SplitName, Split]) -> str:
-    """The content of `splits` as a sha256: equal for equal splits, whatever wrote them when."""
+def fingerprint(
+    task: Task, num_aug: int, splits: dict[SplitName, Split], files: Mapping[str, bytes] = _NO_FILES
+) -> str:
+    """The content of `splits`, and of further `files` of the task's, as a sha256: equal for equal splits,
+    whatever wrote them when.
+    """
     form = "x".join(str(value) for value in task.board.values())
     digest = hashlib.sha256(f"{task.data.task} {form} num_aug={num_aug}".encode())
     for name in [name for name in SPLIT_NAMES if name in splits]:
@@ -146,6 +158,8 @@ def fingerprint(task: Task, num_aug: int, splits: dict[SplitName, Split]) -> str
             digest.update(split.difficulty.astype("<i4").tobytes())
         if split.puzzle_ids.any():
             digest.update(split.puzzle_ids.astype("<i4").tobytes())
+    for file, content in sorted(files.items()):
+        digest.update(f" {file} {hashlib.sha256(content).hexdigest()}".encode())
     return digest.hexdigest()
 
 

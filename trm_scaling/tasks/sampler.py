@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_scaling.tasks.dataset import Dataset
+from trm_scaling.tasks.embedded import TrainRows
 
 Indices = NDArray[np.int32]
 
@@ -75,15 +76,23 @@ def batch_indices(
 
 def train_rows(
     dataset: Dataset, seed: int, step: int, batch_size: int, start: int = 0, stop: int | None = None
-) -> tuple[Indices, Indices]:
-    """The rows of `dataset.train` that a step sees, and the augmentation to apply on the device.
+) -> TrainRows:
+    """The rows of `dataset.train` that a step sees, the augmentation to apply on the device, and the row of
+    the puzzle embeddings of each; `start`, `stop`: the rows of the batch that are wanted, all by default.
 
     In the public layout an example is one of the stored images of its puzzle, and nothing is left
     to apply (index 0, the identity).
-
-    Returns:
-        row, aug: [stop - start] int32 each; the row is also the `puzzle_index` of `augment`.
     """
+    if dataset.embedded is not None:
+        whole = dataset.embedded.train_rows(seed, step, batch_size)
+        return TrainRows(*(each[start:stop] for each in whole))
+    row, aug = _drawn_rows(dataset, seed, step, batch_size, start, stop)
+    return TrainRows(row, aug, dataset.train.puzzle_ids[row])
+
+
+def _drawn_rows(
+    dataset: Dataset, seed: int, step: int, batch_size: int, start: int, stop: int | None
+) -> tuple[Indices, Indices]:
     if dataset.group_start is None:
         return batch_indices(seed, step, batch_size, dataset.num_puzzles, dataset.num_aug, start, stop)
     draws = _WIDEST_DRAW if dataset.group_size is None else dataset.group_size - 1

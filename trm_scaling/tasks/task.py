@@ -8,7 +8,7 @@ N puzzles, S answers to each (supervision steps), C cells of a puzzle, B batch.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, get_args
 
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int, UInt8
 
     from trm_scaling.tasks.dataset import Dataset, Split
+    from trm_scaling.tasks.embedded import EmbeddedAugmentations
     from trm_scaling.tasks.manifest import SplitName
     from trm_scaling.tasks.picture import Picture
     from trm_scaling.tasks.progress import Progress
 
-TaskName = Literal["sudoku", "maze"]
+TaskName = Literal["sudoku", "maze", "arc"]
 
 USUAL: TaskName = "sudoku"
 """The task of a configuration that names none."""
@@ -42,6 +43,10 @@ def task_class(name: str) -> "type[Task]":
             from trm_scaling.tasks.maze.task import Maze
 
             return Maze
+        case "arc":
+            from trm_scaling.tasks.arc.task import Arc
+
+            return Arc
     raise UserError(f"data.task={name!r} is no task: there are {', '.join(get_args(TaskName))}")
 
 
@@ -85,6 +90,10 @@ class Built:
     """What was asked of the puzzles, in words."""
     about: Mapping[str, Any]
     """What the manifest says of the task's own."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """Further files of the dataset folder, by name."""
+    board: Mapping[str, Any] | None = None
+    """`Task.board` with what the description leaves to the puzzles; None: the description says it all."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,8 @@ class Chosen:
     labels: "np.ndarray"
     puzzle_id: int = 0
     """Its row of the puzzle embeddings."""
+    demonstrations: "tuple[tuple[np.ndarray, np.ndarray], ...]" = ()
+    """Examples of its kind with their answers, tokens as `inputs` and `labels`, shown before it."""
 
 
 class HubUnavailable(UserError):
@@ -132,6 +143,12 @@ class Task(ABC):
 
     puzzles: ClassVar[str] = "puzzles"
     """What a reader calls them."""
+
+    maps_ids: ClassVar[bool] = False
+    """Whether a table of puzzle embeddings means nothing without a map of what each row is of."""
+
+    caution: ClassVar[str] = ""
+    """What a reader of results has to know of how the task is trained; empty: nothing."""
 
     def __init__(self, data: DataConfig) -> None:
         self.data: Any = data
@@ -221,6 +238,11 @@ class Task(ABC):
         """Which answers are right by the rules, without labels; None where nothing but a label tells."""
         return None
 
+    @property
+    def has_rules(self) -> bool:
+        """Whether `verify` judges answers."""
+        return type(self).verify is not Task.verify
+
     @classmethod
     def open_public(cls, path: Path) -> "Dataset | None":
         """The folder `path`, which has the public code's layout; None where it is none of this task's.
@@ -241,6 +263,21 @@ class Task(ABC):
     def given(self, inputs: "UInt8[np.ndarray, ' C']") -> str:
         """For a reader: what of a puzzle is given."""
         return f"{self.spec.seq_len} cells"
+
+    @classmethod
+    def read_map(cls, file: Path) -> tuple[str, bytes]:
+        """A map of puzzle identifiers that came with a table of embeddings, as the public code or this
+        package writes it: the name that it has in a checkpoint, and its content.
+
+        Raises UserError for a file that is no such map, and for a task whose table needs none.
+        """
+        raise UserError(f"{file}: {cls.puzzles} of this task share one embedding, which needs no map")
+
+    def embedded(self, dataset: "Dataset") -> "EmbeddedAugmentations | None":
+        """The augmentations of a dataset of this task whose images have puzzle embeddings of their own; None
+        where all images of a puzzle share the one of its row (`Split.puzzle_ids`).
+        """
+        return None
 
     def readable(self, tokens: "UInt8[np.ndarray, '*N C']") -> "UInt8[np.ndarray, '*N C']":
         """What a user reads in place of tokens."""
@@ -279,6 +316,19 @@ class Task(ABC):
         rows, cols = self.spec.grid
         shown = (inputs if answer is None else answer).reshape(rows, cols)
         return "\n".join(" ".join(f"{token:2}" for token in row) for row in shown.tolist())
+
+    def render_pair(
+        self, inputs: "UInt8[np.ndarray, ' C']", labels: "UInt8[np.ndarray, ' C']", color: bool = False
+    ) -> str:
+        """A puzzle and its answer for the terminal, side by side."""
+        if self.verifies:
+            return self.render(inputs, labels)  # a label that is drawn into its puzzle
+        halves = (self.render(inputs).splitlines(), self.render(inputs, labels).splitlines())
+        return "\n".join(f"{left}      {right}" for left, right in zip(*halves, strict=True))
+
+    def picture_of(self, chosen: Chosen) -> "Picture":
+        """How a puzzle, its demonstrations and its answers are drawn."""
+        return self.picture
 
     @property
     def picture(self) -> "Picture":

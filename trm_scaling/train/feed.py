@@ -47,10 +47,8 @@ class Feeder:
         """The leaves of a feed, rows `first` to `end` of each batch: (K, b) and (K, b, C)."""
         size, length = self._config.global_batch_size, self._config.system.steps_per_call
         steps = range(start, stop)
-        pairs = [train_rows(self._dataset, self._config.seed, step, size, first, end) for step in steps]
-        pairs += pairs[-1:] * (length - len(pairs))
-        puzzle = np.stack([pair[0] for pair in pairs])
-        augmentation = np.stack([pair[1] for pair in pairs])
+        batches = [train_rows(self._dataset, self._config.seed, step, size, first, end) for step in steps]
+        batches += batches[-1:] * (length - len(batches))
+        puzzle, augmentation, ids = (np.stack(each) for each in zip(*batches, strict=True))
         train = self._dataset.train
-        rows = (train.inputs[puzzle], train.labels[puzzle], train.puzzle_ids[puzzle])
-        return *rows, puzzle, augmentation
+        return train.inputs[puzzle], train.labels[puzzle], ids, puzzle, augmentation

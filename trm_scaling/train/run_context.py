@@ -61,7 +61,10 @@ class RunContext:
         self._init = partial(init_state_on, mesh, config, *shapes)
         self._like = state_shapes_on(mesh, config, *shapes)
         self._hosts = hosts
-        self.store = CheckpointStore(run.folder.checkpoints, config.system.keep_checkpoints, hosts)
+        own = dataset.embedded
+        # Rows of the puzzle embeddings mean nothing without the map of what each is of.
+        attached = {} if own is None else {own.map_name: own.map_bytes()}
+        self.store = CheckpointStore(run.folder.checkpoints, config.system.keep_checkpoints, hosts, attached)
         self._tracker: Tracker | None = None
 
     def newest(self) -> TrainState:

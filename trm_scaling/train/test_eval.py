@@ -1,14 +1,16 @@
 """The test split, once, at the end of a run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from trm_scaling.config import RunConfig
 from trm_scaling.evaluation.score import Evaluator, Outcomes
-from trm_scaling.tasks.dataset import Dataset
+from trm_scaling.tasks.dataset import Dataset, Split
 from trm_scaling.tasks.progress import Progress
 from trm_scaling.train.loop import Trained
 from trm_scaling.train.state import Params, evaluation_params
@@ -28,10 +30,19 @@ class WeightSet:
 
 
 def score_test_split(
-    evaluator: Evaluator, dataset: Dataset, config: RunConfig, trained: Trained, progress: Progress
-) -> tuple[list[dict[str, Any]], Outcomes]:
+    evaluator: Evaluator,
+    dataset: Dataset,
+    config: RunConfig,
+    trained: Trained,
+    progress: Progress,
+    folder: Path | None = None,
+    saves: bool = True,
+) -> tuple[list[dict[str, Any]], Outcomes, Mapping[str, bytes]]:
     """The rows of the sets of weights that `system.test_weights` asks for, as `Outcomes.rows` has them, each
-    with its weights; and the outcomes of the headline.
+    with its weights; the outcomes of the headline; and further files of the headline's, by name.
+
+    Where augmentations have puzzle embeddings of their own, those of the test vote on the headline's answer.
+    The votes are kept in `folder` (None: nowhere), by the process that `saves`, while they are counted.
     """
     rows: list[dict[str, Any]] = []
     known: dict[tuple[int, float | None], Outcomes] = {}
@@ -41,7 +52,29 @@ def score_test_split(
             known[place] = evaluator(each.params, each.buffers, dataset.test, progress=progress)
         of_set = {"at": each.at, "ema_rate": each.ema_rate, "step": each.step}
         rows += [of_set | row for row in known[place].rows()]
-    return rows, next(iter(known.values()))
+    if dataset.embedded is None:
+        return rows, next(iter(known.values())), {}
+    weights = next(_sets_of_weights(config, trained))
+    found = dataset.embedded.voted(
+        partial(_last_answers, evaluator, weights),
+        config.data,
+        config.system.eval_batch_size,
+        f"{weights.at} at step {weights.step}, average {weights.ema_rate}",
+        folder,
+        saves,
+        progress,
+    )
+    of_set = {"at": weights.at, "ema_rate": weights.ema_rate, "step": weights.step}
+    steps = evaluator.predictor.budget.steps
+    rows += [of_set | {"steps": steps} | row for row in found.rows]
+    return rows, next(iter(known.values())), found.files
+
+
+def _last_answers(evaluator: Evaluator, weights: WeightSet, asked: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens and halting logits after the last supervision step, of one batch."""
+    batch = Split(asked.inputs, asked.labels, None, asked.identifiers)
+    (answers,) = evaluator.predictor(weights.params, weights.buffers, batch)
+    return np.asarray(answers.tokens[0, -1]), np.asarray(answers.q_halt[0, -1])
 
 
 def _sets_of_weights(config: RunConfig, trained: Trained) -> Iterator[WeightSet]:

@@ -73,7 +73,7 @@ def train_and_test(
     reporter: RunReporter,
     hosts: Hosts = ALONE,
 ) -> RunSummary:
-    """Train `config` in `folder` from where it stands, test it, and write `test_outcomes.npz`.
+    """Train `config` in `folder` from where it stands, test it, and write what the test leaves behind.
 
     `source` (commit, uncommitted changes) goes into every checkpoint, with the configuration. Of several
     processes each measures, and the first one writes. Raises as `train_and_test_together`.
@@ -110,11 +110,15 @@ def train_and_test_together(
     for run, each in left:
         run.reporter.note(f"testing on {len(dataset.test):,} puzzles")
         with measure_all([other.clock for _, other in left], "evaluate"):
-            rows, outcomes = score_test_split(evaluator, dataset, run.config, each, testing)
+            rows, outcomes, files = score_test_split(
+                evaluator, dataset, run.config, each, testing, run.folder.path, hosts.is_first
+            )
         tested.append((each, rows))
         hosts.progress.starts()
         if hosts.is_first:
             _write_outcomes(run.folder, outcomes, dataset)
+            for name, content in files.items():
+                write_bytes(run.folder.path / name, content)
     # Their clocks are read last, since runs that train together share the time of all tests.
     shared = are_one_trajectory([run.config for run in runs])
     finished = iter([_finished(*each, dataset, len(runs), shared) for each in tested])

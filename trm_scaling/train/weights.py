@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import jax
@@ -9,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from trm_scaling.checkpoint.reader import CheckpointReader
-from trm_scaling.config import RunConfig
+from trm_scaling.config import DataConfig, RunConfig
 from trm_scaling.errors import UserError
 from trm_scaling.evaluation.predict import refuse_nonfinite
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.models.interchange import from_public
+from trm_scaling.tasks.build import ensure_dataset
 from trm_scaling.tasks.task import spec_of
 from trm_scaling.train.state import Params, TrainState, evaluation_params, init_state
 
@@ -59,14 +61,25 @@ def weights_from_public(config: RunConfig, tensors: Mapping[str, np.ndarray], wh
     return Weights(jax.tree.map(jnp.asarray, params), None, jax.tree.map(jnp.asarray, buffers))
 
 
+def check_table(folder: RunFolder, step: int, data: DataConfig, data_root: Path) -> None:
+    """Raise UserError unless the puzzle embeddings of a checkpoint belong to the dataset that `data` names.
+
+    Where augmentations have rows of their own, each checkpoint carries the map of what each row is of.
+    """
+    if spec_of(data).num_puzzle_ids == 1:
+        return
+    own = ensure_dataset(data, data_root).embedded
+    if own is not None:
+        found = CheckpointReader(folder.checkpoints).attached(step, own.map_name)
+        own.check_table(found, f"{folder.path}, checkpoint of step {step}")
+
+
 def load_weights(folder: RunFolder, config: RunConfig, which: Which) -> tuple[Weights, int]:
     """The weights of a run and the step they were taken at: best on validation, or the newest.
 
     Works while the run is still training. Raises UserError when there is no usable checkpoint, and for
     weights that are not finite.
     """
-    # Orbax takes a quarter of a second to load, and the models that come with the package need none.
-
     reader = CheckpointReader(folder.checkpoints)
     for _ in range(PRUNED_TRIES):
         step = reader.best_step() if which == "best" else None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_scaling.tasks.arc.collection import ArcTask, read_tasks
+from trm_scaling.tasks.arc.collection import ArcTask, assign_splits, read_tasks
 from trm_scaling.tasks.arc.dataset import ArcDataset
 from trm_scaling.tasks.arc.identifiers import IdentifierMap
 
@@ -46,7 +46,8 @@ def mini_dataset(build: str) -> ArcDataset:
     """The public build's tasks and identifiers; offsets are ours."""
     identifiers = IdentifierMap.from_names(content(build)["identifiers"], build)
     tasks = mini_tasks(build)
-    return ArcDataset(tuple(tasks[name] for name in identifiers.tasks), identifiers, _TEST_SUBSET, seed=0)
+    ordered = assign_splits([tasks[name] for name in identifiers.tasks], _TEST_SUBSET, 0, 0)
+    return ArcDataset(ordered, identifiers, seed=0)
 
 
 def rows_of(build: str, split: str) -> dict[str, NDArray[Any]]:

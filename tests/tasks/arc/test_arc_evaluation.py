@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from tests.tasks.arc.collections import mini_dataset
 from trm_scaling.errors import UserError
+from trm_scaling.tasks.arc.collection import assign_splits
 from trm_scaling.tasks.arc.dataset import ArcDataset, Examples
-from trm_scaling.tasks.arc.evaluation import Predict, ensemble, evaluate, score, write_submission
+from trm_scaling.tasks.arc.evaluation import Predict, ensemble, evaluate, score, submission_bytes
 from trm_scaling.tasks.arc.tokens import crop, encode, image_shapes, transform
 from trm_scaling.tasks.arc.votes import Ballots
 from trm_scaling.tasks.grid_symmetry import INVERSES, transform_grid
@@ -63,7 +64,7 @@ def test_right_predictions_score_one_and_wrong_ones_zero(tmp_path: Path) -> None
     )
     nothing = run(dataset, lambda examples: (np.zeros_like(examples.labels), np.zeros(len(examples.labels))))
     assert set(score(dataset, nothing).pass_at.values()) == {0.0}
-    write_submission(dataset, nothing, tmp_path / "submission.json")
+    (tmp_path / "submission.json").write_bytes(submission_bytes(dataset, nothing))
     assert (
         (tmp_path / "submission.json").read_text().startswith('{"0692e18c":[{"attempt_1":[],"attempt_2":[]}]')
     )
@@ -72,8 +73,9 @@ def test_right_predictions_score_one_and_wrong_ones_zero(tmp_path: Path) -> None
 
 def test_predictions_that_no_task_asks_for_are_refused() -> None:
     dataset = mini_dataset("arc_build")
-    untested = ArcDataset(dataset.tasks, dataset.identifiers, "evaluation2", 0)
-    with pytest.raises(UserError, match="evaluation2"):
+    tasks = assign_splits(dataset.tasks, "evaluation2", 0, 0)
+    untested = ArcDataset(tasks, dataset.identifiers, 0)
+    with pytest.raises(UserError, match="no task of the dataset has a test pair"):
         score(untested, Ballots(untested))
 
 

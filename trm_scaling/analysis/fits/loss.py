@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 from scipy.stats import t as t_distribution
 
 from trm_scaling.analysis.fits.loss_evidence import extrapolation, rivals_of, varies, verdict
@@ -16,7 +17,7 @@ from trm_scaling.analysis.fits.loss_law import (
     reported,
     theta_of,
 )
-from trm_scaling.analysis.fits.loss_profile import MOST_STUDIES, profile_ends, simulated_runs
+from trm_scaling.analysis.fits.loss_profile import MOST_STUDIES, profile_ends
 from trm_scaling.analysis.fits.loss_search import (
     QUICK,
     THOROUGH,
@@ -30,6 +31,7 @@ from trm_scaling.analysis.fits.loss_search import (
 from trm_scaling.analysis.fits.record import Fit, Parameter, Prediction, plausible, union
 from trm_scaling.analysis.fits.replicates import ALPHA, explain, lack_of_fit, lack_of_fit_of_clusters
 from trm_scaling.analysis.fits.resampling import ENOUGH_CONFIGURATIONS, resample_clusters
+from trm_scaling.analysis.fits.run_noise import RunNoise
 from trm_scaling.analysis.interval import TAILS, Interval
 from trm_scaling.analysis.runs import Configurations, LossRuns
 from trm_scaling.errors import UserError
@@ -70,7 +72,7 @@ class _Resampling:
             return reweighted(fitted, rows)
         if self.observed.cluster is None:
             return simulated(fitted, self.replicates, rng)
-        ln_loss = simulated_runs(fitted, self.observed.cluster, self.replicates, rng)
+        ln_loss = RunNoise.of(fitted, self.observed.cluster).studies(self.replicates, rng)
         return ln_loss, np.ones((1, ln_loss.shape[1]))
 
     def draws(self, fitted: FittedLoss) -> np.ndarray:
@@ -141,7 +143,7 @@ def fit_loss(
         aicc=own,
         rivals=rivals,
         extrapolation=extrapolated,
-        predictions=_predictions(predict, asked, fitted, draws, also, refit_loss(fitted, runs), resampling),
+        predictions=_predictions(predict, asked, fitted, draws, also, resampling, runs),
         verdict=verdict(fitted, parameters, rivals, extrapolated, misfit, runs),
     )
 
@@ -248,8 +250,8 @@ def _predictions(
     fitted: FittedLoss,
     draws: np.ndarray,
     also: Sequence[FittedLoss],
-    every_run: FittedLoss,
     resampling: _Resampling,
+    runs: LossRuns,
 ) -> tuple[Prediction, ...]:
     """The law's losses, with the spread between forms and the scatter of single runs around them."""
     if asked is None:
@@ -257,9 +259,9 @@ def _predictions(
     fewer = _Resampling(resampling.observed, min(_OF_RIVALS, resampling.replicates), resampling.seed)
     others = [np.log(each.losses(fewer.draws(each), asked)).T for each in also]
     values, drawn = fitted.loss(asked), np.log(fitted.losses(draws, asked)).T
-    half = float(t_distribution.ppf(TAILS[1], fitted.freedom)) * every_run.residual_sd
+    halves = _of_one_run(fitted, runs, asked)
     found = []
-    for index, (at, value) in enumerate(zip(predict, np.log(values), strict=True)):
+    for index, (at, value, half) in enumerate(zip(predict, np.log(values), halves, strict=True)):
         law = Interval.of_draws(drawn[index], resampling.method)
         forms, apart = union(law, (Interval.of_draws(each[index], "") for each in others), _LN_DISAGREE)
         run = None
@@ -269,6 +271,16 @@ def _predictions(
             run = _exp(Interval(float(low), float(high), f"{forms.method}, with one run's noise"))
         found.append(Prediction(dict(at), float(np.exp(value)), _exp(law), run, _exp(forms), apart))
     return tuple(found)
+
+
+def _of_one_run(fitted: FittedLoss, runs: LossRuns, asked: LossRuns) -> Float[np.ndarray, " m"]:
+    """Half of the 95 % range of one run's ln L around the law, at each place."""
+    every_run = refit_loss(fitted, runs)
+    if runs.cluster is None:
+        half = float(t_distribution.ppf(TAILS[1], fitted.freedom)) * every_run.residual_sd
+        return np.full(asked.loss.size, half)
+    noise = RunNoise.of(every_run, runs.cluster)
+    return float(t_distribution.ppf(TAILS[1], noise.freedom)) * np.sqrt(noise.variance(asked))
 
 
 def _exp(interval: Interval | None) -> Interval | None:

@@ -12,11 +12,10 @@ Shapes: R simulated studies, G runs, n points, q numbers in theta.
 """
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from trm_scaling.analysis.fits.loss_law import LEAST_LOG
 from trm_scaling.analysis.fits.loss_search import FittedLoss, descend_loss
-from trm_scaling.analysis.fits.resampling import noise_scale
 
 LEVEL_OF_SHARES = 0.98
 """Of the simulated shares, for intervals at 95 %: at 0.95 they covered 87 to 93 % of 200 planted studies of
@@ -29,41 +28,6 @@ _MOST_STEPS, _TOLERANCE = 12, 0.05
 """For the search of one end, and how close it gets, in standard deviations of the simulated estimates."""
 _FAR = 3.0
 """Of those standard deviations, the largest that a search steps by."""
-
-
-def simulated_runs(
-    fitted: FittedLoss, cluster: Int[np.ndarray, " n"], replicates: int, rng: np.random.Generator
-) -> Float[np.ndarray, "R n"]:
-    """ln of the losses that the law would have given, with fresh noise of whole runs and of their points.
-
-    A run is off by a normal amount, and by another that grows along the curve of its data; then each of its
-    points is. The three variances are estimated from the residuals by moments.
-    """
-    _, codes = np.unique(cluster, return_inverse=True)
-    count, n, q = int(codes.max()) + 1, codes.size, fitted.theta.size
-    basis = np.ones((n, 1))
-    if "data" in fitted.law.columns:
-        ln_data = fitted.inputs.ln_inputs[:, fitted.law.columns.index("data")]
-        basis = np.column_stack([basis, ln_data - ln_data.mean()])
-    if (np.bincount(codes) <= basis.shape[1]).any():
-        basis = basis[:, :1]
-    of_runs: list[np.ndarray] = []
-    own: list[np.ndarray] = []
-    rest = np.empty(n)
-    for code in range(count):
-        rows = codes == code
-        inverse = np.linalg.pinv(basis[rows])
-        of_runs.append(inverse @ fitted.residual[rows])
-        own.append((inverse**2).sum(1))
-        rest[rows] = fitted.residual[rows] - basis[rows] @ of_runs[-1]
-    between, within = max(1, count - (q + 1) // 2), max(1, n - count * basis.shape[1])
-    of_points = float((rest**2).sum()) / within
-    of_run = np.maximum(0.0, (np.array(of_runs) ** 2).sum(0) / between - of_points * np.mean(own, axis=0))
-    scale = np.sqrt([noise_scale(between, rng) for _ in range(replicates)])[:, None]
-    noise = np.sqrt(of_points) * rng.normal(size=(replicates, n))
-    for column, variance in zip(basis.T, of_run, strict=True):
-        noise += np.sqrt(variance) * rng.normal(size=(replicates, count))[:, codes] * column
-    return fitted.ln_loss + scale * noise
 
 
 def profile_ends(

@@ -81,10 +81,13 @@ class FittedLoss:
         self, theta: Float[np.ndarray, "*problems q"], runs: LossRuns
     ) -> Float[np.ndarray, "*problems n"]:
         """As `loss`, with the numbers of refits to the same inputs."""
+        return np.asarray(np.exp(self.law.ln_loss(theta, self.moved(runs))[0] + self.inputs.ln_unit))
+
+    def moved(self, runs: LossRuns) -> Inputs:
+        """The sizes of `runs` in the units of the fit."""
         fresh = Inputs.of(self.law, runs)
         shifted = fresh.ln_inputs + fresh.centre - self.inputs.centre
-        moved = replace(self.inputs, ln_inputs=shifted, recursions=fresh.recursions)
-        return np.asarray(np.exp(self.law.ln_loss(theta, moved)[0] + self.inputs.ln_unit))
+        return replace(self.inputs, ln_inputs=shifted, recursions=fresh.recursions)
 
     @property
     def residual_sd(self) -> float:

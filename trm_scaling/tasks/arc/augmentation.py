@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import UInt64
 from numpy.typing import NDArray
 
-from trm_scaling.tasks.arc.collection import COLOURS, MAX_SIDE, ArcTask
+from trm_scaling.tasks.arc.collection import COLOURS, ArcTask
+from trm_scaling.tasks.arc.description import MAX_SIDE
 from trm_scaling.tasks.arc.identifiers import NUM_PERMUTATIONS, IdentifierMap, permutations
 from trm_scaling.tasks.grid_symmetry import NUM_SYMMETRIES, transform_grid
 
@@ -65,11 +66,12 @@ def offsets(
     pair: NDArray[np.int64],
     num_pairs: NDArray[np.int64],
     sides: NDArray[np.int32],
+    square: int = MAX_SIDE,
 ) -> NDArray[np.int32]:
-    """Where training examples lie on their squares, [N, 2] row and column.
+    """Where training examples lie on their squares of `square` cells along an edge, [N, 2] row and column.
 
-    As in the public code: uniform on each axis in 0 .. 30 - the larger of input and output, one for each
-    example and for good; of each augmented puzzle one example, drawn at random, stays at the top left.
+    As in the public code: uniform on each axis in 0 .. `square` - the larger of input and output, one for
+    each example and for good; of each augmented puzzle one example, drawn at random, stays at the top left.
 
     Args:
         task_keys: `task_key` of each example's task, [N].
@@ -80,7 +82,7 @@ def offsets(
     """
     stays = below(random_words(seed, _ANCHOR, task_keys, index), num_pairs) == pair
     words = random_words(seed, _PLACE, task_keys[:, None], index[:, None], pair[:, None], np.arange(2))
-    offset = below(words, MAX_SIDE + 1 - sides)
+    offset = below(words, square + 1 - sides)
     return np.where(stays[:, None], 0, offset).astype(np.int32)
 
 

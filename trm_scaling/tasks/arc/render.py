@@ -54,7 +54,7 @@ def terminal_row(grids: Sequence[tuple[str, Grid]], *, colour: bool = True) -> s
 
 
 def terminal_task(task: ArcTask, *, colour: bool = True) -> str:
-    """The demonstrations of a task, then its test pairs with their answers."""
+    """The pairs of a task that are trained on, then those that are held out, with their answers."""
     blocks = [
         terminal_row([(f"{name} input", pair.input), (f"{name} output", pair.output)], colour=colour)
         for name, pair in _named_pairs(task)
@@ -102,8 +102,8 @@ def svg_task(task: ArcTask) -> str:
 
 
 def _named_pairs(task: ArcTask) -> list[tuple[str, Pair]]:
-    demonstrations = [pair for pair in task.pairs if not pair.is_test]
-    tests = [pair for pair in task.pairs if pair.is_test]
+    demonstrations = [pair for pair in task.pairs if pair.split == "train"]
+    tests = [pair for pair in task.pairs if pair.split != "train"]
     return [
         (f"{name} {number}", pair)
         for name, pairs in (("example", demonstrations), ("test", tests))

@@ -195,7 +195,7 @@ def _grid(key: bytes) -> Grid:
 
 def _shared_ballots(dataset: ArcDataset) -> list[int]:
     """[E] the ballot of each pair: equal test inputs of one task share the first one's."""
-    ballot = list(range(len(dataset.is_test)))
+    ballot = list(range(dataset.num_pairs))
     for start, end in zip(dataset.test.start[:-1], dataset.test.start[1:], strict=True):
         seen: dict[bytes, int] = {}
         for pair in dataset.test.pair[start:end].tolist():
