@@ -18,6 +18,8 @@
   `plot_halting_histograms` of the tables that `learning_curves`, `accuracy_by_step` and
   `halting_histograms` read from the run folders; `plot_differences`, `plot_factor_importance` and
   `plot_critical_batch` of records of `trm_scaling.analysis`.
+- Test-time compute: `plot_test_time_scaling` of the table that `read_surface_tables` reads from the
+  `surfaces.json` that `trm eval --surface` writes.
 - Numbers and text: `compute_scaling_law`, `parse_wandb_export`, `generate_experiment_report`.
 
 Every plot returns its figure and writes it where it is given a path (.png, .svg or .pdf; `save_all` writes
@@ -48,11 +50,13 @@ from trm_scaling.plots import (
     plot_pareto_frontier,
     plot_precision,
     plot_supervision_steps,
+    plot_test_time_scaling,
     save,
     save_all,
 )
 from trm_scaling.report import generate_experiment_report
 from trm_scaling.results.curves import accuracy_by_step, halting_histograms, learning_curves
+from trm_scaling.results.surfaces import read_surface_tables
 from trm_scaling.results.wandb_export import parse_wandb_export
 
 __all__ = [
@@ -84,6 +88,8 @@ __all__ = [
     "plot_pareto_frontier",
     "plot_precision",
     "plot_supervision_steps",
+    "plot_test_time_scaling",
+    "read_surface_tables",
     "save",
     "save_all",
 ]

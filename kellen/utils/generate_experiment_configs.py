@@ -304,6 +304,22 @@ BESIDE = [
         },
     ),
     Family(
+        key="ttc",
+        title="Training for test-time compute",
+        goal="Find which of EqR's ingredients makes more steps and trajectories at test time worth more.",
+        expects=(
+            "Each is evaluated by its surface (trm eval --surface), not by its accuracy as trained. Initial "
+            "states drawn anew widen what trajectories find; damping and noise settle them. Published for "
+            "all three: 86.4 % with 16 steps, 93.0 % with 64, 99.8 % with 64 and 128 trajectories."
+        ),
+        names=("ttc_baseline", "ttc_damping", "ttc_noise", "ttc_init", "ttc_all"),
+        values={
+            "arch.damping": [1.0, 0.95, 1.0, 1.0, 0.95],
+            "arch.call_noise": [0.0, 0.0, 0.01, 0.0, 0.01],
+            "arch.init_states": ["fixed", "fixed", "fixed", "random", "random"],
+        },
+    ),
+    Family(
         key="maze",
         title="Mazes",
         goal="Find what the published recipe reaches on mazes.",

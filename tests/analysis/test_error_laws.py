@@ -56,11 +56,14 @@ def test_no_floor_is_a_law_and_a_rival() -> None:
     assert floor.low == 0.0
 
 
-def test_an_onset_comes_back() -> None:
-    law = OnsetLaw()
-    truth = {"A": 3.0, "H": 0.6, "tau": 4e8, "alpha": 0.45, "kappa": 0.9, "s": 2.5}
+@pytest.mark.parametrize("slope", [False, True])
+def test_an_onset_comes_back(slope: bool) -> None:
+    law = OnsetLaw(slope=slope)
+    truth = {"A": 3.0, "H": 0.6, "tau": 4e8, "alpha": 0.45, "kappa": 0.9, "s": 2.5, "B": 6.0, "beta": 0.2}
+    truth = {name: truth[name] for name in law.parameter_names}
     away = DATA / (truth["tau"] * SIZES ** -truth["kappa"])
-    error = truth["A"] * SIZES ** -truth["alpha"] + truth["H"] / (1 + away ** truth["s"])
+    before = truth["B"] * DATA ** -truth["beta"] if slope else truth["H"]
+    error = truth["A"] * SIZES ** -truth["alpha"] + before / (1 + away ** truth["s"])
     runs = loss_runs(error, np.random.default_rng(0), 0.0, params=SIZES, data=DATA)
     found = search_loss(law, Inputs.of(law, runs))
     assert found.parameters == pytest.approx(truth, rel=1e-2)
@@ -127,5 +130,8 @@ def test_a_law_is_evaluated_at_its_reported_numbers() -> None:
     onset = {"A": 20.0, "H": 0.2, "tau": 1e6, "alpha": 0.5, "kappa": 0.2, "s": 4.0}
     wanted = 20 * N**-0.5 + 0.2 / (1 + (D / (1e6 * N**-0.2)) ** 4)
     np.testing.assert_allclose(loss_at(OnsetLaw(), onset, N, D), wanted)
+    onset = onset | {"B": 30.0, "beta": 0.6}
+    wanted = 20 * N**-0.5 + 30 * D**-0.6 / (1 + (D / (1e6 * N**-0.2)) ** 4)
+    np.testing.assert_allclose(loss_at(OnsetLaw(slope=True), onset, N, D), wanted)
     compute = LossLaw(compute=True, floor=False)
     np.testing.assert_allclose(loss_at(compute, {"A": 20.0, "alpha": 0.3}, N, D), 20 * (N * D) ** -0.3)

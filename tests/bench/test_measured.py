@@ -8,7 +8,8 @@ import pytest
 
 from tests.train.tiny import B, config_of
 from trm_scaling.bench.data import bench_data
-from trm_scaling.bench.step import bench_evaluation, bench_step, compile_call, stand_in_dataset
+from trm_scaling.bench.evaluation import bench_evaluation
+from trm_scaling.bench.step import bench_step, compile_call, stand_in_dataset
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.counting import flops_per_puzzle_step, training_flops
 from trm_scaling.optim import TracedHparams

@@ -25,6 +25,8 @@ from tests.parallel.collectives import collectives_of
 from tests.train.tiny import config_of
 from trm_scaling.checkpoint.store import CheckpointStore
 from trm_scaling.config import RunConfig, Schedule
+from trm_scaling.evaluation.predict import Predictor
+from trm_scaling.evaluation.samples import Budget
 from trm_scaling.evaluation.score import Evaluator
 from trm_scaling.models import begin
 from trm_scaling.optim import TracedHparams
@@ -125,7 +127,11 @@ class Work:
     def outcomes(self) -> dict[str, np.ndarray]:
         state = self.start()
         found = Evaluator(self.config, mesh=self.mesh)(state.params, state.buffers, self.dataset.val)
-        return {"solved": found.solved, "cells_right": found.cells_right, "q_halt": found.q_halt}
+        varied = Budget(2, samples=3, noise=0.3, init="random", augment=True)
+        answers = Predictor(self.config, varied, self.mesh)(state.params, state.buffers, self.dataset.val)
+        samples = np.concatenate([np.asarray(each.q_halt) for each in answers], axis=2)
+        of_steps = {"solved": found.solved, "cells_right": found.cells_right, "q_halt": found.q_halt}
+        return {**of_steps, "samples": samples}
 
 
 def without_sum(gradients: Any, specs: Any) -> Any:

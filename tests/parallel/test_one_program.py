@@ -79,6 +79,8 @@ def same_steps(found: Path, wanted: Path) -> None:
     np.testing.assert_array_equal(evaluated["solved"], outcomes["solved"])
     np.testing.assert_array_equal(evaluated["cells_right"], outcomes["cells_right"])
     np.testing.assert_allclose(evaluated["q_halt"], outcomes["q_halt"], atol=1e-4)
+    np.testing.assert_allclose(evaluated["samples"], outcomes["samples"], atol=1e-4)
+    assert np.ptp(outcomes["samples"], axis=0).min() > 0, "samples differ, on any mesh in the same way"
 
 
 def exchanged_parameters(folder: Path) -> int:

@@ -11,7 +11,8 @@ import pytest
 from trm_scaling.checkpoint.reader import CheckpointReader
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.errors import UserError
-from trm_scaling.evaluation.predict import Budget, Predictor
+from trm_scaling.evaluation.predict import Predictor
+from trm_scaling.evaluation.samples import Budget
 from trm_scaling.evaluation.score import Evaluator
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.models.layers import PUZZLE_EMB

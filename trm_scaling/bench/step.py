@@ -1,4 +1,4 @@
-"""Training and evaluation, timed: compiled programs, the feeder, and the late reading of metrics."""
+"""Training, timed: compiled programs, the feeder, and the late reading of metrics."""
 
 import time
 from dataclasses import dataclass
@@ -9,12 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trm_scaling.bench.timing import Spread, Stopwatch, busy_seconds, device_rates, host_gap, timed
+from trm_scaling.bench.timing import Spread, Stopwatch, busy_seconds, device_rates, host_gap
 from trm_scaling.config import RunConfig, Schedule
-from trm_scaling.counting import flops_per_puzzle_step, inference_flops, peak_flops
+from trm_scaling.counting import flops_per_puzzle_step, peak_flops
 from trm_scaling.counting.devices import find_chip
 from trm_scaling.counting.roofline import DeviceRates, Roofline, roofline, step_terms
-from trm_scaling.evaluation.score import Evaluator
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.tasks.dataset import Dataset, Split
@@ -192,45 +191,3 @@ def stand_in_dataset(config: RunConfig) -> Dataset:
     )
     train, val, test = (split(counts[name]) for name in SPLIT_NAMES)
     return Dataset(Path(), manifest, train, val, test)
-
-
-@dataclass(frozen=True)
-class EvaluationBench:
-    """What one evaluation on the validation sample takes."""
-
-    device_kind: str
-    puzzles: int
-    batch: int
-    supervision_steps: int
-    seconds: Spread
-    puzzles_per_s: float
-    """In the median."""
-    first_s: float
-    """The first one, which compiles or reads the cache."""
-    flops_per_s: float
-
-
-def bench_evaluation(config: RunConfig, repeats: int) -> EvaluationBench:
-    """Time `repeats` evaluations on as many puzzles as a run evaluates on while it trains."""
-    dataset = stand_in_dataset(config)
-    mesh = make_mesh(config)
-    shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_ids)
-    state = init_state_on(mesh, config, *shapes)
-    evaluator = Evaluator(config, mesh=mesh)
-    puzzles = min(config.eval_puzzles, len(dataset.val))
-
-    def evaluate() -> object:
-        return evaluator(state.params, state.buffers, dataset.val, puzzles).solved
-
-    first, seconds = timed(evaluate, 1), timed(evaluate, repeats)
-    flops = inference_flops(config.arch, dataset.vocab_size, dataset.seq_len, config.arch.halt_max_steps)
-    return EvaluationBench(
-        device_kind=jax.devices()[0].device_kind,
-        puzzles=puzzles,
-        batch=min(config.system.eval_batch_size, puzzles),
-        supervision_steps=config.arch.halt_max_steps,
-        seconds=seconds,
-        puzzles_per_s=puzzles / seconds.median,
-        first_s=first.median,
-        flops_per_s=puzzles * flops / seconds.median,
-    )

@@ -1,5 +1,6 @@
 """The verbs of `trm`, assembled."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +14,6 @@ from trm_scaling.cli import (
     data_arc,
     evaluate,
     fit,
-    init,
     interchange,
     launch,
     launch_tpu,  # noqa: F401  (adds its verbs to `launch.app`)
@@ -48,6 +48,29 @@ Then:
 Every verb explains itself: trm run --help
 """
 
+INIT_HELP = """
+Make a folder with the study in it: its 67 experiments, their configurations and scripts, and no results. The
+commands of the documents then run in that folder as they do in a clone of the repository.
+
+\b
+Examples:
+  trm init my-lab
+  trm init my-lab && cd my-lab && trm run baseline --profile smoke
+"""
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to make the study in.")],
+) -> None:
+    from trm_scaling.io.study import make_laboratory
+
+    study = make_laboratory(folder)
+    typer.echo(f"{study} holds the study; what its runs make stays in {folder.resolve()}. Next:")
+    if folder.resolve() != Path.cwd():
+        typer.echo(f"  cd {folder}")
+    typer.echo("  trm run baseline --profile smoke     # half a minute; --profile laptop: minutes")
+
+
 app = typer.Typer(
     help=HELP,
     cls=Verbs,
@@ -56,7 +79,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for _name, _verb, _help, _short in (
-    ("init", init.init, init.HELP, "A folder with the study in it."),
+    ("init", init, INIT_HELP, "A folder with the study in it."),
     ("plan", plan.plan, plan.HELP, "What the experiments would take, and cost."),
     ("run", run.run, run.HELP, "Train an experiment to its record; again resumes."),
     ("batch", batch.batch, batch.HELP, "Run many experiments; again resumes."),

@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ from trm_scaling.cli.verbs import Verbs
 
 if TYPE_CHECKING:
     from trm_scaling.bench.timing import Spread
+    from trm_scaling.config import RunConfig
     from trm_scaling.run.planned import Run
 
 app = typer.Typer(
@@ -38,10 +39,16 @@ Examples:
 _EVAL_HELP = """
 Time evaluation on the validation sample, in the batches that a run evaluates in.
 
+With --stop: trained weights (a run, a model file, 4x4, 6x6, maze) answer test puzzles, once with the fixed
+number of steps and once by continuous batching, where a row whose puzzle has halted (or keeps the rules)
+takes the next one. Both give the same answers.
+
 \b
 Examples:
   trm bench eval baseline --profile laptop
   trm bench eval baseline --profile laptop system.eval_batch_size=64 --json
+  trm bench eval 6x6 --stop halting
+  trm bench eval 6x6 --stop verified --samples 4 --noise 0.3
 """
 
 _DATA_HELP = """
@@ -96,7 +103,7 @@ def step(
         "compile": f"{found.trace_s:.1f} s tracing, {found.compile_s:.1f} s compiling, "
         f"{found.first_call_s:.2f} s the first call",
     }
-    _print("step", run, found, found.device_kind, rows, as_json)
+    _print("step", run.config, found, found.device_kind, rows, as_json)
 
 
 @app.command("eval", help=_EVAL_HELP)
@@ -105,11 +112,29 @@ def evaluation(
     overrides: Overrides = None,
     profile: Profile = None,
     repeats: Repeats = 7,
+    stop: Annotated[
+        Literal["halting", "verified"] | None, typer.Option(help="Compare with inference that stops so.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="With --stop: the most of a sample.", show_default="the model's")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="With --stop verified: samples at most.")] = 1,
+    noise: Annotated[float, typer.Option(min=0.0, help="Of samples after the first.")] = 0.0,
+    limit: Annotated[int | None, typer.Option(min=1, help="With --stop: test puzzles.")] = None,
     study: StudyFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    from trm_scaling.bench.step import bench_evaluation
+    from trm_scaling.errors import UserError
     from trm_scaling.results.format import flop
+
+    if stop is not None:
+        _stopping(
+            experiment, overrides, profile, repeats, stop, (steps, samples, noise), limit, study, as_json
+        )
+        return
+    if steps is not None or samples > 1 or noise or limit is not None:
+        raise UserError("--steps, --samples, --noise and --limit are those of --stop: add --stop halting")
+    from trm_scaling.bench.evaluation import bench_evaluation
 
     run = _planned(experiment, overrides, profile, study)
     found = bench_evaluation(run.config, repeats)
@@ -119,7 +144,43 @@ def evaluation(
         "speed": f"{flop(found.flops_per_s)}/s",
         "first": f"{found.first_s:.2f} s, with compilation",
     }
-    _print("eval", run, found, found.device_kind, rows, as_json)
+    _print("eval", run.config, found, found.device_kind, rows, as_json)
+
+
+def _stopping(
+    name: str,
+    overrides: list[str] | None,
+    profile: str | None,
+    repeats: int,
+    stop: Literal["halting", "verified"],
+    spend: tuple[int | None, int, float],
+    limit: int | None,
+    study: Path | None,
+    as_json: bool,
+) -> None:
+    from trm_scaling.bench.evaluation import bench_stopping
+    from trm_scaling.cli.weights import open_weights
+    from trm_scaling.evaluation.samples import Budget
+    from trm_scaling.tasks.dataset import Split
+
+    opened = open_weights(name, profile, study, overrides=overrides or [])
+    config, weights, test = opened.config, opened.weights, opened.dataset.test
+    budget = Budget(spend[0] or config.arch.halt_max_steps, spend[1], spend[2])
+    split = Split(test.inputs[:limit], test.labels[:limit], puzzle_ids=test.puzzle_ids[:limit])
+    params = weights.answering(weights.ema is not None)
+    found = bench_stopping(config, params, weights.buffers, split, budget, stop, repeats)
+    samples = f" x {found.samples} samples" if found.samples > 1 else ""
+    most = f"{found.supervision_steps} steps{samples}"
+    rows = {
+        "fixed": f"{found.puzzles_per_s_fixed:,.1f} puzzles/s, {most} each, "
+        f"{found.accuracy_fixed:.2%} exact; {_spread(found.fixed_s)}",
+        "stopping": f"{found.puzzles_per_s:,.1f} puzzles/s, {found.mean_steps:.2f} steps in the mean, "
+        f"{found.accuracy:.2%} exact; {_spread(found.stopping_s)}",
+        "factor": f"{found.speedup:.2f} x",
+        "answers": f"{found.same_answers:,} of {found.puzzles:,} are the same in every cell, "
+        f"{found.batch:,} rows at once",
+    }
+    _print("eval", config, found, f"{opened.source}, {found.device_kind}", rows, as_json)
 
 
 @app.command("data", help=_DATA_HELP)
@@ -141,7 +202,7 @@ def data(
         "augment": f"{found.augmented_per_s:,.0f} puzzles/s on the device",
         "batch": f"{_spread(found.augment_s)} for {found.augment_batch:,} puzzles",
     }
-    _print("data", run, found, found.source, rows, as_json)
+    _print("data", run.config, found, found.source, rows, as_json)
 
 
 @app.command("startup", help=_STARTUP_HELP)
@@ -163,7 +224,7 @@ def startup(
         "trm status": _spread(found.status_s),
         "first step": _spread(found.first_step_s),
     }
-    _print("startup", run, found, "processes of their own", rows, as_json)
+    _print("startup", run.config, found, "processes of their own", rows, as_json)
 
 
 def _planned(experiment: str, overrides: list[str] | None, profile: str | None, study: Path | None) -> "Run":
@@ -175,10 +236,11 @@ def _planned(experiment: str, overrides: list[str] | None, profile: str | None, 
     return plan_run(find_study(study), experiment, chosen_profile(profile), overrides or [])
 
 
-def _print(what: str, run: "Run", found: Any, where: str, rows: dict[str, str], as_json: bool) -> None:
+def _print(
+    what: str, config: "RunConfig", found: Any, where: str, rows: dict[str, str], as_json: bool
+) -> None:
     from trm_scaling.io.jsonable import to_jsonable
 
-    config = run.config
     if as_json:
         about = {"bench": what, "experiment": config.name, "profile": config.profile}
         at = {"at": datetime.now(UTC).isoformat(timespec="seconds")}

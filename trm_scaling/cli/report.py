@@ -23,6 +23,7 @@ Examples:
   trm report --profile laptop
   trm report --pattern exp01 --out /tmp/model-size
   trm report --csv exp01_results.csv --out /tmp/exp01 --figures svg
+  trm report --surfaces surfaces.json --out /tmp/test-time
 """
 
 
@@ -44,6 +45,14 @@ def report(
             dir_okay=False,
         ),
     ] = None,
+    surfaces: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A page on test-time compute alone, of a file that trm eval --surface wrote. Repeatable.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     figures: Annotated[
         str, typer.Option(help="Formats of the figures, comma-separated: svg (always), png, pdf.")
     ] = "svg,png,pdf",
@@ -54,12 +63,19 @@ def report(
     from trm_scaling.errors import UserError
     from trm_scaling.io.study import find_study
     from trm_scaling.plots.saving import FORMATS
-    from trm_scaling.report import write_study_reports
+    from trm_scaling.report import write_study_reports, write_surfaces_report
 
     wanted = [each.strip() for each in figures.split(",") if each.strip()]
     if unknown := [each for each in wanted if each not in FORMATS]:
         raise UserError(f"--figures {figures}: {unknown[0]} is not one of {', '.join(FORMATS)}")
     chosen = [each for each in FORMATS if each in wanted]
+    if surfaces:
+        if out is None or pattern or profile is not None or csv is not None:
+            raise UserError(
+                "--surfaces makes a page of its own: give --out FOLDER, and no pattern, profile or csv"
+            )
+        typer.echo(str(write_surfaces_report(surfaces, out, chosen).html))
+        return
     folder = find_study(study)
     say = partial(typer.echo, err=True)
     for each in write_study_reports(folder, pattern or [], profile, out, csv=csv, formats=chosen, say=say):

@@ -74,6 +74,16 @@ class ArchConfig(Frozen):
     """Cross-entropy over the cells."""
 
     @property
+    def draws(self) -> bool:
+        """Whether its states are partly random, in training and in every answer."""
+        return self.draws_states
+
+    @property
+    def draws_states(self) -> bool:
+        """Whether every puzzle begins with states of its own, at random."""
+        return False
+
+    @property
     def depth(self) -> Depth | None:
         """The recursion of one supervision step; None for a model that no curriculum can make shallower."""
         return None
@@ -152,6 +162,26 @@ class TrmConfig(ArchConfig):
 
     H_cycles: Program[int] = Field(3, ge=1)
     """Cycles in one supervision step (the paper's T); only the last carries gradients."""
+
+    damping: Program[float] = Field(1.0, gt=0, le=1)
+    """How far an update of z_L goes: z_L becomes (1 - damping) z_L + damping net(z_L + z_H + x). 1 is TRM;
+    EqR (arXiv 2605.21488) takes 0.95."""
+
+    call_noise: Program[float] = Field(0.0, ge=0)
+    """Standard deviation of normal numbers that every update of z_L adds, in training and in answers (EqR:
+    0.01)."""
+
+    init_states: Program[Literal["fixed", "random"]] = "fixed"
+    """`random`: every position of both states begins a puzzle at new normal numbers of deviation 1, cut at
+    two, in training and in answers (EqR), in place of one vector for all."""
+
+    @property
+    def draws(self) -> bool:
+        return self.call_noise > 0 or self.draws_states
+
+    @property
+    def draws_states(self) -> bool:
+        return self.init_states == "random"
 
     @property
     def depth(self) -> Depth:

@@ -48,6 +48,7 @@ LATER_DEFAULTS: Mapping[str, Any] = {
     "data.task": "sudoku",
     **{"data.side": 30, "data.kind": "random", "data.min_wall_share": 0.37, "data.max_wall_share": 0.42},
     **{"data.min_moves": None, "data.max_moves": None},
+    **{"arch.damping": 1.0, "arch.call_noise": 0.0, "arch.init_states": "fixed"},
     **{"data.puzzle_ids": 876_544, "data.subsets": ["training", "evaluation", "concept"]},
     **{"data.test_subset": "evaluation", "data.memory_tasks": 0},
 }

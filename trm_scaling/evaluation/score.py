@@ -12,12 +12,22 @@ import numpy as np
 from jax.sharding import Mesh
 
 from trm_scaling.config import RunConfig
-from trm_scaling.evaluation.decode import DecoderName, decoders_for, halt_steps
-from trm_scaling.evaluation.predict import Answers, Budget, Params, Predictor
+from trm_scaling.evaluation.decode import (
+    Candidates,
+    DecoderName,
+    candidates_of,
+    decoders_for,
+    halt_steps,
+)
+from trm_scaling.evaluation.predict import Answers, Params, Predictor
+from trm_scaling.evaluation.samples import Budget
 from trm_scaling.tasks.dataset import Split
 from trm_scaling.tasks.progress import Progress, silent
 from trm_scaling.tasks.scoring import interval, rating_bands
-from trm_scaling.tasks.task import task_of
+from trm_scaling.tasks.task import Task, task_of
+
+_BLOCK = 65_536
+"""Answers whose rules are looked at at once."""
 
 
 class DecodedScores(NamedTuple):
@@ -29,6 +39,8 @@ class DecodedScores(NamedTuple):
     """(M,) int32."""
     steps: np.ndarray
     """(M,) int32: supervision steps spent."""
+    verified: np.ndarray
+    """(M,) bool: right by the rules; as `solved` where a task's labels are the only right answers."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +112,13 @@ class Outcomes:
         exact = _proportion(self.solved[which])
         if self.verified is None:
             return exact
-        right = _proportion(self.verified[which])
-        names = {"solved": "verified", "exact_rate": "verified_rate", "interval_95": "verified_interval_95"}
-        return {**exact, **{name: right[key] for key, name in names.items()}}
+        return {**exact, **_by_rules(self.verified[which])}
 
     def _decoded(self, found: DecodedScores) -> dict[str, Any]:
         right, total = int(found.cells_right.sum()), int(self.cells.sum())
         return {
             **_proportion(found.solved),
+            **({} if self.verified is None else _by_rules(found.verified)),
             **{"cells_right": right, "cells": total, "cell_rate": right / total},
             "mean_steps": float(found.steps.mean()),
         }
@@ -131,19 +142,19 @@ class Evaluator:
         mesh: Mesh | None = None,
         *,
         decoders: Sequence[DecoderName] = (),
-        samples: int = 1,
-        noise: float = 0.0,
+        budget: Budget | None = None,
     ) -> None:
         """`steps`: supervision steps N; None takes the configuration's `halt_max_steps`.
 
         `mesh`: where the weights lie; None: on this process's first device. `decoders`: beside `last` and
-        `halting`. `samples`, `noise`: see `Budget`. Raises UserError as `Predictor` and `decoders_for` do.
+        `halting`. `budget`: samples as well, in place of `steps`. Raises UserError as `Budget.check` and
+        `decoders_for` do.
         """
-        budget = Budget(steps or config.arch.halt_max_steps, samples, noise)
-        self._decoders = decoders_for(tuple(decoders), budget)
+        budget = budget or Budget(steps or config.arch.halt_max_steps)
+        self._task = task_of(config.data)
+        self._decoders = decoders_for(tuple(decoders), budget, self._task)
         self.predictor = Predictor(config, budget, mesh)
         """What makes the answers, compiled once for each size of batch."""
-        self._task = task_of(config.data)
 
     def __call__(
         self,
@@ -163,16 +174,18 @@ class Evaluator:
         decoded: dict[DecoderName, list[DecodedScores]] = {name: [] for name in self._decoders}
         for answers in self.predictor(params, buffers, split, limit, progress, key):
             wanted = labels[first : first + answers.q_halt.shape[2]]
+            asked = split.inputs[first : first + len(wanted)]
             first += len(wanted)
             parts.append(_of_steps(answers, wanted))
             if self._task.verifies:
-                asked = split.inputs[first - len(wanted) : first]
-                by_rules = self._task.verify(asked, np.asarray(answers.tokens[0]))
-                assert by_rules is not None, "a task that verifies has an answer"
-                verified.append(by_rules.T)
+                verified.append(judged(self._task, asked, np.asarray(answers.tokens[:1]))[0].T)
+            if self._decoders:
+                given, right = judged_candidates(self._task, answers, asked, wanted, tuple(self._decoders))
             for name, decode in self._decoders.items():
-                tokens, steps = decode(answers)
-                decoded[name].append(DecodedScores(*_against(tokens, wanted), steps))
+                choice = decode(given)
+                solved, valid = choice.of(given.solved), given.solved if given.valid is None else given.valid
+                scores = DecodedScores(solved, choice.of(right), choice.spent, choice.of(valid))
+                decoded[name].append(scores)
         ratings = (
             np.full(len(labels), -1, np.int32)
             if split.difficulty is None
@@ -185,6 +198,39 @@ class Evaluator:
         }
         by_rules = np.concatenate(verified) if verified else None
         return Outcomes(solved, right, _cells(labels), q_halt, loss, ratings, by_rules, whole)
+
+
+def judged_candidates(
+    task: Task, answers: Answers, inputs: np.ndarray, labels: np.ndarray, decoders: Sequence[DecoderName]
+) -> tuple[Candidates, np.ndarray]:
+    """What `decoders` choose from, and the cells of each answer that are right, (S, N, B).
+
+    `inputs` and `labels` (B, C). The rules are asked where a decoder needs them or labels are not the only
+    right answers.
+    """
+    tokens = np.asarray(answers.tokens)
+    solved, right = _against(tokens, labels)
+    valid = judged(task, inputs, tokens) if task.verifies or "verified" in decoders else None
+    return candidates_of(answers, solved, valid), right
+
+
+def judged(task: Task, inputs: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    """Which answers (S, N, B, C) to `inputs` (B, C) are right by the task's rules; (S, N, B) bool.
+
+    Most steps change nothing, and an answer that stays the same is not looked at again.
+    """
+    changed = np.ones(tokens.shape[:-1], bool)
+    changed[:, 1:] = (tokens[:, 1:] != tokens[:, :-1]).any(-1)
+    asked, new = inputs[np.nonzero(changed)[2]], tokens[changed]
+    blocks = []
+    for start in range(0, len(new), _BLOCK):
+        block = task.verify(asked[start : start + _BLOCK], new[start : start + _BLOCK])
+        assert block is not None, "a task with rules has an answer"
+        blocks.append(block)
+    valid = np.zeros(changed.shape, bool)
+    valid[changed] = np.concatenate(blocks)
+    number = np.arange(tokens.shape[1])[None, :, None]
+    return np.take_along_axis(valid, np.maximum.accumulate(np.where(changed, number, 0), axis=1), axis=1)
 
 
 def _of_steps(answers: Answers, labels: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -202,6 +248,12 @@ def _against(tokens: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def _cells(labels: np.ndarray) -> np.ndarray:
     return (labels > 0).sum(-1, dtype=np.int32)
+
+
+def _by_rules(right: np.ndarray) -> dict[str, Any]:
+    found = _proportion(right)
+    names = {"solved": "verified", "exact_rate": "verified_rate", "interval_95": "verified_interval_95"}
+    return {name: found[key] for key, name in names.items()}
 
 
 def _proportion(solved: np.ndarray) -> dict[str, Any]:

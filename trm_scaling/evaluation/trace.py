@@ -3,11 +3,12 @@
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from trm_scaling.config import RunConfig
-from trm_scaling.evaluation.predict import Budget, Params, answer_steps
+from trm_scaling.evaluation.predict import Answers, Params, Predictor
+from trm_scaling.evaluation.samples import Budget
+from trm_scaling.tasks.dataset import Split
 from trm_scaling.tasks.task import Chosen
 
 
@@ -24,18 +25,29 @@ def trace(
     config: RunConfig, params: Params, buffers: Params, chosen: Chosen, steps: int | None = None
 ) -> Trace:
     """Work on one puzzle for `steps` supervision steps; None takes the configuration's `halt_max_steps`."""
+    budget = Budget(steps or config.arch.halt_max_steps)
+    return trace_of(trajectories(config, params, buffers, chosen, budget), 0)
+
+
+def trajectories(
+    config: RunConfig,
+    params: Params,
+    buffers: Params,
+    chosen: Chosen,
+    budget: Budget,
+    seed: int | None = None,
+) -> Answers:
+    """All samples of one puzzle, (S, N, 1, ...). `seed`: of what is random; None takes the run's."""
     # One puzzle is quickly worked on and only once: unrolled, compiling would take most of the time.
     rolled = config.model_copy(update={"system": config.system.model_copy(update={"unroll": False})})
-    answers = jax.jit(answer_steps, static_argnums=(0, 1))(
-        rolled,
-        Budget(steps or config.arch.halt_max_steps),
-        params,
-        buffers,
-        jnp.asarray(chosen.inputs)[None],
-        jnp.zeros_like(chosen.inputs)[None],
-        jnp.full(1, chosen.puzzle_id, jnp.int32),
-        jnp.zeros(1, jnp.int32),
-        jax.random.key(0),
-    )
-    logits = np.asarray(answers.q_halt[0, :, 0], np.float64)
-    return Trace(np.asarray(answers.tokens[0, :, 0]), 1 / (1 + np.exp(-logits)))
+    ids = np.full(1, chosen.puzzle_id, np.int32)
+    one = Split(chosen.inputs[None], np.zeros_like(chosen.inputs)[None], puzzle_ids=ids)
+    key = jax.random.key(config.seed if seed is None else seed)
+    (answers,) = Predictor(rolled, budget)(params, buffers, one, key=key)
+    return answers
+
+
+def trace_of(answers: Answers, sample: int) -> Trace:
+    """One of the `trajectories`."""
+    logits = np.asarray(answers.q_halt[sample, :, 0], np.float64)
+    return Trace(np.asarray(answers.tokens[sample, :, 0]), 1 / (1 + np.exp(-logits)))

@@ -49,6 +49,11 @@ class RunFolder:
         return self.path / "test_outcomes.npz"
 
     @property
+    def surfaces(self) -> Path:
+        """Accuracy against test-time compute, of every evaluation that measured it (`trm eval --surface`)."""
+        return self.path / "surfaces.json"
+
+    @property
     def failure(self) -> Path:
         """Why the last attempt ended early."""
         return self.path / "failure.json"

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.tree_util import GetAttrKey
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from trm_scaling.config import ArchConfig
 from trm_scaling.models.layers import Params
@@ -72,11 +72,14 @@ def begin(
     inputs: UInt8[Array, "B C"],
     labels: UInt8[Array, "B C"],
     puzzle_ids: Int[Array, " B"],
+    drawn: Key[Array, " B"] | None = None,
 ) -> Carry:
-    """The carry with halted rows reset to the initial states `buffers` and given the new puzzles."""
+    """The carry with halted rows reset and given the new puzzles: to the initial states `buffers`, or to
+    states that are drawn by a key for each row.
+    """
     new = carry.halted
     return Carry(
-        reset(buffers, carry.state, new),
+        reset(buffers, carry.state, new, drawn),
         steps=jnp.where(new, 0, carry.steps),
         halted=jnp.zeros_like(new),
         inputs=jnp.where(new[:, None], inputs, carry.inputs),

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from trm_scaling.config import ArchConfig, RecurrentConfig, SystemConfig, TrmConfig
 from trm_scaling.models import cpu, gate_kernel, layers
-from trm_scaling.models.init import init_buffers, init_params
+from trm_scaling.models.init import init_buffers, init_params, truncated_normal
 from trm_scaling.models.layers import (
     PUZZLE_EMB,
     Params,
@@ -104,15 +104,36 @@ def empty_state(arch: ArchConfig, batch_size: int, seq_len: int) -> States:
     return dict.fromkeys(STATES[: arch.states], jnp.zeros(shape, jnp.dtype(arch.forward_dtype)))
 
 
-def reset(buffers: Params, state: States, rows: Bool[Array, " B"]) -> States:
-    """`state` with its initial values `buffers` in the `rows` of the batch that begin anew."""
+def reset(
+    buffers: Params, state: States, rows: Bool[Array, " B"], drawn: Key[Array, " B"] | None = None
+) -> States:
+    """`state` with its initial values in the `rows` of the batch that begin anew: `buffers`, or drawn by the
+    key of each row where there are keys.
+    """
 
     def of_state(name: str, old: State) -> State:
         # z_H begins as H_init, z_L as L_init: the public code's names.
         initial: Float[Array, " D"] = buffers[f"{name.removeprefix('z_')}_init"]
         return jnp.where(rows[None, :, None], initial.astype(old.dtype)[None, None, :], old)
 
+    if drawn is not None:
+        new = drawn_states(drawn, state)
+        return {name: jnp.where(rows[None, :, None], new[name], old) for name, old in state.items()}
     return {name: of_state(name, old) for name, old in state.items()}
+
+
+def drawn_states(keys: Key[Array, " B"], like: States) -> States:
+    """Initial states of every row by its own key: normal numbers of deviation 1, cut at two."""
+
+    def drawn(place: int, leaf: State) -> State:
+        shape = (*leaf.shape[:BATCH_AXIS], *leaf.shape[BATCH_AXIS + 1 :])
+
+        def one(key: Array) -> Array:
+            return truncated_normal(jax.random.fold_in(key, place), shape, 1.0)
+
+        return jax.vmap(one, out_axes=BATCH_AXIS)(keys).astype(leaf.dtype)
+
+    return {name: drawn(place, leaf) for place, (name, leaf) in enumerate(like.items())}
 
 
 def step(
@@ -122,8 +143,10 @@ def step(
     inputs: UInt8[Array, "B C"],
     rows: Float[Array, "B E"] | None,
     how: Execution = PLAIN,
+    keys: Key[Array, " B"] | None = None,
 ) -> Output:
-    """One supervision step from `state`; `rows` are the puzzle embeddings of the batch (None: it has none).
+    """One supervision step from `state`; `rows` are the puzzle embeddings of the batch (None: it has none),
+    and `keys` what `arch.call_noise` is drawn by in each row.
 
     `params` are float32 and cast to the forward precision wherever they are used, so that the
     gradients of all uses (several passes, thousands of looked-up rows) are added in float32. XLA
@@ -135,7 +158,7 @@ def step(
         network, frozen = _networks(arch, params, x.shape[0], how)
         match arch:
             case TrmConfig():
-                state = _trm(arch, network, frozen, x, state, how.unroll)
+                state = _trm(arch, network, frozen, x, state, how.unroll, keys)
             case RecurrentConfig():
                 state = {"z_H": network(state["z_H"] + x)}
             case _:
@@ -148,20 +171,48 @@ def puzzle_rows(params: Params, puzzle_ids: Int[Array, " B"]) -> Float[Array, "B
     return jnp.take(params[PUZZLE_EMB], puzzle_ids, axis=0) if PUZZLE_EMB in params else None
 
 
-def _trm(arch: TrmConfig, network: Network, frozen: Network, x: State, state: States, unroll: bool) -> States:
+def _trm(
+    arch: TrmConfig,
+    network: Network,
+    frozen: Network,
+    x: State,
+    state: States,
+    unroll: bool,
+    keys: Key[Array, " B"] | None,
+) -> States:
     """T cycles of n updates of z_L and one of z_H; the last cycle carries gradients."""
+    assert keys is not None or arch.call_noise == 0, "noise needs keys"
 
-    def cycle(one_pass: Network, x: State, states: tuple[State, State]) -> tuple[State, State]:
+    def cycle(one_pass: Network, x: State, states: tuple[State, State], cycles: Any) -> tuple[State, State]:
         z_H, z_L = states
         injected = z_H + x
-        z_L = _repeat(lambda z: one_pass(z + injected), z_L, arch.L_cycles, unroll)
+
+        def update(z: State, calls: Any) -> State:
+            return _relaxed(arch, z, one_pass(z + injected), keys, cycles * arch.L_cycles + calls)
+
+        z_L = _repeat(update, z_L, arch.L_cycles, unroll)
         return one_pass(z_H + z_L), z_L
 
     # Nothing of the first cycles is differentiated, so nothing of them need be kept.
     first = partial(cycle, frozen, jax.lax.stop_gradient(x))
     states = _repeat(first, (state["z_H"], state["z_L"]), arch.H_cycles - 1, unroll)
-    z_H, z_L = cycle(network, x, jax.lax.stop_gradient(states))
+    z_H, z_L = cycle(network, x, jax.lax.stop_gradient(states), arch.H_cycles - 1)
     return {"z_H": z_H, "z_L": z_L}
+
+
+def _relaxed(arch: TrmConfig, old: State, new: State, keys: Key[Array, " B"] | None, call: Any) -> State:
+    """`new` as EqR takes it: a part of the way from `old`, with noise. `call` counts updates of the step."""
+    if arch.damping != 1:
+        new = ((1 - arch.damping) * old + arch.damping * new).astype(new.dtype)
+    if arch.call_noise and keys is not None:
+        shape = (*new.shape[:BATCH_AXIS], *new.shape[BATCH_AXIS + 1 :])
+
+        def one(key: Array) -> Array:
+            return jax.random.normal(jax.random.fold_in(key, call), shape)
+
+        noise = arch.call_noise * jax.vmap(one, out_axes=BATCH_AXIS)(keys)
+        new = new + noise.astype(new.dtype)
+    return new
 
 
 def _networks(arch: ArchConfig, params: Params, length: int, how: Execution) -> tuple[Network, Network]:
@@ -248,9 +299,10 @@ def apply_network(
     return z
 
 
-def _repeat(step: Callable[[Z], Z], start: Z, times: int, unroll: bool) -> Z:
+def _repeat(step: Callable[[Z, Any], Z], start: Z, times: int, unroll: bool) -> Z:
+    """`step` so often, each time with the number of times before it."""
     if unroll:
-        for _ in range(times):
-            start = step(start)
+        for number in range(times):
+            start = step(start, number)
         return start
-    return jax.lax.scan(lambda z, _: (step(z), None), start, None, length=times)[0]
+    return jax.lax.scan(lambda z, number: (step(z, number), None), start, jnp.arange(times))[0]

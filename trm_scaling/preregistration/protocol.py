@@ -11,7 +11,7 @@ from trm_scaling.config.study_yaml import read_yaml
 from trm_scaling.errors import UserError
 
 FILE = "protocol.yaml"
-FormName = Literal["power", "power_floor", "onset", "compute"]
+FormName = Literal["power", "power_floor", "onset", "onset_of_power", "compute"]
 Outcome = Literal["val_cell_error", "val_cell_error_unaveraged"]
 Size = Literal["params", "params_without_mixing", "params_of_blocks"]
 
@@ -25,6 +25,8 @@ def law_of(form: FormName) -> LossLaw | OnsetLaw:
             return LossLaw(data=True)
         case "onset":
             return OnsetLaw()
+        case "onset_of_power":
+            return OnsetLaw(slope=True)
         case "compute":
             return LossLaw(compute=True, floor=False)
 

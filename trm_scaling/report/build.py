@@ -23,6 +23,7 @@ from trm_scaling.report.front import (
 from trm_scaling.report.method import checklist, configuration_column
 from trm_scaling.report.page import Block, Page, Section
 from trm_scaling.report.tables import every_run, finished_of
+from trm_scaling.report.test_time import surfaces_block, surfaces_of_runs
 from trm_scaling.results.device_time import is_shared, without_shared_times
 from trm_scaling.results.format import amount, hours, joined
 from trm_scaling.results.table import each_once
@@ -61,13 +62,14 @@ def study_page(
     blocks = (
         all_configurations(table, studied, variance),
         *((frontiers(table, variance), factors(table, studied)) if not table.empty else ()),
+        surfaces_block(surfaces_of_runs(as_told)),
         what_ran(table, studied, profile),
         checklist(as_told, [(each.family, each.answer) for each in studied]),
     )
     return Page(
         title="How Tiny Recursive Models scale",
         subtitle=f"{under}{scope}: {subtitle}",
-        written=_written(),
+        written=written(),
         made_up=profile == MADE_UP,
         notices=_notices(table, profile, others),
         sections=tuple(sections),
@@ -96,12 +98,13 @@ def experiment_page(table: pd.DataFrame, family: Family) -> Page:
     return Page(
         title=f"{family.key}: {family.title}",
         subtitle=f"{family.goal} {f'Profile {named}: ' if named else ''}{subtitle}",
-        written=_written(),
+        written=written(),
         made_up=MADE_UP in profiles,
         notices=(*notices, *([said] if (said := speed_of_learning(table)) else [])),
         sections=tuple(sections),
         blocks=(
             Block("Definitions", facts=DEFINITIONS),
+            *((longer,) if not (longer := surfaces_block(surfaces_of_runs(table))).empty else ()),
             Block("Runs", tables=(every_run(table),)),
             checklist(table, answers),
         ),
@@ -147,6 +150,7 @@ def _notices(table: pd.DataFrame, profile: str | None, others: Sequence[str]) ->
     return tuple(notices)
 
 
-def _written() -> str:
+def written() -> str:
+    """When and by what a page is written."""
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     return f"Written by trm report {__version__} on {now}."

@@ -19,7 +19,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def interval(successes: int, total: int) -> Interval | None:
+def interval(successes: int | float, total: int) -> Interval | None:
     """The Wilson score interval at 95 % (Wilson, 1927); None without observations.
 
     Unlike the normal approximation it stays inside [0, 1] and keeps its cover at 0 and at 100 %.

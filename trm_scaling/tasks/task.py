@@ -238,6 +238,11 @@ class Task(ABC):
         """Which answers are right by the rules, without labels; None where nothing but a label tells."""
         return None
 
+    @property
+    def has_rules(self) -> bool:
+        """Whether `verify` judges answers."""
+        return type(self).verify is not Task.verify
+
     @classmethod
     def open_public(cls, path: Path) -> "Dataset | None":
         """The folder `path`, which has the public code's layout; None where it is none of this task's.

@@ -28,7 +28,7 @@ from trm_scaling.parallel.sharding import (
 
 Params = dict[str, Any]
 
-INIT, EXPLORE = 2**31, 2**31 + 1
+INIT, EXPLORE, DRAW = 2**31, 2**31 + 1, 2**31 + 2
 """Streams folded into the run's key; augmentation folds puzzle numbers, which lie far below."""
 
 

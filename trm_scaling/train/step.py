@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 
 from trm_scaling.config import RunConfig
 from trm_scaling.losses import Losses, cross_entropy_of, trm_losses
@@ -37,7 +37,7 @@ from trm_scaling.parallel.sharding import (
     sum_gradients,
 )
 from trm_scaling.train.puzzle_table import write_rows
-from trm_scaling.train.state import EXPLORE, TrainState, averaged_part, carry_specs, network_of
+from trm_scaling.train.state import DRAW, EXPLORE, TrainState, averaged_part, carry_specs, network_of
 
 Metrics = dict[str, Float[Array, "..."]]
 """Scalars, and under a name that ends in `_histogram` counts (N,) by number of supervision steps."""
@@ -45,6 +45,8 @@ Metrics = dict[str, Float[Array, "..."]]
 Params = dict[str, Any]
 Rows = Float[Array, "B E"] | None
 """The puzzle embeddings of a batch; None in a network that has none."""
+Noise = UInt32[Array, "B 2"] | None
+"""The keys of the slots as numbers; None in a network without noise."""
 
 
 class Batch(NamedTuple):
@@ -77,9 +79,10 @@ def train_step(
     Over `mesh` when there is one, which changes rounding alone.
     """
     step = state.step + 1
-    carry = begin(state.carry, state.buffers, *batch)
+    slots = _slot_keys(config, state.key, step)
+    carry = begin(state.carry, state.buffers, *batch, slots if config.arch.draws_states else None)
     scale = jnp.float32(1.0) if state.loss_scale is None else state.loss_scale.scale
-    grads, answer = batch_gradients(config, state.params, carry, scale, mesh)
+    grads, answer = batch_gradients(config, state.params, carry, scale, mesh, slots)
 
     lr_factor = learning_rate_factor(step, hyper)
     network, optimizer = update_params(
@@ -119,42 +122,60 @@ def train_step(
     return new, {**_metrics(answer, steps, halted, grads, longest), **rates}
 
 
+def _slot_keys(config: RunConfig, key: Array, step: Array) -> Key[Array, " B"] | None:
+    """A key for each slot in this step; None in a network without noise. Of (seed, step, slot) alone."""
+    if not config.arch.draws:
+        return None
+    of_step = jax.random.fold_in(jax.random.fold_in(jax.random.wrap_key_data(key), DRAW), step)
+    slots = jnp.arange(config.global_batch_size, dtype=jnp.uint32)
+    return jax.vmap(lambda slot: jax.random.fold_in(of_step, slot))(slots)
+
+
 def batch_gradients(
-    config: RunConfig, params: Params, carry: Carry, scale: Float[Array, ""], mesh: Mesh | None = None
+    config: RunConfig,
+    params: Params,
+    carry: Carry,
+    scale: Float[Array, ""],
+    mesh: Mesh | None = None,
+    slots: Key[Array, " B"] | None = None,
 ) -> tuple[Params, Answer]:
     """Gradients of the summed loss over the global batch size, and the answers of the whole batch.
 
     Those of the puzzle embeddings are (B, E), of each row that the batch reads. With micro-batches the batch
     is worked through in slices, one after another, and the gradients of the network added. On a mesh each
     device does so with its own slots, and what the devices exchange is the sum of their gradients, once.
-    `scale` multiplies the loss before differentiation (float16) and is divided out again.
+    `scale` multiplies the loss before differentiation (float16) and is divided out again. `slots` are the
+    keys of a network with noise.
     """
     platform = platform_of(mesh)
     network = network_of(params)
     # Read before anything is differentiated: the gradient of a table would be as large as the table.
     rows = read_rows(params[PUZZLE_EMB], carry.puzzle_ids, mesh) if PUZZLE_EMB in params else None
+    noise = None if slots is None else jax.random.key_data(slots)
     if mesh is None or mesh.size == 1:
-        (grads, of_rows), answer = _gradients_of_share(config, 1, platform, network, rows, carry, scale)
+        (grads, of_rows), answer = _gradients_of_share(
+            config, 1, platform, network, rows, carry, scale, noise
+        )
     else:
         specs = parameter_specs(network, mesh.shape[MODEL])
 
         def of_device(
-            network: Params, rows: Rows, carry: Carry, scale: Array
+            network: Params, rows: Rows, carry: Carry, scale: Array, noise: Noise
         ) -> tuple[tuple[Params, Rows], Answer]:
             whole = gather_parameters(network, specs)
-            found = _gradients_of_share(config, mesh.size, platform, whole, rows, carry, scale)
+            found = _gradients_of_share(config, mesh.size, platform, whole, rows, carry, scale, noise)
             (grads, of_rows), answer = found
             return (sum_gradients(grads, specs), of_rows), answer
 
         (grads, of_rows), answer = jax.shard_map(
             of_device,
             mesh=mesh,
-            in_specs=(specs, batch_spec(), carry_specs(carry), WHOLE),
+            in_specs=(specs, batch_spec(), carry_specs(carry), WHOLE, batch_spec()),
             out_specs=((specs, batch_spec()), _answer_specs(carry.state)),
             # The gradients are taken inside, where a device knows its own slots alone; what adds them
             # up is written out above.
             check_vma=False,
-        )(network, rows, carry, scale)
+        )(network, rows, carry, scale, noise)
     grads = grads if of_rows is None else {**grads, PUZZLE_EMB: of_rows}
     return jax.tree.map(lambda leaf: leaf / scale, grads), answer
 
@@ -173,15 +194,17 @@ def _gradients_of_share(
     rows: Rows,
     carry: Carry,
     scale: Float[Array, ""],
+    noise: Noise,
 ) -> tuple[tuple[Params, Rows], Answer]:
     """Gradients (times `scale`) of network and rows, and answers, of the slots of one of `devices`, in
     slices.
     """
     how = Execution.of(config.system, platform)
 
-    def loss(trained: tuple[Params, Rows], carry: Carry) -> tuple[Float[Array, ""], Answer]:
+    def loss(trained: tuple[Params, Rows], carry: Carry, noise: Noise) -> tuple[Float[Array, ""], Answer]:
         network, rows = trained
-        out = model_step(config.arch, network, carry.state, carry.inputs, rows, how)
+        keys = None if noise is None else jax.random.wrap_key_data(noise)
+        out = model_step(config.arch, network, carry.state, carry.inputs, rows, how, keys)
         losses = trm_losses(out.logits, out.q_halt, carry.labels, cross_entropy_of(config.arch.loss))
         state = jax.lax.stop_gradient(out.state)
         return losses.total * (scale / config.global_batch_size), Answer(state, out.q_halt, losses)
@@ -189,16 +212,16 @@ def _gradients_of_share(
     gradients = jax.grad(loss, has_aux=True)
     slices = config.micro_batches_over(devices)
     if slices == 1:
-        return gradients((network, rows), carry)
+        return gradients((network, rows), carry, noise)
     zeros = jax.tree.map(jnp.zeros_like, network)
 
-    def add(total: Params, part: tuple[Rows, Carry]) -> tuple[Params, tuple[Rows, Answer]]:
-        (grads, of_rows), answer = gradients((network, part[0]), part[1])
+    def add(total: Params, part: tuple[Rows, Carry, Noise]) -> tuple[Params, tuple[Rows, Answer]]:
+        (grads, of_rows), answer = gradients((network, part[0]), *part[1:])
         return jax.tree.map(jnp.add, total, grads), (of_rows, answer)
 
-    parts = None if rows is None else _split(rows, 0, slices)
+    parts, noises = (None if each is None else _split(each, 0, slices) for each in (rows, noise))
     cut = jax.tree.map(partial(_split, parts=slices), carry, carry.batch_axes)
-    grads, (of_rows, answers) = jax.lax.scan(add, zeros, (parts, cut))
+    grads, (of_rows, answers) = jax.lax.scan(add, zeros, (parts, cut, noises))
     joined = None if of_rows is None else _join(of_rows, 0)
     return (grads, joined), jax.tree.map(_join, answers, answers.batch_axes)
 

@@ -18,7 +18,9 @@ from trm_scaling.analysis.runs import AccuracyRuns
 from trm_scaling.errors import UserError
 
 OF_SIZE: tuple[Form, ...] = ("saturating_power", "error_power", "log_linear", "logit_linear", "constant")
-"""Laws of a quantity that is worth having more of."""
+"""Laws of a quantity that is worth having more of. `saturating_exponential` is not among the rivals of the
+others: it is for supervision steps at test time, where accuracy nears its end within a few (arXiv
+2604.12946)."""
 OF_LOSS: tuple[Form, ...] = ("loss_sigmoid", "log_linear", "logit_linear", "constant")
 _OF_RIVALS = 100
 """Replicates for a rival's prediction, where it takes any: enough for where forms disagree."""

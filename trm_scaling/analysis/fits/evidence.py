@@ -15,6 +15,8 @@ from trm_scaling.analysis.interval import Interval
 from trm_scaling.analysis.runs import AccuracyRuns, largest
 
 POWERS: tuple[Form, ...] = ("saturating_power", "error_power")
+WITH_EXPONENT: tuple[Form, ...] = (*POWERS, "saturating_exponential")
+"""Forms whose c says how fast accuracy nears its end."""
 CLEARLY_WORSE = 2.0
 """AICc differences below this prefer neither law (Burnham & Anderson, 2002)."""
 WIDE = 4.0
@@ -65,7 +67,7 @@ def verdict(
         _no_better_than_flat(flat, misfit, runs) if flat >= ALPHA and form != "constant" else None,
     ]
     doubts: list[str | None] = [misses_means(misfit)]
-    if form in POWERS:
+    if form in WITH_EXPONENT:
         against.append(_without_exponent(exponent))
         doubts.append(_loose_exponent(exponent))
     doubts.append(_ends_at_one(form, rivals))

@@ -16,11 +16,20 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import expit
 
-Form = Literal["saturating_power", "error_power", "log_linear", "logit_linear", "constant", "loss_sigmoid"]
+Form = Literal[
+    "saturating_power",
+    "error_power",
+    "saturating_exponential",
+    "log_linear",
+    "logit_linear",
+    "constant",
+    "loss_sigmoid",
+]
 FORMULAS: dict[Form, str] = {
     # The error rate is then (1 - a) + b x^-c: a power law with a floor is this law by another name.
     "saturating_power": "accuracy = a - b x^-c",
     "error_power": "1 - accuracy = b x^-c",
+    "saturating_exponential": "accuracy = a - b exp(-c x)",
     "log_linear": "accuracy = intercept + slope ln x",
     "logit_linear": "logit accuracy = intercept + slope ln x",
     "constant": "accuracy = level",
@@ -49,7 +58,7 @@ def vertices(form: Form, margin: float) -> Float[np.ndarray, "v 2"]:
     """Corners of the polygon of (s, a), counter-clockwise; `margin` keeps rates off 0 and 1."""
     low, high = margin, 1.0 - margin
     match form:
-        case "saturating_power":  # rising towards an asymptote: 0 <= s <= a <= 1
+        case "saturating_power" | "saturating_exponential":  # rising towards an asymptote: 0 <= s <= a <= 1
             corners = [(low, low), (high, high), (low, high)]
         case "error_power":  # the asymptote is 1
             corners = [(low, high), (high, high)]
@@ -73,7 +82,7 @@ def free_directions(form: Form) -> Float[np.ndarray, "m 2"]:
 def parameter_count(form: Form) -> int:
     """Numbers that a form fits to the data."""
     match form:
-        case "saturating_power" | "loss_sigmoid":
+        case "saturating_power" | "saturating_exponential" | "loss_sigmoid":
             return 3
         case "error_power" | "log_linear" | "logit_linear":
             return 2
@@ -87,6 +96,9 @@ def eta_bounds(form: Form, scale: Scale) -> Float[np.ndarray, "d 2"]:
         case "saturating_power" | "error_power":
             # From all but a straight line in ln x to a step after the smallest x.
             return np.log(np.array([[0.02, 50.0]]) / scale.span)
+        case "saturating_exponential":
+            # From all but a straight line in x to a step after the smallest x.
+            return np.log(np.array([[0.02 / (scale.high / scale.low - 1), 20.0]]))
         case "logit_linear":
             return np.array([[-20.0, 20.0], [-20.0, 20.0]])
         case "loss_sigmoid":
@@ -105,6 +117,9 @@ def shape(
         case "saturating_power" | "error_power":
             c = np.exp(eta)
             return -np.expm1(-c * u), ((c * u) * np.exp(-c * u))[..., None, :]
+        case "saturating_exponential":
+            c, past = np.exp(eta), x / scale.low - 1
+            return -np.expm1(-c * past), ((c * past) * np.exp(-c * past))[..., None, :]
         case "log_linear":
             return np.broadcast_to(u / scale.span, (*batch, x.size)), np.zeros((*batch, 0, x.size))
         case "constant":
@@ -136,6 +151,9 @@ def linear_parameters(
             lift = np.exp(np.minimum(np.exp(eta[..., 0]) * np.log(scale.low), 340.0))
             b = {"b": coefficients(-lift, lift)}
             return b if form == "error_power" else {"a": coefficients(0.0, 1.0), **b}
+        case "saturating_exponential":
+            lift = np.exp(np.exp(eta[..., 0]))
+            return {"a": coefficients(0.0, 1.0), "b": coefficients(-lift, lift)}
         case "log_linear":
             start = np.log(scale.low) / scale.span
             return {
@@ -157,6 +175,8 @@ def shape_parameters(
     match form:
         case "saturating_power" | "error_power":
             return {"c": np.asarray(np.exp(eta[..., 0]))}
+        case "saturating_exponential":
+            return {"c": np.asarray(np.exp(eta[..., 0]) / scale.low)}
         case "log_linear" | "constant":
             return {}
         case "logit_linear":
@@ -180,6 +200,8 @@ def accuracy_at(
             rate = value("a") - value("b") * x ** -value("c")
         case "error_power":
             rate = 1 - value("b") * x ** -value("c")
+        case "saturating_exponential":
+            rate = value("a") - value("b") * np.exp(-value("c") * x)
         case "log_linear":
             rate = value("intercept") + value("slope") * np.log(x)
         case "logit_linear":

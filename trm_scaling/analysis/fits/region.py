@@ -30,7 +30,9 @@ from trm_scaling.analysis.fits.profile import Solved
 from trm_scaling.analysis.interval import LEVEL, Interval
 
 METHOD = "profile likelihood"
-PROFILED: tuple[Form, ...] = ("saturating_power", "error_power", "log_linear", "constant")
+PROFILED: tuple[Form, ...] = (
+    *("saturating_power", "error_power", "saturating_exponential", "log_linear", "constant"),
+)
 """Forms whose shape is at most one number."""
 _COARSE, _FINE = 160, 160
 

@@ -1,0 +1,231 @@
+"""Inference that stops: continuous batching, in which a row whose puzzle is answered takes the next one.
+
+A puzzle then costs the steps that it needs, where the fixed-step evaluator pays the most for each. The whole
+queue is one device program. Answers are those of the decoders `halting` and `verified`.
+
+Shapes: M puzzles, B rows, N supervision steps of a sample, C cells.
+"""
+
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
+
+from trm_scaling.config import RunConfig
+from trm_scaling.errors import UserError
+from trm_scaling.evaluation.predict import Params, Puzzles, begin_rows, refuse_nonfinite
+from trm_scaling.evaluation.samples import Budget, turned_back
+from trm_scaling.models import Execution
+from trm_scaling.models.act import wants_to_halt
+from trm_scaling.models.layers import PUZZLE_EMB
+from trm_scaling.models.model import BATCH_AXIS, States
+from trm_scaling.parallel.mesh import device_mesh, platform_of
+from trm_scaling.parallel.rows import read_rows
+from trm_scaling.parallel.sharding import WHOLE, batch_spec, on_mesh, placed
+from trm_scaling.tasks.dataset import Split
+from trm_scaling.tasks.progress import Progress, silent
+from trm_scaling.tasks.task import Task, task_of
+
+Stop = Literal["halting", "verified"]
+"""When a puzzle is answered: by the halting logit, or by the task's rules, sample after sample."""
+
+QUEUE = 32
+"""Puzzles of a device call for each row: rows idle only at its end."""
+
+
+class Stopped(NamedTuple):
+    """One answer to each puzzle."""
+
+    tokens: UInt8[Array, "M C"]
+    q_halt: Float[Array, " M"]
+    """Halting logit of that answer."""
+    spent: Int[Array, " M"]
+    """Supervision steps, over all samples that were worked on."""
+
+
+class _Rows(NamedTuple):
+    """What the loop carries."""
+
+    state: States
+    puzzle: Int[Array, " B"]
+    """Place in the queue; beyond its end where there is nothing left to do."""
+    sample: Int[Array, " B"]
+    steps: Int[Array, " B"]
+    """Supervision steps that the sample has had."""
+    spent: Int[Array, " B"]
+    best: Stopped
+    """The answer of the highest halting logit so far, a row each."""
+    following: Int[Array, ""]
+    """The first puzzle that no row has taken."""
+    found: Stopped
+    """By place in the queue, and one more row that is written to where nothing is found."""
+
+
+def answer_queue(
+    config: RunConfig,
+    budget: Budget,
+    stop: Stop,
+    size: int,
+    platform: str | None,
+    params: Params,
+    buffers: Params,
+    queue: Puzzles,
+    count: Int[Array, "1"],
+    key: Key[Array, ""],
+    embedded: Float[Array, "M E"] | None = None,
+) -> Stopped:
+    """Answer the first `count` puzzles of `queue` with `size` rows. The samples of `queue` are not read."""
+    task, how = task_of(config.data), Execution.of(config.system, platform, differentiated=False)
+    length = queue.numbers.shape[0]
+
+    def working_on(puzzle: Array, sample: Array) -> tuple[Puzzles, Array | None]:
+        taken = jnp.minimum(puzzle, length - 1)
+        rows = jax.tree.map(lambda leaf: jnp.take(leaf, taken, axis=0), queue._replace(samples=queue.numbers))
+        own = None if embedded is None else jnp.take(embedded, taken, axis=0)
+        return rows._replace(samples=sample), own
+
+    def iterate(rows: _Rows) -> _Rows:
+        puzzles, own = working_on(rows.puzzle, rows.sample)
+        started = begin_rows(config, budget, params, buffers, puzzles, key, own)
+        fresh = jnp.expand_dims(rows.steps == 0, tuple(axis for axis in range(3) if axis != BATCH_AXIS))
+        state = jax.tree.map(lambda new, old: jnp.where(fresh, new, old), started.state, rows.state)
+        out = started.step(config, budget, params, state, rows.steps, how)
+        tokens = jnp.argmax(out.logits, axis=-1).astype(jnp.uint8)
+        tokens = turned_back(budget, task, key, puzzles.numbers, puzzles.samples, tokens)
+        active, steps, spent = rows.puzzle < count[0], rows.steps + 1, rows.spent + 1
+        now = Stopped(tokens, out.q_halt, spent)
+        best = _where((out.q_halt > rows.best.q_halt) | (rows.spent == 0), now, rows.best)
+        ended = steps >= budget.steps
+        if stop == "halting":
+            done, answer = wants_to_halt(out.q_halt) | ended, now
+        else:
+            valid = _keeps_rules(task, puzzles.inputs, tokens)
+            done = valid | (ended & (rows.sample == budget.samples - 1))
+            answer = _where(valid, now, best)._replace(spent=spent)
+        done &= active
+        written = jnp.where(done, rows.puzzle, length)
+        taken = rows.following + jnp.cumsum(done.astype(jnp.int32)) - 1
+        again = ended & ~done
+        return _Rows(
+            out.state,
+            puzzle=jnp.where(done, taken, rows.puzzle),
+            sample=jnp.where(done, 0, jnp.where(again, rows.sample + 1, rows.sample)),
+            steps=jnp.where(done | again, 0, steps),
+            spent=jnp.where(done, 0, spent),
+            best=best,
+            following=rows.following + jnp.sum(done.astype(jnp.int32)),
+            found=jax.tree.map(lambda whole, part: whole.at[written].set(part), rows.found, answer),
+        )
+
+    first, zeros = jnp.arange(size, dtype=jnp.int32), jnp.zeros(size, jnp.int32)
+    puzzles, own = working_on(first, zeros)
+    begun = begin_rows(config, budget, params, buffers, puzzles, key, own)
+
+    def none(rows: int) -> Stopped:
+        cells = queue.inputs.shape[1]
+        return Stopped(
+            jnp.zeros((rows, cells), jnp.uint8), jnp.zeros(rows, jnp.float32), jnp.zeros(rows, jnp.int32)
+        )
+
+    start = _Rows(begun.state, first, zeros, zeros, zeros, none(size), jnp.int32(size), none(length + 1))
+    end = jax.lax.while_loop(lambda rows: jnp.any(rows.puzzle < count[0]), iterate, start)
+    return jax.tree.map(lambda leaf: leaf[:-1], end.found)
+
+
+def _where(rows: Bool[Array, " B"], one: Stopped, other: Stopped) -> Stopped:
+    def chosen(yes: Array, no: Array) -> Array:
+        return jnp.where(rows.reshape(-1, *[1] * (yes.ndim - 1)), yes, no)
+
+    return jax.tree.map(chosen, one, other)
+
+
+def _keeps_rules(task: Task, inputs: UInt8[Array, "B C"], tokens: UInt8[Array, "B C"]) -> Bool[Array, " B"]:
+    """The task's rules are NumPy's: the host is asked once a step, for a byte a cell."""
+
+    def ask(inputs: Any, tokens: Any) -> np.ndarray:
+        found = task.verify(np.asarray(inputs), np.asarray(tokens))
+        assert found is not None, "StoppingPredictor refuses a task without rules"
+        return found
+
+    return jax.pure_callback(ask, jax.ShapeDtypeStruct(inputs.shape[:1], jnp.bool_), inputs, tokens)
+
+
+class StoppingPredictor:
+    """Answers a split by continuous batching, with at most `system.eval_batch_size` rows.
+
+    Devices of a mesh take an equal part of the puzzles each, and every process is given all answers.
+    """
+
+    def __init__(self, config: RunConfig, budget: Budget, stop: Stop, mesh: Mesh | None = None) -> None:
+        """`mesh`: where the weights lie; None: on this process's first device.
+
+        Raises UserError as `Budget.check`, for halting with several samples, and for rules that a task lacks.
+        """
+        task = task_of(config.data)
+        budget.check(task, config.arch)
+        if stop == "halting" and budget.samples > 1:
+            raise UserError(
+                f"samples={budget.samples} with stop=halting: the halting rule takes the first "
+                "sample's answer, so the others would be idle; take stop=verified, or samples=1"
+            )
+        if stop == "verified" and not task.has_rules:
+            raise UserError(f"stop=verified asks the rules of the task, and {task.title} has none")
+        self.config, self.budget, self.stop = config, budget, stop
+        self._mesh = mesh or device_mesh(jax.local_devices()[:1])
+        devices = self._mesh.size
+        self.rows = max(1, config.system.eval_batch_size // devices)
+        """Of one device."""
+        platform = platform_of(self._mesh)
+        answer = partial(answer_queue, config, budget, stop, self.rows, platform)
+        if devices > 1:
+            part, whole = batch_spec(), WHOLE
+            specs = (whole, whole, part, part, whole, part)
+            answer = jax.shard_map(answer, mesh=self._mesh, in_specs=specs, out_specs=part, check_vma=False)
+        self._answer = jax.jit(
+            partial(_with_embeddings, answer, self._mesh), out_shardings=on_mesh(self._mesh, WHOLE)
+        )
+
+    def __call__(
+        self,
+        params: Params,
+        buffers: Params,
+        split: Split,
+        limit: int | None = None,
+        progress: Progress = silent,
+        key: Array | None = None,
+    ) -> Stopped:
+        """The answers to the first `limit` puzzles of `split` (default all), in NumPy arrays. `key`: of what
+        is random; default that of the run's seed.
+
+        Raises UserError for weights that are not finite.
+        """
+        refuse_nonfinite({"params": params, "buffers": buffers}, "the weights to evaluate")
+        key = jax.random.key(self.config.seed) if key is None else key
+        inputs, labels, ids = (each[:limit] for each in (split.inputs, split.labels, split.puzzle_ids))
+        total, devices = len(inputs), self._mesh.size
+        share = min(QUEUE * self.rows, -(-total // devices))
+        rows, found = on_mesh(self._mesh, batch_spec()), []
+        for start in range(0, total, share * devices):
+            there = min(share * devices, total - start)
+            numbers = start + np.minimum(np.arange(share * devices, dtype=np.int32), there - 1)
+            queue = Puzzles(inputs[numbers], labels[numbers], ids[numbers], numbers, np.zeros_like(numbers))  # type: ignore[arg-type]
+            counts = np.clip(there - share * np.arange(devices, dtype=np.int32), 0, share)
+            at = placed((queue, counts), (Puzzles(*(rows,) * len(queue)), rows))
+            answers = self._answer(params, buffers, *at, key)
+            found.append(jax.tree.map(lambda leaf, there=there: np.asarray(leaf)[:there], answers))
+            progress("answering", start + there, total)
+        joined: Stopped = jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
+        return joined
+
+
+def _with_embeddings(
+    answer: Any, mesh: Mesh, params: Params, buffers: Params, queue: Puzzles, count: Array, key: Array
+) -> Stopped:
+    """`answer` with the puzzle embeddings of the whole queue, read once."""
+    rows = read_rows(params[PUZZLE_EMB], queue.puzzle_ids, mesh) if PUZZLE_EMB in params else None
+    network = {name: leaf for name, leaf in params.items() if name != PUZZLE_EMB}
+    return answer(network, buffers, queue, count, key, rows)

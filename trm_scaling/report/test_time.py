@@ -1,0 +1,142 @@
+"""Test-time compute: what more steps, more samples and each decoder buy, from the surfaces of runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from trm_scaling.analysis.interval import Interval
+from trm_scaling.analysis.test_time import OF_RULES, TestTimeLaw, laws, surfaces_of, what_to_use
+from trm_scaling.io.run_folder import RunFolder
+from trm_scaling.plots.test_time import plot_test_time_scaling
+from trm_scaling.report.page import Block, Column, Figure, Table
+from trm_scaling.report.tables import listed
+from trm_scaling.results.format import amount, hours
+from trm_scaling.results.surfaces import read_surface_tables
+
+TITLE = "Thinking longer and wider"
+_LEAD = (
+    "A trained network answers better with more supervision steps (D) and with several trajectories, of "
+    "which one is chosen (K samples). Each surface is one evaluation at the largest D and K; smaller budgets "
+    "are its first steps and its sub-samples. [low, high] is over puzzles. The oracle knows the labels: the "
+    "ceiling of every choice, not a method."
+)
+
+
+def surfaces_of_runs(table: pd.DataFrame) -> pd.DataFrame:
+    """The surfaces beside the runs in `table`, whose column `folder` says where they are; empty without."""
+    if "folder" not in table:
+        return read_surface_tables([])
+    return read_surface_tables(
+        [RunFolder(Path(str(each))).surfaces for each in table["folder"].dropna().unique()]
+    )
+
+
+def surfaces_block(surfaces: pd.DataFrame) -> Block:
+    """What the surfaces say; an empty block where there is none."""
+    if surfaces.empty:
+        return Block(TITLE)
+    each = surfaces_of(surfaces)
+    tables = [_uses(surfaces)]
+    for surface in each:
+        name = _named(surface)
+        tables += [_places(surface, name), _laws(laws(surface), name)]
+    figures = [
+        Figure(f"test-time-{number}", plot_test_time_scaling(own)) for number, own in enumerate(each, 1)
+    ]
+    if len(each) > 1:
+        figures.append(Figure("test-time", plot_test_time_scaling(surfaces)))
+    spent = surfaces.drop_duplicates(["model", "identity", "of", "sampling", "sampling_seed", "limit"])
+    points = [
+        f"{amount(len(each), 'surface')}, {hours(spent['device_seconds'].sum() / 3600)} device-hours "
+        f"({', '.join(sorted(set(spent['device_kind'])))}).",
+        "The best of many budgets is a little lucky: no interval here holds the choice among them. "
+        f"`{OF_RULES}` needs the task's rules, and stops at the first answer that keeps them.",
+    ]
+    return Block(TITLE, _LEAD, figures=tuple(figures), tables=tuple(tables), points=tuple(points))
+
+
+def _named(surface: pd.DataFrame) -> str:
+    first = surface.iloc[0]
+    return f"{first['model']} on {first['of']}, {first['sampling']}, {int(first['puzzles'])} puzzles"
+
+
+def _interval(low: float, high: float) -> Interval:
+    return Interval(low, high, "Wilson")
+
+
+def _uses(surfaces: pd.DataFrame) -> Table:
+    rows = [
+        {
+            "budget": use.budget,
+            "rules": "yes" if use.by_rules else "no",
+            "model": use.model,
+            "params": use.params,
+            "sampling": use.sampling,
+            "decoder": use.decoder,
+            "steps": use.steps,
+            "samples": use.samples,
+            "flops": use.inference_flops,
+            "accuracy": use.accuracy,
+            "interval": _interval(use.low, use.high),
+            "ceiling": use.ceiling,
+        }
+        for _, puzzles in surfaces.groupby("of", sort=False)
+        for use in what_to_use(puzzles)
+    ]
+    columns = (
+        ("budget", Column("budget", "flops", "inference FLOPs of a puzzle, at most")),
+        ("rules", Column("task's rules", "text", "whether they may choose the answer")),
+        ("model", Column("model", "code")),
+        ("params", Column("parameters", "compact")),
+        ("sampling", Column("samples differ by")),
+        ("decoder", Column("decoder", "code")),
+        ("steps", Column("D", "count")),
+        ("samples", Column("K", "count")),
+        ("flops", Column("spends", "flops")),
+        ("accuracy", Column("accuracy", "accuracy")),
+        ("interval", Column("95 %", "interval")),
+        ("ceiling", Column("oracle", "accuracy", "of the same model, D and K")),
+    )
+    return listed("At this budget of inference FLOPs, use this", columns, rows)
+
+
+def _laws(found: Sequence[TestTimeLaw], name: str) -> Table:
+    rows: list[dict[str, Any]] = []
+    for law in found:
+        row: dict[str, Any] = {
+            "decoder": law.decoder,
+            "over": f"D, with K = {law.at}" if law.over == "steps" else f"K, with D = {law.at}",
+            "why": law.reason,
+        }
+        if law.fit is not None:
+            told = law.fit.parameter("c" if law.over == "steps" else "slope")
+            end = law.fit.values.get("a")
+            row |= {"formula": law.fit.formula, "value": told.value, "interval": told.interval, "end": end}
+            row |= {"verdict": law.fit.verdict.word, "why": law.fit.verdict.reason}
+        rows.append(row)
+    columns = (
+        ("decoder", Column("decoder", "code")),
+        ("over", Column("over")),
+        ("formula", Column("law")),
+        ("value", Column("c or slope", "number", "per step; per factor e of samples")),
+        ("interval", Column("95 %", "plain interval")),
+        ("end", Column("a", "accuracy", "where accuracy ends")),
+        ("verdict", Column("verdict", "verdict")),
+        ("why", Column("why")),
+    )
+    return listed(f"Laws: {name}", columns, rows)
+
+
+def _places(surface: pd.DataFrame, name: str) -> Table:
+    """Every decoder at all samples, steps down."""
+    most = surface[surface["samples"] == surface["samples"].max()]
+    names = list(dict.fromkeys(surface["decoder"]))
+    rows = []
+    for steps, there in most.groupby("steps"):
+        by_name = there.set_index("decoder")["accuracy"]
+        rows.append({"steps": steps, **{each: by_name.get(each) for each in names}})
+    columns = (("steps", Column("D", "count")), *((each, Column(each, "accuracy")) for each in names))
+    caption = f"Accuracy with K = {int(most['samples'].iloc[0])}: {name}"
+    return listed(caption, columns, rows)
