@@ -19,7 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from tests.golden.golden import NAMES, Golden
-from trm_scaling.bench.step import CompiledCall, bench_evaluation, compile_call, stand_in_dataset
+from trm_scaling.bench.evaluation import bench_evaluation
+from trm_scaling.bench.step import CompiledCall, compile_call, stand_in_dataset
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.io.study import Study, find_study
 from trm_scaling.models import begin

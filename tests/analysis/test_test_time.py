@@ -44,9 +44,8 @@ def planted(
         "of": "4x4",
         "limit": None,
     }
-    return pd.DataFrame(rows).assign(
-        **about, sampling="noise 0.3", sampling_seed=0, params=100, trained_steps=8
-    )
+    about |= {"sampling": "noise 0.3", "sampling_seed": 0, "params": 100, "trained_steps": 8}
+    return pd.DataFrame([row | about for row in rows])
 
 
 def test_the_law_in_steps_is_a_saturating_exponential_and_in_samples_a_logarithm() -> None:

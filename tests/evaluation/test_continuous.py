@@ -43,8 +43,8 @@ def stopping(budget: Budget, stop: Stop, split: Split, rows: int) -> Stopped:
 def assert_the_same(budget: Budget, stop: Stop, split: Split, rows: int) -> np.ndarray:
     answers, choice = fixed(budget, stop, split, rows)
     found = stopping(budget, stop, split, rows)
-    np.testing.assert_array_equal(found.tokens, choice.of(answers.tokens))
-    np.testing.assert_array_equal(found.q_halt, choice.of(answers.q_halt))
+    np.testing.assert_array_equal(found.tokens, choice.of(np.asarray(answers.tokens)))
+    np.testing.assert_array_equal(found.q_halt, choice.of(np.asarray(answers.q_halt)))
     np.testing.assert_array_equal(found.spent, choice.spent)
     return choice.spent
 

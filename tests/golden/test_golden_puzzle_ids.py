@@ -30,12 +30,12 @@ def golden() -> Golden:
         arrays = {key: archive[key] for key in archive.files}
     known = {key.removeprefix("config/"): arrays[key].item() for key in arrays if key.startswith("config/")}
     arch = TrmConfig(**{key: value for key, value in known.items() if key in TrmConfig.model_fields})
-    rates = {"puzzle_emb_lr": arrays["sparse/lr"], "puzzle_emb_weight_decay": arrays["sparse/weight_decay"]}
     config = RunConfig(
         arch=arch,
         data=ArcData(side=10, puzzle_ids=known["num_puzzle_identifiers"], val_size=1000),
         global_batch_size=known["batch_size"],
-        **{name: float(value) for name, value in rates.items()},
+        puzzle_emb_lr=float(arrays["sparse/lr"]),
+        puzzle_emb_weight_decay=float(arrays["sparse/weight_decay"]),
     )
     return Golden("trm_puzzle_ids", arrays, config)
 

@@ -13,7 +13,7 @@ from trm_scaling.plots import plot_test_time_scaling
 
 def table(model: str = "small") -> pd.DataFrame:
     rows = planted(model)
-    return rows.assign(sub_samples_95=[[0.1, 0.2]] * len(rows))
+    return rows.assign(sub_samples_95=pd.Series([[0.1, 0.2]] * len(rows), index=rows.index))
 
 
 def test_every_decoder_has_a_line_and_the_oracle_a_dashed_one_above(tmp_path: Path) -> None:

@@ -55,8 +55,8 @@ def test_which_weights_are_tested(changes, asked, best_step, sets, outcomes) -> 
         state, replace(state), best_step, schedule, Clock(), device_mesh(jax.local_devices()[:1])
     )
     evaluator = _Evaluator(outcomes)
-    rows, first = score_test_split(
-        evaluator, Mock(spec=Dataset, test=split_of(2)), config, trained, lambda *_: None
+    rows, first, _ = score_test_split(
+        evaluator, Mock(spec=Dataset, test=split_of(2), embedded=None), config, trained, lambda *_: None
     )
     assert list(dict.fromkeys((row["at"], row["ema_rate"]) for row in rows)) == sets
     # The same weights at best and at last are evaluated once.

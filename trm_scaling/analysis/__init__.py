@@ -18,7 +18,8 @@ from trm_scaling.analysis.design import Claim, holm, seeds_needed, seeds_to_dete
 from trm_scaling.analysis.fits.accuracy import accuracy_exponent, fit_accuracy
 from trm_scaling.analysis.fits.forms import accuracy_at
 from trm_scaling.analysis.fits.loss import fit_loss, loss_parameters
-from trm_scaling.analysis.fits.loss_law import LossLaw, OnsetLaw
+from trm_scaling.analysis.fits.loss_law import LossLaw
+from trm_scaling.analysis.fits.onset_law import OnsetLaw
 from trm_scaling.analysis.fits.record import Choice, Fit, HeldOut, Prediction, Rival, Verdict
 from trm_scaling.analysis.fits.sensitivity import (
     CellLink,
@@ -49,73 +50,3 @@ from trm_scaling.analysis.pairing import (
 from trm_scaling.analysis.runs import AccuracyRuns, LossRuns
 from trm_scaling.analysis.scaling_law import ScalingLaw, compute_scaling_law
 from trm_scaling.analysis.seeds import SeedSummary, summarise_seeds, t_interval, wilson
-
-__all__ = [
-    "AccuracyRuns",
-    "CellLink",
-    "Choice",
-    "Claim",
-    "Comparison",
-    "CriticalBatch",
-    "CurveSummary",
-    "Fit",
-    "Frontier",
-    "HaltingSummary",
-    "Held",
-    "HeldOut",
-    "Importance",
-    "Interval",
-    "LearningCurve",
-    "LossLaw",
-    "LossRuns",
-    "OnsetLaw",
-    "PairedComparison",
-    "Pairing",
-    "Prediction",
-    "Rival",
-    "ScalingLaw",
-    "SeedSummary",
-    "TwoStep",
-    "Verdict",
-    "accuracy_at",
-    "accuracy_exponent",
-    "at_common_seeds",
-    "common_seeds",
-    "compare",
-    "compare_paired",
-    "compare_pairs",
-    "compare_runs",
-    "compute_scaling_law",
-    "correct_family",
-    "critical_batch_size",
-    "factor_importance",
-    "fit_accuracy",
-    "fit_loss",
-    "fit_two_step",
-    "holm",
-    "keeps",
-    "knee",
-    "limited",
-    "link_cells",
-    "loss_parameters",
-    "non_dominated",
-    "other_choices",
-    "pairing_of",
-    "pareto_frontier",
-    "saving",
-    "seeds_in_words",
-    "seeds_needed",
-    "seeds_to_detect",
-    "smallest_p",
-    "speed_at_budget",
-    "steps_to",
-    "summarise_curve",
-    "summarise_halting",
-    "summarise_seeds",
-    "t_interval",
-    "unaveraged",
-    "wilson",
-    "with_choices",
-    "with_held_out",
-    "with_sizes",
-]

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from trm_scaling.errors import UserError
-from trm_scaling.evaluation.decode import Candidates, Choice, DecoderName, candidates_of, decoders_for
-from trm_scaling.evaluation.score import judged
 
 if TYPE_CHECKING:
+    from trm_scaling.evaluation.decode import Candidates, Choice, DecoderName
     from trm_scaling.evaluation.predict import Answers
     from trm_scaling.evaluation.samples import Budget
     from trm_scaling.tasks.task import Chosen
@@ -23,6 +22,9 @@ def agreement(chosen: "Chosen", answers: "Answers", budget: "Budget", name: str)
 
     `answers` are those to one puzzle. Raises UserError for a decoder that does not exist or knows the labels.
     """
+    from trm_scaling.evaluation.decode import DecoderName, candidates_of, decoders_for
+    from trm_scaling.evaluation.score import judged
+
     known = [each for each in get_args(DecoderName) if each != "oracle"]
     if name not in known:
         raise UserError(f"--decoder {name}: choose one of {', '.join(known)} (the oracle knows the answer)")
@@ -35,7 +37,7 @@ def agreement(chosen: "Chosen", answers: "Answers", budget: "Budget", name: str)
     return int(choice.sample[0]), [*_table(given, budget), _why(found, given, choice)]
 
 
-def _table(given: Candidates, budget: "Budget") -> list[str]:
+def _table(given: "Candidates", budget: "Budget") -> list[str]:
     """The different last answers, the most frequent first."""
     final = given.answer[:, -1, 0]
     kinds, counts = np.unique(final, return_counts=True)
@@ -62,7 +64,7 @@ def _table(given: Candidates, budget: "Budget") -> list[str]:
     return lines
 
 
-def _why(name: DecoderName, given: Candidates, choice: Choice) -> str:
+def _why(name: "DecoderName", given: "Candidates", choice: "Choice") -> str:
     """`chosen: sample 5 after step 7, by best_q: the highest halting logit, 3.2`."""
     sample, step = int(choice.sample[0]), int(choice.step[0])
     alike = int((given.answer[:, -1, 0] == given.answer[sample, step, 0]).sum())

@@ -32,7 +32,7 @@ from trm_scaling.results.attempts import (
     note_incident,
     read_attempts,
 )
-from trm_scaling.results.record import Evaluation, FailedAttempt, MetDamage, RunRecord
+from trm_scaling.results.record import Evaluation, FailedAttempt, RunRecord
 from trm_scaling.results.run_names import as_known
 from trm_scaling.run.failure import failure_class
 from trm_scaling.run.planned import Run
@@ -210,9 +210,7 @@ def assemble(
             for each in attempts
             if each.failure is not None
         ],
-        incidents=[
-            MetDamage(message=met.message, time=met.time) for each in attempts for met in each.incidents
-        ],
+        incidents=[met for each in attempts for met in each.incidents],
         commit=provenance.commit,
         uncommitted_changes=provenance.dirty,
     )

@@ -11,13 +11,13 @@ from trm_scaling.analysis.fits.loss_law import (
     Inputs,
     Law,
     LossLaw,
-    OnsetLaw,
     Recursion,
     aicc,
     carried_over,
     columns_missing,
 )
 from trm_scaling.analysis.fits.loss_search import QUICK, FittedLoss, search_loss
+from trm_scaling.analysis.fits.onset_law import OnsetLaw
 from trm_scaling.analysis.fits.record import Extrapolation, Parameter, Rival, Verdict, judge
 from trm_scaling.analysis.fits.replicates import ALPHA, constant_fits, misses_means
 from trm_scaling.analysis.runs import Configurations, LossRuns, largest

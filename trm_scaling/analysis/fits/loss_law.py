@@ -7,8 +7,7 @@
   Muennighoff et al., arXiv 2305.16264, give repeated data). E = 0 is the natural floor where a puzzle
   has one solution.
 - compute alone: L = E + A (N D r)^-alpha.
-- onset: L = A N^-alpha + H / (1 + (D / (tau N^-kappa))^s): errors stay at H until about tau N^-kappa
-  data, or fall as B D^-beta until then.
+- onset: `onset_law`.
 
 To add a law, write a class with the members of `Law`. Inputs are divided by their geometric means and
 the loss by its own, so that the numbers sought are of order one in any units. Shapes: independent
@@ -24,7 +23,7 @@ from typing import Literal, Protocol, Self
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import nnls
-from scipy.special import erf, expit
+from scipy.special import erf
 
 from trm_scaling.analysis.runs import LossRuns
 
@@ -36,10 +35,9 @@ PHIS = (-1.0, 3.0)
 LN_RECURSIONS = (-4.0, 6.0)
 LEAST_LOG = -25.0
 """A term this small (in ln) is no term."""
-_FACTOR = (LEAST_LOG, 3.0)
+FACTOR = (LEAST_LOG, 3.0)
 _EXPONENT_GRID = np.geomspace(0.03, 2.0, 8)
 _RECURSION_GRID = {"none": [0.0], "power": [0.0, 0.5, 1.0], "saturating": [-1.0, 1.0, 3.0]}
-_ONSET_GRID = ([0.1, 0.4, 1.0], [-2.0, -0.5, 0.5, 2.0], [0.1, 0.5, 1.0], [0.5, 1.0, 2.5, 6.0])
 
 Theta = Float[np.ndarray, "*problems q"]
 Value = Float[np.ndarray, "*problems n"]
@@ -171,7 +169,7 @@ class LossLaw:
 
     @property
     def bounds(self) -> Float[np.ndarray, "q 2"]:
-        rows = [_FACTOR] * len(self.factors) + [EXPONENTS] * self.terms
+        rows = [FACTOR] * len(self.factors) + [EXPONENTS] * self.terms
         rows += {"none": [], "power": [PHIS], "saturating": [LN_RECURSIONS]}[self.recursion]
         return np.array(rows)
 
@@ -222,85 +220,6 @@ class LossLaw:
             ln_linear = np.log(np.maximum(linear, np.exp(LEAST_LOG / 5)))
             last = [] if self.recursion == "none" else [recursion]
             found.append((misfit, np.clip(np.concatenate([ln_linear, exponents, last]), *self.bounds.T)))
-        return found
-
-
-@dataclass(frozen=True)
-class OnsetLaw:
-    """A level that falls with size, and errors that go only when enough data has been seen."""
-
-    slope: bool = False
-    """Whether errors fall as a power of the data even before; False: they stay at H."""
-    columns = ("params", "data")
-    recursion: Recursion = "none"
-
-    @property
-    def name(self) -> str:
-        return "onset of a power" if self.slope else "onset"
-
-    @property
-    def formula(self) -> str:
-        return f"L = A N^-alpha + {'B D^-beta' if self.slope else 'H'} / (1 + (D / (tau N^-kappa))^s)"
-
-    @property
-    def factors(self) -> tuple[str, ...]:
-        return ("A", "B" if self.slope else "H", "tau")
-
-    @property
-    def parameter_names(self) -> tuple[str, ...]:
-        return (*self.factors, "alpha", "kappa", "s", *("beta",) * self.slope)
-
-    @property
-    def bounds(self) -> Float[np.ndarray, "q 2"]:
-        last = [EXPONENTS] * self.slope
-        return np.array([_FACTOR, _FACTOR, (-15.0, 15.0), EXPONENTS, (-1.0, 4.0), (0.2, 20.0), *last])
-
-    def ln_loss(self, theta: Theta, inputs: Inputs) -> tuple[Value, Jacobian]:
-        ln_a, ln_h, ln_tau, alpha, kappa, s, *beta = (
-            theta[..., None, index] for index in range(theta.shape[-1])
-        )
-        n, t = inputs.ln_inputs.T
-        away = t - ln_tau + kappa * n
-        level, rest = ln_a - alpha * n, ln_h - np.logaddexp(0.0, s * away) - (beta[0] * t if beta else 0.0)
-        total = np.logaddexp(level, rest)
-        low, high = np.exp(level - total), np.exp(rest - total)
-        fallen = high * expit(s * away)
-        columns = [
-            low,
-            high,
-            fallen * s,
-            -low * n,
-            -fallen * s * n,
-            -fallen * away,
-            *([-high * t] if beta else []),
-        ]
-        return total, np.stack(np.broadcast_arrays(*columns), axis=-1)
-
-    def shift(
-        self, theta: Float[np.ndarray, "*problems q"], inputs: Inputs
-    ) -> Float[np.ndarray, "*problems q"]:
-        added, (n, t) = np.zeros_like(theta), inputs.centre
-        added[..., :2] = inputs.ln_unit
-        added[..., 0] += theta[..., 3] * n
-        added[..., 2] = t + theta[..., 4] * n
-        if self.slope:
-            added[..., 1] += theta[..., 6] * t
-        return added
-
-    def along_data(self, theta: Float[np.ndarray, " q"], inputs: Inputs) -> Float[np.ndarray, " n"] | None:
-        """The derivative of ln L by ln tau: runs differ most in when they take off."""
-        return self.ln_loss(theta, inputs)[1][:, 2]
-
-    def starts(self, inputs: Inputs) -> list[tuple[float, Float[np.ndarray, " q"]]]:
-        found = []
-        for alpha, ln_tau, kappa, s, *beta in product(*_ONSET_GRID, *[[0.1, 0.4]] * self.slope):
-            n, t = inputs.ln_inputs.T
-            rest = np.exp(-np.logaddexp(0.0, s * (t - ln_tau + kappa * n)) - (beta[0] * t if beta else 0.0))
-            basis = np.column_stack([np.exp(-alpha * n), rest]) / np.exp(inputs.ln_loss)[:, None]
-            linear, misfit = nnls(basis, np.ones(len(n)))
-            ln_linear = np.log(np.maximum(linear, np.exp(LEAST_LOG / 5)))
-            theta = np.array([*ln_linear, ln_tau, alpha, kappa, s, *beta])
-            found.append((misfit, np.clip(theta, *self.bounds.T)))
         return found
 
 
