@@ -131,7 +131,13 @@ def start_hosts(place: Store, folder: Path) -> "list[subprocess.Popen[bytes]]":
     for index in range(2):
         host = folder / f"host-{index}"
         host.mkdir(exist_ok=True)
-        command = [TRM, *run_command("system.checkpoint_seconds=0.5"), "--no-wandb", "--study", place.url]
+        command = [
+            str(TRM),
+            *run_command("system.checkpoint_seconds=0.5"),
+            "--no-wandb",
+            "--study",
+            place.url,
+        ]
         variables = {**environment(), **place.environment, "TRM_MIRRORS": str(host / "mirrors")}
         with (host / "log").open("ab") as log:
             started.append(
