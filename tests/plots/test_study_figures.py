@@ -58,7 +58,7 @@ def test_a_frontier_that_was_made_before_is_shown_as_it_is():
         FrontierPoint(f"exp01{letter}", cost, 0.1 * cost, 3, letter == "b", 0.5, 0.5)
         for letter, cost in (("a", 1.0), ("b", 2.0), ("z", 3.0))
     )
-    figure = plot_pareto_frontier(model_sizes(), frontier=Frontier(points, None, None, "made up"))
+    figure = plot_pareto_frontier(model_sizes(), frontier=Frontier(points, None, "made up"))
     assert np.allclose(places(figure.axes[0], MEAN_ID), [(2.0, 0.2)]), "z is not in the table"
     assert "made up" in figure.caption[-1]
 

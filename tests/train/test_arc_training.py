@@ -23,6 +23,7 @@ from trm_scaling.tasks.arc.batches import train_batch
 from trm_scaling.tasks.arc.embedded import ArcAugmentations, remembered
 from trm_scaling.tasks.arc.identifiers import IdentifierMap
 from trm_scaling.tasks.build import ensure_dataset
+from trm_scaling.tasks.choose import choose_puzzle
 from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.train.feed import Feeder
 from trm_scaling.train.multi_step import make_train_call
@@ -188,3 +189,20 @@ def test_an_evaluator_s_predictor_answers_by_identifier(dataset: Dataset) -> Non
     state = init_state(config, dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_ids)
     outcomes = Evaluator(config)(state.params, state.buffers, dataset.val)
     assert outcomes.solved.shape == (2, 2)
+
+
+def test_a_task_is_chosen_by_name_and_a_held_out_row_is_one(dataset: Dataset, root: Path) -> None:
+    config = config_of()
+    chosen = choose_puzzle("arc:fill-2", config.data, root)
+    row = own(dataset).arc.identifiers.tasks.index("fill-2")
+    assert chosen.puzzle_id == own(dataset).arc.identifiers.start[row] == dataset.test.puzzle_ids[0]
+    np.testing.assert_array_equal(chosen.inputs, dataset.test.inputs[0])
+    assert len(chosen.demonstrations) == 3
+    for text in (None, "test:0"):
+        assert choose_puzzle(text, config.data, root).title == chosen.title
+    assert "move-3" in choose_puzzle("test:1", config.data, root).title
+    held = choose_puzzle("arc:mirror-1", config.data, root)
+    np.testing.assert_array_equal(held.inputs, dataset.val.inputs[1])
+    for text, said in (("arc:fil-2", "near: fill-2"), ("arc:fill-2:1", "write 0 to 0")):
+        with pytest.raises(UserError, match=said):
+            choose_puzzle(text, config.data, root)

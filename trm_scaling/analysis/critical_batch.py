@@ -98,24 +98,21 @@ def _interval(excess: Callable[[float], float], grid: np.ndarray, best: float) -
 
 
 def _verdict(interval: Interval, smallest: float, largest: float) -> Verdict:
-    low, high = interval.low, interval.high
-    against = [
-        "Any critical batch size fits these runs." if low is None and high is None else None,
-        f"Steps fall as 1 / batch up to the largest batch: the critical one is above {low:.3g}."
-        if high is None and low is not None
-        else None,
-        f"Steps do not fall with the batch: the critical one is below {high:.3g}."
-        if low is None and high is not None
-        else None,
-    ]
-    doubts = []
-    if low is not None and high is not None:
-        doubts = [
-            f"Its interval, {low:.3g} to {high:.3g}, spans more than a factor of {_WIDE:g}."
-            if high > _WIDE * low
-            else None,
-            f"It lies beyond the batches that were tried, {smallest:.3g} to {largest:.3g}."
-            if high < smallest or low > largest
-            else None,
-        ]
-    return judge(against, doubts, "Steps fall with small batches and level off within those that were tried.")
+    against, doubts = None, []
+    match interval.low, interval.high:
+        case None, None:
+            against = "Any critical batch size fits these runs."
+        case low, None:
+            against = f"Steps fall as 1 / batch up to the largest batch: the critical one is above {low:.3g}."
+        case None, high:
+            against = f"Steps do not fall with the batch: the critical one is below {high:.3g}."
+        case low, high if low is not None and high is not None:
+            if high > _WIDE * low:
+                doubts.append(
+                    f"Its interval, {low:.3g} to {high:.3g}, spans more than a factor of {_WIDE:g}."
+                )
+            if high < smallest or low > largest:
+                tried = f"{smallest:.3g} to {largest:.3g}"
+                doubts.append(f"It lies beyond the batches that were tried, {tried}.")
+    found = "Steps fall with small batches and level off within those that were tried."
+    return judge([against], doubts, found)

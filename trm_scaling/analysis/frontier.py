@@ -39,8 +39,6 @@ class Frontier:
     points: tuple[FrontierPoint, ...]
     knee: str | None
     """Where the frontier bends most; None with fewer than three points on it."""
-    knee_probability: float | None
-    """Share of the draws whose knee it is."""
     noise: str
     """What the probabilities rest on."""
     left_out: str = ""
@@ -49,16 +47,10 @@ class Frontier:
 
 def non_dominated(cost: Float[np.ndarray, " k"], accuracy: Float[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
     """Which points no other equals or beats on both while beating it on one. Equal points stand together."""
-    order = np.lexsort((-accuracy, cost))
-    best_cheaper = np.concatenate([[-np.inf], np.maximum.accumulate(accuracy[order])[:-1]])
-    sorted_cost, sorted_accuracy = cost[order], accuracy[order]
-    twin = np.concatenate([[False], (np.diff(sorted_cost) == 0) & (np.diff(sorted_accuracy) == 0)])
-    kept = np.zeros(cost.size, dtype=bool)
-    previous = False
-    for index, better in enumerate(sorted_accuracy > best_cheaper):
-        previous = bool(better) or (bool(twin[index]) and previous)
-        kept[order[index]] = previous
-    return kept
+    cheaper, dearer = cost < cost[:, None], cost > cost[:, None]
+    better, worse = accuracy > accuracy[:, None], accuracy < accuracy[:, None]
+    beaten = (better & ~dearer) | (cheaper & ~worse)
+    return np.asarray(~beaten.any(axis=1))
 
 
 def knee(cost: Float[np.ndarray, " k"], accuracy: Float[np.ndarray, " k"]) -> int | None:
@@ -97,7 +89,7 @@ def pareto_frontier(
     cost, accuracy = means.x, means.accuracy
     on, bend = non_dominated(cost, accuracy), knee(cost, accuracy)
     probability = best = None
-    knee_probability, noise = None, "no configuration has two seeds, so nothing is known of their scatter"
+    noise = "no configuration has two seeds, so nothing is known of their scatter"
     own = pooled_variance(runs)
     if (pooled := own or elsewhere) is not None:
         logits = run_logits(runs)
@@ -106,8 +98,6 @@ def pareto_frontier(
         drawn = [pooled.draw_means(centre, counts, rng) for _ in range(draws)]
         probability = np.mean([non_dominated(cost, each) for each in drawn], axis=0)
         best = np.bincount([each.argmax() for each in drawn], minlength=cost.size) / draws
-        if bend is not None:
-            knee_probability = float(np.mean([knee(cost, each) == bend for each in drawn]))
         which = "these configurations" if own is not None else "the study's configurations"
         noise = f"seed variance pooled over {which}, {pooled.freedom} degrees of freedom"
     points = [
@@ -123,7 +113,7 @@ def pareto_frontier(
         for index in map(int, np.argsort(cost, kind="stable"))
     ]
     name = None if bend is None else runs.configurations.names[bend]
-    return Frontier(tuple(points), name, knee_probability, noise, left_out)
+    return Frontier(tuple(points), name, noise, left_out)
 
 
 def _at(values: np.ndarray | None, index: int) -> float | None:

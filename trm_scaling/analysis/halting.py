@@ -17,15 +17,11 @@ KEPT = 0.95
 class HaltingSummary:
     """Over the puzzles of one evaluation."""
 
-    puzzles: int
     most_steps: int
     """Supervision steps allowed."""
     mean: float
-    sd: float
     quantiles: tuple[int, ...]
     """Steps by which a tenth, half and nine tenths of the puzzles had halted."""
-    at_first: float
-    """Share of puzzles that halted at once."""
     at_limit: float
     """Share that used every step: halted at the last, or never."""
     saved: float
@@ -45,12 +41,9 @@ def summarise_halting(histogram: Sequence[int]) -> HaltingSummary:
     mean = float(counts @ steps / total)
     reached = counts.cumsum() / total
     return HaltingSummary(
-        puzzles=int(total),
         most_steps=counts.size,
         mean=mean,
-        sd=float(np.sqrt(max(0.0, counts @ steps**2 / total - mean**2))),
         quantiles=tuple(int(steps[np.searchsorted(reached, q - 1e-12)]) for q in QUANTILES),
-        at_first=float(counts[0] / total),
         at_limit=float(counts[-1] / total),
         saved=1 - mean / counts.size,
     )

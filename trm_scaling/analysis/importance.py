@@ -7,15 +7,13 @@ combination of two changes was ever run.
 Shapes: n runs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-from scipy.stats import f as f_distribution
 
-from trm_scaling.analysis.design import holm
 from trm_scaling.errors import UserError
 
 
@@ -24,19 +22,10 @@ class FactorImportance:
     """One factor."""
 
     factor: str
-    levels: int
     freedom: int
     """Degrees of freedom that are its own; fewer than levels - 1 where other factors say the same."""
     share: float
     """Of the variance of accuracy, less what chance alone would give (omega squared, at least 0)."""
-    spread: float
-    """Largest less smallest effect of its levels, in the unit of the outcome, the other factors held."""
-    best: str
-    """The level with the largest effect."""
-    p_value: float
-    """Of the F test."""
-    adjusted_p: float
-    """For the number of factors (Holm)."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +54,7 @@ def factor_importance(factors: Mapping[str, ArrayLike], accuracy: Float[np.ndarr
     if not coded:
         raise UserError("no factor varies over these runs: there is nothing to attribute accuracy to")
     dummies = {name: _dummies(levels) for name, levels in coded.items()}
-    full, rank = _residual(list(dummies.values()), accuracy)
+    full, rank = _residual(dummies.values(), accuracy)
     freedom = accuracy.size - rank
     if freedom < 1:
         raise UserError(
@@ -74,33 +63,15 @@ def factor_importance(factors: Mapping[str, ArrayLike], accuracy: Float[np.ndarr
         )
     total = float(((accuracy - accuracy.mean()) ** 2).sum())
     noise = full / freedom
-    effects = _effects(dummies, accuracy)
-    rows, inseparable = [], []
-    for name, levels in coded.items():
-        without, lesser = _residual(
-            [columns for other, columns in dummies.items() if other != name], accuracy
-        )
-        own = rank - lesser
-        if own == 0:
+    found, inseparable = [], []
+    for name in coded:
+        without, lesser = _residual([each for other, each in dummies.items() if other != name], accuracy)
+        if (own := rank - lesser) == 0:
             inseparable.append(name)
             continue
         explained = max(without - full, 0.0)
-        rows.append((name, levels, own, explained, _f_test(explained / own, noise, own, freedom)))
-    found = [
-        FactorImportance(
-            factor=name,
-            levels=np.unique(levels).size,
-            freedom=own,
-            share=max(0.0, (explained - own * noise) / (total + noise)) if total > 0 else 0.0,
-            spread=float(np.ptp(effects[name])),
-            best=str(np.unique(levels)[effects[name].argmax()]),
-            p_value=p_value,
-            adjusted_p=adjusted,
-        )
-        for (name, levels, own, explained, p_value), adjusted in zip(
-            rows, holm([row[-1] for row in rows]), strict=True
-        )
-    ]
+        share = max(0.0, (explained - own * noise) / (total + noise)) if total > 0 else 0.0
+        found.append(FactorImportance(name, own, share))
     return Importance(
         factors=tuple(sorted(found, key=lambda each: -each.share)),
         unexplained=full / total if total > 0 else 1.0,
@@ -115,28 +86,8 @@ def _dummies(levels: np.ndarray) -> np.ndarray:
     return np.asarray((levels[:, None] == np.unique(levels)[None, 1:]).astype(float))
 
 
-def _design(blocks: Sequence[np.ndarray], n: int) -> np.ndarray:
-    return np.column_stack([np.ones(n), *blocks])
-
-
-def _residual(blocks: Sequence[np.ndarray], accuracy: np.ndarray) -> tuple[float, int]:
+def _residual(blocks: Iterable[np.ndarray], accuracy: np.ndarray) -> tuple[float, int]:
     """Residual sum of squares of the main effects in `blocks`, and the rank of their model."""
-    design = _design(blocks, accuracy.size)
+    design = np.column_stack([np.ones(accuracy.size), *blocks])
     solution, _, rank, _ = np.linalg.lstsq(design, accuracy)
     return float(((accuracy - design @ solution) ** 2).sum()), int(rank)
-
-
-def _effects(dummies: Mapping[str, np.ndarray], accuracy: np.ndarray) -> dict[str, np.ndarray]:
-    """Effect of each factor's levels against its first, in the order of the sorted levels."""
-    solution = np.linalg.lstsq(_design(list(dummies.values()), accuracy.size), accuracy)[0][1:]
-    found, at = {}, 0
-    for name, columns in dummies.items():
-        found[name] = np.concatenate([[0.0], solution[at : at + columns.shape[1]]])
-        at += columns.shape[1]
-    return found
-
-
-def _f_test(mean_square: float, noise: float, freedom: int, residual_freedom: int) -> float:
-    if noise == 0:
-        return 0.0 if mean_square > 0 else 1.0
-    return float(f_distribution.sf(mean_square / noise, freedom, residual_freedom))

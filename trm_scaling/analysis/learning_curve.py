@@ -26,27 +26,17 @@ class LearningCurve:
     """A fraction."""
     seconds: Float[np.ndarray, " e"] | None = None
     """Of training, up to each evaluation."""
-    train_accuracy: Float[np.ndarray, " e"] | None = None
-    """On training puzzles, where it was measured."""
 
     @classmethod
-    def of(
-        cls,
-        step: ArrayLike,
-        accuracy: ArrayLike,
-        seconds: ArrayLike | None = None,
-        train_accuracy: ArrayLike | None = None,
-    ) -> Self:
+    def of(cls, step: ArrayLike, accuracy: ArrayLike, seconds: ArrayLike | None = None) -> Self:
         """Seconds that are missing anywhere are missing as a whole.
 
         Raises UserError for columns of unequal length, no evaluation, steps that do not increase, or
         accuracies that are no numbers.
         """
         steps, rates = np.asarray(step, dtype=float), np.asarray(accuracy, dtype=float)
-        clock, training = (
-            None if each is None else np.asarray(each, dtype=float) for each in (seconds, train_accuracy)
-        )
-        lengths = {each.size for each in (steps, rates, clock, training) if each is not None}
+        clock = None if seconds is None else np.asarray(seconds, dtype=float)
+        lengths = {each.size for each in (steps, rates, clock) if each is not None}
         if len(lengths) > 1 or steps.size == 0:
             raise UserError(
                 "a learning curve needs at least one evaluation, and as many values of each column"
@@ -55,12 +45,9 @@ class LearningCurve:
             raise UserError(
                 "the evaluations of a learning curve must be in the order of their steps, each once"
             )
-        for name, column in (("accuracy", rates), ("training accuracy", training)):
-            if column is not None and not np.isfinite(column).all():
-                raise UserError(f"the learning curve has evaluations without {name}: leave those out")
-        if clock is not None and not np.isfinite(clock).all():
-            clock = None
-        return cls(steps, rates, clock, training)
+        if not np.isfinite(rates).all():
+            raise UserError("the learning curve has evaluations without accuracy: leave those out")
+        return cls(steps, rates, clock if clock is not None and np.isfinite(clock).all() else None)
 
 
 @dataclass(frozen=True)
@@ -86,25 +73,17 @@ class CurveSummary:
     """Peak less final: what training on cost."""
     landmarks: tuple[Landmark, ...]
     """Empty where the final accuracy is 0: nothing was learned, so nothing was reached."""
-    gap: float | None
-    """Training less validation accuracy at the last evaluation; None without training accuracy."""
-    gap_at_peak: float | None
-    evaluations: int
 
 
 def summarise_curve(curve: LearningCurve) -> CurveSummary:
-    """The landmarks, peak, decline and over-fitting gap of one run."""
+    """The landmarks, peak and decline of one run."""
     final, top = float(curve.accuracy[-1]), int(curve.accuracy.argmax())
-    gaps = None if curve.train_accuracy is None else curve.train_accuracy - curve.accuracy
     return CurveSummary(
         final=final,
         peak=float(curve.accuracy[top]),
         peak_step=float(curve.step[top]),
         decline=float(curve.accuracy[top]) - final,
         landmarks=tuple(_landmark(curve, share, share * final) for share in LANDMARKS) if final > 0 else (),
-        gap=None if gaps is None else float(gaps[-1]),
-        gap_at_peak=None if gaps is None else float(gaps[top]),
-        evaluations=curve.step.size,
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from trm_scaling.analysis.comparison import Comparison, compare, compare_pairs
-from trm_scaling.results.columns import configured_columns
+from trm_scaling.results.columns import science_columns
 from trm_scaling.results.task_columns import description_of, test_columns
 
 Shared = Literal["trajectory", "seed", "test puzzles", "nothing"]
@@ -134,11 +134,7 @@ def _one_trajectory(a: dict[Any, Any], b: dict[Any, Any]) -> bool:
     if _known(a, b, "trajectory_sha256"):
         return bool(a["trajectory_sha256"] == b["trajectory_sha256"])
     # Older records do not say; configuration, code and device decide then.
-    decides = [
-        column.name
-        for field, column in configured_columns().items()
-        if column.name not in _AVERAGES and not field.startswith("system.")
-    ]
+    decides = [name for name in science_columns().values() if name not in _AVERAGES]
     there = [name for name in (*decides, "commit", "device_kind") if name in a and name in b]
     return len(there) > 2 and all(_alike(a[name], b[name]) for name in there)
 

@@ -1,25 +1,20 @@
 """The tables that analysis is called with, one row a run, checked once and held as arrays.
 
-Shapes: n runs, k configurations. A table is a pandas frame or anything else with columns by name.
+Shapes: n runs, k configurations.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 
 from trm_scaling.errors import UserError
 
-
-@runtime_checkable
-class Table(Protocol):
-    """Columns by name: a pandas frame, a dict of lists."""
-
-    def __getitem__(self, column: str, /) -> Any: ...
-
-    def __contains__(self, column: object, /) -> bool: ...
+Table = pd.DataFrame | Mapping[str, Any]
+"""Columns by name."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +85,24 @@ class AccuracyRuns:
         if (rate > 1).any():
             raise UserError(f"column {accuracy} reaches {rate.max():g}: give accuracy as a fraction of 1")
         return cls(configurations, _positive(table, x), rate, counts)
+
+    @classmethod
+    def of_results(cls, table: pd.DataFrame, x: str | None = None, y: str = "test_accuracy") -> Self:
+        """Column `y` of a table of runs (`results.columns`) against column `x`, or against none.
+
+        With counts, and with seeds, where every run has them. Raises UserError as `of` does.
+        """
+        solved, total = (f"{y.removesuffix('accuracy')}{word}" for word in ("solved", "total"))
+        has_all = {name for name in ("seed", solved, total) if name in table and table[name].notna().all()}
+        return cls.of(
+            table if x else table.assign(_one=1.0),
+            x or "_one",
+            configuration="experiment",
+            seed="seed" if "seed" in has_all else None,
+            solved=solved,
+            total=total,
+            accuracy=None if {solved, total} <= has_all else y,
+        )
 
     def take(self, rows: np.ndarray) -> "AccuracyRuns":
         """The runs `rows` alone (bool mask or indices, repeats allowed)."""

@@ -164,7 +164,7 @@ def what_to_use(table: pd.DataFrame, budgets: Sequence[float] | None = None) -> 
     ceilings = {
         _place(row): row["accuracy"] for row in table[~table["usable"].astype(bool)].to_dict("records")
     }
-    found = []
+    found: list[Use] = []
     for by_rules in (False, True) if OF_RULES in set(table["decoder"]) else (False,):
         best = frontier(table, by_rules)
         for budget in budgets:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trm_scaling.cli.options import AsJson, OneProfile, StudyFolder, complete_run
-from trm_scaling.cli.tables import columns, terminal
+from trm_scaling.cli.tables import columns, ends, hundredfold, terminal
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from trm_scaling.analysis import Comparison, Interval, PairedComparison, Pairing, SeedSummary
+    from trm_scaling.analysis import Comparison, PairedComparison, Pairing, SeedSummary
     from trm_scaling.io.study import Study
 
 HELP = """
@@ -155,13 +155,10 @@ def _side(name: str, rows: "pd.DataFrame") -> Side:
         + (f": {row['reason']}" if row["reason"] == row["reason"] else "")
         for row in rows[~done].to_dict("records")
     )
-    runs = rows[done].sort_values("seed").assign(label=name, unit=1.0)
+    runs = rows[done].sort_values("seed").assign(experiment=name)
     if runs.empty:
         raise UserError(f"{name} has no finished run: {'; '.join(excluded)}")
-    summary = summarise_seeds(
-        AccuracyRuns.of(runs, "unit", configuration="label", solved="test_solved", total="test_total")
-    )[0]
-    return Side(name, runs, summary, excluded)
+    return Side(name, runs, summarise_seeds(AccuracyRuns.of_results(runs))[0], excluded)
 
 
 def _against(a: Side, b: Side) -> Against:
@@ -226,14 +223,20 @@ def show(sides: "Sequence[Side]", found: "Sequence[Against]") -> None:
     """Print the accuracies, the differences, and what may be said of them."""
     from rich.text import Text
 
-    from trm_scaling.results.format import amount
+    from trm_scaling.results.format import amount, points
 
     console = terminal(100)
     reference = sides[0]
     accuracies = columns("test accuracy", "seeds", "mean", "95 % interval", "interval of")
     for side in sides:
         mean, of = f"{100 * side.summary.mean:.1f} %", side.summary.basis or ""
-        accuracies.add_row(side.name, str(side.summary.runs), mean, _percent(side.summary.interval), of)
+        accuracies.add_row(
+            side.name,
+            str(side.summary.runs),
+            mean,
+            ends(side.summary.interval, hundredfold, " %") or "unknown",
+            of,
+        )
     console.print(accuracies)
 
     differences = columns(f"against {reference.name}", "points", "95 % interval", "p", "verdict", "needed")
@@ -244,7 +247,7 @@ def show(sides: "Sequence[Side]", found: "Sequence[Against]") -> None:
         differences.add_row(
             said.b,
             f"{100 * said.difference:+.1f}",
-            _points(interval),
+            ends(interval, points) or "unknown",
             # A test that no outcome could pass has no p-value worth reading.
             "" if said.claim.word == "too few seeds" else f"{said.claim.p_value:.2g}",
             Text(said.claim.word, style=STYLES[said.claim.word]),
@@ -308,15 +311,3 @@ def _single_networks(each: "Against") -> str | None:
         f"seed {each.common_seeds[0]}: {b} alone solved {found.only_b:,} puzzles and {a} alone "
         f"{found.only_a:,} (McNemar: p = {found.p_value:.2g}), which says nothing of other seeds"
     )
-
-
-def _percent(interval: "Interval | None") -> str:
-    if interval is None or interval.low is None or interval.high is None:
-        return "unknown"
-    return f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %"
-
-
-def _points(interval: "Interval | None") -> str:
-    if interval is None or interval.low is None or interval.high is None:
-        return "unknown"
-    return f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"

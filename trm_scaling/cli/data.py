@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -121,7 +122,7 @@ def sudoku(
     with shown_progress() as progress:
         dataset = build_dataset(config, output_dir, layout=layout.value, replace=force, progress=progress)
     typer.echo(_summary(dataset))
-    _echo_size(output_dir, kept, began)
+    echo_size(output_dir, kept, began)
 
 
 class KindFlag(StrEnum):
@@ -199,7 +200,7 @@ def maze(
     with shown_progress() as progress:
         build_maze(config, output_dir, replace=force, progress=progress)
     typer.echo(_summary(open_dataset(output_dir)))
-    _echo_size(output_dir, kept, began)
+    echo_size(output_dir, kept, began)
     if csv is not None:
         _write_maze_lists(output_dir, csv)
 
@@ -254,7 +255,8 @@ def _checked(model: "type[Model]", **fields: object) -> "Model":
         raise UserError(f"these options do not fit together: {reasons}") from None
 
 
-def _echo_size(folder: Path, kept: bool, began: float) -> None:
+def echo_size(folder: Path, kept: bool, began: float) -> None:
+    """What a folder takes, and how long it took."""
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     verb = "kept" if kept else "wrote"
     typer.echo(f"{verb:>12}  {folder} ({size / 1e6:,.2f} MB) in {time.perf_counter() - began:.1f} s")
@@ -288,13 +290,18 @@ def _summary(dataset: "Dataset") -> str:
 
 def main(task: Literal["sudoku", "maze"] = "sudoku") -> None:
     """`trm data sudoku` or `trm data maze` as a program of its own, for the scripts in `dataset/`."""
-    program = typer.Typer(add_completion=False)
     if task == "sudoku":
-        program.command(help=_SUDOKU_EXAMPLES)(sudoku)
+        run_alone(sudoku, _SUDOKU_EXAMPLES)
     else:
-        program.command(help=_MAZE_EXAMPLES)(maze)
+        run_alone(maze, _MAZE_EXAMPLES)
+
+
+def run_alone(verb: Callable[..., None], help: str, arguments: Sequence[str] | None = None) -> None:
+    """`verb` as a program of its own, with the process's arguments or these."""
+    program = typer.Typer(add_completion=False)
+    program.command(help=help)(verb)
     try:
-        program()
+        program(args=arguments)
     except UserError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_status)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from trm_scaling.cli.data import echo_size, run_alone
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
@@ -76,8 +77,7 @@ def arc(
     )
     dataset = build_dataset(data, output_dir, replace=force, built=built_of(made, data))
     typer.echo(_summary(dataset, data))
-    size = sum(file.stat().st_size for file in output_dir.rglob("*") if file.is_file())
-    typer.echo(f"{'wrote':>12}  {output_dir} ({size / 1e6:,.2f} MB) in {time.perf_counter() - began:.1f} s")
+    echo_size(output_dir, False, began)
 
 
 TOY_PAIRS = 5
@@ -178,13 +178,7 @@ def _summary(dataset: "Dataset", data: "ArcData") -> str:
 
 def main() -> None:
     """`trm data arc` as a program of its own, for `dataset/build_arc_dataset.py`."""
-    program = typer.Typer(add_completion=False)
-    program.command(help=HELP)(arc)
-    try:
-        program(args=_joined(sys.argv[1:]))
-    except UserError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_status)
+    run_alone(arc, HELP, _joined(sys.argv[1:]))
 
 
 def _joined(arguments: list[str]) -> list[str]:

@@ -23,7 +23,6 @@ DEPTHS = ("H_cycles", "L_cycles")
 """Columns that decide `passes`."""
 _SCHEDULE = frozenset({"schedule", "epochs", "eval_interval", "reference_train_size", "reference_batch_size"})
 """Columns that say the length of training, which `puzzle_steps` says for all of them."""
-_COUNTS = {"test_accuracy": ("test_solved", "test_total"), "val_accuracy": ("val_solved", "val_total")}
 PASSES = "passes"
 """Column of the passes through the network that one supervision step makes."""
 _CELLS = "_cell_accuracy"
@@ -110,16 +109,13 @@ class Asked:
 
     def differing(self, inputs: Iterable[str]) -> tuple[str, ...]:
         """Columns of science in which the runs differ beside `inputs` and what those are made of."""
-        from trm_scaling.results.columns import configured_columns
+        from trm_scaling.results.columns import science_columns
 
         made_of = {"params": SIZES, PASSES: DEPTHS}
         known = {part for column in inputs for part in (column, *made_of.get(column, ()))}
-        science = [
-            column.name for field, column in configured_columns().items() if not field.startswith("system.")
-        ]
         return tuple(
             column
-            for column in ("puzzle_steps", *science)
+            for column in ("puzzle_steps", *science_columns().values())
             if column not in known and column not in _SCHEDULE and self.table[column].nunique() > 1
         )
 
@@ -143,17 +139,7 @@ class Asked:
         """Column `y` against column `x`, with counts where every run has them."""
         from trm_scaling.analysis import AccuracyRuns
 
-        solved, total = _COUNTS.get(y, ("", ""))
-        counted = solved in self.table and bool(self.table[[solved, total]].notna().all(axis=None))
-        return AccuracyRuns.of(
-            self.table,
-            x,
-            configuration="experiment",
-            seed=self._seed,
-            solved=solved,
-            total=total,
-            accuracy=None if counted else y,
-        )
+        return AccuracyRuns.of_results(self.table, x, y)
 
     def losses(self, y: str, size: str, data: str | None, recursions: str | None) -> "LossRuns":
         """Column `y` against the columns of what it depends on."""
@@ -166,12 +152,8 @@ class Asked:
             data=data,
             recursions=recursions,
             configuration="experiment",
-            seed=self._seed,
+            seed="seed" if self.table["seed"].notna().all() else None,
         )
-
-    @property
-    def _seed(self) -> str | None:
-        return "seed" if self.table["seed"].notna().all() else None
 
 
 def asked_runs(
@@ -194,10 +176,11 @@ def asked_runs(
     from trm_scaling.analysis import with_sizes
     from trm_scaling.experiments import load_catalogue
     from trm_scaling.results.table import one_profile, results_table, runs_of_family, where
+    from trm_scaling.results.wandb_export import parse_wandb_export
 
     catalogue = None if study is None else load_catalogue(study.path)
     if csv is not None:
-        table = _matching(_read(csv, study), patterns)
+        table = _matching(parse_wandb_export(csv, study), patterns)
     else:
         assert study is not None
         table = results_table(study, patterns, profile, catalogue)
@@ -220,27 +203,17 @@ def asked_runs(
     return Asked(title, family, runs.table, runs.excluded)
 
 
-def _read(path: Path, study: "Study | None") -> "pd.DataFrame":
-    from trm_scaling.results.csv_file import read_results, read_sheet
-    from trm_scaling.results.wandb_export import parse_wandb_export
-
-    if path.is_dir() or path.suffix.lower() == ".json":
-        return parse_wandb_export(path, study)
-    header = read_sheet(path).header
-    is_own = "experiment" in header and "Name" not in header
-    return read_results(path) if is_own else parse_wandb_export(path, study)
-
-
 def _pooled(catalogue: "Catalogue", table: "pd.DataFrame", title: str) -> Asked:
     """The runs of the families that vary size, recursion or data, as they are written.
 
     All of `table` where none of its runs is of such a family: the study says nothing of them then.
     """
     from trm_scaling.results.format import amount
+    from trm_scaling.results.table import names_of
 
     used = [family for family in catalogue.families if _is_of_inputs(family)]
     inputs = {name for family in used for name in family.names}
-    names = [_names(row) for row in table.to_dict("records")]
+    names = names_of(table)
     known = [not inputs.isdisjoint(each) for each in names]
     if not any(known):
         return Asked(title, None, table, (), ("families: none of the study varies size, recursion or data",))
@@ -293,11 +266,6 @@ def _is_of_inputs(family: "Family") -> bool:
     return family.asks in ("scaling", "tradeoff") and fields
 
 
-def _names(row: Mapping[Any, Any]) -> list[str]:
-    own = row["experiment"] if row["names"] != row["names"] else row["names"]
-    return str(own).split(", ")
-
-
 def _check_numeric(table: "pd.DataFrame", column: str) -> None:
     """Raise UserError where `column` holds text: a hash may look like a number."""
     import pandas as pd
@@ -310,13 +278,12 @@ def _check_numeric(table: "pd.DataFrame", column: str) -> None:
 
 
 def _matching(table: "pd.DataFrame", patterns: Sequence[str]) -> "pd.DataFrame":
-    def goes_by(row: Mapping[Any, Any]) -> bool:
-        names = [str(row["experiment"]), *str(row["names"]).split(", ")]
+    from trm_scaling.results.table import names_of
+
+    def matches(names: Sequence[str]) -> bool:
         return any(pattern in name or fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
-    if not patterns:
-        return table
-    return table[[goes_by(row) for row in table.to_dict("records")]].reset_index(drop=True)
+    return table[[not patterns or matches(names) for names in names_of(table)]].reset_index(drop=True)
 
 
 def _family(catalogue: "Catalogue | None", table: "pd.DataFrame", patterns: Sequence[str]) -> "Family | None":

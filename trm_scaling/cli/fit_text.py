@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from trm_scaling.cli.tables import columns, terminal
+from trm_scaling.cli.tables import columns, ends, hundredfold, terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -110,20 +110,16 @@ def _show_choices(console: "Console", fit: "Fit", size: str | None) -> None:
 def _show_held_out(console: "Console", fit: "Fit", is_loss: bool) -> None:
     if not fit.held_out:
         return
-
-    def value(number: float) -> str:
-        return figure(number) if is_loss else f"{100 * number:.1f} %"
-
+    value = figure if is_loss else percent
     made = columns("held out", "runs", "predicted", "observed", "ln ratio", "95 % of one run", "inside")
     for each in fit.held_out:
-        ends = each.interval and each.interval.ends
         made.add_row(
             each.label,
             str(each.runs),
             value(each.predicted),
             value(each.observed),
             "" if each.ln_ratio is None else f"{each.ln_ratio:+.3f}",
-            f"{value(ends[0])} to {value(ends[1])}" if ends else "",
+            ends(each.interval, value),
             "" if each.inside is None else "yes" if each.inside else "no",
         )
     console.print("", made)
@@ -137,10 +133,8 @@ def _show_link(console: "Console", fit: "Fit", link: "CellLink") -> None:
         f"to {figure(link.high)}"
     )
     for each in fit.predictions:
-        place = ", ".join(f"{SYMBOLS[name]} = {figure(number)}" for name, number in each.at.items())
-        carried = each.run and link.interval(each.run).ends
-        between = f" ({100 * carried[0]:.1f} to {100 * carried[1]:.1f})" if carried else ""
-        console.print(f"  at {place}: {100 * float(link.accuracy(each.value)):.1f} %{between}")
+        between = f" ({ends(link.interval(each.run), hundredfold)})" if each.run else ""
+        console.print(f"  at {_place(each)}: {percent(float(link.accuracy(each.value)))}{between}")
 
 
 def _show_predictions(
@@ -151,25 +145,25 @@ def _show_predictions(
 ) -> None:
     if not predictions:
         return
-
-    def value(number: float) -> str:
-        return figure(number) if is_loss else f"{100 * number:.1f} %"
-
-    def ends(interval: "Interval | None") -> str:
-        if interval is None or interval.low is None or interval.high is None:
-            return ""
-        low, high = interval.low, interval.high
-        return f"{value(low)} to {value(high)}" if is_loss else f"{100 * low:.1f} to {100 * high:.1f} %"
-
+    value = figure if is_loss else percent
     made = columns("at", "law", "95 % of the law", "of all forms", "of one run", "other laws")
     for index, each in enumerate(predictions):
         others = rivals[index] if rivals else ()
         spread = f"{value(min(others))} to {value(max(others))}" if others else ""
-        place = ", ".join(f"{SYMBOLS[name]} = {figure(number)}" for name, number in each.at.items())
-        made.add_row(place, value(each.value), ends(each.law), ends(each.forms), ends(each.run), spread)
+        intervals = (each.law, each.forms, each.run)
+        between = (ends(each, figure) if is_loss else ends(each, hundredfold, " %") for each in intervals)
+        made.add_row(_place(each), value(each.value), *between, spread)
     console.print("", made)
     if any(each.disagree for each in predictions):
         console.print("the forms disagree there: the choice of form decides, not the runs", style="yellow")
+
+
+def percent(share: float) -> str:
+    return f"{hundredfold(share)} %"
+
+
+def _place(prediction: "Prediction") -> str:
+    return ", ".join(f"{SYMBOLS[name]} = {figure(number)}" for name, number in prediction.at.items())
 
 
 def _missed(what: str, extrapolation: "Extrapolation | None", is_loss: bool) -> str:

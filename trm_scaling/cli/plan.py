@@ -8,12 +8,10 @@ import typer
 
 from trm_scaling.cli.options import PAPER, AsJson, ClusterProfile, Pattern, StudyFolder
 from trm_scaling.cli.tables import from_here, terminal
+from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
-    from trm_scaling.counting.devices import Target
-    from trm_scaling.experiments.catalogue import Catalogue
-    from trm_scaling.io.study import Study
-    from trm_scaling.run.plan.study_plan import Named, Planned
+    from trm_scaling.counting.devices import TargetName
 
 HELP = """
 Say what the experiments would take of a target: FLOPs, steps, memory, hours, cost, disk. Speeds come from
@@ -33,7 +31,10 @@ Examples:
   trm plan --compile --target h200 --pattern baseline global_batch_size=768
 """
 
-TargetChoice = Literal["v4-64", "v4-8", "h200", "h100x8", "h100", "cpu"]
+TargetChoice = Literal["v4-64", "v4-32", "v4-16", "v4-8", "h200", "h100x8", "h100", "cpu"]
+
+SMALLER_PODS: tuple["TargetName", ...] = ("v4-32", "v4-16", "v4-8")
+"""What a grantee may get in place of a v4-64."""
 
 FEW = 20
 """Configurations up to which each has a line of its own without being asked for."""
@@ -56,82 +57,44 @@ def plan(
         float | None, typer.Option(min=0, help="Price of one device and hour, instead of the estimates.")
     ] = None,
     compiling: Annotated[
-        bool, typer.Option("--compile", help="Compile the training steps: h200, v4-64, v4-8.")
+        bool, typer.Option("--compile", help="Compile the training steps: h200, v4-*.")
     ] = False,
     as_json: AsJson = False,
     study: StudyFolder = None,
 ) -> None:
+    from trm_scaling.cli.plan_page import page
+    from trm_scaling.cli.progress import shown_progress
     from trm_scaling.counting.devices import TARGETS
     from trm_scaling.experiments.catalogue import load_catalogue
     from trm_scaling.io.study import find_study
-    from trm_scaling.run.plan.study_plan import planned as plan_on
+    from trm_scaling.run.plan import study_plan
 
-    found = find_study(study)
+    found, there = find_study(study), TARGETS[target]
     catalogue = load_catalogue(found.path)
-    there = TARGETS[target]
     if usd is not None:
         there = replace(there, chip=replace(there.chip, usd_per_hour=usd, spot_usd_per_hour=usd))
     names = catalogue.matching(pattern) if pattern else list(catalogue.study_names)
     if prioritized:
-        names = _prioritized(catalogue, names)
-    named = _named(found, catalogue, names, profile, overrides or [])
-    planned = plan_on(found, named, there)
+        names = [name for name in names if catalogue.group_of(name) in study_plan.PRIORITIZED]
+        if not names:
+            raise UserError(f"none of them is of the recommended subset: {', '.join(study_plan.PRIORITIZED)}")
+    with shown_progress() as progress:
+        named = study_plan.named_configurations(found, catalogue, names, profile, progress, overrides or [])
+    planned = study_plan.planned(found, named, there)
     if compiling:
-        _compile(found, named, planned, there)
+        from trm_scaling.cli.plan_compile import compile_all
+
+        typer.echo(f"written: {from_here(compile_all(found, named, planned, there))}")
         return
     if as_json:
-        from trm_scaling.run.plan.study_plan import as_json as plain
-
-        typer.echo(json.dumps(plain(planned, there, profile, jobs), indent=1))
+        typer.echo(json.dumps(study_plan.as_json(planned, there, profile, jobs), indent=1))
         return
-    smallest = replace(there, name="v4-8", chips=TARGETS["v4-8"].chips)
     compares = profile == "paper" and there.name == "v4-64" and not pattern and not overrides
-    least = plan_on(found, named, smallest) if compares and not prioritized else None
-    _show(catalogue, planned, there, jobs, each, least, compares)
-
-
-def _prioritized(catalogue: "Catalogue", names: list[str]) -> list[str]:
-    from trm_scaling.errors import UserError
-    from trm_scaling.run.plan.study_plan import PRIORITIZED
-
-    kept = [name for name in names if catalogue.group_of(name) in PRIORITIZED]
-    if not kept:
-        raise UserError(f"none of them is of the recommended subset: {', '.join(PRIORITIZED)}")
-    return kept
-
-
-def _named(
-    study: "Study", catalogue: "Catalogue", names: list[str], profile: str, overrides: list[str]
-) -> "Named":
-    from trm_scaling.cli.progress import shown_progress
-    from trm_scaling.run.plan.study_plan import named_configurations
-
-    with shown_progress() as progress:
-        return named_configurations(study, catalogue, names, profile, progress, overrides)
-
-
-def _show(
-    catalogue: "Catalogue",
-    planned: "list[Planned]",
-    target: "Target",
-    jobs: int,
-    each: bool,
-    least: "list[Planned] | None",
-    beside_first: bool,
-) -> None:
-    from trm_scaling.cli.plan_page import page
-
-    console = terminal()
-    by_family = not each and len(planned) > FEW
-    width = console.width
+    pods = [replace(there, name=name, chips=TARGETS[name].chips) for name in SMALLER_PODS]
+    whole = compares and not prioritized
+    smaller = {pod.name: study_plan.planned(found, named, pod) for pod in pods} if whole else None
+    console, by_family = terminal(), not each and len(planned) > FEW
     for part in page(
-        catalogue, planned, target, jobs, by_family, width, least=least, beside_first=beside_first
+        catalogue, planned, there, jobs, by_family, console.width, smaller=smaller, beside_first=compares
     ):
         console.print(part)
-
-
-def _compile(study: "Study", named: "Named", planned: "list[Planned]", target: "Target") -> None:
-    from trm_scaling.cli.plan_compile import compile_all
-
-    report = compile_all(study, named, planned, target)
-    typer.echo(f"written: {from_here(report)}")

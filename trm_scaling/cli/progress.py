@@ -203,15 +203,8 @@ def metrics_text(metrics: dict[str, float], examples_per_s: float | None) -> str
 
 
 @contextmanager
-def live_reporter() -> Iterator[LogReporter | BarReporter]:
-    """The reporter that fits standard output, for the block."""
-    with live_reporters([""]) as reporters:
-        yield reporters[0]
-
-
-@contextmanager
 def live_reporters(labels: Sequence[str]) -> Iterator[Sequence[LogReporter | BarReporter]]:
-    """The same for several runs, one each."""
+    """The reporters that fit standard output, for the block: one a run."""
     if not sys.stdout.isatty():
         yield [LogReporter(label) for label in labels]
         return

@@ -10,7 +10,7 @@ import typer
 
 from trm_scaling.cli.options import AnyProfile, AsJson, Pattern, StudyFolder, Where, study_if_any
 from trm_scaling.cli.tables import columns as table_of
-from trm_scaling.cli.tables import terminal
+from trm_scaling.cli.tables import ends, hundredfold, terminal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,7 +174,7 @@ def _by_experiment(table: "pd.DataFrame", catalogue: "Catalogue | None", pattern
                 Text(name),
                 f"{done}" if done == len(runs) else f"{done} of {len(runs)}",
                 "" if summary is None else f"{summary.mean:.1%}",
-                "" if summary is None else _interval(summary),
+                "" if summary is None else ends(summary.interval, hundredfold),
                 _mean(runs["val_accuracy"], "{:.1%}"),
                 _mean(runs["params"], "{:,.0f}"),
                 _hours(runs["device_hours"].mean()),
@@ -222,13 +222,6 @@ def _summaries(table: "pd.DataFrame") -> "dict[str, SeedSummary]":
         None if np.isnan(total).any() else total,
     )
     return {each.configuration: each for each in summarise_seeds(runs)}
-
-
-def _interval(summary: "SeedSummary") -> str:
-    if summary.interval is None:
-        return ""
-    low, high = summary.interval.ends
-    return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
 def _mean(cells: "pd.Series", form: str) -> str:

@@ -196,10 +196,7 @@ def _train_all(groups: "list[list[Run]]", experiment: str, hosts: "Hosts") -> No
     failed = False
     for group in groups:
         try:
-            if len(group) == 1:
-                _train(group[0], experiment, hosts, group is groups[0])
-            else:
-                _train_together(group)
+            _train(group, experiment, hosts, group is groups[0])
         except UserError as error:
             if error.exit_status != diverged or len(groups) == 1 or hosts.count > 1:
                 raise
@@ -209,31 +206,49 @@ def _train_all(groups: "list[list[Run]]", experiment: str, hosts: "Hosts") -> No
         raise typer.Exit(diverged)
 
 
-def _train(planned: "Run", experiment: str, hosts: "Hosts", is_first_seed: bool = True) -> None:
-    """Train one run and say what came of it. The exit status of a failure is that of its class."""
-    from trm_scaling.cli.progress import NoReporter, live_reporter
+def _train(runs: "list[Run]", experiment: str, hosts: "Hosts", is_first: bool) -> None:
+    """Train `runs`, several as one program, and say what came of each.
+
+    Raises the first failure of one by itself. The exit status of a failure is that of its class.
+    """
+    from trm_scaling.cli.progress import NoReporter, live_reporters
     from trm_scaling.config.schedule import said_of_matching
     from trm_scaling.run.compilation import configure_jax
     from trm_scaling.run.multihost import follow
     from trm_scaling.run.single import execute
+    from trm_scaling.run.vmapped_runs import execute_together
+    from trm_scaling.tracking.wandb_mirror import mirror_said
 
     configure_jax()
+    several = len(runs) > 1
+    labels = _told_apart(runs) if several else [""]
+    among = f", one of {len(runs)} together" if several else f", {hosts.count} processes" * (hosts.count > 1)
+    ended: list[RunRecord | UserError] = []
     with classified():
         if not hosts.is_first:
             print(f"process {hosts.index} of {hosts.count}; process 0 reports", flush=True)
-            follow(planned, NoReporter(), hosts)
+            follow(runs[0], NoReporter(), hosts)
             return
-        with live_reporter() as shown, logged(shown, planned, experiment, is_first_seed) as reporter:
-            among = f", {hosts.count} processes" if hosts.count > 1 else ""
-            reporter.note(_announcement(planned, experiment, among))
-            if (matching := said_of_matching(planned.config)) is not None:
-                reporter.note(matching)
-            for line in _of_precision(planned):
-                reporter.note(line)
-            _say_where_metrics_go(reporter)
-            record = execute(planned, reporter, hosts)
-            reporter.log(describe(record))
-    typer.echo(describe(record))
+        with live_reporters(labels) as shown, ExitStack() as opened:
+            reporters = []
+            for run, each in zip(runs, shown, strict=True):
+                name, seed = run.config.name if several else experiment, run.config.seed
+                is_first_seed = seed == runs[0].config.seed if several else is_first
+                reporters.append(opened.enter_context(logged(each, run, name, is_first_seed)))
+                reporters[-1].note(_announcement(run, name, among))
+            matching = None if several else said_of_matching(runs[0].config)
+            for line in (matching, _of_precision(runs[0]), mirror_said()):
+                if line is not None:
+                    reporters[0].note(line)
+            ended += execute_together(runs, reporters) if several else [execute(runs[0], reporters[0], hosts)]
+            for reporter, found in zip(reporters, ended, strict=True):
+                reporter.log(f"error: {found}" if isinstance(found, UserError) else describe(found))
+    for label, found in zip(labels, ended, strict=True):
+        if not isinstance(found, UserError):
+            typer.echo(f"{label}\n{describe(found)}" if label else describe(found))
+    for found in ended:
+        if isinstance(found, UserError):
+            raise found
 
 
 @contextmanager
@@ -256,42 +271,6 @@ def logged(
             raise
 
 
-def _say_where_metrics_go(reporter: "LoggingReporter") -> None:
-    """Whether the run is mirrored to Weights & Biases, and how to switch that on or off."""
-    from trm_scaling.tracking.wandb_mirror import mirror_said
-
-    reporter.note(mirror_said())
-
-
-def _train_together(runs: "list[Run]") -> None:
-    """Train `runs` as one program and say what came of each. Raises the first failure of one by itself."""
-    from trm_scaling.cli.progress import live_reporters
-    from trm_scaling.run.compilation import configure_jax
-    from trm_scaling.run.vmapped_runs import execute_together
-
-    configure_jax()
-    labels = _told_apart(runs)
-    with classified(), live_reporters(labels) as shown, ExitStack() as opened:
-        reporters = [
-            opened.enter_context(logged(each, run, run.config.name, run.config.seed == runs[0].config.seed))
-            for run, each in zip(runs, shown, strict=True)
-        ]
-        _say_where_metrics_go(reporters[0])
-        for run, reporter in zip(runs, reporters, strict=True):
-            reporter.note(_announcement(run, run.config.name, f", one of {len(runs)} together"))
-        for line in _of_precision(runs[0]):
-            reporters[0].note(line)
-        ended = execute_together(runs, reporters)
-        for reporter, each in zip(reporters, ended, strict=True):
-            reporter.log(f"error: {each}" if isinstance(each, UserError) else describe(each))
-    for label, each in zip(labels, ended, strict=True):
-        if not isinstance(each, UserError):
-            typer.echo(f"{label}\n{describe(each)}")
-    failures = [each for each in ended if isinstance(each, UserError)]
-    if failures:
-        raise failures[0]
-
-
 def _told_apart(runs: "list[Run]") -> list[str]:
     """What differs between runs of one program: their seeds, or their names."""
     seeds = [run.config.seed for run in runs]
@@ -303,15 +282,15 @@ def _announcement(planned: "Run", experiment: str, among: str) -> str:
     return f"{experiment} under {planned.config.profile}{seed}{among}: {from_here(planned.folder.path)}"
 
 
-def _of_precision(planned: "Run") -> list[str]:
+def _of_precision(planned: "Run") -> str | None:
     """What is to be said of the run's precision: nothing, unless half precision is slow here."""
     from trm_scaling.io.machine import fast_precision
 
     fast, dtype = fast_precision(), planned.config.arch.forward_dtype
     if fast.dtype != "float32":
-        return []
+        return None
     advice = "" if dtype == "float32" else "; arch.forward_dtype=float32 is the faster run"
-    return [f"precision {dtype}: {fast.reason}{advice}"]
+    return f"precision {dtype}: {fast.reason}{advice}"
 
 
 @contextmanager

@@ -2,18 +2,18 @@
 
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from trm_scaling.cli.options import Profile, StudyFolder, complete_run
+from trm_scaling.cli.options import Profile, StudyFolder, chosen_profile, complete_run, uncompiled_search
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
-    from trm_scaling.config import RunConfig
+    from trm_scaling.evaluation.trace import Trace
     from trm_scaling.tasks.task import Chosen
-    from trm_scaling.train.weights import Weights
 
 HELP = """
 Solve one puzzle with a trained model and show the board after each supervision step. 4x4 and 6x6
@@ -82,9 +82,12 @@ def solve(
 ) -> None:
     import sys
 
-    from trm_scaling.cli.boards import frames
     from trm_scaling.cli.picture import check_name, save_picture
+    from trm_scaling.run.compilation import configure_jax
+    from trm_scaling.run.planned import folder_named
+    from trm_scaling.shipped.model_file import read_model
     from trm_scaling.shipped.shelf import model_path, shipped_names
+    from trm_scaling.tasks.task import spec_of
 
     if save is not None:
         check_name(save)
@@ -94,9 +97,15 @@ def solve(
             f"no model for {name} comes with the package: {' and '.join(shipped_names())} do. Train one "
             "(`trm run baseline --profile h200` is 9x9), or import public weights (`trm import-torch --help`)"
         )
-    config, chosen, weights = (
-        _of_run(name, puzzle, profile, study) if file is None else _of_file(file, puzzle)
-    )
+    if file is not None and spec_of(read_model(file).config.data).seq_len <= SMALL:
+        uncompiled_search()
+    configure_jax()
+    from trm_scaling.api import models  # may load Numba, which reads that setting once
+
+    if file is None and folder_named(name) is None:
+        profile = chosen_profile(profile)
+    model = models.load_model(name, profile=profile, study=study)
+    config, chosen, weights = model.config, model.puzzle(puzzle), model.weights
     from trm_scaling.evaluation.samples import Budget
     from trm_scaling.evaluation.trace import trace_of, trajectories
 
@@ -122,34 +131,33 @@ def solve(
         typer.echo(f"wrote {save}")
 
 
-def _of_run(
-    name: str, puzzle: str | None, profile: str | None, study: Path | None
-) -> "tuple[RunConfig, Chosen, Weights]":
-    from trm_scaling.cli.options import open_run
-    from trm_scaling.tasks.choose import choose_puzzle
-    from trm_scaling.train.weights import check_table, load_weights
+def frames(chosen: "Chosen", trace: "Trace") -> Iterator[str]:
+    """The puzzle, then the answer after each step that changed it."""
+    task, inputs, labels = chosen.task, chosen.inputs, chosen.labels
+    for number, pair in enumerate(chosen.demonstrations, start=1):
+        yield f"\ndemonstration {number}\n{task.render_pair(*pair, color=True)}"
+    yield f"{task.render(inputs, color=True)}\n{task.given(inputs)}"
+    right = task.right(inputs, trace.predictions, labels)
+    before, quiet = inputs, 0
+    for number, (answer, belief) in enumerate(
+        zip(trace.predictions, trace.halt_probability, strict=True), start=1
+    ):
+        wrong = int(((answer != labels) & (labels > 0)).sum())
+        changed = int((answer != before).sum())
+        if changed == 0:
+            quiet += 1
+            continue
+        if quiet:
+            yield f"\n{_unchanged(number - quiet, number - 1)}"
+        state = "solved" if right[number - 1] else f"{wrong} wrong"
+        title = f"after supervision step {number}: {state}, {changed} changed, believes {belief:.0%}"
+        yield f"\n{title}\n{task.render(inputs, answer, labels, before, color=True)}"
+        before, quiet = answer, 0
+    if quiet:
+        last = len(trace.predictions)
+        yield f"\n{_unchanged(last - quiet + 1, last)}"
 
-    run = open_run(name, profile, study)
-    chosen = choose_puzzle(puzzle, run.config.data, run.study.data_root)
-    weights, step = load_weights(run.folder, run.config, "best")
-    check_table(run.folder, step, run.config.data, run.study.data_root)
-    return run.config, chosen, weights
 
-
-def _of_file(file: Path, puzzle: str | None) -> "tuple[RunConfig, Chosen, Weights]":
-    from trm_scaling.cli.options import uncompiled_search
-    from trm_scaling.run.compilation import configure_jax
-    from trm_scaling.shipped.model_file import read_model
-
-    model = read_model(file)
-    from trm_scaling.tasks.task import spec_of
-
-    if spec_of(model.config.data).seq_len <= SMALL:
-        uncompiled_search()
-    from trm_scaling.tasks.choose import choose_puzzle  # may load Numba, which reads that setting once
-
-    chosen = choose_puzzle(puzzle, model.config.data, None)
-    configure_jax()
-    from trm_scaling.train.weights import weights_from_public
-
-    return model.config, chosen, weights_from_public(model.config, model.tensors, str(file))
+def _unchanged(first: int, last: int) -> str:
+    steps = f"step {first} changes" if first == last else f"steps {first} to {last} change"
+    return f"supervision {steps} nothing"

@@ -1,12 +1,15 @@
-"""Tables on a terminal or in a file, all of one look, and the paths in what is said."""
+"""Tables on a terminal or in a file, all of one look; intervals and paths in what is said."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+    from trm_scaling.analysis import Interval
 
 
 def terminal(width: int = 120) -> "Console":
@@ -33,6 +36,18 @@ def columns(*heads: str, gap: int = 2, folds: bool = False, pad_edge: bool = Tru
     for head in heads[1:]:
         made.add_column(head, justify="right", no_wrap=True)
     return made
+
+
+def hundredfold(share: float) -> str:
+    """A fraction in per cent, without the sign."""
+    return f"{100 * share:.1f}"
+
+
+def ends(interval: "Interval | None", written: Callable[[float], str], unit: str = "") -> str:
+    """`86.2 to 94.3 %`; nothing where an end was not found."""
+    if interval is None or interval.low is None or interval.high is None:
+        return ""
+    return f"{written(interval.low)} to {written(interval.high)}{unit}"
 
 
 def from_here(path: Path) -> Path:

@@ -28,35 +28,3 @@ from trm_scaling.plots.figure import StudyFigure
 from trm_scaling.plots.pareto import Cost, plot_pareto_frontier
 from trm_scaling.plots.saving import inline_svg, save, save_all, theme_css
 from trm_scaling.plots.test_time import plot_test_time_scaling
-
-__all__ = [
-    "Cost",
-    "StudyFigure",
-    "inline_svg",
-    "plot_accuracy_by_step",
-    "plot_adaptive_halting",
-    "plot_augmentation_scaling",
-    "plot_batch_size_scaling",
-    "plot_critical_batch",
-    "plot_curriculum",
-    "plot_data_scaling",
-    "plot_depth_recursion_tradeoff",
-    "plot_depth_scaling",
-    "plot_differences",
-    "plot_ema",
-    "plot_factor_importance",
-    "plot_h_cycles_scaling",
-    "plot_halting_histograms",
-    "plot_l_cycles_scaling",
-    "plot_learning_curves",
-    "plot_learning_rates",
-    "plot_model_size_scaling",
-    "plot_optimizers",
-    "plot_pareto_frontier",
-    "plot_precision",
-    "plot_supervision_steps",
-    "plot_test_time_scaling",
-    "save",
-    "save_all",
-    "theme_css",
-]

@@ -10,12 +10,12 @@ import pandas as pd
 from trm_scaling.analysis import AccuracyRuns, SeedSummary, summarise_seeds, unaveraged
 from trm_scaling.analysis.answers import counts
 from trm_scaling.errors import UserError
-from trm_scaling.results.columns import configured_columns
+from trm_scaling.results.columns import science_columns
 from trm_scaling.results.format import amount, bracket, joined, percent, setting
+from trm_scaling.results.table import names_of
 from trm_scaling.results.wandb_export import parse_wandb_frame
 
 ACCURACY = "test_accuracy"
-_COUNTS = ("test_solved", "test_total")
 _EXPORTED = ({"Name"}, {"name", "summary", "config"})
 """Columns that tell what Weights & Biases wrote: a runs table, or what its API gives."""
 _MOST_SETTINGS = 3
@@ -52,7 +52,7 @@ class Shown:
 
     def runs(self, x: str) -> AccuracyRuns:
         """For a fit of accuracy against `x`. Raises UserError as `AccuracyRuns.of` does."""
-        return _accuracy_runs(self.table, x)
+        return AccuracyRuns.of_results(self.table, x)
 
     def values(self, column: str) -> list[np.ndarray]:
         """Of each configuration, the runs that have a value of `column`."""
@@ -137,7 +137,7 @@ def shown(
     known = {each.configuration: each for each in seeds or ()}
     groups = {str(name): rows for name, rows in kept.groupby("experiment", sort=False)}
     if not set(groups) <= set(known):
-        known = {each.configuration: each for each in summarise_seeds(_accuracy_runs(kept, None))} | known
+        known = {each.configuration: each for each in summarise_seeds(AccuracyRuns.of_results(kept))} | known
     called = (labels or {}) if axis else _settings_of(groups) | dict(labels or {})
     found = []
     for name, rows in groups.items():
@@ -159,11 +159,7 @@ def shown(
 def _settings_of(groups: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """Experiment -> the settings in which the experiments differ, as far as every run has them."""
     first = pd.DataFrame({name: rows.iloc[0] for name, rows in groups.items()}).T
-    names = [
-        column.name
-        for field, column in configured_columns().items()
-        if not field.startswith("system.") and column.name in first and first[column.name].notna().any()
-    ]
+    names = [name for name in science_columns().values() if name in first and first[name].notna().any()]
     varying = [name for name in names if first[name].astype(str).nunique() > 1]
     if not varying:
         return {}
@@ -201,21 +197,6 @@ def _check_profiles(table: pd.DataFrame) -> None:
             f"the runs are of {len(profiles)} profiles ({', '.join(profiles)}), which are different budgets: "
             f"choose one, results[results.profile == {profiles[0]!r}]"
         )
-
-
-def _accuracy_runs(table: pd.DataFrame, x: str | None) -> AccuracyRuns:
-    counted = all(name in table and table[name].notna().all() for name in _COUNTS)
-    seeded = "seed" in table and table["seed"].notna().all()
-    # Summaries over seeds need no x, and an axis may hold a 0.
-    return AccuracyRuns.of(
-        table if x else table.assign(_x=1.0),
-        x or "_x",
-        configuration="experiment",
-        seed="seed" if seeded else None,
-        solved="test_solved",
-        total="test_total",
-        accuracy=None if counted else ACCURACY,
-    )
 
 
 def _left_out(rows: pd.DataFrame, needed: Sequence[str]) -> list[str]:
@@ -274,11 +255,8 @@ def rows_of_family(results: object, key: str) -> pd.DataFrame:
     table = frame_of(results)
     if "experiment" not in table:
         return table
-    names = table["names"].fillna("").astype(str) if "names" in table else pd.Series("", index=table.index)
     own: list[str | None] = []
-    rows = zip(table["experiment"].astype(str), names, overrides_of(table), strict=True)
-    for experiment, also, overrides in rows:
-        called = [each.strip() for each in (experiment, *also.split(","))]
+    for called, overrides in zip(names_of(table), overrides_of(table), strict=True):
         name = next((each for each in called if each.startswith(key)), None)
         own.append(f"{name}[{overrides}]" if name and overrides and "[" not in name else name)
     if not any(own):

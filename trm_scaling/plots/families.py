@@ -5,10 +5,9 @@ notebooks: each takes a table of runs (`results.results_table`, an export of Wei
 with the columns that it draws), writes the figure where it is given a path, and returns it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -23,6 +22,7 @@ from trm_scaling.plots.figure import StudyFigure, drawing, panels, short
 from trm_scaling.plots.quantity import ACCURACY, Quantity, quantity_of, set_axis
 from trm_scaling.plots.style import Theme, ThemeName
 from trm_scaling.results.format import bracket, compact, percent
+from trm_scaling.results.table import names_of
 
 _LINE, _REST = 0.27, 0.75
 """Inches of a configuration's line, and of the axis below them."""
@@ -41,20 +41,6 @@ class Drawn:
     """The column that is shown beside accuracy, if any."""
     law: bool = False
     """Whether a law of accuracy over the axis belongs to it."""
-
-
-class FamilyPlot(Protocol):
-    """A figure of one family."""
-
-    def __call__(
-        self,
-        results: pd.DataFrame,
-        path: str | Path | None = None,
-        *,
-        theme: ThemeName = "light",
-        fit: Fit | None = None,
-        seeds: Sequence[SeedSummary] | None = None,
-    ) -> StudyFigure: ...
 
 
 def family_figure(
@@ -135,8 +121,7 @@ def _draw_rows(axes: Axes, theme: Theme, table: Shown) -> None:
     """One line down the y axis for each configuration; a dotted line at the baseline's mean."""
     for place, each in enumerate(table.configurations):
         _mark(axes, theme, each, place, sideways=True)
-        names = {name.strip() for name in str(each.rows.iloc[0].get("names", "")).split(",")}
-        if each.name.endswith("_baseline") or "baseline" in names:
+        if each.name.endswith("_baseline") or "baseline" in names_of(each.rows)[0]:
             axes.axvline(each.summary.mean, color=theme.muted, linestyle="dotted", linewidth=1, zorder=1)
     set_axis(axes, "x", ACCURACY, _in_view(table))
     marks.categories(axes, [short(each.label) for each in table.configurations])
@@ -191,7 +176,7 @@ def _highest(table: Shown) -> str:
     return f"Highest mean of {len(table.configurations)}: {which}, {percent(best.summary.mean)}{span}."
 
 
-def _plot(name: str, key: str, family: Drawn) -> FamilyPlot:
+def _plot(name: str, key: str, family: Drawn) -> Callable[..., StudyFigure]:
     """The function `name` that draws the family whose experiments begin with `key`."""
 
     def plot(

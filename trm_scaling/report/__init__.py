@@ -4,8 +4,9 @@ Page data (`page`, made by `build`), templates and writing are apart: what a rep
 any of it is text in a file.
 """
 
-from trm_scaling.report.experiment import generate_experiment_report
-from trm_scaling.report.study import StudyReport, write_study_reports
-from trm_scaling.report.test_time import write_surfaces_report
-
-__all__ = ["StudyReport", "generate_experiment_report", "write_study_reports", "write_surfaces_report"]
+from trm_scaling.report.write import (
+    StudyReport,
+    generate_experiment_report,
+    write_study_reports,
+    write_surfaces_report,
+)

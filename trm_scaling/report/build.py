@@ -69,7 +69,7 @@ def study_page(
     return Page(
         title="How Tiny Recursive Models scale",
         subtitle=f"{under}{scope}: {subtitle}",
-        written=_written(),
+        written=written(),
         made_up=profile == MADE_UP,
         notices=_notices(table, profile, others),
         sections=tuple(sections),
@@ -98,7 +98,7 @@ def experiment_page(table: pd.DataFrame, family: Family) -> Page:
     return Page(
         title=f"{family.key}: {family.title}",
         subtitle=f"{family.goal} {f'Profile {named}: ' if named else ''}{subtitle}",
-        written=_written(),
+        written=written(),
         made_up=MADE_UP in profiles,
         notices=(*notices, *([said] if (said := speed_of_learning(table)) else [])),
         sections=tuple(sections),
@@ -150,6 +150,7 @@ def _notices(table: pd.DataFrame, profile: str | None, others: Sequence[str]) ->
     return tuple(notices)
 
 
-def _written() -> str:
+def written() -> str:
+    """When and by what a page is written."""
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     return f"Written by trm report {__version__} on {now}."

@@ -7,6 +7,7 @@ import pandas as pd
 
 from trm_scaling.experiments import Family
 from trm_scaling.results.format import amount, joined
+from trm_scaling.results.table import names_of
 
 FINISHED = "finished"
 
@@ -88,13 +89,7 @@ def coverage(family: Family, runs: pd.DataFrame, seeds: tuple[int, ...]) -> Cove
 
 def _later_names(family: Family, runs: pd.DataFrame) -> set[str]:
     """Names of the family that are, in these runs, another of its names."""
-    if "names" not in runs:
-        return set()
-    later = set()
-    for experiment, names in zip(runs["experiment"], runs["names"].fillna("").astype(str), strict=True):
-        own = {name.strip() for name in names.split(",")} & set(family.names)
-        later |= own - {experiment}
-    return later - set(runs["experiment"])
+    return {name for names in names_of(runs) for name in names} & set(family.names) - set(runs["experiment"])
 
 
 def study_seeds(table: pd.DataFrame) -> tuple[int, ...]:

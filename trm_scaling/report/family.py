@@ -28,7 +28,7 @@ from trm_scaling.report.page import Badge, Block, Dot, Fact, Figure, Section
 from trm_scaling.results.columns import column_of_field
 from trm_scaling.results.curves import accuracy_by_step, halting_histograms, learning_curves
 from trm_scaling.results.format import amount, compact, percent, setting, significant
-from trm_scaling.results.table import FamilyRuns, check_replicates, runs_of_family
+from trm_scaling.results.table import FamilyRuns, check_replicates, names_of, runs_of_family
 
 _LONGEST = 240
 """Characters of a refusal: one that lists the columns of a table goes on for a page."""
@@ -96,11 +96,10 @@ def _answer(
 
 def question_of(family: Family, runs: pd.DataFrame) -> Question:
     """The family's question; its reference is the experiment that is the baseline itself."""
-    names = runs["names"].fillna("").astype(str) if "names" in runs else pd.Series("", index=runs.index)
     of_baseline = [
         experiment
-        for experiment, each in zip(runs["experiment"], names, strict=True)
-        if BASELINE in {name.strip() for name in each.split(",")}
+        for experiment, names in zip(runs["experiment"], names_of(runs), strict=True)
+        if BASELINE in names
     ]
     return Question(
         title=family.title,

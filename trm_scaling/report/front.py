@@ -1,7 +1,6 @@
 """What concerns the study as a whole: definitions, all configurations, frontiers, factors, what ran."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -31,7 +30,7 @@ from trm_scaling.report.family import Studied, labels_of, slug
 from trm_scaling.report.page import Block, Column, Fact, Figure, Table
 from trm_scaling.results.device_time import timed_alone
 from trm_scaling.results.format import joined, number
-from trm_scaling.results.table import each_once
+from trm_scaling.results.table import each_once, names_of
 
 _FRONTIERS: tuple[Cost, ...] = ("params", "training_flops", "inference_flops", "device_hours", "cost_usd")
 """What accuracy may be bought with."""
@@ -99,7 +98,7 @@ def all_configurations(table: pd.DataFrame, studied: Sequence[Studied], elsewher
         for name, label in labels_of(each.family, each.runs.table).items():
             labels.setdefault(name, label)
     try:
-        found = filter_runs(once.assign(_unit=1.0))
+        found = filter_runs(once)
         summaries = _summaries(found, elsewhere.averaged)
         unaveraged = _summaries(current, elsewhere.unaveraged) if (current := found.unaveraged()) else {}
         frontier = pareto_frontier(found.runs("training_flops"), elsewhere.averaged)
@@ -117,7 +116,7 @@ def all_configurations(table: pd.DataFrame, studied: Sequence[Studied], elsewher
 
 
 def _summaries(runs: FilteredRuns, elsewhere: PooledVariance | None) -> dict[str, SeedSummary]:
-    return {each.configuration: each for each in summarise_seeds(runs.runs("_unit"), elsewhere)}
+    return {each.configuration: each for each in summarise_seeds(runs.runs(), elsewhere)}
 
 
 def frontiers(table: pd.DataFrame, elsewhere: StudyVariance) -> Block:
@@ -157,16 +156,9 @@ def frontiers(table: pd.DataFrame, elsewhere: StudyVariance) -> Block:
     return Block(title, lead, figures=tuple(figures), tables=tuple(shown), points=tuple(points))
 
 
-def _names(row: Mapping[Any, Any]) -> set[str]:
-    """All that a run is called."""
-    said = [str(row[column]) for column in ("names", "experiment") if pd.notna(row.get(column))]
-    return {name.strip() for each in said for name in each.split(",")}
-
-
 def _called(table: pd.DataFrame, names: set[str]) -> "pd.Series[bool]":
     """Which rows go by one of `names`."""
-    found = [not _names(row).isdisjoint(names) for row in table.to_dict("records")]
-    return pd.Series(found, index=table.index, dtype=bool)
+    return pd.Series([not names.isdisjoint(each) for each in names_of(table)], table.index, dtype=bool)
 
 
 def _with_more_data(table: pd.DataFrame, names: Sequence[str]) -> list[str]:
@@ -202,7 +194,7 @@ def factors(table: pd.DataFrame, studied: Sequence[Studied]) -> Block:
 
 def _importance(runs: pd.DataFrame, studied: Sequence[Studied]) -> Importance:
     runs = runs[_called(runs, {BASELINE, *(name for each in studied for name in each.family.names)})]
-    names = [_names(row) for row in runs.to_dict("records")]
+    names = names_of(runs)
     levels = {}
     for each in studied:
         own = [next((name for name in each.family.names if name in called), None) for called in names]
@@ -213,7 +205,7 @@ def _importance(runs: pd.DataFrame, studied: Sequence[Studied]) -> Importance:
         levels[each.family.title] = [name or usual for name in own]
     if "seed" in runs and runs["seed"].notna().all():
         levels["Seed"] = runs["seed"].astype(int).astype(str).tolist()
-    logits = run_logits(FilteredRuns(runs.assign(_unit=1.0), ()).runs("_unit"))
+    logits = run_logits(FilteredRuns(runs, ()).runs())
     return factor_importance(levels, logits)
 
 

@@ -18,7 +18,7 @@ from trm_scaling.experiments import Family
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.report.page import Block, Fact
 from trm_scaling.report.tables import finished_of
-from trm_scaling.results.columns import column_of_field, configured_columns
+from trm_scaling.results.columns import column_of_field, science_columns
 from trm_scaling.results.device_time import is_shared
 from trm_scaling.results.format import amount, compact, hours, joined, money, number, percent, setting
 
@@ -52,11 +52,7 @@ def design(family: Family, runs: pd.DataFrame, profile: str | None) -> tuple[Fac
                 mapped = ", ".join(dict.fromkeys(here for _, here in ran))
                 text += f" in the paper's profile; {mapped} in these runs"
         facts.append(Fact(f"Changed: {column}", text))
-    configured = [
-        column.name
-        for field, column in configured_columns().items()
-        if column.name in runs and not field.startswith("system.") and runs[column.name].notna().any()
-    ]
+    configured = [name for name in science_columns().values() if name in runs and runs[name].notna().any()]
     also = [name for name in configured if name not in changed and runs[name].nunique() > 1]
     follows = [name for name in _FOLLOWING if name in runs and runs[name].nunique() > 1]
     if equal := len(set(configured) - changed - set(also)):
@@ -169,9 +165,9 @@ def _settings(term: str, done: pd.DataFrame, columns: Sequence[str]) -> Fact:
 
 def _varying(done: pd.DataFrame) -> Fact:
     names = [
-        f"{column.name} ({done[column.name].nunique()})"
-        for field, column in configured_columns().items()
-        if column.name in done and not field.startswith("system.") and done[column.name].nunique() > 1
+        f"{name} ({done[name].nunique()})"
+        for name in science_columns().values()
+        if name in done and done[name].nunique() > 1
     ]
     return Fact("Settings with several values", joined(names) or "none")
 

@@ -4,8 +4,9 @@ Text is plain and may hold anything, since names of runs are whatever somebody t
 `report.html` and `report.markdown` escape it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from trm_scaling.analysis import Interval
@@ -49,6 +50,32 @@ Kind = Literal[
 """What the cells of a column are, which decides how they are written."""
 
 _WORDS = ("text", "code", "setting", "verdict")
+
+
+def _ends(written: Callable[[float], str]) -> Callable[[Interval], str]:
+    return lambda interval: bracket(
+        *("" if end is None else written(end) for end in (interval.low, interval.high))
+    )
+
+
+_WRITTEN: Mapping[Kind, Callable[[Any], str]] = {
+    **dict.fromkeys(("text", "code", "verdict"), str),
+    "setting": setting,
+    "accuracy": percent,
+    "share": partial(percent, digits=0),
+    "points": points,
+    "interval": _ends(lambda end: f"{100 * end:.1f}"),
+    "points interval": _ends(points),
+    "plain interval": _ends(significant),
+    "count": "{:,.0f}".format,
+    "compact": compact,
+    "flops": partial(compact, unit="FLOP"),
+    "number": significant,
+    "p": "{:.2g}".format,
+    "hours": hours,
+    "memory": memory,
+    "money": money,
+}
 _TONES: dict[str, Tone] = {
     **dict.fromkeys(("finished", "answered", "identified", "significant"), "good"),
     **dict.fromkeys(("tentative", "weakly identified", "running", "interrupted", "stopped"), "middling"),
@@ -92,39 +119,7 @@ class Column:
         """A cell as it is shown; "" where it is missing."""
         if value is None or value != value or value == "":
             return ""
-        match self.kind:
-            case "text" | "code" | "verdict":
-                return str(value)
-            case "setting":
-                return setting(value)
-            case "accuracy":
-                return percent(value)
-            case "share":
-                return percent(value, 0)
-            case "points":
-                return points(value)
-            case "interval":
-                return _ends(value, lambda end: f"{100 * end:.1f}")
-            case "points interval":
-                return _ends(value, points)
-            case "plain interval":
-                return _ends(value, significant)
-            case "count":
-                return f"{value:,.0f}"
-            case "compact":
-                return compact(value)
-            case "flops":
-                return compact(value, "FLOP")
-            case "number":
-                return significant(value)
-            case "p":
-                return f"{value:.2g}"
-            case "hours":
-                return hours(value)
-            case "memory":
-                return memory(value)
-            case "money":
-                return money(value)
+        return _WRITTEN[self.kind](value)
 
     def sort_key(self, value: Any) -> str:
         """What the page sorts a cell by: a number as JavaScript reads it, or words; "" if it is missing."""
@@ -133,10 +128,6 @@ class Column:
         if (found := number(value)) is not None:
             return repr(found)
         return self.text(value).casefold()
-
-
-def _ends(interval: Interval, written: Any) -> str:
-    return bracket(*("" if end is None else written(end) for end in (interval.low, interval.high)))
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,17 @@
 """Test-time compute: what more steps, more samples and each decoder buy, from the surfaces of runs."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from trm_scaling import __version__
 from trm_scaling.analysis.interval import Interval
 from trm_scaling.analysis.test_time import OF_RULES, TestTimeLaw, laws, surfaces_of, what_to_use
-from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.plots.saving import Format
 from trm_scaling.plots.test_time import plot_test_time_scaling
-from trm_scaling.report.page import Block, Column, Figure, Page, Table
+from trm_scaling.report.page import Block, Column, Figure, Table
 from trm_scaling.report.tables import listed
-from trm_scaling.report.write import Written, write_page
 from trm_scaling.results.format import amount, hours
 from trm_scaling.results.surfaces import read_surface_tables
 
@@ -60,28 +55,6 @@ def surfaces_block(surfaces: pd.DataFrame) -> Block:
         f"`{OF_RULES}` needs the task's rules, and stops at the first answer that keeps them.",
     ]
     return Block(TITLE, _LEAD, figures=tuple(figures), tables=tuple(tables), points=tuple(points))
-
-
-def write_surfaces_report(
-    files: Sequence[Path], folder: Path, formats: Sequence[Format] = ("svg",)
-) -> Written:
-    """Write a page about the surfaces in `files` alone: `test_time.html` and `.md` in `folder`, figures
-    beside.
-
-    Raises UserError for a file without surfaces, and for what cannot be written.
-    """
-    surfaces = read_surface_tables(files)
-    if surfaces.empty:
-        raise UserError(f"no surface in {', '.join(map(str, files))}: `trm eval --surface` writes them")
-    written = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    page = Page(
-        title="Test-time compute",
-        subtitle=f"{amount(len(surfaces_of(surfaces)), 'surface')} from {amount(len(files), 'file')}.",
-        written=f"Written by trm report {__version__} on {written}.",
-        made_up=False,
-        blocks=(surfaces_block(surfaces),),
-    )
-    return write_page(page, folder, "test_time", formats=formats)
 
 
 _SAME_PUZZLES = ["data_fingerprint", "split", "limit"]

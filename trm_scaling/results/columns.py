@@ -4,6 +4,7 @@ Accuracies are fractions of 1; times are in seconds unless a column's name says 
 money in USD. What is missing is missing (NaN), never 0.
 """
 
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -92,13 +93,14 @@ _MEASURED: tuple[_Described, ...] = (
     ("best_step", "count", "steps", "Step of the checkpoint that did best on validation",
      "result.json: best_step"),
     ("val_solved", "count", "puzzles", "Validation puzzles solved at best_step",
-     "result.json: learning_curve"),
-    ("val_total", "count", "puzzles", "Validation puzzles evaluated", "result.json: learning_curve"),
+     "result.json: learning_curve[best_step]"),
+    ("val_total", "count", "puzzles", "Validation puzzles evaluated",
+     "result.json: learning_curve[best_step]"),
     ("val_accuracy", "number", "fraction", "val_solved / val_total: the peak on validation", "computed"),
     ("val_cell_accuracy", "number", "fraction", "Share of validation cells right at best_step",
-     "result.json: learning_curve"),
+     "result.json: learning_curve[best_step]"),
     ("val_loss", "number", "nats/cell", "Cross-entropy on validation at best_step",
-     "result.json: learning_curve"),
+     "result.json: learning_curve[best_step]"),
     ("test_solved", "count", "puzzles", "Test puzzles solved by the best checkpoint on validation, "
      "averaged where the run keeps an average", _HEADLINE),
     ("test_total", "count", "puzzles", "Test puzzles", _HEADLINE),
@@ -188,6 +190,22 @@ def columns() -> Mapping[str, Column]:
     named = {column.name: column for column in every}
     assert len(named) == len(every), "two fields of the configuration claim one column"
     return named
+
+
+@cache
+def recorded_columns() -> Mapping[str, str]:
+    """Column -> key of `result.json`, where one is the other."""
+    sources = {column.name: column.source for column in columns().values()}
+    found = {name: re.fullmatch(r"result\.json: (\w+)", source) for name, source in sources.items()}
+    return {name: key[1] for name, key in found.items() if key}
+
+
+@cache
+def science_columns() -> Mapping[str, str]:
+    """Dotted field that may change what is learned -> its column: all but those of `system`."""
+    return {
+        field: each.name for field, each in configured_columns().items() if not field.startswith("system.")
+    }
 
 
 @cache

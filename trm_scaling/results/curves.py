@@ -12,7 +12,7 @@ import pandas as pd
 
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.results.columns import Kind
-from trm_scaling.results.evaluations import headline, scored_weights
+from trm_scaling.results.evaluations import headline
 from trm_scaling.results.frame import is_of, series_of
 from trm_scaling.results.row import DamagedRecord, read_plain_record
 
@@ -42,16 +42,6 @@ ACCURACY_BY_STEP: dict[str, Kind] = {
 
 HALTING_HISTOGRAMS: dict[str, Kind] = {"at": "text", "supervision_step": "count", "count": "count"}
 
-SCORES_BY_AVERAGE: dict[str, Kind] = {
-    "at": "text",
-    "ema_rate": "number",
-    "step": "count",
-    "solved": "count",
-    "total": "count",
-    "accuracy": "number",
-    "cell_accuracy": "number",
-}
-
 TEST = "test"
 """Where a histogram of halting steps is of the test split; else `train step N`."""
 
@@ -80,15 +70,6 @@ def halting_histograms(table: pd.DataFrame) -> pd.DataFrame:
     `at` says where: `test`, or `train step N` for the validation sample after N training steps.
     """
     return _long(table, HALTING_HISTOGRAMS, _halting)
-
-
-def scores_by_average(table: pd.DataFrame) -> pd.DataFrame:
-    """Test puzzles solved by every set of weights that a run tested: its averages, and its current weights.
-
-    `ema_rate` is the average's as the configuration says it, and missing for the current weights; `at` is
-    `best`, the checkpoint that did best on validation by the run's first average, or `last`.
-    """
-    return _long(table, SCORES_BY_AVERAGE, _scores)
 
 
 def _long(
@@ -140,20 +121,6 @@ def _evaluations(record: Mapping[str, Any]) -> Iterable[Cells]:
             "val_cell_accuracy_unaveraged": line.get(f"{current}/cell_rate"),
             "halting_accuracy": line.get("eval/halting_rule_exact_rate"),
             "halting_mean_steps": line.get("eval/halting_rule_mean_steps"),
-        }
-
-
-def _scores(record: Mapping[str, Any]) -> Iterable[Cells]:
-    for each in scored_weights(record):
-        final = each.summary["final"]
-        yield {
-            "at": each.at,
-            "ema_rate": each.ema_rate,
-            "step": each.step,
-            "solved": final["solved"],
-            "total": final["puzzles"],
-            "accuracy": final["exact_rate"],
-            "cell_accuracy": final["cell_rate"],
         }
 
 

@@ -110,30 +110,31 @@ def checked_table(table: pd.DataFrame) -> pd.DataFrame:
 def _checked(cell: Any, column: Column) -> Any:
     """`cell` as a value of `column`, None where it is missing. Raises ValueError where it is none."""
     value: Any = cell.item() if isinstance(cell, np.generic) else cell
-    if isinstance(value, str):
-        value = (
-            cell_of(value, "text") if column.kind == "text" else cell_of(value.strip() or None, column.kind)
-        )
-    elif pd.api.types.is_scalar(value) and pd.isna(value):
-        return None
-    elif column.kind == "text" and isinstance(value, int | float):
+    if column.kind == "text" and isinstance(value, int | float) and value == value:
         value = f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)
-    elif column.kind == "count" and isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return None
-    if not is_of(value, column.kind):
-        raise ValueError(f"{value!r:.40} is no {column.kind}")
-    if column.kind in ("count", "number"):
-        _refuse_impossible(value, column)
+    value = value_of(value, column.kind)
+    if value is not None and column.kind in ("count", "number"):
+        if column.unit == "fraction" and not 0 <= value <= 1:
+            raise ValueError(f"{value:g} lies outside 0 to 1; give it as a fraction of 1, 0.92 for 92 %")
+        if value < 0 and (column.kind == "count" or column.unit):
+            raise ValueError(f"{value:g} is negative")
     return value
 
 
-def _refuse_impossible(value: float, column: Column) -> None:
-    if column.unit == "fraction" and not 0 <= value <= 1:
-        raise ValueError(f"{value:g} lies outside 0 to 1; give it as a fraction of 1, 0.92 for 92 %")
-    if value < 0 and (column.kind == "count" or column.unit):
-        raise ValueError(f"{value:g} is negative")
+def value_of(cell: Any, kind: Kind) -> Any:
+    """`cell`, text or a value, as a value of `kind`; None where it is missing or not finite.
+
+    Raises ValueError where it is none.
+    """
+    if isinstance(cell, str) and kind != "text":
+        cell = cell_of(cell.strip() or None, kind)
+    elif kind == "count" and isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)
+    if pd.api.types.is_scalar(cell) and (pd.isna(cell) or cell in (math.inf, -math.inf)):
+        return None
+    if not is_of(cell, kind):
+        raise ValueError(f"{cell!r:.40} is no {kind}")
+    return cell
 
 
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?|[-+]?(nan|inf|infinity)", re.IGNORECASE)

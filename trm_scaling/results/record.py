@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from trm_scaling.errors import UserError
-from trm_scaling.results.attempts import FailureClass
+from trm_scaling.results.attempts import FailureClass, Incident
 from trm_scaling.results.evaluations import ScoredWeights, headline, scored_weights
 
 VERSION: Literal[3] = 3
@@ -94,15 +94,6 @@ class FailedAttempt(_Record):
     """What kind of thing ended it."""
     message: str
     """In whose words it ended."""
-    time: str
-    """When; UTC, ISO 8601."""
-
-
-class MetDamage(_Record):
-    """Something that was not as it was written, met and mended on the way to a finished run."""
-
-    message: str
-    """What was found, where, and what was done."""
     time: str
     """When; UTC, ISO 8601."""
 
@@ -195,7 +186,7 @@ class RunRecord(_Record):
     """Starts that it took, this one included; each resumes from the newest checkpoint."""
     failures: list[FailedAttempt]
     """Of the attempts before the last one, those that were not stopped by request."""
-    incidents: list[MetDamage] = []
+    incidents: list[Incident] = []
     """Damaged checkpoints that were set aside, a dataset that was built again."""
     commit: str | None
     """Source commit; None outside a checkout."""

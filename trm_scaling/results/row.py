@@ -17,10 +17,10 @@ from trm_scaling.counting.devices import find_chip
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.results.attempts import read_attempts
-from trm_scaling.results.columns import columns, configured_columns
+from trm_scaling.results.columns import columns, configured_columns, recorded_columns
 from trm_scaling.results.evaluations import headline, headline_rate, scored_weights
 from trm_scaling.results.frame import is_of
-from trm_scaling.results.record import READABLE
+from trm_scaling.results.record import READABLE, RunRecord
 from trm_scaling.results.scan import FoundRun, Standing, standing
 
 Row = dict[str, Any]
@@ -29,27 +29,7 @@ Row = dict[str, Any]
 DAMAGED = "damaged"
 """The state of a run that has a `result.json` which cannot be read."""
 
-_MEASURES = {
-    "params": "parameters",
-    "puzzle_emb_params": "puzzle_emb_parameters",
-    "throughput": "examples_per_s",
-    **{
-        name: name
-        for name in (
-            *("training_flops", "inference_flops", "steps", "puzzle_steps", "mfu", "peak_memory_bytes"),
-            *("peak_memory_of", "compile_s", "train_s", "eval_s", "checkpoint_s", "device_kind"),
-            *("device_count", "runs_together", "best_step", "data_fingerprint", "weights_sha256", "commit"),
-            *("uncommitted_changes", "identity", "profile", "seed"),
-        )
-    },
-}
-"""Column -> key of the record, where one is the other."""
-
 _KNOWN = ("names", "family", "overrides")
-
-
-_LATER = ("other_load", "test_fingerprint", "trajectory_sha256")
-"""Keys that older records of this version lack, named as their columns."""
 
 
 class DamagedRecord(ValueError):
@@ -113,8 +93,11 @@ def read_plain_record(folder: RunFolder) -> dict[str, Any]:
 def measured(record: Mapping[str, Any]) -> Row:
     """The measured cells of a record. Raises DamagedRecord, naming the column, for what is not there."""
     try:
-        row = {column: record[key] for column, key in _MEASURES.items()}
-        row |= {column: record.get(column) for column in _LATER} | _tested(record) | _validated(record)
+        row: Row = {
+            column: record[key] if RunRecord.model_fields[key].is_required() else record.get(key)
+            for column, key in recorded_columns().items()
+        }
+        row |= _tested(record) | _validated(record)
         row |= spent(row)
         row["halting_inference_flops"] = (
             row["inference_flops"] * row["halting_mean_steps"] / record["config"]["arch"]["halt_max_steps"]

@@ -98,6 +98,13 @@ def goes_by(table: pd.DataFrame, patterns: Sequence[str], by: str = "names") -> 
     return _where(table, kept)
 
 
+def names_of(table: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Every name that each run goes by: its experiment's, then the others of its configuration."""
+    told = table.reindex(columns=["experiment", "names"]).astype(object).fillna("").itertuples(index=False)
+    split = ([name.strip() for cell in row for name in str(cell).split(",")] for row in told)
+    return [tuple(name for name in dict.fromkeys(each) if name) for each in split]
+
+
 _CONDITION = re.compile(r"\s*(?P<column>[^=<>!]+?)\s*(?P<sign>==|!=|>=|<=|=|>|<)\s*(?P<value>.*?)\s*")
 _SIGNS = {"=": op.eq, "==": op.eq, "!=": op.ne, ">=": op.ge, "<=": op.le, ">": op.gt, "<": op.lt}
 

@@ -44,6 +44,8 @@ def _held_out(text: str | None, dataset: Dataset) -> Chosen:
         if not number.isdecimal() or int(number) >= len(test):
             raise UserError(f"{text!r} is no held-out puzzle: write test:0 to test:{len(test) - 1}")
         row = int(number)
+    if dataset.embedded is not None:
+        return dataset.embedded.chosen(dataset.embedded.name_of_test(row))
     rating = "" if test.difficulty is None else f", {task.difficulty(int(test.difficulty[row]))}"
     title = f"held-out puzzle test:{row}{rating}"
     return Chosen(task, title, test.inputs[row], test.labels[row], int(test.puzzle_ids[row]))

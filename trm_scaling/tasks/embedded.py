@@ -64,6 +64,9 @@ class EmbeddedAugmentations(Protocol):
     def train_rows(self, seed: int, step: int, batch_size: int) -> TrainRows:
         """The examples of a step, a function of (seed, step). Raises UserError for too large a batch."""
 
+    def name_of_test(self, row: int) -> str:
+        """The name of a row of the test split, as `chosen` takes it."""
+
     def chosen(self, name: str) -> Chosen:
         """The puzzle called `name`. Raises UserError for an unknown one, with the nearest names."""
 

@@ -11,19 +11,3 @@ from trm_scaling.analysis.answers.filter_runs import (
 )
 from trm_scaling.analysis.answers.plateau import Enough, enough
 from trm_scaling.analysis.answers.scaling import spent
-
-__all__ = [
-    "Answer",
-    "Asks",
-    "Certainty",
-    "Enough",
-    "FilteredRuns",
-    "Question",
-    "StudyVariance",
-    "answer",
-    "counts",
-    "enough",
-    "filter_runs",
-    "seed_variance",
-    "spent",
-]

@@ -5,9 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from trm_scaling.analysis.answers.answer import Answer, Question, certainty, of_the_seeds, reason
+from trm_scaling.analysis.answers.answer import (
+    Answer,
+    Question,
+    accuracy,
+    certainty,
+    count,
+    of_the_seeds,
+    probability,
+    reason,
+)
 from trm_scaling.analysis.answers.filter_runs import FilteredRuns
-from trm_scaling.analysis.answers.format import accuracy, count, listed, probability
 from trm_scaling.analysis.answers.plateau import WORTH, Enough, enough
 from trm_scaling.analysis.answers.scaling import in_order
 from trm_scaling.analysis.critical_batch import CriticalBatch, critical_batch_size
@@ -15,6 +23,7 @@ from trm_scaling.analysis.frontier import pareto_frontier
 from trm_scaling.analysis.learning_curve import LearningCurve, steps_to
 from trm_scaling.analysis.seeds import PooledVariance, SeedSummary
 from trm_scaling.errors import UserError
+from trm_scaling.results.format import joined
 
 _SMALLEST = "It is the smallest batch tried: a smaller one may learn still more."
 _RATES_FOLLOW = "2026-11-29"
@@ -73,7 +82,7 @@ def _averaged_per_step(table: pd.DataFrame) -> str:
     ]
     return (
         f"These runs used an average of {rates[0]:g} per step and decay {decays[0]:g} at every batch; since "
-        f"29 November 2026 both follow the batch. The average ended with {listed(left)} of the initial "
+        f"29 November 2026 both follow the batch. The average ended with {joined(left)} of the initial "
         "weights. The answer is about that average, not about the batch."
     )
 

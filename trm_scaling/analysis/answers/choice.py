@@ -6,9 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from trm_scaling.analysis.answers.answer import Answer, Certainty, Question, of_the_seeds, reason
+from trm_scaling.analysis.answers.answer import (
+    Answer,
+    Certainty,
+    Question,
+    accuracy,
+    of_the_seeds,
+    points,
+    probability,
+    reason,
+)
 from trm_scaling.analysis.answers.filter_runs import FilteredRuns
-from trm_scaling.analysis.answers.format import accuracy, listed, points, probability
 from trm_scaling.analysis.answers.plateau import WORTH
 from trm_scaling.analysis.comparison import Comparison, compare, correct_family
 from trm_scaling.analysis.frontier import Frontier, pareto_frontier
@@ -16,6 +24,7 @@ from trm_scaling.analysis.halting import keeps
 from trm_scaling.analysis.pairing import compare_runs
 from trm_scaling.analysis.seeds import PooledVariance, SeedSummary, summarise_seeds
 from trm_scaling.results.device_time import timed_alone
+from trm_scaling.results.format import joined
 
 _MEASURES = {
     "training_flops": "training FLOPs",
@@ -38,8 +47,7 @@ def best_choice(runs: FilteredRuns, question: Question, elsewhere: PooledVarianc
     that all of them lie within `WORTH` of it; a high probability of being the best alone is `tentative`,
     since of two equal configurations one has it over 0.95 in a tenth of all studies.
     """
-    table = runs.table.assign(_unit=1.0)
-    accuracies = FilteredRuns(table, ()).runs("_unit")
+    table, accuracies = runs.table, runs.runs()
     by_name = {each.configuration: each for each in summarise_seeds(accuracies, elsewhere)}
     order = _order(table, question)
     reference = question.reference if question.reference in by_name else order[0]
@@ -133,7 +141,7 @@ def _ranked(question: Question, seeds: Sequence[SeedSummary]) -> str:
     """All averages of one trajectory, the most accurate first."""
     ranked = sorted(seeds, key=lambda each: -each.mean)
     best, *rest = (f"{question.label(each.configuration)}: {100 * each.mean:.1f} %" for each in ranked)
-    return f"{best.replace(': ', ' solves most: ')}. Then {listed(rest)}. One trajectory, no interval."
+    return f"{best.replace(': ', ' solves most: ')}. Then {joined(rest)}. One trajectory, no interval."
 
 
 def _lead(found: Comparison) -> str:
@@ -161,7 +169,7 @@ def _measured(table: pd.DataFrame, reference: str, other: str, always: str) -> s
         factor = _factor(found, is_exact=column in _EXACT)
         if column == always or abs(found.difference) > _WORTH_SAYING:
             said.append(f"{factor} x the {words}")
-    return listed(said) if said else ""
+    return joined(said) if said else ""
 
 
 def _of_the_device(table: pd.DataFrame) -> bool:

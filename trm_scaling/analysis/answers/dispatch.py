@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import pandas as pd
 
-from trm_scaling.analysis.answers.answer import LIKELY, Answer, Question, hedged
+from trm_scaling.analysis.answers.answer import LIKELY, Answer, Question, hedged, probability
 from trm_scaling.analysis.answers.batch import largest_batch
 from trm_scaling.analysis.answers.choice import best_choice
 from trm_scaling.analysis.answers.filter_runs import FilteredRuns, StudyVariance, filter_runs
-from trm_scaling.analysis.answers.format import probability
 from trm_scaling.analysis.answers.scaling import where_it_stops_paying
 from trm_scaling.analysis.fits.sensitivity import speed_at_budget
 from trm_scaling.analysis.pairing import common_seeds, seeds_in_words

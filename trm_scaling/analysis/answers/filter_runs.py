@@ -15,7 +15,6 @@ from trm_scaling.errors import UserError
 from trm_scaling.results.device_time import timed_alone
 
 _SOME = 8
-_COUNTS = ("test_solved", "test_total")
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,14 @@ class FilteredRuns:
             table = table.assign(test_solved=(current * table["test_total"]).round())
         return FilteredRuns(one_of_each_trajectory(table), self.excluded)
 
-    def runs(self, x: str, y: str = ACCURACY) -> AccuracyRuns:
-        """Accuracy `y` against the column `x`, of the runs that have a positive value there.
+    def runs(self, x: str | None = None, y: str = ACCURACY) -> AccuracyRuns:
+        """Accuracy `y` against the column `x`, of the runs that have a positive value there; of all without.
 
         A time counts only where the machine did nothing else. Raises UserError where there is no such run,
         or where a configuration has one seed twice.
         """
+        if x is None:
+            return AccuracyRuns.of_results(self.table, y=y)
         table, left_out = timed_alone(self.table, x)
         at = table.get(x)
         if at is None or not (at > 0).any():
@@ -54,17 +55,7 @@ class FilteredRuns:
                 f"none of the {len(self.table)} runs has a value of {x} above 0"
                 + (f" that counts; {left_out}" if left_out else "")
             )
-        known = table[at > 0]
-        counted = y == ACCURACY and all(name in known and known[name].notna().all() for name in _COUNTS)
-        return AccuracyRuns.of(
-            known,
-            x,
-            configuration="experiment",
-            seed="seed" if "seed" in known and known["seed"].notna().all() else None,
-            solved="test_solved",
-            total="test_total",
-            accuracy=None if counted else y,
-        )
+        return AccuracyRuns.of_results(table[at > 0], x, y)
 
 
 def filter_runs(table: pd.DataFrame) -> FilteredRuns:
@@ -107,7 +98,7 @@ def seed_variance(table: pd.DataFrame) -> StudyVariance:
         if runs is None:
             return None
         try:
-            return pooled_variance(FilteredRuns(runs.table.assign(_unit=1.0), ()).runs("_unit"))
+            return pooled_variance(runs.runs())
         except UserError:
             return None
 

@@ -2,9 +2,18 @@
 
 import numpy as np
 
-from trm_scaling.analysis.answers.answer import Answer, Certainty, Question, certainty, of_the_seeds, reason
+from trm_scaling.analysis.answers.answer import (
+    Answer,
+    Certainty,
+    Question,
+    accuracy,
+    certainty,
+    of_the_seeds,
+    probability,
+    quantity,
+    reason,
+)
 from trm_scaling.analysis.answers.filter_runs import ACCURACY, FilteredRuns
-from trm_scaling.analysis.answers.format import accuracy, probability, quantity
 from trm_scaling.analysis.answers.plateau import WORTH, Enough, enough
 from trm_scaling.analysis.fits.accuracy import accuracy_exponent, fit_accuracy
 from trm_scaling.analysis.fits.record import Fit

@@ -5,5 +5,3 @@ fills those that have a counterpart. Every other column of an export is kept und
 """
 
 from trm_scaling.results.wandb_export.parse import parse_wandb_export, parse_wandb_frame
-
-__all__ = ["parse_wandb_export", "parse_wandb_frame"]

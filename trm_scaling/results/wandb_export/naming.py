@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from trm_scaling.results.columns import Kind, columns, configured_columns
-from trm_scaling.results.frame import cell_of, is_of
+from trm_scaling.results.frame import is_of, value_of
 from trm_scaling.results.row import Row, spent
 from trm_scaling.results.wandb_export.files import NAME, RawRun
 
@@ -118,17 +118,11 @@ def _candidates() -> Mapping[str, tuple[str, ...]]:
 
 def _held(value: Any, kind: Kind) -> Any:
     """`value` as a cell of `kind`; None where it is none."""
-    if kind == "text":
-        return value if isinstance(value, str) and value else None
-    if isinstance(value, str):
-        try:
-            value = cell_of(value.strip(), kind)
-        except ValueError:
-            return None
-    if kind == "count" and isinstance(value, float) and value.is_integer():
-        value = int(value)
-    is_finite = not isinstance(value, float) or math.isfinite(value)
-    return value if is_of(value, kind) and is_finite else None
+    try:
+        found = value_of(value, kind)
+    except ValueError:
+        return None
+    return None if found == "" else found
 
 
 def _free(key: str) -> str:

@@ -11,11 +11,11 @@ import pandas as pd
 from trm_scaling.errors import UserError
 from trm_scaling.experiments import load_catalogue
 from trm_scaling.io.study import Study
-from trm_scaling.results.columns import columns, configured_columns
+from trm_scaling.results.columns import columns, science_columns
 from trm_scaling.results.csv_file import read_results, read_sheet
 from trm_scaling.results.frame import LARGEST, cells_of, frame_of
 from trm_scaling.results.row import Row
-from trm_scaling.results.wandb_export.files import RawRun, read_runs, runs_of_sheet
+from trm_scaling.results.wandb_export.files import NAME, RawRun, read_runs, runs_of_sheet
 from trm_scaling.results.wandb_export.naming import named, seed_in_name
 
 _SAME = ("identity", "profile", "seed", "Created", "ID", "id")
@@ -45,12 +45,14 @@ def parse_wandb_export(source: Path | str, study: Study | None = None) -> pd.Dat
             raw += read_runs(file)
             continue
         sheet = read_sheet(file)
-        if {"experiment", "identity", "folder"} <= set(sheet.header):
+        if {"experiment", "identity", "folder"} <= set(sheet.header) or (
+            "experiment" in sheet.header and NAME not in sheet.header
+        ):
             own.append(read_results(file))
         else:
             raw += runs_of_sheet(sheet, file)
-    table = _table(_joined(raw), study)
-    return table if not own else _stacked([*own, *([table] if len(table) else [])])
+    tables = [*own, *([_table(_joined(raw), study)] if raw or not own else [])]
+    return tables[0] if len(tables) == 1 else _stacked(tables)
 
 
 def parse_wandb_frame(frame: pd.DataFrame, study: Study | None = None) -> pd.DataFrame:
@@ -176,11 +178,7 @@ def _plain(value: Any) -> Any:
 
 def _tell_apart(rows: Sequence[Row]) -> None:
     """Name, after the experiment, the fields of science in which runs of one name differ."""
-    fields = {
-        field: column.name
-        for field, column in configured_columns().items()
-        if not field.startswith("system.") and column.name not in _NOT_SCIENCE
-    }
+    fields = {field: name for field, name in science_columns().items() if name not in _NOT_SCIENCE}
     groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         groups[str(row.get("profile")), row["experiment"]].append(row)

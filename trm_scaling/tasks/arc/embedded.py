@@ -78,6 +78,12 @@ class ArcAugmentations:
         offset = self.arc.train_offsets(batch.identifiers, batch.numbers)
         return TrainRows(row, packed(self.arc.identifiers.code[batch.identifiers], offset), batch.identifiers)
 
+    def name_of_test(self, row: int) -> str:
+        start = self.arc.test.start
+        task = int(np.searchsorted(start, row, side="right")) - 1
+        # A task with test pairs gives up none for validation, so these are all that it holds out.
+        return f"{self.arc.identifiers.tasks[task]}:{row - start[task]}"
+
     def chosen(self, name: str) -> Chosen:
         """The test pair of the task `name`, or pair `name:N` of those that are not trained on; one that is
         where there is no other. Raises UserError for an unknown task or number.
