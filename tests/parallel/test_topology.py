@@ -32,7 +32,10 @@ def described(name: str) -> str:
 
 
 @pytest.mark.skipif(not HAS_LIBTPU, reason="takes the extra [tpu]")
-@pytest.mark.parametrize(("name", "seen"), [("v4-64", "32 8 TPU v4"), ("v4-8", "4 1 TPU v4")])
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [("v4-64", "32 8 TPU v4"), ("v4-32", "16 4 TPU v4"), ("v4-16", "8 2 TPU v4"), ("v4-8", "4 1 TPU v4")],
+)
 def test_a_slice_is_described_without_being_there(name: str, seen: str) -> None:
     assert described(name) == seen
 

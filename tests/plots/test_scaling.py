@@ -193,7 +193,7 @@ def test_what_cannot_be_drawn_is_refused_with_what_was_found():
     with pytest.raises(UserError, match="more than once"):
         plot_model_size_scaling(pd.concat([model_sizes(), model_sizes()]))
     with pytest.raises(UserError, match="results is a list"):
-        plot_model_size_scaling([1, 2])  # type: ignore[arg-type]  # what a notebook may hand over
+        plot_model_size_scaling([1, 2])  # what a notebook may hand over
 
 
 def test_a_zero_on_the_axis_is_drawn_and_not_fitted():

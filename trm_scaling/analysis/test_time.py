@@ -5,7 +5,7 @@ Takes the long table of surfaces (`results.surfaces.surface_table`), a row a bud
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -152,6 +152,8 @@ def what_to_use(table: pd.DataFrame, budgets: Sequence[float] | None = None) -> 
     """What solves most within each budget of inference FLOPs a puzzle, without the task's rules and with
     them.
 
+    A budget that buys no more than the one before it is left out.
+
     `budgets`: default two a factor of ten, from the cheapest row to the dearest. The best of many is a little
     lucky: the interval of the one that is named does not hold the choice.
     """
@@ -162,14 +164,16 @@ def what_to_use(table: pd.DataFrame, budgets: Sequence[float] | None = None) -> 
     ceilings = {
         _place(row): row["accuracy"] for row in table[~table["usable"].astype(bool)].to_dict("records")
     }
-    found = []
+    found: list[Use] = []
     for by_rules in (False, True) if OF_RULES in set(table["decoder"]) else (False,):
         best = frontier(table, by_rules)
         for budget in budgets:
             within = best[best["inference_flops"] <= budget * (1 + 1e-9)]
             if within.empty:
                 continue
-            found.append(_use(float(budget), by_rules, within.iloc[-1].to_dict(), ceilings))
+            use = _use(float(budget), by_rules, within.iloc[-1].to_dict(), ceilings)
+            if not found or replace(use, budget=found[-1].budget) != found[-1]:
+                found.append(use)
     return found
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from warnings import warn
 
 from trm_scaling.checkpoint.arrays import read_arrays
+from trm_scaling.checkpoint.bucket_arrays import bucket_arrays
 from trm_scaling.checkpoint.folder import DamagedCheckpoint, finished_steps, step_folder
 from trm_scaling.checkpoint.leaves import named_leaves, rebuild, refuse_mismatch, specs_of
 from trm_scaling.checkpoint.record import BrokenRecordError, CheckpointRecord, Score, find_damage, read_record
@@ -21,6 +22,7 @@ class CheckpointReader:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._bucket = bucket_arrays(folder)
 
     def steps(self) -> list[int]:
         """Every finished step, rising."""
@@ -52,14 +54,18 @@ class CheckpointReader:
         Raises `UserError` when the step is missing or the file is not as it was written.
         """
         folder = self._require(step)
-        with os_errors_explained(folder, "read the checkpoint"):
-            if not (folder / name).is_file():
-                return None
-            content = (folder / name).read_bytes()
         try:
-            expected = self._record(folder).files.get(name)
+            files = self._record(folder).files
         except BrokenRecordError as error:
             raise self._damaged(step, str(error)) from error
+        expected = files.get(name if self._bucket is None else self._bucket.place_of(files, name))
+        with os_errors_explained(folder, "read the checkpoint"):
+            if self._bucket is not None:
+                content = self._bucket.attached(files, name) if expected else None
+            else:
+                content = (folder / name).read_bytes() if (folder / name).is_file() else None
+        if content is None:
+            return None
         if hashlib.sha256(content).hexdigest() != expected:
             raise self._damaged(step, f"{name} differs from what was written")
         return content
@@ -125,14 +131,18 @@ class CheckpointReader:
         except BrokenRecordError as error:
             return str(error)
         with os_errors_explained(folder, "read the checkpoint"):
-            damage = find_damage(folder, record)
+            damage = self._bucket.missing(record.files) if self._bucket else find_damage(folder, record)
         return record if damage is None else damage
 
     def _load(self, folder: Path, record: CheckpointRecord, like: Any) -> tuple[Any, Any]:
         wanted = named_leaves(like)
         refuse_mismatch(record.leaves, specs_of(wanted), folder)
         arrays = {name: leaf for name, leaf in wanted.items() if leaf is not None}
-        return rebuild(like, {**wanted, **read_arrays(folder / ARRAYS_NAME, arrays)}), record.metadata
+        if self._bucket is not None:
+            read = self._bucket.read(record.files, arrays)
+        else:
+            read = read_arrays(folder / ARRAYS_NAME, arrays)
+        return rebuild(like, {**wanted, **read}), record.metadata
 
     def _score(self, step: int) -> Score | None:
         try:

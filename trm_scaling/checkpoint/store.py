@@ -1,6 +1,7 @@
 """Writing checkpoints: in the background, each whole or not there at all."""
 
 import json
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -13,6 +14,7 @@ from trm_scaling.checkpoint.arrays import ArrayWriter
 from trm_scaling.checkpoint.leaves import named_leaves, specs_of
 from trm_scaling.checkpoint.reader import ARRAYS_NAME, CheckpointReader
 from trm_scaling.checkpoint.record import (
+    RECORD_NAME,
     BrokenRecordError,
     CheckpointRecord,
     hash_files,
@@ -21,6 +23,7 @@ from trm_scaling.checkpoint.record import (
     write_record,
 )
 from trm_scaling.errors import UserError
+from trm_scaling.io.atomic import write_bytes
 from trm_scaling.io.disk_errors import os_errors_explained
 from trm_scaling.io.jsonable import to_jsonable
 from trm_scaling.parallel.hosts import ALONE, Hosts
@@ -55,6 +58,8 @@ class CheckpointStore(CheckpointReader):
             with os_errors_explained(folder, "open the checkpoints"):
                 folder.mkdir(parents=True, exist_ok=True)
                 names.remove_leftovers(folder)
+                if self._bucket is not None:
+                    self._bucket.remove_leftovers([self._files(step) for step in self.steps()])
         hosts.meet("checkpoints-opened")
 
     def save(self, step: int, state: Any, metadata: Any, score: float | Sequence[float] | None) -> None:
@@ -79,6 +84,13 @@ class CheckpointStore(CheckpointReader):
         metadata = json.loads(json.dumps(to_jsonable(metadata), allow_nan=False))
         record = CheckpointRecord(step, ordered(score), metadata, specs_of(leaves), files={})
         arrays = {name: leaf for name, leaf in leaves.items() if leaf is not None}
+        if self._bucket is not None:
+            # A name of its own, so that one that has lost the run mixes nothing into another's checkpoint.
+            token = secrets.token_hex(4) if self._hosts.is_first else None
+            called = f"{step:08d}-{self._hosts.told('checkpoint-arrays', token)}"
+            self._bucket.start(called, arrays)
+            self._pending = self._background.submit(self._finish_in_bucket, record, called)
+            return
         self._writer.start(names.partial_folder(self._folder, step) / ARRAYS_NAME, arrays)
         self._pending = self._background.submit(self._finish, record)
 
@@ -111,7 +123,7 @@ class CheckpointStore(CheckpointReader):
         with os_errors_explained(self._folder, "delete checkpoints in"):
             for later in self.steps():
                 if later > step:
-                    names.remove(self._folder, later)
+                    self._remove(later)
 
     def restore_best(self, like: Any) -> tuple[int, Any]:
         """The step with the highest score whose files are all as written, and its state, as `restore` does.
@@ -149,6 +161,8 @@ class CheckpointStore(CheckpointReader):
 
     def _pass_over(self, step: int, damage: str) -> None:
         with os_errors_explained(self._folder, "set a damaged checkpoint aside in"):
+            if self._bucket is not None:
+                self._bucket.drop_record(names.step_folder(self._folder, step))
             aside = names.set_aside(self._folder, step)
         super()._pass_over(step, f"{damage}; it is kept as {aside.name}")
 
@@ -164,7 +178,44 @@ class CheckpointStore(CheckpointReader):
             write_record(partial, replace(record, files=hash_files(partial)))
             names.finish(self._folder, record.step)
             for step in self._superfluous():
-                names.remove(self._folder, step)
+                self._remove(step)
+
+    def _record(self, folder: Path) -> CheckpointRecord:
+        if self._bucket is not None and not self._hosts.is_first:
+            # The first process alone keeps its mirror of the run up to date.
+            record = self._bucket.fetch_record(folder)
+            if record is not None:
+                write_bytes(folder / RECORD_NAME, record)
+        return super()._record(folder)
+
+    def _finish_in_bucket(self, record: CheckpointRecord, called: str) -> None:
+        """As `_finish`, once every process's parts are in the bucket."""
+        assert self._bucket is not None
+        self._bucket.finish()
+        self._hosts.meet("checkpoint-arrays")
+        if not self._hosts.is_first:
+            return
+        partial = names.partial_folder(self._folder, record.step)
+        with os_errors_explained(partial, "write the checkpoint"):
+            attached = self._bucket.attach(called, self._attached)
+            write_record(partial, replace(record, files={**self._bucket.files(called), **attached}))
+            folder = names.step_folder(self._folder, record.step)
+            self._bucket.commit(folder, (partial / RECORD_NAME).read_bytes())
+            names.finish(self._folder, record.step)
+            for step in self._superfluous():
+                self._remove(step)
+
+    def _remove(self, step: int) -> None:
+        if self._bucket is not None:
+            self._bucket.remove(names.step_folder(self._folder, step), self._files(step))
+        names.remove(self._folder, step)
+
+    def _files(self, step: int) -> dict[str, str]:
+        """What the record of `step` says is in the bucket; nothing where it cannot be read."""
+        try:
+            return read_record(names.step_folder(self._folder, step)).files
+        except BrokenRecordError:
+            return {}
 
     def _superfluous(self) -> list[int]:
         best = super().best_step()

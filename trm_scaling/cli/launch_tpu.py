@@ -12,6 +12,7 @@ from trm_scaling.cli.options import PAPER, ClusterProfile, NoWandb, StudyFolder,
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
+    from trm_scaling.config import RunConfig
     from trm_scaling.run.launch.commit import Sent
     from trm_scaling.run.launch.tpu_vm import Session, Step
 
@@ -39,10 +40,15 @@ Bring experiments to a TPU pod and start them on all its workers: the code of on
 with the extras [tpu,wandb], a tmux session that outlives this connection. Then follow worker 0, and
 end with the run's exit status; Ctrl-C ends the following, not the run.
 
+With --queued the pod is asked for first, as a queued resource, and deleted when the study is done. A spot pod
+that is preempted is asked for again, and the study goes on from its bucket. What a grant does not usually
+cover is refused unless --yes-billed is given.
+
 \b
 Examples:
   trm launch tpu-vm baseline --tpu stable-1 --shared /mnt/trm --dry-run
   trm launch tpu-vm exp01a exp01b --tpu stable-1 --shared /mnt/trm
+  trm launch tpu-vm exp01a --tpu pod --queued --spot --study gs://mine/kellen
 """
 
 
@@ -50,27 +56,66 @@ Examples:
 def tpu_vm(
     experiments: InTurn,
     tpu: Tpu,
-    shared: Shared,
-    zone: Zone = V4_ZONE,
+    shared: Annotated[
+        str | None,
+        typer.Option(help="Folder that all workers see: a mounted NFS share. Or a bucket: --study gs://..."),
+    ] = None,
+    zone: Annotated[str | None, typer.Option(help="Its zone.", show_default="that of a usual grant")] = None,
     project: Project = None,
     commit: Annotated[str, typer.Option(help="Code to run.")] = "HEAD",
     profile: ClusterProfile = PAPER,
     restarts: Restarts = 3,
     session: SessionName = "trm",
     follow: Annotated[bool, typer.Option(help="Show what worker 0 says.")] = True,
+    queued: Annotated[
+        bool, typer.Option("--queued", help="Ask for the pod, and delete it at the end.")
+    ] = False,
+    kind: Annotated[
+        str, typer.Option("--type", help="With --queued: v4-8 to v4-64, v5e-N, v6e-N.")
+    ] = "v4-64",
+    spot: Annotated[bool, typer.Option("--spot", help="With --queued: spot capacity.")] = False,
+    valid_until: Annotated[
+        str | None, typer.Option(help="With --queued: how long to wait for it, as in 6h.")
+    ] = None,
+    yes_billed: Annotated[
+        bool,
+        typer.Option("--yes-billed", help="Also what no usual grant covers, and traffic between regions."),
+    ] = False,
     no_wandb: NoWandb = False,
     dry_run: DryRun = False,
     study: StudyFolder = None,
 ) -> None:
-    from trm_scaling.io.study import find_study
+    from trm_scaling.io.bucket import bucket_url
+    from trm_scaling.io.study import find_study, nearest_study
+    from trm_scaling.run.launch import bucket_access
     from trm_scaling.run.launch import pod as pods
     from trm_scaling.run.launch import tpu_vm as vm
     from trm_scaling.run.launch.commit import sent_commit
+    from trm_scaling.run.launch.queued import Queue, Request, steps
+    from trm_scaling.run.launch.tpu_types import refuse_billed, refuse_uneven, tpu_type, usual_zone
 
+    url = bucket_url(study)
+    if (url is None) == (shared is None):
+        raise UserError(
+            "say where the study is to lie: --study gs://BUCKET/kellen, or --shared with a folder that all "
+            "workers mount, as in /mnt/trm"
+        )
+    if (spot or valid_until or not follow) and (queued != follow):
+        raise UserError("--spot and --valid-until go with --queued, and --no-follow does not")
+    asked = tpu_type(kind)
+    zone = zone or (usual_zone(asked, spot) if queued else V4_ZONE)
     there = vm.Session(vm.Pod(tpu, zone, project), session)
-    folder = vm.shared_folder(shared)
-    sent = sent_commit(find_study(study), commit)
-    _check_sent(sent, experiments, profile)
+    request = Request(there.pod, asked, spot, valid_until)
+    folder = url or vm.shared_folder(shared or "")
+    sent = sent_commit(nearest_study() if url else find_study(study), commit)
+    configs = _check_sent(sent, experiments, profile)
+    if queued:
+        if url is None and spot:
+            raise UserError(
+                "a spot pod comes back empty: keep the study in a bucket, --study gs://BUCKET/kellen"
+            )
+        refuse_billed(asked, zone, spot, yes_billed)
+        refuse_uneven(asked, configs)
     launch = vm.Launch(
         session=there,
         repository=str(sent.repository),
@@ -85,14 +130,30 @@ def tpu_vm(
     if sent.warning:
         note(f"warning: {sent.warning}")
     if dry_run:
-        _show(*vm.steps(launch, f"/tmp/{launch.archive}"), vm.follow(there))
+        before, after = ([], []) if not queued else (list(steps(request)[:2]), [steps(request)[2]])
+        looks = [bucket_access.describe(url)] if url and url.startswith("gs://") else []
+        _show(*looks, *before, *vm.steps(launch, f"/tmp/{launch.archive}"), vm.follow(there), *after)
         typer.echo(f"Nothing was started. Once it runs in tmux session {session} of every worker:")
-        typer.echo(vm.afterwards(there, folder))
+        typer.echo(vm.afterwards(there, folder, steps(request)[2] if queued else None))
         return
-    with tempfile.TemporaryDirectory(prefix="trm-launch-") as temporary:
-        pods.bring(launch, Path(temporary) / launch.archive, note)
-    typer.echo(f"It runs in tmux session {session} of every worker.")
-    typer.echo(vm.afterwards(there, folder))
+    if url is not None:
+        bucket_access.refuse(url, zone, configs, yes_billed, note)
+
+    def bring() -> None:
+        with tempfile.TemporaryDirectory(prefix="trm-launch-") as temporary:
+            pods.bring(launch, Path(temporary) / launch.archive, note)
+        typer.echo(f"It runs in tmux session {session} of every worker.")
+        typer.echo(vm.afterwards(there, folder, steps(request)[2] if queued else None))
+
+    if queued:
+        queue = Queue(request, note)
+        raise typer.Exit(
+            queue.run(
+                lambda: None if pods.runs_already(there, note) else bring(),
+                lambda: pods.follow(there, lambda line: typer.echo(line, nl=False)),
+            )
+        )
+    bring()
     if follow:
         _follow(there)
 
@@ -244,13 +305,13 @@ def worker(
     raise typer.Exit(run_all(commands, restarts, note, parting=parting))
 
 
-def _check_sent(sent: "Sent", experiments: list[str], profile: str) -> None:
-    """Compose the experiments as the commit has them, which is what the workers will do."""
+def _check_sent(sent: "Sent", experiments: list[str], profile: str) -> "list[RunConfig]":
+    """The experiments, composed as the commit has them, which is what the workers will do."""
     from trm_scaling.run.launch.commit import study_of
 
     with study_of(sent) as study:
         try:
-            composed(experiments, None, profile, study.path)
+            return [run.config for run in composed(experiments, None, profile, study.path)[1]]
         except UserError as error:
             raise UserError(
                 f"{error} (in commit {sent.commit[:12]}, which is what the pod would run: commit what is "

@@ -43,6 +43,7 @@ def logs(
     profile: AnyProfile = None,
     study: StudyFolder = None,
 ) -> None:
+    from trm_scaling.io.mirror import REFRESH_SECONDS, refresh
     from trm_scaling.io.study import find_study
     from trm_scaling.results.scan import standing
     from trm_scaling.run.planned import runs_named
@@ -59,14 +60,20 @@ def logs(
             f"{found.job_logs}; its numbers are in {folder.metrics.name}"
         )
     try:
-        with log.open("rb") as file:
-            while True:
-                # The state before the text: what a run said last is then not missed.
-                running = standing(folder).state == "running"
-                typer.echo(file.read().decode(errors="replace"), nl=False)
-                if not (follow and running):
-                    return
-                time.sleep(POLL_SECONDS)
+        shown = 0
+        while True:
+            refresh(folder.path, REFRESH_SECONDS)
+            # The state before the text: what a run said last is then not missed.
+            running = standing(folder).state == "running"
+            # Opened anew: what comes from a bucket replaces the file.
+            with log.open("rb") as file:
+                file.seek(shown)
+                text = file.read()
+            shown += len(text)
+            typer.echo(text.decode(errors="replace"), nl=False)
+            if not (follow and running):
+                return
+            time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
         return
 

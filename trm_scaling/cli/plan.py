@@ -2,13 +2,16 @@
 
 import json
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from trm_scaling.cli.options import PAPER, AsJson, ClusterProfile, Pattern, StudyFolder
 from trm_scaling.cli.tables import from_here, terminal
 from trm_scaling.errors import UserError
+
+if TYPE_CHECKING:
+    from trm_scaling.counting.devices import TargetName
 
 HELP = """
 Say what the experiments would take of a target: FLOPs, steps, memory, hours, cost, disk. Speeds come from
@@ -28,7 +31,10 @@ Examples:
   trm plan --compile --target h200 --pattern baseline global_batch_size=768
 """
 
-TargetChoice = Literal["v4-64", "v4-8", "h200", "h100x8", "h100", "cpu"]
+TargetChoice = Literal["v4-64", "v4-32", "v4-16", "v4-8", "h200", "h100x8", "h100", "cpu"]
+
+SMALLER_PODS: tuple["TargetName", ...] = ("v4-32", "v4-16", "v4-8")
+"""What a grantee may get in place of a v4-64."""
 
 FEW = 20
 """Configurations up to which each has a line of its own without being asked for."""
@@ -51,7 +57,7 @@ def plan(
         float | None, typer.Option(min=0, help="Price of one device and hour, instead of the estimates.")
     ] = None,
     compiling: Annotated[
-        bool, typer.Option("--compile", help="Compile the training steps: h200, v4-64, v4-8.")
+        bool, typer.Option("--compile", help="Compile the training steps: h200, v4-*.")
     ] = False,
     as_json: AsJson = False,
     study: StudyFolder = None,
@@ -83,11 +89,12 @@ def plan(
     if as_json:
         typer.echo(json.dumps(study_plan.as_json(planned, there, profile, jobs), indent=1))
         return
-    smallest = replace(there, name="v4-8", chips=TARGETS["v4-8"].chips)
     compares = profile == "paper" and there.name == "v4-64" and not pattern and not overrides
-    least = study_plan.planned(found, named, smallest) if compares and not prioritized else None
+    pods = [replace(there, name=name, chips=TARGETS[name].chips) for name in SMALLER_PODS]
+    whole = compares and not prioritized
+    smaller = {pod.name: study_plan.planned(found, named, pod) for pod in pods} if whole else None
     console, by_family = terminal(), not each and len(planned) > FEW
     for part in page(
-        catalogue, planned, there, jobs, by_family, console.width, least=least, beside_first=compares
+        catalogue, planned, there, jobs, by_family, console.width, smaller=smaller, beside_first=compares
     ):
         console.print(part)

@@ -36,7 +36,8 @@ def compile_all(study: "Study", named: "Named", planned: "Sequence[Planned]", ta
     name_there = described_as(target)
     if name_there is None:
         raise UserError(
-            f"--compile cannot describe {target.name} to a compiler; it can for --target h200, v4-64 or v4-8"
+            f"--compile cannot describe {target.name} to a compiler; it can for --target h200, "
+            "v4-64, v4-32, v4-16 or v4-8"
         )
     typer.echo(f"{amount(len(planned), 'configuration')} on {target.name}")
     failed: dict[str, str] = {}

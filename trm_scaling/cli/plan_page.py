@@ -1,7 +1,7 @@
 """What `trm plan` shows: a table, totals beside the study's first estimate, where the numbers come from."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trm_scaling.cli.tables import columns as table_of
@@ -32,13 +32,13 @@ def page(
     by_family: bool,
     width: int,
     *,
-    least: "Sequence[Planned] | None",
+    smaller: "Mapping[str, Sequence[Planned]] | None",
     beside_first: bool,
 ) -> "Iterator[RenderableType]":
     """The parts, from top to bottom, for a terminal of `width` characters.
 
-    `least`: the same runs on a v4-8, where they are the whole study. `beside_first`: whether the study's
-    first document estimated this, so that its figures stand beside these.
+    `smaller`: the same runs on smaller pods, the least last, where they are the whole study. `beside_first`:
+    whether the study's first document estimated this, so that its figures stand beside these.
     """
     from rich.text import Text
 
@@ -50,7 +50,7 @@ def page(
     yield ""
     yield _totals(planned, jobs, beside_first and width >= WIDE)
     yield ""
-    for line in _resources(planned, least if beside_first else None):
+    for line in _resources(planned, smaller if beside_first else None):
         yield Text(f" {line}")
     yield ""
     if beside_first:
@@ -156,14 +156,16 @@ def _total(found: "Total") -> list[str]:
     return [str(found.runs), *times, _hours(found.device_hours), *prices]
 
 
-def _resources(planned: "Sequence[Planned]", least: "Sequence[Planned] | None") -> Iterator[str]:
+def _resources(
+    planned: "Sequence[Planned]", smaller: "Mapping[str, Sequence[Planned]] | None"
+) -> Iterator[str]:
     from trm_scaling.run.plan import study_plan as first
     from trm_scaling.run.plan.study_plan import resources_of
 
     found = resources_of(planned)
 
     def line(label: str, said: str, before: str) -> str:
-        return f"{label:<8}  {said:<40}" + ("" if least is None else f"first estimate: {before}")
+        return f"{label:<8}  {said:<40}" + ("" if smaller is None else f"first estimate: {before}")
 
     recommended = f"{_gb(first.DISK_BYTES_LEAST)}, better {_gb(first.DISK_BYTES)}"
     yield line("disk", f"{_gb(found.disk_bytes)}{DISK}", recommended).rstrip()
@@ -171,11 +173,11 @@ def _resources(planned: "Sequence[Planned]", least: "Sequence[Planned] | None") 
     yield line("storage", storage, f"{_price(first.USD_A_MONTH)} a month").rstrip()
     results = f"{_gb(found.results_bytes)} of results to fetch"
     yield line("network", results, f"under {_gb(first.NETWORK_BYTES)}").rstrip()
-    if least is not None:
-        fitting = sum(each.fits is not False for each in least)
-        said = "all fit" if fitting == len(least) else f"{fitting} of {len(least)} fit"
-        time = _time(sum(each.estimate.total_s for each in least))
-        yield line("at least", f"a v4-8: {said}, {time} in sequence", "v4-8").rstrip()
+    for name, runs in (smaller or {}).items():
+        fitting = sum(each.fits is not False for each in runs)
+        said = "all fit" if fitting == len(runs) else f"{fitting} of {len(runs)} fit"
+        on_it = f"a {name}: {said}, {_time(sum(each.estimate.total_s for each in runs))} in sequence"
+        yield line("at least", on_it, "v4-8").rstrip() if name == "v4-8" else f"{'smaller':<8}  {on_it}"
 
 
 def _sources(planned: "Sequence[Planned]", target: "Target") -> Iterator[str]:

@@ -92,11 +92,17 @@ def _watch(study: "Study", patterns: Sequence[str], profile: str | None, names: 
     from rich.text import Text
 
     from trm_scaling.cli.batch_view import sums, table
+    from trm_scaling.io.bucket_study import refresh_runs
+    from trm_scaling.io.mirror import REFRESH_SECONDS
 
     console = Console()
+    brought = time.monotonic()
     try:
         with Live(console=console, auto_refresh=False) as live:
             while True:
+                if time.monotonic() - brought > REFRESH_SECONDS:
+                    refresh_runs(study.path)
+                    brought = time.monotonic()
                 rows = found_rows(study, patterns, profile, names)
                 head = Text(sums(rows), no_wrap=True, overflow="ellipsis")
                 shown = Group(head, "", table(rows, console.height, console.width))

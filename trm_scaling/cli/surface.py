@@ -98,13 +98,15 @@ def _described(
     config, spec = opened.config, spec_of(opened.config.data)
     sizes = config.arch, spec.vocab_size, spec.seq_len
     per_step = inference_flops(*sizes, 1)
-    manifest = opened.dataset.manifest
+    listed = getattr(config.data, "test_source", None) or config.data.source
+    told = [opened.dataset.manifest.wish or "as they come"]
+    told += [Path(listed).name] if "." in listed else []
     return Surface.model_validate(
         {
             **{"model": config.name if opened.at != "file" else Path(opened.source).stem},
             **{"profile": config.profile, "identity": identity(opened.trained), "seed": config.seed},
             **{"at": opened.at, "averaged": opened.weights.ema is not None, "step": opened.step},
-            **{"of": f"{spec.grid[0]}x{spec.grid[1]} {config.data.task}, {manifest.wish or 'as they come'}"},
+            **{"of": f"{spec.grid[0]}x{spec.grid[1]} {config.data.task}, {', '.join(told)}"},
             **{"data_fingerprint": opened.dataset.test_fingerprint, "split": split, "limit": limit},
             **{"params": count_parameters(*sizes), "trained_steps": config.arch.halt_max_steps},
             **{"noise": budget.noise, "init": budget.init, "augment": budget.augment, "sampling_seed": seed},

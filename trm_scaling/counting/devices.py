@@ -134,7 +134,7 @@ def _times(price: float | None, chips: int) -> float | None:
     return None if price is None else price * chips
 
 
-TargetName = Literal["cpu", "h100", "h100x8", "h200", "v4-8", "v4-64"]
+TargetName = Literal["cpu", "h100", "h100x8", "h200", "v4-8", "v4-16", "v4-32", "v4-64"]
 
 TARGETS: Mapping[TargetName, Target] = {
     "cpu": Target("cpu", LAPTOP, 1),
@@ -143,5 +143,7 @@ TARGETS: Mapping[TargetName, Target] = {
     "h200": Target("h200", H200, 1),
     # The number in a pod's name counts TensorCores, of which a v4 chip has two.
     "v4-8": Target("v4-8", TPU_V4, 4),
+    "v4-16": Target("v4-16", TPU_V4, 8),
+    "v4-32": Target("v4-32", TPU_V4, 16),
     "v4-64": Target("v4-64", TPU_V4, 32),
 }

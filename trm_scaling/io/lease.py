@@ -100,8 +100,19 @@ def holder(folder: Path) -> Lease | None:
 
 def request_stop(folder: Path) -> None:
     """Ask the process that works in `folder`, wherever it runs, to save its state and end."""
+    from trm_scaling.io.bucket_study import share_stop
+
+    share_stop(folder)
     with os_errors_explained(folder / STOP, "write"):
         (folder / STOP).touch()
+
+
+def _forget_stop(folder: Path) -> None:
+    """A request was to the process before this one."""
+    from trm_scaling.io.bucket_study import withdraw_stop
+
+    (folder / STOP).unlink(missing_ok=True)
+    withdraw_stop(folder)
 
 
 def stop_requested(folder: Path) -> bool:
@@ -121,9 +132,8 @@ def hold(folder: Path) -> Iterator[None]:
         this = ProcessId.this()
         if granted is None or granted.owner != this:
             granted = None
-            # A request was to the process before this one.
-            (folder / STOP).unlink(missing_ok=True)
-        lease = _lease(this, granted.launcher if granted else None, granted.slot if granted else None)
+            _forget_stop(folder)
+        lease = new_lease(this, granted.launcher if granted else None, granted.slot if granted else None)
         _write(folder, lease)
         heart = _Heart(folder, lease)
         heart.start()
@@ -149,9 +159,9 @@ def launch(folder: Path, slot: int) -> Iterator[Callable[[int], None]]:
             owner = ProcessId.of(pid)
             # A process that died this soon holds nothing.
             if owner is not None:
-                _write(folder, _lease(owner, ProcessId.this(), slot))
+                _write(folder, new_lease(owner, ProcessId.this(), slot))
 
-        (folder / STOP).unlink(missing_ok=True)
+        _forget_stop(folder)
         yield grant
 
 
@@ -167,7 +177,8 @@ def settle(folder: Path) -> Iterator[bool]:
             yield True
 
 
-def _lease(owner: ProcessId, launcher: ProcessId | None, slot: int | None) -> Lease:
+def new_lease(owner: ProcessId, launcher: ProcessId | None = None, slot: int | None = None) -> Lease:
+    """A lease that begins now, with a token of its own."""
     since = datetime.now(UTC).isoformat(timespec="seconds")
     return Lease(owner, since, secrets.token_hex(8), launcher, slot)
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import remove_leftovers, write_json, write_text
+from trm_scaling.io.bucket_study import held
 from trm_scaling.io.lease import hold
+from trm_scaling.io.mirror import is_committed, refresh
 from trm_scaling.io.provenance import Provenance
 
 
@@ -80,8 +82,9 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """True when the run has its result; nothing else means finished."""
-        return self.result.is_file()
+        """True when the run has its result (where it lies in a bucket: there); nothing else means
+        finished."""
+        return self.result.is_file() and is_committed(self.path)
 
     @property
     def has_checkpoint(self) -> bool:
@@ -150,6 +153,7 @@ class RunFolder:
         The folder is made if need be, and what a holder that died left half written in it is
         deleted. Raises `RunInUse` naming the holder when the run is taken.
         """
-        with hold(self.path):
+        refresh(self.path)
+        with hold(self.path), held(self.path):
             remove_leftovers(self.path)
             yield

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trm_scaling.errors import UserError
+from trm_scaling.io.bucket import bucket_url
 from trm_scaling.io.run_folder import RunFolder
 
 
@@ -92,9 +93,14 @@ def warn_of_other_code(study: Path, running: Path = _PACKAGE) -> None:
 def find_study(given: Path | None = None) -> Study:
     """The study at `given`, else `$TRM_STUDY`, else the nearest `kellen/` in this folder or above.
 
+    A URL (gs://BUCKET/kellen, s3://...) is mirrored on this machine, and the mirror brought up to date.
     Raises UserError when there is none.
     """
     named = given or (Path(os.environ["TRM_STUDY"]) if os.environ.get("TRM_STUDY") else None)
+    if (url := bucket_url(named)) is not None:
+        from trm_scaling.io.bucket_study import open_mirror
+
+        return Study(open_mirror(url).resolve())
     if named is not None:
         if not (named / "configs" / "baseline.yaml").is_file():
             raise UserError(
@@ -102,6 +108,11 @@ def find_study(given: Path | None = None) -> Study:
             )
         warn_of_other_code(named.resolve())
         return Study(named.resolve())
+    return nearest_study()
+
+
+def nearest_study() -> Study:
+    """The nearest `kellen/` in this folder or above. Raises UserError when there is none."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         for candidate in (folder / "kellen", folder):

@@ -15,7 +15,7 @@ from jax.experimental import topologies
 
 from trm_scaling.errors import UserError
 
-DescribedName = Literal["h200", "v4-8", "v4-64"]
+DescribedName = Literal["h200", "v4-8", "v4-16", "v4-32", "v4-64"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,12 @@ class _Slice:
     """Each has 2 x 2 x 1 chips."""
 
 
-_SLICES: Mapping[str, _Slice] = {"v4-8": _Slice("v4:2x2x1", 1), "v4-64": _Slice("v4:4x4x2", 8)}
+_SLICES: Mapping[str, _Slice] = {
+    "v4-8": _Slice("v4:2x2x1", 1),
+    "v4-16": _Slice("v4:2x2x2", 2),
+    "v4-32": _Slice("v4:2x2x4", 4),
+    "v4-64": _Slice("v4:4x4x2", 8),
+}
 
 _ENVIRONMENT = {
     # Otherwise libtpu asks the metadata server of a cloud machine what it is part of,

@@ -213,7 +213,8 @@ def _comparison(protocol: Protocol, judgement: Judgement) -> Iterator[str]:
 
 def _parameter(name: str, values: Sequence[float | None]) -> str:
     value, low, high = values
-    span = "" if low is None or high is None else f" [{low:.3g}, {high:.3g}]"
+    ends = ["..." if end is None or not np.isfinite(end) else f"{end:.3g}" for end in (low, high)]
+    span = "" if low is None and high is None else f" [{', '.join(ends)}]"
     return f"{name} {value:.3g}{span}".strip()
 
 

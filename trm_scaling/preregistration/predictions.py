@@ -11,6 +11,7 @@ import pandas as pd
 
 from trm_scaling.analysis import Fit, LossRuns, Prediction, fit_loss, with_sizes
 from trm_scaling.analysis.fits.loss_law import carried_over
+from trm_scaling.analysis.interval import Interval
 from trm_scaling.analysis.runs import Configurations
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.config.compose import compose
@@ -140,15 +141,19 @@ def _as_runs(places: list[dict[str, float]]) -> LossRuns:
 def _fit_said(fit: Fit) -> dict[str, Any]:
     return {
         "formula": fit.formula,
-        "parameters": {
-            each.name: [each.value, *(each.interval.ends if each.interval else (None, None))]
-            for each in fit.parameters
-        },
+        "parameters": {each.name: [each.value, *_ends(each.interval)] for each in fit.parameters},
         "aicc": fit.aicc,
         "verdict": f"{fit.verdict.word}: {fit.verdict.reason}",
     }
 
 
+def _ends(interval: Interval | None) -> tuple[float | None, float | None]:
+    """Low and high; None where the interval is open or missing, since JSON has no infinity."""
+    ends = interval.ends if interval else (np.inf, np.inf)
+    low, high = (float(end) if np.isfinite(end) else None for end in ends)
+    return low, high
+
+
 def _said(prediction: Prediction) -> Mapping[str, float | None]:
-    low, high = prediction.run.ends if prediction.run else (None, None)
+    low, high = _ends(prediction.run)
     return {"value": prediction.value, "low": low, "high": high}

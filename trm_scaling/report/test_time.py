@@ -45,7 +45,7 @@ def surfaces_block(surfaces: pd.DataFrame) -> Block:
     figures = [
         Figure(f"test-time-{number}", plot_test_time_scaling(own)) for number, own in enumerate(each, 1)
     ]
-    if len(each) > 1:
+    if surfaces[_SAME_PUZZLES].drop_duplicates().shape[0] < len(each):  # side by side
         figures.append(Figure("test-time", plot_test_time_scaling(surfaces)))
     spent = surfaces.drop_duplicates(["model", "identity", "of", "sampling", "sampling_seed", "limit"])
     points = [
@@ -55,6 +55,10 @@ def surfaces_block(surfaces: pd.DataFrame) -> Block:
         f"`{OF_RULES}` needs the task's rules, and stops at the first answer that keeps them.",
     ]
     return Block(TITLE, _LEAD, figures=tuple(figures), tables=tuple(tables), points=tuple(points))
+
+
+_SAME_PUZZLES = ["data_fingerprint", "split", "limit"]
+"""Columns by which surfaces compare: the same puzzles were answered."""
 
 
 def _named(surface: pd.DataFrame) -> str:
@@ -69,6 +73,7 @@ def _interval(low: float, high: float) -> Interval:
 def _uses(surfaces: pd.DataFrame) -> Table:
     rows = [
         {
+            "puzzles": f"{puzzles['of'].iloc[0]}: {int(puzzles['puzzles'].iloc[0]):,}",
             "budget": use.budget,
             "rules": "yes" if use.by_rules else "no",
             "model": use.model,
@@ -82,10 +87,11 @@ def _uses(surfaces: pd.DataFrame) -> Table:
             "interval": _interval(use.low, use.high),
             "ceiling": use.ceiling,
         }
-        for _, puzzles in surfaces.groupby("of", sort=False)
+        for _, puzzles in surfaces.groupby(_SAME_PUZZLES, sort=False, dropna=False)
         for use in what_to_use(puzzles)
     ]
     columns = (
+        ("puzzles", Column("puzzles")),
         ("budget", Column("budget", "flops", "inference FLOPs of a puzzle, at most")),
         ("rules", Column("task's rules", "text", "whether they may choose the answer")),
         ("model", Column("model", "code")),

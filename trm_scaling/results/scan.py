@@ -98,7 +98,7 @@ def standing(folder: RunFolder) -> Standing:
     if lease is not None:
         return Standing("running", lease)
     # It may have finished between the two looks.
-    if folder.result.is_file():
+    if RunFolder(folder.path).finished:
         return Standing("finished")
     if folder.imported.is_file():
         return Standing("imported")

@@ -21,6 +21,7 @@ from trm_scaling.errors import Damage, UserError
 from trm_scaling.io.atomic import write_json, write_text
 from trm_scaling.io.jsonl import read_jsonl
 from trm_scaling.io.lease import stop_requested
+from trm_scaling.io.mirror import share
 from trm_scaling.io.provenance import Provenance, collect_provenance
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.secrets import masked_text
@@ -54,6 +55,7 @@ class RunAttempt:
         """Write the run's record: from here on the run is finished."""
         record = assemble(self.run.config, self.folder, provenance, finished)
         write_json(self.folder.result, record.as_written())
+        share(self.folder.path)
         return record
 
     def finished(self) -> None:

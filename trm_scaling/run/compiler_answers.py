@@ -22,7 +22,7 @@ from trm_scaling.io.atomic import write_json
 from trm_scaling.io.study import Study
 from trm_scaling.run.programs import program_key
 
-DescribedName = Literal["h200", "v4-8", "v4-64"]
+DescribedName = Literal["h200", "v4-8", "v4-16", "v4-32", "v4-64"]
 
 Stage = Callable[[str, float], None]
 """Called every second with what the compiling process does, and for how many seconds it has."""
@@ -37,6 +37,10 @@ def described_as(target: Target) -> DescribedName | None:
             return "h200"
         case "TPU v4", 4:
             return "v4-8"
+        case "TPU v4", 8:
+            return "v4-16"
+        case "TPU v4", 16:
+            return "v4-32"
         case "TPU v4", 32:
             return "v4-64"
         case _:

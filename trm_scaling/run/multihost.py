@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from trm_scaling.config import RunConfig
 from trm_scaling.config.identity import differing_fields
 from trm_scaling.errors import UserError
+from trm_scaling.io.mirror import bucket_of
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.parallel.hosts import HostLost, Hosts
 from trm_scaling.results.attempts import FailureClass
@@ -58,8 +59,12 @@ class Verdict:
 
 def lead(hosts: Hosts, folder: RunFolder | None, config: RunConfig) -> None:
     """Tell the others where the run lies and how it is configured; without a folder, that nothing is left."""
-    order = folder and {"folder": str(folder.path.resolve()), "config": config.model_dump(mode="json")}
-    hosts.told("run", order)
+    if folder is None:
+        hosts.told("run", None)
+        return
+    mirrored = bucket_of(folder.path)
+    place = {"folder": str(folder.path.resolve()), "in_study": None if mirrored is None else mirrored[1]}
+    hosts.told("run", {**place, "config": config.model_dump(mode="json")})
 
 
 @contextmanager
@@ -94,8 +99,12 @@ def follow(run: Run, reporter: "RunReporter", hosts: Hosts) -> None:
             return
         config = RunConfig.model_validate(order["config"])
         _refuse_another(run.config, config, hosts)
-        folder = RunFolder(Path(order["folder"]))
-        _await_folder(folder, hosts)
+        if order["in_study"] is None:
+            folder = RunFolder(Path(order["folder"]))
+            _await_folder(folder, hosts)
+        else:
+            # In a bucket, which each host mirrors for itself.
+            folder = RunFolder(run.study.path / order["in_study"])
         with explained(config, hosts):
             # What it measured is what the first process measured, and that one writes it down.
             train_and_test(config, folder, run.study.data_root, {}, reporter, hosts)
@@ -115,6 +124,6 @@ def _await_folder(folder: RunFolder, hosts: Hosts) -> None:
         if time.monotonic() - waited > SHARED_SECONDS:
             raise UserError(
                 f"process {hosts.index} does not see {folder.path}, where process 0 writes: all hosts need "
-                "the study on one shared file system, under the same path"
+                "the study on one shared file system, under the same path, or in a bucket"
             )
         time.sleep(0.2)

@@ -15,6 +15,7 @@ from trm_scaling.config import RunConfig
 from trm_scaling.config.compose import baseline_of, compose
 from trm_scaling.config.identity import identity
 from trm_scaling.errors import UserError
+from trm_scaling.io.bucket_study import claimed_name, share_link
 from trm_scaling.io.disk_errors import os_errors_explained
 from trm_scaling.io.lease import take_lock
 from trm_scaling.io.run_folder import RunFolder
@@ -52,9 +53,13 @@ class RunPath:
             return self.folder()
         with os_errors_explained(asked, "make"), _claiming(self.study.checkpoints / self.profile):
             folder = self.folder()
+            # Two machines that share a bucket share no lock.
+            name = claimed_name(self.study.path, f"{self.profile}/{asked.name}", folder.path.parent.name)
+            folder = self._under(name)
             folder.path.mkdir(parents=True, exist_ok=True)
             if asked.resolve() != folder.path.resolve():
                 replace_link(asked, folder.path)
+                share_link(asked, name)
         return folder
 
     def _under(self, name: str) -> RunFolder:

@@ -203,14 +203,14 @@ def test_what_cannot_be_ended_is_told_with_the_command(
 def test_ctrl_c_says_what_may_run(
     log: Path, launch_it: Callable[[], None], monkeypatch: pytest.MonkeyPatch, purpose: str, left: str
 ) -> None:
-    executed = pods._run
+    executed = pods.run_step
 
     def interrupted(step: Step, note: Callable[[str], None], closing: str) -> object:
         if step.purpose.startswith(purpose):
             raise KeyboardInterrupt
         return executed(step, note, closing)
 
-    monkeypatch.setattr(pods, "_run", interrupted)
+    monkeypatch.setattr(pods, "run_step", interrupted)
     with pytest.raises(Interrupted, match=left) as told:
         launch_it()
     assert told.value.exit_status == 130

@@ -35,25 +35,34 @@ ELSEWHERE = Launch(
 )
 
 
+IN_BUCKET = Launch(
+    *(Session(Pod("trm-1", "us-central2-b")), "/code/trm", LAUNCH.commit, "gs://mine/kellen", ("exp01a",)),
+    *("paper", 3, "5eed"),
+)
+
+
 def text_of(launch: Launch) -> str:
     session, pod = launch.session, launch.pod
     steps = [
         *tpu_vm.steps(launch, f"/tmp/{launch.archive}"),
         *(tpu_vm.follow(session), tpu_vm.stop(session), tpu_vm.end(session)),
-        tpu_vm.pack_results(pod, launch.shared),
-        tpu_vm.fetch_results(pod, f"/tmp/{tpu_vm.RESULTS}"),
+        *([] if launch.in_bucket else [tpu_vm.pack_results(pod, launch.shared)]),
+        *([] if launch.in_bucket else [tpu_vm.fetch_results(pod, f"/tmp/{tpu_vm.RESULTS}")]),
         tpu_vm.health(pod),
     ]
     commands = "\n".join(f"# {step.purpose}\n{step}\n" for step in steps)
     return f"{commands}\n{tpu_vm.afterwards(session, launch.shared)}\n"
 
 
-@pytest.mark.parametrize(("name", "launch"), [("tpu_vm.txt", LAUNCH), ("tpu_vm_elsewhere.txt", ELSEWHERE)])
+@pytest.mark.parametrize(
+    ("name", "launch"),
+    [("tpu_vm.txt", LAUNCH), ("tpu_vm_elsewhere.txt", ELSEWHERE), ("tpu_vm_bucket.txt", IN_BUCKET)],
+)
 def test_the_commands_are_these(name: str, launch: Launch) -> None:
     assert text_of(launch) == (GOLDEN / name).read_text()
 
 
-@pytest.mark.parametrize("launch", [LAUNCH, ELSEWHERE])
+@pytest.mark.parametrize("launch", [LAUNCH, ELSEWHERE, IN_BUCKET])
 def test_every_line_is_one_command_and_every_script_is_a_script(launch: Launch) -> None:
     for line in text_of(launch).splitlines():
         words = shlex.split(line, comments=True)

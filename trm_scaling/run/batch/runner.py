@@ -11,6 +11,7 @@ from dataclasses import replace
 from trm_scaling.errors import UserError
 from trm_scaling.io.disk_errors import DiskRefused, is_disk_refusal
 from trm_scaling.io.lease import RunInUse
+from trm_scaling.io.mirror import REFRESH_SECONDS, refresh
 from trm_scaling.io.study import Study
 from trm_scaling.results.scan import Standing, standing
 from trm_scaling.run.batch.exit_reason import End, give_up
@@ -121,7 +122,7 @@ class BatchRunner:
 
     def _begin_with(self, job: Job) -> None:
         """What is to be done with a run as it stands when the batch begins."""
-        now = standing(job.folder)
+        now = _standing(job)
         if now.state == "failed" and not self._retry_failed:
             job.settle("failed", f"{_message(now)} (earlier; --retry failed tries again)")
         else:
@@ -167,7 +168,7 @@ class BatchRunner:
         """Whether a run is still waiting, now that its turn has come."""
         if job.phase != "waiting":
             return False
-        now = standing(job.folder)
+        now = _standing(job)
         if now.state in ("finished", "running"):
             # Another runner was faster.
             self._place(job, now)
@@ -294,7 +295,7 @@ class BatchRunner:
         for number, job in enumerate(self.jobs):
             if job.phase != "elsewhere":
                 continue
-            now = standing(job.folder)
+            now = _standing(job, REFRESH_SECONDS)
             if now.failure is not None and now.failure.failure == "out_of_memory":
                 since = self._failed_elsewhere.setdefault(number, time.monotonic())
                 if time.monotonic() - since < RETRY_GRACE_SECONDS:
@@ -319,6 +320,12 @@ class BatchRunner:
         if asked is not None and working:
             done = "ended at once" if asked == "end" else "asked to save and end; Ctrl-C ends them at once"
             self._view.note(f"{', '.join(job.name for job in working)}: {done}")
+
+
+def _standing(job: Job, older_than: float = 0.0) -> Standing:
+    """How a run stands; in a bucket, as of at most `older_than` seconds ago."""
+    refresh(job.folder.path, older_than)
+    return standing(job.folder)
 
 
 def _message(now: Standing) -> str:

@@ -61,6 +61,12 @@ def bring(launch: Launch, archive: Path, note: Note) -> None:
         raise UserError(f"{error} {some_may_run}") from None
 
 
+def runs_already(session: Session, note: Note) -> bool:
+    """Whether the session runs on a worker, and is free on none."""
+    ran = run_step(tpu_vm.check_free(session), note, "")
+    return "runs already" in ran.stderr and not _confirmed(ran, tpu_vm.FREE)
+
+
 def _made_ready(launch: Launch, archive: Path, note: Note) -> int:
     """All steps before the start. Returns the number of workers."""
     pod, session = launch.pod, launch.session
@@ -71,25 +77,23 @@ def _made_ready(launch: Launch, archive: Path, note: Note) -> int:
 
     on_all(tpu_vm.check_free(session), tpu_vm.FREE, f"have no tmux session {session.name}")
     for step in (tpu_vm.pack(launch, str(archive)), tpu_vm.copy(launch, str(archive))):
-        _must(step, note, NOTHING_STARTED)
+        must(step, note, NOTHING_STARTED)
     on_all(tpu_vm.install(launch), tpu_vm.INSTALLED, "installed")
-    _must(tpu_vm.place_study(launch), note, NOTHING_STARTED)
+    must(tpu_vm.place_study(launch), note, NOTHING_STARTED)
     try:
         on_all(tpu_vm.check_shared(launch), tpu_vm.SHARED, f"read and write {launch.shared}")
     except UserError as error:
-        raise UserError(
-            f"a checkpoint is written by all workers into one folder, so mount one NFS share (Filestore) "
-            f"on all of them, under one path: {error}"
-        ) from None
+        needs = tpu_vm.BUCKET_NEEDS if launch.in_bucket else tpu_vm.FOLDER_NEEDS
+        raise UserError(f"{needs}: {error}") from None
     return workers
 
 
 def ready_workers(pod: Pod, note: Note, closing: str) -> int:
     """The number of the pod's hosts. Raises UserError when there is no gcloud, no such pod, no access to its
     zone, or the pod is not ready; `closing` says what that leaves."""
-    looked = _run(tpu_vm.describe(pod), note, closing)
+    looked = run_step(tpu_vm.describe(pod), note, closing)
     if looked.returncode != 0:
-        raise UserError(f"{_why(looked.stderr, pod)} {closing}".rstrip())
+        raise UserError(f"{explained(looked.stderr, pod)} {closing}".rstrip())
     try:
         state, workers = tpu_vm.workers_of(looked.stdout)
     except (ValueError, KeyError) as error:
@@ -108,7 +112,7 @@ def ready_workers(pod: Pod, note: Note, closing: str) -> int:
 def health(pod: Pod, note: Note) -> str:
     """What gcloud knows of the pod, after a line of our own. Raises UserError as `ready_workers`."""
     workers = ready_workers(pod, note, "")
-    said = _must(tpu_vm.health(pod), note, "")
+    said = must(tpu_vm.health(pod), note, "")
     return f"{pod.name} is READY with {workers} worker{'' if workers == 1 else 's'}\n{said}"
 
 
@@ -138,8 +142,8 @@ def stop(session: Session, now: bool, note: Note) -> str:
 def fetch(pod: Pod, shared: str, here: Path, note: Note) -> None:
     """Bring the results on the pod into the archive `here`. Raises UserError."""
     ready_workers(pod, note, NOTHING_FETCHED)
-    _must(tpu_vm.pack_results(pod, shared), note, NOTHING_FETCHED)
-    _must(tpu_vm.fetch_results(pod, str(here)), note, NOTHING_FETCHED)
+    must(tpu_vm.pack_results(pod, shared), note, NOTHING_FETCHED)
+    must(tpu_vm.fetch_results(pod, str(here)), note, NOTHING_FETCHED)
 
 
 def follow(session: Session, show: Callable[[str], None]) -> int | None:
@@ -179,7 +183,7 @@ def follow(session: Session, show: Callable[[str], None]) -> int | None:
 
 def _on_all(step: Step, marker: str, workers: int, note: Note, done: str, closing: str) -> None:
     """A step that every worker confirms by a line with `marker`."""
-    ran = _run(step, note, closing)
+    ran = run_step(step, note, closing)
     confirmed = _confirmed(ran, marker)
     if ran.returncode != 0 or confirmed != workers:
         raise UserError(
@@ -190,7 +194,7 @@ def _on_all(step: Step, marker: str, workers: int, note: Note, done: str, closin
 
 def _each(step: Step, marker: str, note: Note, closing: str) -> tuple[int, int]:
     """How many workers a step reached, and on how many of them it found a session."""
-    ran = _run(step, note, closing)
+    ran = run_step(step, note, closing)
     found = _confirmed(ran, marker)
     reached = found + _confirmed(ran, tpu_vm.NONE)
     if not reached and ran.returncode != 0:
@@ -203,15 +207,16 @@ def _confirmed(ran: "subprocess.CompletedProcess[str]", marker: str) -> int:
     return len({line for line in ran.stdout.splitlines() if line.startswith(f"{marker} ")})
 
 
-def _must(step: Step, note: Note, closing: str) -> str:
+def must(step: Step, note: Note, closing: str) -> str:
     """A step that succeeds. Returns what it printed."""
-    ran = _run(step, note, closing)
+    ran = run_step(step, note, closing)
     if ran.returncode != 0:
         raise UserError(f"could not {step.purpose}: {_last(ran.stderr)}. {closing}".rstrip())
     return ran.stdout
 
 
-def _run(step: Step, note: Note, closing: str) -> "subprocess.CompletedProcess[str]":
+def run_step(step: Step, note: Note, closing: str) -> "subprocess.CompletedProcess[str]":
+    """Run a step to its end. Raises UserError, closed by `closing`, where its program is missing."""
     note(step.purpose)
     try:
         return subprocess.run(
@@ -230,7 +235,7 @@ def _no_gcloud(closing: str) -> UserError:
     )
 
 
-def _why(said: str, pod: Pod) -> str:
+def explained(said: str, pod: Pod) -> str:
     """Why the pod could not be looked at: the one step whose words are gcloud's own."""
     if _NO_ZONE.search(said):
         return (

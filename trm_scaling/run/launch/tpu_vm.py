@@ -74,7 +74,8 @@ class Launch:
     commit: str
     """Full hash of the code."""
     shared: str
-    """As `shared_folder` gives it: study, puzzles and checkpoints lie there."""
+    """Where study, puzzles and checkpoints lie: a folder that all workers see, as `shared_folder` gives it,
+    or the URL of the study in a bucket."""
     experiments: tuple[str, ...]
     """Names and `key=value`, as `trm launch worker` takes them."""
     profile: str
@@ -105,14 +106,33 @@ class Launch:
         return "tpu,wandb" if self.wandb else "tpu"
 
     @property
+    def in_bucket(self) -> bool:
+        """Whether the study lies in a bucket."""
+        return "://" in self.shared
+
+    @property
     def study(self) -> str:
-        """The study's folder."""
-        return f"{self.shared}/kellen"
+        """The study, as `--study` takes it."""
+        return self.shared if self.in_bucket else f"{self.shared}/kellen"
 
     @property
     def proof(self) -> str:
         """A folder that shows whether the shared one is shared."""
         return f"{self.shared}/.trm-shared-{self.token}"
+
+
+FOLDER_NEEDS = (
+    "a checkpoint is written by all workers into one folder, so mount one NFS share (Filestore) on "
+    "all of them, "
+    "under one path, or keep the study in a bucket (--study gs://BUCKET/kellen)"
+)
+BUCKET_NEEDS = (
+    "a checkpoint is written by all workers into the bucket, so let the pod's service account read "
+    "and write it "
+    "(`gcloud storage buckets add-iam-policy-binding gs://BUCKET --member=serviceAccount:ACCOUNT "
+    "--role=roles/storage.objectAdmin`)"
+)
+"""What the check of `shared` says when a worker does not pass it."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +210,11 @@ def install(launch: Launch) -> Step:
 
 def place_study(launch: Launch) -> Step:
     """Put the commit's configurations, and what a compiler said of them, where every worker sees them; runs
-    that are there stay. Then make a folder under one name and rename it, as a checkpoint is committed."""
+    that are there stay. In a folder, make another one under one name then and rename it, as a checkpoint is
+    committed."""
+    if launch.in_bucket:
+        script = f"{launch.code}/.venv/bin/trm init {shlex.quote(launch.study)}"
+        return Step("put the study into the bucket", on(launch.pod, "0", script))
     study, shared = shlex.quote(launch.study), shlex.quote(launch.shared)
     proof, partial = shlex.quote(launch.proof), shlex.quote(f"{launch.proof}.partial")
     ours = f"{launch.code}/kellen"
@@ -207,6 +231,10 @@ def place_study(launch: Launch) -> Step:
 
 def check_shared(launch: Launch) -> Step:
     """See on every worker what the first one wrote, and write beside it."""
+    if launch.in_bucket:
+        check = f"{launch.code}/.venv/bin/trm init --check {shlex.quote(launch.study)}"
+        script = f"{check} && echo {SHARED} $(hostname)"
+        return Step("see that all workers read and write it", on(launch.pod, "all", script))
     proof = shlex.quote(launch.proof)
     script = (
         f'if [ "$(cat {proof}/token 2>/dev/null)" = {launch.token} ] && touch {proof}/$(hostname); then '
@@ -349,14 +377,17 @@ def gcloud_typed(verb: str, pod: Pod) -> str:
     return shlex.join([*GCLOUD, verb, pod.name, *where(pod)])
 
 
-def afterwards(session: Session, shared: str) -> str:
-    """What can be done with a run that was started, a line each."""
+def afterwards(session: Session, shared: str, request: Step | None = None) -> str:
+    """What can be done with a run that was started, a line each. `request`: what deletes a pod of the
+    queue."""
+    fetch = f"fetch results:   {typed('fetch', session, '--shared', shared)}"
+    results = f"see results:     {shlex.join(['trm', 'status', '--study', shared])}"
     return (
         f"  follow it:       {typed('follow', session)}\n"
         f"  save and stop:   {typed('stop', session)}\n"
         f"  end at once:     {typed('stop', session, '--now')}\n"
-        f"  fetch results:   {typed('fetch', session, '--shared', shared)}\n"
-        f"The pod itself costs until it is deleted: {gcloud_typed('delete', session.pod)}"
+        f"  {results if '://' in shared else fetch}\n"
+        f"The pod itself costs until it is deleted: {request or gcloud_typed('delete', session.pod)}"
     )
 
 
