@@ -134,6 +134,6 @@ def test_answers_are_shown_as_they_stand_in_tokens() -> None:
     assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == plain
     pair = side_by_side(labels.reshape(-1), labels.reshape(-1), color=True)
     stripped = re.sub(r"\x1b\[[\d;]*m", "", pair).splitlines()
-    assert stripped[:2] == ["input    output", "0 1 2    0 1 2"]
+    assert [line.rstrip() for line in stripped[:2]] == ["input    output", "0 1 2    0 1 2"]
     assert terminal(np.zeros(25, np.uint8)) == "(no grid)"
     assert largest([labels.reshape(-1)]) == (2, 3)
