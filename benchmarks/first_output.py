@@ -39,6 +39,7 @@ VERBS: dict[str, tuple[str, ...]] = {
     "trm law run --dry-run": ("law", "run", "{law}", "--dry-run"),
     "trm report": ("report", "--profile", "smoke"),
     "trm eval baseline": ("eval", *BASELINE),
+    "trm votes baseline (no votes)": ("votes", *BASELINE),
     "trm verify baseline": ("verify", *BASELINE),
     "trm plan --profile paper": ("plan", "--profile", "paper"),
     "trm data sudoku (generated)": ("data", "sudoku", "--output-dir", "{new}", *SMALL_DATA),

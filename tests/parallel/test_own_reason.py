@@ -82,7 +82,8 @@ def test_a_process_that_follows_ends_with_the_status_of_its_reason(
         raise error
 
     monkeypatch.setattr("trm_scaling.train.train_and_evaluate.train_and_test", fail)
-    told = {"folder": str(run.folder.path), "config": run.config.model_dump(mode="json")}
+    told: dict[str, object] = {"folder": str(run.folder.path), "in_study": None}
+    told["config"] = run.config.model_dump(mode="json")
     with pytest.raises((NonFiniteLoss, OutOfMemory, HostLost)) as ended:
         follow(run, NoReporter(), Follower(told))
     assert ended.value.exit_status == status

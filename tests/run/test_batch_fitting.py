@@ -180,6 +180,8 @@ def test_targets_that_can_be_compiled_for() -> None:
         None,
         "h200",
         "v4-8",
+        "v4-16",
+        "v4-32",
         "v4-64",
     ]
 

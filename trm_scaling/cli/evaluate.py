@@ -31,7 +31,7 @@ Examples:
   trm eval baseline --profile laptop --steps 64 --at last
   trm eval baseline --samples 8 --noise 0.3 --decoder all
   trm eval baseline --steps 64 --samples 32 --noise 0.3 --surface --limit 200
-  trm eval 6x6 data.givens=null data.min_rating=3 --steps 32
+  trm eval 6x6 --limit 100 --steps 32
 """
 
 Model = Annotated[

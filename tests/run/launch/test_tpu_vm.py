@@ -150,7 +150,7 @@ def test_the_pod_knows_what_was_compiled_for_it(tmp_path: Path, sharing: Launch)
 def test_a_commit_without_anything_compiled_is_placed_too(tmp_path: Path, sharing: Launch) -> None:
     shutil.rmtree(tmp_path / sharing.code / "kellen" / "analysis")
     assert shell(tpu_vm.place_study(sharing), tmp_path).returncode == 0
-    assert Study(Path(sharing.study)).experiments[:2] == ["baseline", "contrib01_baseline"]
+    assert {"baseline", "contrib01_baseline"} <= set(Study(Path(sharing.study)).experiments)
 
 
 def test_a_worker_without_the_shared_folder_says_so(tmp_path: Path, sharing: Launch) -> None:
