@@ -105,7 +105,9 @@ def judge(
     compared = pd.DataFrame(rows)
     scores = tuple(_score(compared, form, inside.get(form)) for form in (*protocol.forms, CARRIED))
     made = tuple(refits or refits_of(protocol, points))
-    return Judgement(compared, scores, made, tuple(_criteria(protocol, scores, made)))
+    ends = compared[["low", "high"]].astype(float)
+    spread = float((ends["high"] / ends["low"]).median())
+    return Judgement(compared, scores, made, tuple(_criteria(protocol, scores, made, spread)))
 
 
 def _score(compared: pd.DataFrame, form: str, inside: Mapping[str, list[bool]] | None) -> Score:
@@ -149,7 +151,7 @@ def _exponents(fit: Fit) -> dict[str, Parameter]:
 
 
 def _criteria(
-    protocol: Protocol, scores: tuple[Score, ...], refits: tuple[Refit, ...]
+    protocol: Protocol, scores: tuple[Score, ...], refits: tuple[Refit, ...], factor_of_intervals: float
 ) -> Iterator[Criterion]:
     wanted, by_form = protocol.success, {score.form: score for score in scores}
     own = by_form[protocol.primary]
@@ -170,7 +172,7 @@ def _criteria(
     assert own.coverage is not None
     yield Criterion(
         f"95 % intervals of one run hold {100 * low:.0f} to {100 * high:.0f} % (mean over experiments)",
-        f"{100 * own.coverage:.0f} %",
+        f"{100 * own.coverage:.0f} %; their ends are a factor of {factor_of_intervals:.3g} apart (median)",
         low <= own.coverage <= high,
     )
     first, *others = refits
@@ -189,5 +191,6 @@ def _criteria(
         yield Criterion(
             f"{name} moved by less than a standard error by every other choice",
             f"most by {worst}: {moved[worst]:.3g}, standard error {error:.3g}",
-            moved[worst] < error,
+            # An exponent of which nothing is known cannot be moved, and that is no merit.
+            moved[worst] < error < np.inf,
         )
