@@ -21,6 +21,8 @@ from trm_scaling.preregistration.protocol import Protocol, law_of
 
 TEXT = "design.md"
 """What a person writes of question and design, at the top of the report."""
+CONCLUSION = "conclusion.md"
+"""What a person writes of what came, at its end; shown once a held-out run is measured."""
 
 
 def write_report(
@@ -84,14 +86,19 @@ def _lines(
     yield f"# {protocol.title}"
     yield ""
     yield from _answer(protocol, predictions, judgement)
-    if (text := folder / TEXT).exists():
-        yield from text.read_text(encoding="utf-8").strip().splitlines()
-        yield ""
+    yield from _written(folder / TEXT)
     yield from _runs(protocol, points)
     if predictions is not None:
         yield from _fits(predictions)
     if judgement is not None:
         yield from _comparison(protocol, judgement)
+        yield from _written(folder / CONCLUSION)
+
+
+def _written(path: Path) -> Iterator[str]:
+    if path.exists():
+        yield from path.read_text(encoding="utf-8").strip().splitlines()
+        yield ""
 
 
 def _answer(
@@ -169,12 +176,13 @@ def _comparison(protocol: Protocol, judgement: Judgement) -> Iterator[str]:
             for score in judgement.scores
         ],
     )
-    own = judgement.scores[0]
+    yield "The same median by what was held out:"
+    yield ""
     yield from _table(
-        ("held out", f"median absolute ln error of {own.form}", "inside 95 %"),
+        ("held out", *(score.form for score in judgement.scores)),
         [
-            (name, f"{median:.3f}", "" if coverage is None else f"{100 * coverage:.0f} %")
-            for name, (median, coverage) in own.by_experiment.items()
+            (name, *(f"{score.by_experiment[name][0]:.3f}" for score in judgement.scores))
+            for name in judgement.scores[0].by_experiment
         ],
     )
     yield from _table(
