@@ -42,5 +42,5 @@ def test_several_surfaces_stand_side_by_side() -> None:
 
 
 def test_a_table_of_runs_is_refused() -> None:
-    with pytest.raises(UserError, match="none of surfaces"):
+    with pytest.raises(UserError, match="no table of surfaces"):
         plot_test_time_scaling(pd.DataFrame({"experiment": ["baseline"], "test_accuracy": [0.5]}))

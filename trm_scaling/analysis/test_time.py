@@ -44,7 +44,7 @@ class TestTimeLaw:
     """The other of the two."""
     fit: Fit | None
     reason: str = ""
-    """Why there is none."""
+    """Why no law is fitted."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def surfaces_of(table: pd.DataFrame) -> list[pd.DataFrame]:
     }
     if missing := sorted(needed - set(map(str, table))):
         raise UserError(
-            f"the table is none of surfaces, it has no column {', '.join(missing)}: read one with "
+            f"this is no table of surfaces: it has no column {', '.join(missing)}: read one with "
             "read_surface_tables from the surfaces.json that trm eval --surface writes"
         )
     return [rows for _, rows in table.groupby(list(SURFACE), sort=False, dropna=False)]

@@ -63,7 +63,7 @@ class BucketArrays:
         return f"{_name_of(files)}/{file}"
 
     def files(self, name: str) -> dict[str, str]:
-        """What lies under `name`, as a record has it: bytes are guarded by the CRCs in the files."""
+        """The entry of `name` in the record. The files guard their bytes by CRCs of their own."""
         return {key.removeprefix(f"{self._arrays}/"): "crc32c" for key in self._keys(name)}
 
     def missing(self, files: dict[str, str]) -> str | None:

@@ -85,7 +85,7 @@ def init(
             typer.echo(f"  trm run baseline --profile smoke --study {url}")
         return
     if check:
-        raise UserError(f"--check takes the URL of a bucket, gs://... or s3://..., and {folder} is none")
+        raise UserError(f"--check takes the URL of a bucket, gs://... or s3://..., and not {folder}")
     study = make_laboratory(folder)
     typer.echo(f"{study} holds the study; what its runs make stays in {folder.resolve()}. Next:")
     if folder.resolve() != Path.cwd():

@@ -41,7 +41,7 @@ class BucketUnreachable(DiskRefused):
 
 
 def bucket_url(given: Path | str | None) -> str | None:
-    """`given` as a URL of a folder in a bucket; None when it is none. `pathlib` takes a slash away."""
+    """The bucket URL that `given` names; None for a path. (`Path` has taken one slash away.)"""
     found = None if given is None else _URL.fullmatch(str(given))
     return None if found is None else f"{found[1]}://{found[2]}" + (f"/{found[3]}" if found[3] else "")
 
