@@ -227,6 +227,8 @@ LAW_WIDTHS = {"a": 192, "b": 256, "c": 384, "d": 512, "e": 768}
 LAW_RATES = [2.5e-5, 5e-5, 1e-4, 2e-4]
 LAW_HELD_OUT = {"f": (1024, 50000), "d_long": (512, 100000), "b_long": (256, 200000), "g": (1280, 25000)}
 LAW_RUNS = {**{name: (width, 50000) for name, width in LAW_WIDTHS.items()}, **LAW_HELD_OUT}
+# (H, L at full size, of which the profile takes half) by name: H at L 3 and L at H 3, so that each has its own exponent. h3l3 are law_b, law_d and law_e.
+LAW_RECURSION = {"h1l3": (1, 6), "h2l3": (2, 6), "h4l3": (4, 6), "h3l1": (3, 2), "h3l2": (3, 4), "h3l5": (3, 10)}
 LAW_RATE = 5e-5  # of every width: the best of four at widths 24, 48 and 96 (kellen/law, stage rate)
 
 BESIDE = [
@@ -256,6 +258,22 @@ BESIDE = [
             "epochs": [epochs for _, epochs in LAW_RUNS.values()],
             "lr": [LAW_RATE] * len(LAW_RUNS),
             "ema_rate": [0.995] * len(LAW_RUNS),  # of the last 200 steps (docs/LOG.md)
+        },
+    ),
+    Family(
+        key="law_recursion",
+        title="Recursion in the law",
+        goal="Find what recursion is worth in parameters, outer and inner cycles apart.",
+        expects="More of either is worth less than as many parameters (0 < phi < 1); width 96 follows 32 and 64.",
+        names=tuple(f"law_{width}_{cycles}" for width in "bde" for cycles in LAW_RECURSION),
+        measure="training_flops",
+        values={
+            "arch.hidden_size": [LAW_WIDTHS[width] for width in "bde" for _ in LAW_RECURSION],
+            "arch.H_cycles": [H for H, _ in LAW_RECURSION.values()] * 3,
+            "arch.L_cycles": [L for _, L in LAW_RECURSION.values()] * 3,
+            "epochs": [50000] * len(LAW_RECURSION) * 3,
+            "lr": [LAW_RATE] * len(LAW_RECURSION) * 3,
+            "ema_rate": [0.995] * len(LAW_RECURSION) * 3,
         },
     ),
     Family(
