@@ -227,8 +227,16 @@ LAW_WIDTHS = {"a": 192, "b": 256, "c": 384, "d": 512, "e": 768}
 LAW_RATES = [2.5e-5, 5e-5, 1e-4, 2e-4]
 LAW_HELD_OUT = {"f": (1024, 50000), "d_long": (512, 100000), "b_long": (256, 200000), "g": (1280, 25000)}
 LAW_RUNS = {**{name: (width, 50000) for name, width in LAW_WIDTHS.items()}, **LAW_HELD_OUT}
-# (H, L at full size, of which the profile takes half) by name: H at L 3 and L at H 3, so that each has its own exponent. h3l3 are law_b, law_d and law_e.
-LAW_RECURSION = {"h1l3": (1, 6), "h2l3": (2, 6), "h4l3": (4, 6), "h3l1": (3, 2), "h3l2": (3, 4), "h3l5": (3, 10)}
+# (H, L at full size, of which the profile takes half): H at one L and L at one H, so that each has its own
+# exponent. The one that is missing, h3l3, are law_b, law_d and law_e.
+LAW_RECURSION = {
+    "h1l3": (1, 6),
+    "h2l3": (2, 6),
+    "h4l3": (4, 6),
+    "h3l1": (3, 2),
+    "h3l2": (3, 4),
+    "h3l5": (3, 10),
+}
 LAW_RATE = 5e-5  # of every width: the best of four at widths 24, 48 and 96 (kellen/law, stage rate)
 
 BESIDE = [
@@ -264,7 +272,7 @@ BESIDE = [
         key="law_recursion",
         title="Recursion in the law",
         goal="Find what recursion is worth in parameters, outer and inner cycles apart.",
-        expects="More of either is worth less than as many parameters (0 < phi < 1); width 96 follows 32 and 64.",
+        expects="Either is worth less than as many parameters (0 < phi < 1); width 96 follows 32 and 64.",
         names=tuple(f"law_{width}_{cycles}" for width in "bde" for cycles in LAW_RECURSION),
         measure="training_flops",
         values={

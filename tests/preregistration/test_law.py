@@ -12,11 +12,12 @@ from tests.results.made_up import PROFILE, make_up_study
 from tests.run.tiny import ROOT
 from trm_scaling.config.compose import compose
 from trm_scaling.errors import UserError
+from trm_scaling.preregistration import recursion
 from trm_scaling.preregistration.judgement import Refit, _score, judge, refits_of
 from trm_scaling.preregistration.page import write_report
 from trm_scaling.preregistration.points import COLUMNS, of_stage, read_points, update
 from trm_scaling.preregistration.predictions import made_of, missing_runs, predict, size_of, targets_of
-from trm_scaling.preregistration.protocol import Block, Protocol, read_protocol
+from trm_scaling.preregistration.protocol import Block, Protocol, RecursionStages, read_protocol
 
 CONFIGS = ROOT / "kellen" / "configs"
 FITTED = ("exp01a", "exp01b", "exp01c", "exp01d", "exp01e")
@@ -195,3 +196,78 @@ def test_points_and_records_of_finished_runs_are_kept_beside_those_of_another_ma
     for name in names:
         kept = {each.name for each in (folder / "records" / f"{name}-s0").iterdir()}
         assert kept == {"result.json", "test_outcomes.npz", "metrics.jsonl.gz"}
+
+
+def with_cycles(sizes: tuple[str, ...], stage: str, cycles: list[tuple[int, int]]) -> pd.DataFrame:
+    """Points of a stage on L = 40 (H^0.5 (L + 1)^0.25 N)^-0.4 D^-0.1, runs apart by 2 %; FLOPs as r N D."""
+    rng, rows = np.random.default_rng(0), []
+    for size in sizes:
+        config = compose(CONFIGS, size, "law")
+        N = size_of(config, "params")
+        for H, L in cycles:
+            luck = rng.normal(0, 0.02)
+            for samples in SAMPLES:
+                loss = 40 * (H**0.5 * (L + 1) ** 0.25 * N) ** -0.4 * samples**-0.1 * np.exp(luck)
+                flops = 6 * H * (L + 1) * N * SAMPLES[-1]
+                row = {
+                    "stage": stage,
+                    "experiment": f"{size}_h{H}l{L}",
+                    "seed": 0,
+                    "H_cycles": H,
+                    "L_cycles": L,
+                }
+                row |= {"params": N, "samples": samples, "val_cell_error": loss, "training_flops": flops}
+                rows.append(row)
+    return pd.DataFrame(rows).reindex(columns=list(COLUMNS))
+
+
+def test_what_cycles_are_worth_is_found_and_predicts_a_wider_network(tmp_path: Path) -> None:
+    varied = [(1, 3), (3, 1), (2, 3), (3, 2), (4, 3), (3, 5)]
+    stages = {
+        "recursion": tuple(Block(experiments=(f"law_{w}_h{H}l{L}",)) for w in "bd" for H, L in varied),
+        "wider": (Block(experiments=("law_e_h1l3", "law_e_h4l3")),),
+        "grid": (Block(experiments=("law_b", "law_d")),),
+        "held_out": (Block(experiments=("law_f",)),),
+    }
+    asked = RecursionStages(fitted="recursion", held_out="wider")
+    protocol = Protocol(
+        title="x", profile="law", stages=stages, fitted="grid", held_out="held_out", recursion=asked
+    )
+    own = with_cycles(("law_b", "law_d"), "grid", [(3, 3)])
+    points = pd.concat([with_cycles(("law_b", "law_d"), "recursion", varied), own])
+    runs = recursion.runs_of(points, protocol)
+    assert len(recursion.at_samples(runs, SAMPLES[-1])) == 14
+    worth = recursion.LeastSquares.of(recursion.at_samples(runs, SAMPLES[-1])).worth()
+    for name, truth in (("alpha", 0.4), ("ln_H", 0.5), ("ln_L1", 0.25)):
+        value, low, high = worth[name]
+        assert low < truth < high
+        assert value == pytest.approx(truth, abs=0.12)
+    # With equal FLOPs a run of r times the cycles has 1 / r of the samples: ln L moves by 0.1 less alpha phi.
+    equal = recursion.at_equal_flops(runs, protocol)
+    slope, _, _ = recursion.LeastSquares.of(equal).slope("ln_H")
+    assert slope == pytest.approx(0.1 - 0.4 * 0.5, abs=0.05)
+    made = recursion.predict(tmp_path, CONFIGS, protocol, points)
+    came = recursion.compared(protocol, made, pd.concat([points, with_cycles(("law_e",), "wider", varied)]))
+    assert list(came["experiment"]) == ["law_e_h1l3", "law_e_h4l3"]
+    assert (came["low"] < came["observed"]).all()
+    assert (came["observed"] < came["high"]).all()
+    assert np.abs(np.log(came["predicted"] / came["observed"])).max() < 0.1
+    with pytest.raises(UserError, match="made once"):
+        recursion.predict(tmp_path, CONFIGS, protocol, points)
+
+
+def test_a_run_that_the_table_holds_stays_as_it_was_measured(tmp_path: Path) -> None:
+    blocks: dict[str, tuple[Block, ...]] = {
+        "grid": (Block(experiments=("exp01a",)),),
+        "held_out": (Block(experiments=("exp01b",)),),
+    }
+    protocol = Protocol(title="x", profile=PROFILE, stages=blocks, fitted="grid", held_out="held_out")
+    study = make_up_study(tmp_path / "study", 1, names=("exp01a",), outcomes=True)
+    update(tmp_path, study, protocol)
+    text = (tmp_path / "points.csv").read_text()
+    changed = text.replace("cpu", "another cpu")
+    (tmp_path / "points.csv").write_text(changed)
+    (tmp_path / "records" / "exp01a-s0" / "result.json").write_text("{}")
+    update(tmp_path, study, protocol)
+    assert (tmp_path / "points.csv").read_text() == changed
+    assert (tmp_path / "records" / "exp01a-s0" / "result.json").read_text() == "{}"

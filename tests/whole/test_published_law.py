@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.run.tiny import ROOT
+from trm_scaling.preregistration import recursion
 from trm_scaling.preregistration.page import CONCLUSION, TEXT, write_report
 from trm_scaling.preregistration.points import read_points
 from trm_scaling.preregistration.predictions import FILE, read_predictions
@@ -43,6 +44,20 @@ def test_the_predictions_were_committed_once_before_their_runs_began(
     assert len(commits) == 1, "predictions are written once"
     assert datetime.fromisoformat(commits[0]) < datetime.fromisoformat(held["started"].min())
     assert datetime.fromisoformat(read_predictions(LAW)["made"]) < datetime.fromisoformat(commits[0])
+
+
+def test_recursion_was_predicted_before_its_held_out_runs_began(
+    protocol: Protocol, points: pd.DataFrame
+) -> None:
+    assert protocol.recursion is not None
+    held = points[points["stage"] == protocol.recursion.held_out]
+    if held.empty:
+        pytest.skip("no held-out run of the recursion is measured yet")
+    if not (ROOT / ".git").exists() or git("rev-parse", "--is-shallow-repository").strip() == "true":
+        pytest.skip("needs the repository's history: git fetch --unshallow")
+    commits = git("log", "--format=%cI", "--", str(LAW / recursion.FILE)).split()
+    assert len(commits) == 1, "predictions are written once"
+    assert datetime.fromisoformat(commits[0]) < datetime.fromisoformat(held["started"].min())
 
 
 def test_every_run_of_the_tables_kept_its_record(protocol: Protocol, points: pd.DataFrame) -> None:

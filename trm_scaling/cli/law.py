@@ -45,7 +45,8 @@ The held-out stage begins only once predictions.json is committed.
 """
 PREDICT = """
 Fit every form of the protocol to the finished runs of its fitted stage and write down, with intervals, what
-each says of the held-out runs. This is done once.
+each says of the held-out runs. This is done once. Where the protocol asks what recursion is worth, the same
+command predicts that next, into recursion.json.
 """
 REPORT = """
 Write law.md, law.html and law.svg from protocol.yaml, points.csv and predictions.json alone.
@@ -74,8 +75,12 @@ def run(
     if dry_run:
         typer.echo("\n".join(left))
         return
+    from trm_scaling.preregistration import predictions, recursion
+
     if stage == protocol.held_out:
-        _refuse_unpredicted(folder)
+        _refuse_unpredicted(folder / predictions.FILE)
+    elif protocol.recursion and stage == protocol.recursion.held_out:
+        _refuse_unpredicted(folder / recursion.FILE)
     from trm_scaling.cli.batch import batch
 
     for each in left:
@@ -93,11 +98,18 @@ def predict(folder: Folder = None, study: StudyFolder = None) -> None:
     from trm_scaling.cli.options import one_blas_thread
 
     one_blas_thread()
-    from trm_scaling.preregistration import predictions
+    from trm_scaling.preregistration import predictions, recursion
     from trm_scaling.preregistration.points import update
 
     found, folder, protocol = _opened(folder, study)
     points = update(folder, found, protocol)
+    if protocol.recursion and (folder / predictions.FILE).exists():
+        made = recursion.predict(folder, found.configs, protocol, points)
+        typer.echo(
+            f"wrote {len(made['targets'])} predictions to {folder / recursion.FILE}; commit it before "
+            f"`trm law run --stage {protocol.recursion.held_out}`"
+        )
+        return
     written = predictions.predict(folder, found.configs, protocol, points)
     said = written["forms"][protocol.primary]
     typer.echo(f"{said['formula']}: {said['verdict']}")
@@ -133,14 +145,16 @@ def _opened(folder: Path | None, study: Path | None) -> "tuple[Study, Path, Prot
     return found, folder, read_protocol(folder)
 
 
-def _refuse_unpredicted(folder: Path) -> None:
-    """Raise UserError unless `predictions.json` is in the newest commit as it stands."""
+def _refuse_unpredicted(path: Path) -> None:
+    """Raise UserError unless the predictions at `path` are in the newest commit as they stand."""
     from trm_scaling.io.source import is_committed
-    from trm_scaling.preregistration.predictions import FILE, read_predictions
 
-    read_predictions(folder)
-    if not is_committed(folder / FILE):
+    if not path.exists():
         raise UserError(
-            f"{folder / FILE} is not committed as it stands: a prediction counts only if its commit is older "
-            f"than the runs. Commit it (git add {FILE}; git commit), then run the same command again"
+            f"{path} is not written yet: `trm law predict` makes it, once the fitted runs are finished"
+        )
+    if not is_committed(path):
+        raise UserError(
+            f"{path} is not committed as it stands: a prediction counts only if its commit is older "
+            f"than the runs. Commit it (git add {path.name}; git commit), then run the same command again"
         )

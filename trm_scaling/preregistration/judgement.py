@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trm_scaling.analysis import Fit, fit_loss
+from trm_scaling.analysis import LossRuns, fit_loss
+from trm_scaling.analysis.fits.loss import LEAST_SQUARES
+from trm_scaling.analysis.fits.loss_law import HUBER_DELTA, Inputs, loss_at
+from trm_scaling.analysis.fits.loss_search import search_loss
 from trm_scaling.analysis.fits.record import Parameter
 from trm_scaling.preregistration.points import SIZES, loss_runs, of_stage
 from trm_scaling.preregistration.protocol import Protocol, law_of
@@ -15,6 +18,7 @@ from trm_scaling.preregistration.protocol import Protocol, law_of
 CARRIED = "next smaller size"
 """The baseline: the loss of the next smaller size after as many samples."""
 EXPONENTS = ("alpha", "beta", "kappa")
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,10 @@ class Refit:
 
     choice: str
     exponents: Mapping[str, Parameter]
+    errors: Mapping[str, float]
+    """Median |ln(predicted / observed)| of each held-out experiment, and of all points under ALL."""
+    named: bool = True
+    """In the protocol's criteria. The others came after the runs: they show what rests on the estimator."""
 
 
 @dataclass(frozen=True)
@@ -127,27 +135,63 @@ def _median(compared: pd.DataFrame, column: str) -> float:
 
 
 def refits_of(protocol: Protocol, points: pd.DataFrame) -> Iterator[Refit]:
-    """The primary form by every N, by the other weights, and without the smallest network."""
-    fitted = of_stage(points, protocol, protocol.fitted)
+    """The primary form by every N, by the other weights, without the smallest network; by other estimators.
+
+    `fit_loss` takes Huber's loss of the means where the form misses them, and of all points where not.
+    """
+    fitted, held = (of_stage(points, protocol, stage) for stage in (protocol.fitted, protocol.held_out))
+    law, outcome, size = law_of(protocol.primary), protocol.outcome, protocol.size
     other = {
         "val_cell_error": "val_cell_error_unaveraged",
         "val_cell_error_unaveraged": "val_cell_error",
-    }[protocol.outcome]
-    choices: dict[str, tuple[pd.DataFrame, str, str]] = {
-        f"N = {protocol.size}, {protocol.outcome}": (fitted, protocol.outcome, protocol.size)
-    }
-    choices |= {f"N = {size}": (fitted, protocol.outcome, size) for size in SIZES if size != protocol.size}
+    }[outcome]
+    choices: dict[str, tuple[pd.DataFrame, str, str]] = {f"N = {size}, {outcome}": (fitted, outcome, size)}
+    choices |= {f"N = {each}": (fitted, outcome, each) for each in SIZES if each != size}
     if fitted[other].notna().all():
-        choices[other] = (fitted, other, protocol.size)
-    larger = fitted[fitted[protocol.size] > fitted[protocol.size].min()]
-    choices["without the smallest network"] = (larger, protocol.outcome, protocol.size)
-    for choice, (table, outcome, size) in choices.items():
-        found = fit_loss(loss_runs(table, outcome, size), law_of(protocol.primary), replicates=200)
-        yield Refit(choice, _exponents(found))
+        choices[other] = (fitted, other, size)
+    choices["without the smallest network"] = (fitted[fitted[size] > fitted[size].min()], outcome, size)
+    for choice, (table, values, by) in choices.items():
+        found = fit_loss(loss_runs(table, values, by), law, replicates=200)
+        exponents = {each.name: each for each in found.parameters if each.name in EXPONENTS}
+        parameters = {each.name: each.value for each in found.parameters}
+        yield Refit(choice, exponents, _errors(protocol, parameters, held, values, by))
+
+    runs = loss_runs(fitted, outcome, size)
+    earlier = loss_runs(_one_earlier(protocol, points), outcome, size)
+    # Over means least squares is the same as over points, where every network has as many seeds.
+    estimators: dict[str, tuple[LossRuns, float]] = {
+        "Huber's loss of every point": (runs, HUBER_DELTA),
+        "least squares": (runs, LEAST_SQUARES),
+        "least squares, one evaluation earlier": (earlier, LEAST_SQUARES),
+    }
+    for choice, (those, delta) in estimators.items():
+        best = search_loss(law, Inputs.of(law, those), delta=delta).parameters
+        exponents = {name: Parameter(name, best[name], None) for name in best if name in EXPONENTS}
+        yield Refit(choice, exponents, _errors(protocol, best, held, outcome, size), named=False)
 
 
-def _exponents(fit: Fit) -> dict[str, Parameter]:
-    return {each.name: each for each in fit.parameters if each.name in EXPONENTS}
+def _errors(
+    protocol: Protocol, parameters: Mapping[str, float], held: pd.DataFrame, outcome: str, size: str
+) -> dict[str, float]:
+    if held.empty:
+        return {}
+    ln_seen = (
+        np.log(held[outcome]).groupby([held["experiment"], held[size], held["samples"]], sort=False).mean()
+    )
+    places = ln_seen.index.to_frame()
+    N, samples = (places[name].to_numpy(float) for name in (size, "samples"))
+    ln_error = (np.log(loss_at(law_of(protocol.primary), parameters, N, samples)) - ln_seen).abs()
+    by_experiment = ln_error.groupby("experiment", sort=False).median()
+    return {ALL: float(ln_error.median()), **{str(name): float(each) for name, each in by_experiment.items()}}
+
+
+def _one_earlier(protocol: Protocol, points: pd.DataFrame) -> pd.DataFrame:
+    """The fitted points with, of every run, the last evaluation that was left out."""
+    everything = points[points["stage"] == protocol.fitted]
+    fitted = of_stage(points, protocol, protocol.fitted)
+    left_out = everything[~everything.index.isin(fitted.index)]
+    last = left_out.sort_values("samples").groupby(["experiment", "seed"]).tail(1)
+    return pd.concat([fitted, last])
 
 
 def _criteria(
@@ -175,7 +219,7 @@ def _criteria(
         f"{100 * own.coverage:.0f} %; their ends are a factor of {factor_of_intervals:.3g} apart (median)",
         low <= own.coverage <= high,
     )
-    first, *others = refits
+    first, *others = (each for each in refits if each.named)
     for name, parameter in first.exponents.items():
         ends = parameter.interval.ends if parameter.interval else (0.0, float("inf"))
         factor = ends[1] / ends[0] if ends[0] > 0 else float("inf")

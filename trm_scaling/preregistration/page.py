@@ -15,6 +15,7 @@ from trm_scaling.io.atomic import write_text
 from trm_scaling.plots.figure import StudyFigure
 from trm_scaling.plots.law import plot_law
 from trm_scaling.plots.saving import inline_svg, save, theme_css
+from trm_scaling.preregistration import recursion
 from trm_scaling.preregistration.judgement import CARRIED, Judgement, Refit, judge
 from trm_scaling.preregistration.predictions import FILE, missing_runs
 from trm_scaling.preregistration.protocol import Protocol, law_of
@@ -92,6 +93,9 @@ def _lines(
         yield from _fits(predictions)
     if judgement is not None:
         yield from _comparison(protocol, judgement)
+    for part in recursion.section(folder, protocol, points):
+        yield from (part, "") if isinstance(part, str) else _table(*part)
+    if judgement is not None:
         yield from _written(folder / CONCLUSION)
 
 
@@ -203,16 +207,22 @@ def _comparison(protocol: Protocol, judgement: Judgement) -> Iterator[str]:
     )
     yield "## What another choice would have given"
     yield ""
-    names = list(judgement.refits[0].exponents)
+    yield (
+        "The rows in bold enter the criteria. The estimators below them were tried after the runs. The last "
+        "columns are medians of |ln(predicted / observed)| at the held-out points, by that N and outcome."
+    )
+    yield ""
+    names, held = list(judgement.refits[0].exponents), list(judgement.refits[0].errors)
     yield from _table(
-        ("choice", *names),
+        ("choice", *names, *held),
         [
             (
-                each.choice,
+                f"**{each.choice}**" if each.named else each.choice,
                 *(
                     _parameter("", [found.value, *(found.interval.ends if found.interval else (None, None))])
                     for found in each.exponents.values()
                 ),
+                *(f"{each.errors[name]:.3f}" for name in held),
             )
             for each in judgement.refits
         ],

@@ -22,7 +22,7 @@ SIZES = ("params", "params_without_mixing", "params_of_blocks")
 OF_RUN = (
     *("experiment", "seed", "identity", "hidden_size", "lr", "H_cycles", "L_cycles", *SIZES),
     *("started", "finished", "commit", "uncommitted_changes", "device_kind", "device_hours"),
-    "device_time_shared",
+    *("device_time_shared", "training_flops"),
 )
 OF_POINT = (
     *("samples", "val_cell_error", "val_accuracy"),
@@ -82,22 +82,21 @@ def read_points(folder: Path) -> pd.DataFrame:
 
 
 def update(folder: Path, study: Study, protocol: Protocol) -> pd.DataFrame:
-    """Write what `study` knows into the table of `folder`, over older rows of the same runs, and return it.
+    """Add finished runs of `study` that the table of `folder` lacks, with their records, and return it.
 
-    Rows of runs that are not on this machine stay. The records of those that are go into `folder` too.
+    A run that the table holds stays as it was measured: the same seed on another processor rounds otherwise
+    and ends elsewhere, and the predictions rest on what was fitted.
     """
-    runs = finished_runs(study, protocol)
-    keep_records(folder, runs)
-    here, kept = points_of(runs, protocol), read_points(folder)
-    known = set(zip(here["experiment"], here["seed"], strict=True))
-    elsewhere = [
-        (name, seed) not in known for name, seed in zip(kept["experiment"], kept["seed"], strict=True)
-    ]
-    parts = [each for each in (kept[elsewhere], here) if len(each)]
-    table = pd.concat(parts, ignore_index=True) if parts else kept
+    kept, runs = read_points(folder), finished_runs(study, protocol)
+    known = set(zip(kept["experiment"], kept["seed"], strict=True))
+    fresh = runs[[pair not in known for pair in zip(runs["experiment"], runs["seed"], strict=True)]]
+    if fresh.empty:
+        return kept
+    keep_records(folder, fresh)
+    added = points_of(fresh, protocol)
+    table = pd.concat([each for each in (kept, added) if len(each)], ignore_index=True)
     table = _sorted(table, _wanted(protocol))
-    if len(table):
-        write_text(folder / FILE, table.to_csv(index=False))
+    write_text(folder / FILE, table.to_csv(index=False))
     return table
 
 

@@ -57,6 +57,16 @@ class Success(Frozen):
     """Largest ratio between the ends of an exponent's 95 % interval."""
 
 
+class RecursionStages(Frozen):
+    """A second question: what outer and inner cycles are worth, predicted for a wider network."""
+
+    fitted: str
+    """The stage that varies cycles; the runs of the law's own fitted stage of the same sizes join it."""
+
+    held_out: str
+    """The stage that begins once the predictions from it are committed."""
+
+
 class Protocol(Frozen):
     """`protocol.yaml` of a folder such as `kellen/law`."""
 
@@ -89,9 +99,12 @@ class Protocol(Frozen):
 
     success: Success = Success()
 
+    recursion: RecursionStages | None = None
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        for name in (self.fitted, self.held_out):
+        more = (self.recursion.fitted, self.recursion.held_out) if self.recursion else ()
+        for name in (self.fitted, self.held_out, *more):
             if name not in self.stages:
                 raise ValueError(f"no stage is called {name!r}; there are {', '.join(self.stages)}")
         both = set(self.experiments(self.fitted)) & set(self.experiments(self.held_out))

@@ -36,7 +36,7 @@ from trm_scaling.analysis.interval import TAILS, Interval
 from trm_scaling.analysis.runs import Configurations, LossRuns
 from trm_scaling.errors import UserError
 
-_SQUARES = 100.0
+LEAST_SQUARES = 100.0
 """A Huber delta beyond every residual of ln L: least squares."""
 _OF_RIVALS = 100
 """Replicates for a rival's prediction: enough for where forms disagree."""
@@ -212,7 +212,7 @@ def _fit_replicates(
 
     fitted, count = fit(runs), len(law.bounds)
     # The F test is of least squares. Huber's fit leaves more between configurations.
-    squares = search_loss(law, fitted.inputs, [fitted.theta], _SQUARES)
+    squares = search_loss(law, fitted.inputs, [fitted.theta], LEAST_SQUARES)
     if runs.cluster is None:
         ones = np.ones_like(runs.loss)
         misfit = lack_of_fit(runs.cells, squares.inputs.ln_loss, squares.ln_loss, ones, count)
