@@ -12,7 +12,7 @@ from tests.results.made_up import PROFILE, make_up_study
 from tests.run.tiny import ROOT
 from trm_scaling.config.compose import compose
 from trm_scaling.errors import UserError
-from trm_scaling.preregistration import recursion
+from trm_scaling.preregistration import recursion, test_time
 from trm_scaling.preregistration.judgement import Refit, _score, judge, refits_of
 from trm_scaling.preregistration.page import write_report
 from trm_scaling.preregistration.points import COLUMNS, of_stage, read_points, update
@@ -271,3 +271,20 @@ def test_a_run_that_the_table_holds_stays_as_it_was_measured(tmp_path: Path) -> 
     update(tmp_path, study, protocol)
     assert (tmp_path / "points.csv").read_text() == changed
     assert (tmp_path / "records" / "exp01a-s0" / "result.json").read_text() == "{}"
+
+
+def test_more_steps_than_any_fit_saw_are_predicted_by_the_form_that_is_true(tmp_path: Path) -> None:
+    planted_in_steps = {D: 0.9 - 0.6 * D**-0.8 for D in (1, 2, 4, 8, 16, 32, 64)}
+    assert test_time.predicted(planted_in_steps, "saturating_power") == pytest.approx(
+        planted_in_steps[64], abs=1e-3
+    )
+    assert abs(test_time.predicted(planted_in_steps, "saturating_exponential") - planted_in_steps[64]) > 2e-3
+    surface = json.loads((ROOT / "kellen/analysis/test_time/6x6.json").read_text())
+    (tmp_path / "test_time.json").write_text(json.dumps(surface))
+    _, words, shown = test_time.section(tmp_path)
+    assert "200 test puzzles" in words
+    assert not isinstance(shown, str)
+    headings, rows = shown
+    assert len(headings) == len(rows[0]) == 8
+    assert rows[0][2:6] == ("35.5", "89.0", "94.5", "95.0")
+    assert list(test_time.section(tmp_path / "nothing")) == []
