@@ -10,6 +10,7 @@ from trm_scaling.cli.options import AsJson, At, Profile, StudyFolder, complete_r
 
 if TYPE_CHECKING:
     from trm_scaling.cli.weights import OpenedWeights
+    from trm_scaling.evaluation.decode import DecoderName
     from trm_scaling.evaluation.samples import Budget
     from trm_scaling.evaluation.score import Outcomes
 
@@ -89,27 +90,32 @@ def evaluate(
 ) -> None:
     from trm_scaling.cli.weights import open_weights
     from trm_scaling.errors import UserError
-    from trm_scaling.evaluation.decode import decoder_names
+    from trm_scaling.evaluation.decode import decoder_names, possible
     from trm_scaling.evaluation.samples import Budget
+    from trm_scaling.results.surfaces import OF_ONE_SAMPLE
 
     if out is not None and not surface:
         raise UserError("--out names the file of a surface: add --surface")
     opened = open_weights(name, profile, study, at, puzzles or [])
     budget = Budget(steps or opened.config.arch.halt_max_steps, samples, noise, init, augment)
     seed = opened.config.seed if sampling_seed is None else sampling_seed
-    names = decoder_names(decoder or (["all"] if surface else []))
+    asked = decoder or (["all"] if surface else [])
+    names = decoder_names([*OF_ONE_SAMPLE, *asked])  # those two are in every table
+    if "all" in asked:
+        names = possible(names, budget, opened.dataset.task)
     if surface:
         from trm_scaling.cli.surface import write_surface
 
         write_surface(opened, budget, names, split, limit, seed, out, as_json)
         return
-    _evaluate(opened, budget, decoder or [], split, limit, seed, as_json)
+    further = tuple(name for name in names if name not in OF_ONE_SAMPLE)
+    _evaluate(opened, budget, further, split, limit, seed, as_json)
 
 
 def _evaluate(
     opened: "OpenedWeights",
     budget: "Budget",
-    asked: list[str],
+    names: "tuple[DecoderName, ...]",
     split: Literal["test", "val"],
     limit: int | None,
     seed: int,
@@ -118,14 +124,9 @@ def _evaluate(
     import jax
 
     from trm_scaling.cli.progress import shown_progress
-    from trm_scaling.evaluation.decode import decoder_names, possible
     from trm_scaling.evaluation.score import Evaluator
 
     config, weights = opened.config, opened.weights
-    standing = ("last", "halting")  # in every table
-    names = tuple(name for name in decoder_names(asked) if name not in standing)
-    if "all" in asked:
-        names = possible(names, budget, opened.dataset.task)
     evaluator = Evaluator(config, decoders=names, budget=budget)
     puzzles = opened.dataset.test if split == "test" else opened.dataset.val
     results: dict[str, Outcomes] = {}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,15 +41,14 @@ def write_surface(
     from trm_scaling.io.atomic import write_json
     from trm_scaling.io.jsonable import read_json_lenient
     from trm_scaling.results.surfaces import add_surface
-    from trm_scaling.tasks.task import task_of
 
     file = out or (None if opened.folder is None else opened.folder.surfaces)
     if file is None:
         raise UserError(f"{opened.source} is no run: say with --out FILE.json where its surface goes")
     if budget.samples == 1:
         raise UserError("a surface compares budgets of several samples: give --samples with --noise, say")
-    task, weights = task_of(opened.config.data), opened.weights
-    tally = Tally(Grid.of(budget), [name for name in names if name != "verified" or task.has_rules])
+    weights = opened.weights
+    tally = Tally(Grid.of(budget), names)
     asked = [opened.source, opened.at, opened.step, opened.dataset.fingerprint, split, limit, seed]
     question = json.dumps([*asked, *budget, tally.decoders], default=str)
     partial = file.with_name(f".{hashlib.sha256(question.encode()).hexdigest()[:12]}.partial.json")
@@ -92,10 +92,13 @@ def _described(
 
     from trm_scaling.config.identity import identity
     from trm_scaling.counting import count_parameters, inference_flops
+    from trm_scaling.io.secrets import masked_arguments
     from trm_scaling.results.surfaces import Surface
+    from trm_scaling.tasks.dataset import fingerprint
     from trm_scaling.tasks.task import spec_of
 
     config, spec = opened.config, spec_of(opened.config.data)
+    puzzles = opened.dataset.test if split == "test" else opened.dataset.val
     sizes = config.arch, spec.vocab_size, spec.seq_len
     per_step = inference_flops(*sizes, 1)
     listed = getattr(config.data, "test_source", None) or config.data.source
@@ -107,11 +110,12 @@ def _described(
             **{"profile": config.profile, "identity": identity(opened.trained), "seed": config.seed},
             **{"at": opened.at, "averaged": opened.weights.ema is not None, "step": opened.step},
             **{"of": f"{spec.grid[0]}x{spec.grid[1]} {config.data.task}, {', '.join(told)}"},
-            **{"data_fingerprint": opened.dataset.test_fingerprint, "split": split, "limit": limit},
+            **{"data_fingerprint": fingerprint(opened.dataset.task, 0, {split: puzzles})},
+            **{"split": split, "limit": limit},
             **{"params": count_parameters(*sizes), "trained_steps": config.arch.halt_max_steps},
             **{"noise": budget.noise, "init": budget.init, "augment": budget.augment, "sampling_seed": seed},
             **{"device_kind": jax.devices()[0].device_kind, "device_seconds": tally.seconds},
-            "command": " ".join(["trm", *sys.argv[1:]]),
+            "command": shlex.join(["trm", *masked_arguments(sys.argv[1:])]),
             "rows": [{**row, "inference_flops": row["mean_steps"] * per_step} for row in tally.rows()],
         }
     )
@@ -119,6 +123,8 @@ def _described(
 
 def shown(surface: "Surface") -> Sequence[str]:
     """A table for each decoder: steps down, samples across, accuracy in per cent."""
+    from trm_scaling.results.surfaces import OF_ONE_SAMPLE
+
     rows = {(row.decoder, row.steps, row.samples): row for row in surface.rows}
     steps = sorted({row.steps for row in surface.rows})
     samples = sorted({row.samples for row in surface.rows})
@@ -127,7 +133,7 @@ def shown(surface: "Surface") -> Sequence[str]:
     lines = [head]
     for name in dict.fromkeys(row.decoder for row in surface.rows):
         ceiling = "" if name != "oracle" else " (knows the labels: the ceiling of the others, not a method)"
-        across = samples if name not in ("last", "halting") else samples[:1]
+        across = samples[:1] if name in OF_ONE_SAMPLE else samples
         lines += ["", f"{name}{ceiling}", f"{'steps':>8}" + "".join(f"{size:>8}" for size in across)]
         for number in steps:
             cells = "".join(f"{100 * rows[name, number, size].accuracy:>8.1f}" for size in across)

@@ -7,15 +7,15 @@ from typing import Any
 import pandas as pd
 
 from trm_scaling.analysis.interval import Interval
-from trm_scaling.analysis.test_time import OF_RULES, TestTimeLaw, laws, surfaces_of, what_to_use
+from trm_scaling.analysis.test_time import DecoderLaw, laws, surfaces_of, what_to_use
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.plots.test_time import plot_test_time_scaling
 from trm_scaling.report.page import Block, Column, Figure, Table
 from trm_scaling.report.tables import listed
 from trm_scaling.results.format import amount, hours
-from trm_scaling.results.surfaces import read_surface_tables
+from trm_scaling.results.surfaces import BY_RULES, SURFACE_KEY, read_surface_tables
 
-TITLE = "Thinking longer and wider"
+TITLE = "Test-time compute"
 _LEAD = (
     "A trained network answers better with more supervision steps (D) and with several trajectories, of "
     "which one is chosen (K samples). Each surface is one evaluation at the largest D and K; smaller budgets "
@@ -40,19 +40,19 @@ def surfaces_block(surfaces: pd.DataFrame) -> Block:
     each = surfaces_of(surfaces)
     tables = [_uses(surfaces)]
     for surface in each:
-        name = _named(surface)
+        name = _named(surface, surfaces)
         tables += [_places(surface, name), _laws(laws(surface), name)]
     figures = [
         Figure(f"test-time-{number}", plot_test_time_scaling(own)) for number, own in enumerate(each, 1)
     ]
     if surfaces[_SAME_PUZZLES].drop_duplicates().shape[0] < len(each):  # side by side
         figures.append(Figure("test-time", plot_test_time_scaling(surfaces)))
-    spent = surfaces.drop_duplicates(["model", "identity", "of", "sampling", "sampling_seed", "limit"])
+    spent = surfaces.drop_duplicates(list(SURFACE_KEY))
     points = [
         f"{amount(len(each), 'surface')}, {hours(spent['device_seconds'].sum() / 3600)} device-hours "
         f"({', '.join(sorted(set(spent['device_kind'])))}).",
         "The best of many budgets is a little lucky: no interval here holds the choice among them. "
-        f"`{OF_RULES}` needs the task's rules, and stops at the first answer that keeps them.",
+        f"The decoder {BY_RULES} needs the task's rules, and stops at the first answer that keeps them.",
     ]
     return Block(TITLE, _LEAD, figures=tuple(figures), tables=tuple(tables), points=tuple(points))
 
@@ -61,9 +61,19 @@ _SAME_PUZZLES = ["data_fingerprint", "split", "limit"]
 """Columns by which surfaces compare: the same puzzles were answered."""
 
 
-def _named(surface: pd.DataFrame) -> str:
+def _named(surface: pd.DataFrame, among: pd.DataFrame) -> str:
+    """The surface in words, with the settings in which surfaces of `among` differ and a name does not say."""
     first = surface.iloc[0]
-    return f"{first['model']} on {first['of']}, {first['sampling']}, {int(first['puzzles'])} puzzles"
+    settings = [
+        f"{name} {first[name]!s:.12}"
+        for name in SURFACE_KEY
+        if name not in _IN_NAME and among[name].nunique(dropna=False) > 1
+    ]
+    parts = first["of"], first["sampling"], f"{int(first['puzzles'])} puzzles", *settings
+    return f"{first['model']} on {', '.join(parts)}"
+
+
+_IN_NAME = ("model", "noise", "init", "augment")
 
 
 def _interval(low: float, high: float) -> Interval:
@@ -77,6 +87,7 @@ def _uses(surfaces: pd.DataFrame) -> Table:
             "budget": use.budget,
             "rules": "yes" if use.by_rules else "no",
             "model": use.model,
+            "weights": use.weights,
             "params": use.params,
             "sampling": use.sampling,
             "decoder": use.decoder,
@@ -95,6 +106,7 @@ def _uses(surfaces: pd.DataFrame) -> Table:
         ("budget", Column("budget", "flops", "inference FLOPs of a puzzle, at most")),
         ("rules", Column("task's rules", "text", "whether they may choose the answer")),
         ("model", Column("model", "code")),
+        ("weights", Column("weights")),
         ("params", Column("parameters", "compact")),
         ("sampling", Column("samples differ by")),
         ("decoder", Column("decoder", "code")),
@@ -108,7 +120,7 @@ def _uses(surfaces: pd.DataFrame) -> Table:
     return listed("At this budget of inference FLOPs, use this", columns, rows)
 
 
-def _laws(found: Sequence[TestTimeLaw], name: str) -> Table:
+def _laws(found: Sequence[DecoderLaw], name: str) -> Table:
     rows: list[dict[str, Any]] = []
     for law in found:
         row: dict[str, Any] = {

@@ -16,11 +16,13 @@ version 3 has `evaluations`."""
 READABLE = (1, 2, 3)
 
 
-class _Record(BaseModel):
+class FrozenModel(BaseModel):
+    """A typed part of a JSON file: unknown fields are refused, and nothing changes once it is read."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class Evaluation(_Record):
+class Evaluation(FrozenModel):
     """One row of the test split's table: a set of weights, a decoder, a number of supervision steps."""
 
     at: Literal["best", "last"]
@@ -67,7 +69,7 @@ class Evaluation(_Record):
     """Puzzles answered after 1, 2, ... steps."""
 
 
-class TestScores(_Record):
+class TestScores(FrozenModel):
     """In versions 1 and 2: one set of weights on the test split."""
 
     __test__ = False  # not a test class, whatever its name makes pytest think
@@ -78,7 +80,7 @@ class TestScores(_Record):
     summary: dict[str, Any]
 
 
-class AverageScores(_Record):
+class AverageScores(FrozenModel):
     """In versions 1 and 2: a further average of the run (`ema_rates`) on the test split."""
 
     ema_rate: float
@@ -87,7 +89,7 @@ class AverageScores(_Record):
     summary: dict[str, Any]
 
 
-class FailedAttempt(_Record):
+class FailedAttempt(FrozenModel):
     """An attempt that ended early, on the way to a finished run."""
 
     failure: FailureClass
@@ -98,7 +100,7 @@ class FailedAttempt(_Record):
     """When; UTC, ISO 8601."""
 
 
-class RunRecord(_Record):
+class RunRecord(FrozenModel):
     """Written once, atomically, last. Its presence means that the run is finished."""
 
     version: Literal[1, 2, 3] = VERSION
@@ -219,9 +221,13 @@ def read_record(path: Path) -> RunRecord:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
         raise UserError(
-            f"{path} is not a run record of version {VERSION}: {field or 'the file'}: {first['msg']}; "
-            "move it away and run the same command again to write it anew"
+            f"{path} is not a run record of version {VERSION}: {first_fault(error)}; move it away and run "
+            "the same command again to write it anew"
         ) from None
+
+
+def first_fault(error: ValidationError) -> str:
+    """The field that is wrong (dotted), and how."""
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc']) or 'the file'}: {first['msg']}"
