@@ -86,8 +86,8 @@ def test_a_surface_of_few_decoders_has_the_plain_answers_beside_and_refuses_rule
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "surfaces.json"
-    asked = ("eval", "4x4", *PUZZLES, "--steps", "2", "--samples", "2", "--noise", "0.5", "--surface")
-    asked = (*asked, "--limit", "4", "--out", str(file))
+    few = ("--steps", "2", "--samples", "2", "--noise", "0.5", "--limit", "4")
+    asked = ("eval", "4x4", *PUZZLES, *few, "--surface", "--out", str(file))
     monkeypatch.setattr("sys.argv", ["trm", "eval", "4x4", "a b", "--api-key", "hunter2"])
     assert "highest: last" in invoke(*asked, "--decoder", "oracle")
     (found,) = read_surfaces(file)
