@@ -49,7 +49,7 @@ def test_a_surface_is_written_gone_on_with_and_reported(
         invoke(*asked)
     from trm_scaling.evaluation import surface as module
 
-    add, calls = module.Tally.add, 0
+    add, calls = module.SurfaceCounts.add, 0
 
     def stop(self: Any, given: Any) -> None:
         nonlocal calls
@@ -58,7 +58,7 @@ def test_a_surface_is_written_gone_on_with_and_reported(
             raise UserError("stopped here")
         add(self, given)
 
-    monkeypatch.setattr(module.Tally, "add", stop)
+    monkeypatch.setattr(module.SurfaceCounts, "add", stop)
     with pytest.raises(UserError, match="stopped here"):
         invoke(*asked, "--out", str(file))
     assert [path.suffixes for path in file.parent.iterdir()] == [[".partial", ".json"]]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trm_scaling.cli.weights import OpenedWeights
     from trm_scaling.evaluation.decode import DecoderName
     from trm_scaling.evaluation.samples import Budget
-    from trm_scaling.evaluation.surface import Tally
+    from trm_scaling.evaluation.surface import SurfaceCounts
     from trm_scaling.results.surfaces import Surface
 
 
@@ -37,7 +37,7 @@ def write_surface(
     import jax
 
     from trm_scaling.cli.progress import shown_progress
-    from trm_scaling.evaluation.surface import Grid, Tally, measure
+    from trm_scaling.evaluation.surface import Grid, SurfaceCounts, measure
     from trm_scaling.io.atomic import write_json
     from trm_scaling.io.jsonable import read_json_lenient
     from trm_scaling.results.surfaces import add_surface
@@ -48,16 +48,16 @@ def write_surface(
     if budget.samples == 1:
         raise UserError("a surface compares budgets of several samples: give --samples with --noise, say")
     weights = opened.weights
-    tally = Tally(Grid.of(budget), names)
+    counts = SurfaceCounts(Grid.of(budget), names)
     asked = [opened.source, opened.at, opened.step, opened.dataset.fingerprint, split, limit, seed]
-    question = json.dumps([*asked, *budget, tally.decoders], default=str)
+    question = json.dumps([*asked, *budget, counts.decoders], default=str)
     partial = file.with_name(f".{hashlib.sha256(question.encode()).hexdigest()[:12]}.partial.json")
     if kept := read_json_lenient(partial):
-        tally.restore(kept)
-        typer.echo(f"going on after {tally.puzzles:,} puzzles ({partial})", err=True)
+        counts.restore(kept)
+        typer.echo(f"going on after {counts.puzzles:,} puzzles ({partial})", err=True)
     puzzles = opened.dataset.test if split == "test" else opened.dataset.val
     partial.parent.mkdir(parents=True, exist_ok=True)
-    if tally.puzzles < min(len(puzzles), limit or len(puzzles)):
+    if counts.puzzles < min(len(puzzles), limit or len(puzzles)):
         with shown_progress() as progress:
             measure(
                 *(
@@ -67,13 +67,13 @@ def write_surface(
                     weights.buffers,
                     puzzles,
                 ),
-                tally,
+                counts,
                 limit=limit,
                 key=jax.random.key(seed),
                 progress=progress,
                 counted=lambda done: write_json(partial, done.state()),
             )
-    surface = _described(opened, budget, tally, split, limit, seed)
+    surface = _described(opened, budget, counts, split, limit, seed)
     add_surface(file, surface)
     partial.unlink(missing_ok=True)
     typer.echo(surface.model_dump_json() if as_json else "\n".join(shown(surface)))
@@ -83,7 +83,7 @@ def write_surface(
 def _described(
     opened: "OpenedWeights",
     budget: "Budget",
-    tally: "Tally",
+    counts: "SurfaceCounts",
     split: Literal["test", "val"],
     limit: int | None,
     seed: int,
@@ -114,9 +114,9 @@ def _described(
             **{"split": split, "limit": limit},
             **{"params": count_parameters(*sizes), "trained_steps": config.arch.halt_max_steps},
             **{"noise": budget.noise, "init": budget.init, "augment": budget.augment, "sampling_seed": seed},
-            **{"device_kind": jax.devices()[0].device_kind, "device_seconds": tally.seconds},
+            **{"device_kind": jax.devices()[0].device_kind, "device_seconds": counts.seconds},
             "command": shlex.join(["trm", *masked_arguments(sys.argv[1:])]),
-            "rows": [{**row, "inference_flops": row["mean_steps"] * per_step} for row in tally.rows()],
+            "rows": [{**row, "inference_flops": row["mean_steps"] * per_step} for row in counts.rows()],
         }
     )
 

@@ -122,16 +122,9 @@ def answer_queue(
             jnp.zeros((rows, cells), jnp.uint8), jnp.zeros(rows, jnp.float32), jnp.zeros(rows, jnp.int32)
         )
 
-    start = _Rows(
-        begun(first, zeros)[1].state,
-        first,
-        zeros,
-        zeros,
-        zeros,
-        none(size),
-        jnp.int32(size),
-        none(length + 1),
-    )
+    _, started = begun(first, zeros)
+    best, found = none(size), none(length + 1)
+    start = _Rows(started.state, first, zeros, zeros, zeros, best, jnp.int32(size), found)
     end = jax.lax.while_loop(lambda rows: jnp.any(rows.puzzle < count), iterate, start)
     return jax.tree.map(lambda leaf: leaf[:-1], end.found)
 

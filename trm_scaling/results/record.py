@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from trm_scaling.errors import UserError
 from trm_scaling.results.attempts import FailureClass, Incident
@@ -41,8 +41,9 @@ class Evaluation(FrozenModel):
     """Standard deviation of what the samples after the first have added to their states."""
     band: str | None = None
     """Of difficulty; None: all puzzles."""
-    asked: Literal["test", "train"] = "test"
-    """Whose puzzles; `train`: puzzles that were trained on, asked as a check of memorisation."""
+    split: Literal["test", "train"] = Field("test", validation_alias=AliasChoices("split", "asked"))
+    """Which puzzles; `train`: some that were trained on, as a check of memorisation. Older records call it
+    `asked`."""
     attempts: int | None = None
     """Answers to each puzzle, of which one has to be right: the K of pass@K. None: one, of the decoder."""
     tasks: int | None = None

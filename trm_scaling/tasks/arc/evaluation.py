@@ -29,14 +29,12 @@ _SAVE_SECONDS = 60.0
 _SAVE_SHARE = 0.05
 """Saving the votes takes at most this share of the time, and happens at most once in so many seconds."""
 
-Kind = Literal["single_checkpoint", "ensemble"]
-
 
 @dataclass(frozen=True)
 class ArcScore:
     """How many test tasks were solved within K attempts."""
 
-    kind: Kind
+    kind: Literal["single_checkpoint", "ensemble"]
     evaluations: int
     """1, or the checkpoints whose votes were added."""
 
