@@ -50,7 +50,7 @@ class Use:
     """Whether the task's rules may choose the answer."""
     model: str
     weights: str
-    """Which of the model's, in words."""
+    """Which of the model's: the run (as its folder is called) and the checkpoint."""
     params: int
     sampling: str
     decoder: str
@@ -182,7 +182,7 @@ def _use(budget: float, by_rules: bool, row: Mapping[Any, Any], ceilings: Mappin
         budget=budget,
         by_rules=by_rules,
         model=str(row["model"]),
-        weights=f"{row['at']}, step {int(row['step']):,}{averaged}, seed {row['seed']}",
+        weights=f"{row['identity']:.8}-s{row['seed']}, {row['at']}, step {int(row['step']):,}{averaged}",
         params=int(row["params"]),
         sampling=str(row["sampling"]),
         decoder=str(row["decoder"]),

@@ -15,16 +15,19 @@ if TYPE_CHECKING:
     from trm_scaling.evaluation.score import Outcomes
 
 HELP = """
-Evaluate a run: exact and cell accuracy after each of N supervision steps, under the halting rule and by
-difficulty, with counts and 95 % intervals, with the moving average of the weights and without.
+Evaluate a run: exact and cell accuracy after each of N supervision steps, with the halting rule, and by
+difficulty. Each is shown with counts and a 95 % interval, for the moving average of the weights and for the
+weights themselves.
 
-Several samples differ by noise, by random initial states (--init random) or by the task's symmetries
-(--augment); the first has none of these. Decoders say which answer counts: best_q, the highest halting
-logit; mode, the most frequent; residual, whose logits changed least; confidence, the most probable; verified,
-the first that keeps the task's rules; oracle, the ceiling, which knows the labels; all of them: all.
+With --samples every puzzle is answered several times. The first sample is the plain one; the others differ
+from it by noise (--noise), by random initial states (--init random) or by the task's symmetries (--augment).
+A decoder chooses the answer that counts. best_q takes the one with the highest halting logit; mode, the most
+frequent; residual, the one whose logits changed least; confidence, the most probable; verified, the first
+that keeps the task's rules; oracle, the first right one. The oracle reads the labels: it is an upper bound,
+not a method. --decoder all takes every decoder.
 
---surface writes accuracy at every number of steps and samples (powers of two) beside the run, from one
-evaluation. Interrupted, the same command goes on.
+--surface measures accuracy at every number of steps and samples (powers of two) in one evaluation and writes
+it beside the run. If it is interrupted, the same command continues it.
 
 \b
 Examples:
@@ -39,7 +42,7 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="An experiment (its run as written, else the newest), a run folder, a model file, or 4x4, 6x6, "
+        help="An experiment (its unchanged run, else its newest), a run folder, a model file, or 4x4, 6x6 or "
         "maze, which come with the package.",
         autocompletion=complete_run,
     ),
@@ -50,39 +53,44 @@ def evaluate(
     name: Model,
     puzzles: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Other puzzles, as in data.min_rating=3."),
+        typer.Argument(metavar="[KEY=VALUE]...", help="Answer other puzzles, e.g. data.min_rating=3."),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Supervision steps N.", show_default="arch.halt_max_steps")
+        int | None,
+        typer.Option(min=1, help="Supervision steps (N).", show_default="arch.halt_max_steps"),
     ] = None,
-    split: Annotated[Literal["test", "val"], typer.Option(help="Which held-out puzzles.")] = "test",
+    split: Annotated[Literal["test", "val"], typer.Option(help="Test or validation puzzles.")] = "test",
     at: At = "best",
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first puzzles of the split.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Answer only the first so many puzzles.")] = None,
     decoder: Annotated[
         list[str] | None,
         typer.Option(
-            help="A further decoder, or all; may be given several times.", metavar="NAME", show_default=False
+            help="Decoder beside last and halting, or all. Repeatable.", metavar="NAME", show_default=False
         ),
     ] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Answers to each puzzle.")] = 1,
+    samples: Annotated[int, typer.Option(min=1, help="Number of samples (answers) for each puzzle.")] = 1,
     noise: Annotated[
-        float, typer.Option(min=0.0, help="Deviation of what samples after the first add to z_H each step.")
+        float,
+        typer.Option(min=0.0, help="Standard deviation of the noise added to z_H before each step."),
     ] = 0.0,
     init: Annotated[
-        Literal["fixed", "random"], typer.Option(help="Initial states of the samples after the first.")
+        Literal["fixed", "random"], typer.Option(help="Initial states of all samples but the first.")
     ] = "fixed",
     augment: Annotated[
-        bool, typer.Option("--augment", help="Samples after the first see images of the puzzle.")
+        bool,
+        typer.Option("--augment", help="All samples but the first see a symmetric image of the puzzle."),
     ] = False,
     sampling_seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of what is random.", show_default="the run's")
+        int | None,
+        typer.Option(min=0, help="Seed of all that is random.", show_default="the run's"),
     ] = None,
     surface: Annotated[
-        bool, typer.Option("--surface", help="Every number of steps and samples, written beside the run.")
+        bool,
+        typer.Option("--surface", help="Write accuracy at every number of steps and samples."),
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="File of the surface.", show_default="surfaces.json in the run folder"),
+        typer.Option(help="File that --surface writes.", show_default="surfaces.json in the run folder"),
     ] = None,
     as_json: AsJson = False,
     profile: Profile = None,

@@ -39,8 +39,7 @@ def surfaces_block(surfaces: pd.DataFrame) -> Block:
         return Block(TITLE)
     each = surfaces_of(surfaces)
     tables = [_uses(surfaces)]
-    for surface in each:
-        name = _named(surface, surfaces)
+    for surface, name in zip(each, _names(each), strict=True):
         tables += [_places(surface, name), _laws(laws(surface), name)]
     figures = [
         Figure(f"test-time-{number}", plot_test_time_scaling(own)) for number, own in enumerate(each, 1)
@@ -61,19 +60,25 @@ _SAME_PUZZLES = ["data_fingerprint", "split", "limit"]
 """Columns by which surfaces compare: the same puzzles were answered."""
 
 
-def _named(surface: pd.DataFrame, among: pd.DataFrame) -> str:
-    """The surface in words, with the settings in which surfaces of `among` differ and a name does not say."""
-    first = surface.iloc[0]
-    settings = [
-        f"{name} {first[name]!s:.12}"
-        for name in SURFACE_KEY
-        if name not in _IN_NAME and among[name].nunique(dropna=False) > 1
+_WEIGHTS = ["model", "profile", "identity", "seed", "at", "averaged", "step"]
+"""Columns that tell one set of weights from another."""
+
+
+def _names(surfaces: Sequence[pd.DataFrame]) -> list[str]:
+    """Each surface in words; where several would be called the same, with the settings in which they
+    differ.
+    """
+    firsts = [surface.iloc[0] for surface in surfaces]
+    words = [
+        f"{each['model']} on {each['of']}, {each['sampling']}, {int(each['puzzles'])} puzzles"
+        for each in firsts
     ]
-    parts = first["of"], first["sampling"], f"{int(first['puzzles'])} puzzles", *settings
-    return f"{first['model']} on {', '.join(parts)}"
-
-
-_IN_NAME = ("model", "noise", "init", "augment")
+    names = []
+    for first, name in zip(firsts, words, strict=True):
+        alike = [other for other, said in zip(firsts, words, strict=True) if said == name]
+        differing = [key for key in SURFACE_KEY if len({str(other[key]) for other in alike}) > 1]
+        names.append(", ".join([name, *(f"{key} {first[key]!s:.12}" for key in differing)]))
+    return names
 
 
 def _interval(low: float, high: float) -> Interval:
@@ -81,13 +86,14 @@ def _interval(low: float, high: float) -> Interval:
 
 
 def _uses(surfaces: pd.DataFrame) -> Table:
+    several = surfaces.drop_duplicates(_WEIGHTS)["model"].duplicated().any()
     rows = [
         {
             "puzzles": f"{puzzles['of'].iloc[0]}: {int(puzzles['puzzles'].iloc[0]):,}",
             "budget": use.budget,
             "rules": "yes" if use.by_rules else "no",
             "model": use.model,
-            "weights": use.weights,
+            "weights": use.weights if several else None,
             "params": use.params,
             "sampling": use.sampling,
             "decoder": use.decoder,
