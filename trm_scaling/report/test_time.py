@@ -17,10 +17,10 @@ from trm_scaling.results.surfaces import BY_RULES, SURFACE_KEY, read_surface_tab
 
 TITLE = "Test-time compute"
 _LEAD = (
-    "A trained network answers better with more supervision steps (D) and with several trajectories, of "
-    "which one is chosen (K samples). Each surface is one evaluation at the largest D and K; smaller budgets "
-    "are its first steps and its sub-samples. [low, high] is over puzzles. The oracle knows the labels: the "
-    "ceiling of every choice, not a method."
+    "A trained network answers better with more supervision steps (D) and with several samples (K), of which "
+    "a decoder chooses one. Each surface is one evaluation at the largest D and K: smaller budgets are its "
+    "first steps and its sub-samples. Intervals [low, high] are 95 % intervals over puzzles. The oracle "
+    "reads the labels: it is an upper bound for every decoder, not a method."
 )
 
 
@@ -50,7 +50,7 @@ def surfaces_block(surfaces: pd.DataFrame) -> Block:
     points = [
         f"{amount(len(each), 'surface')}, {hours(spent['device_seconds'].sum() / 3600)} device-hours "
         f"({', '.join(sorted(set(spent['device_kind'])))}).",
-        "The best of many budgets is a little lucky: no interval here holds the choice among them. "
+        "The best of many budgets is partly the best by chance, and no interval here corrects for that. "
         f"The decoder {BY_RULES} needs the task's rules, and stops at the first answer that keeps them.",
     ]
     return Block(TITLE, _LEAD, figures=tuple(figures), tables=tuple(tables), points=tuple(points))
