@@ -136,7 +136,7 @@ def _evaluate(
 
     config, weights = opened.config, opened.weights
     evaluator = Evaluator(config, decoders=names, budget=budget)
-    puzzles = opened.dataset.test if split == "test" else opened.dataset.val
+    puzzles = opened.puzzles(split)
     results: dict[str, Outcomes] = {}
     for averaged in [True, False] if weights.ema is not None else [False]:
         label = "moving average" if averaged else "current weights"

@@ -55,7 +55,7 @@ def write_surface(
     if kept := read_json_lenient(partial):
         counts.restore(kept)
         typer.echo(f"going on after {counts.puzzles:,} puzzles ({partial})", err=True)
-    puzzles = opened.dataset.test if split == "test" else opened.dataset.val
+    puzzles = opened.puzzles(split)
     partial.parent.mkdir(parents=True, exist_ok=True)
     if counts.puzzles < min(len(puzzles), limit or len(puzzles)):
         with shown_progress() as progress:
@@ -98,7 +98,6 @@ def _described(
     from trm_scaling.tasks.task import spec_of
 
     config, spec = opened.config, spec_of(opened.config.data)
-    puzzles = opened.dataset.test if split == "test" else opened.dataset.val
     sizes = config.arch, spec.vocab_size, spec.seq_len
     per_step = inference_flops(*sizes, 1)
     listed = getattr(config.data, "test_source", None) or config.data.source
@@ -110,7 +109,7 @@ def _described(
             **{"profile": config.profile, "identity": identity(opened.trained), "seed": config.seed},
             **{"at": opened.at, "averaged": opened.weights.ema is not None, "step": opened.step},
             **{"of": f"{spec.grid[0]}x{spec.grid[1]} {config.data.task}, {', '.join(told)}"},
-            **{"data_fingerprint": fingerprint(opened.dataset.task, 0, {split: puzzles})},
+            **{"data_fingerprint": fingerprint(opened.dataset.task, 0, {split: opened.puzzles(split)})},
             **{"split": split, "limit": limit},
             **{"params": count_parameters(*sizes), "trained_steps": config.arch.halt_max_steps},
             **{"noise": budget.noise, "init": budget.init, "augment": budget.augment, "sampling_seed": seed},

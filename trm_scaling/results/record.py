@@ -1,9 +1,17 @@
 """`result.json`: what a finished run was and what came of it, typed and versioned."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from trm_scaling.errors import UserError
 from trm_scaling.results.attempts import FailureClass, Incident
@@ -14,6 +22,8 @@ VERSION: Literal[3] = 3
 version 3 has `evaluations`."""
 
 READABLE = (1, 2, 3)
+
+Read = TypeVar("Read")
 
 
 class FrozenModel(BaseModel):
@@ -215,20 +225,24 @@ class RunRecord(FrozenModel):
         return headline(self.model_dump())
 
 
+_RECORD = TypeAdapter(RunRecord)
+
+
 def read_record(path: Path) -> RunRecord:
     """The record at `path`. Raises UserError when it is unreadable or of another version."""
+    wrong = f"is not a run record of version {VERSION}"
+    return read_typed(path, _RECORD, wrong, "run the same command again to write it anew")
+
+
+def read_typed(path: Path, kind: TypeAdapter[Read], wrong: str, remedy: str) -> Read:
+    """The JSON file at `path` as `kind`. Raises UserError when it is unreadable or something else: then it
+    says that the file is `wrong`, in which field, and what to do after moving it away (`remedy`).
+    """
     try:
-        return RunRecord.model_validate_json(path.read_bytes())
+        return kind.validate_json(path.read_bytes())
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        raise UserError(
-            f"{path} is not a run record of version {VERSION}: {first_fault(error)}; move it away and run "
-            "the same command again to write it anew"
-        ) from None
-
-
-def first_fault(error: ValidationError) -> str:
-    """The field that is wrong (dotted), and how."""
-    first = error.errors()[0]
-    return f"{'.'.join(str(part) for part in first['loc']) or 'the file'}: {first['msg']}"
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UserError(f"{path} {wrong}: {field}: {first['msg']}; move it away and {remedy}") from None

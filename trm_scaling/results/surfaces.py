@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
-from trm_scaling.results.record import FrozenModel, first_fault
+from trm_scaling.results.record import FrozenModel, read_typed
 
 SURFACE_KEY = (
     *("model", "profile", "identity", "seed", "at", "averaged", "step", "data_fingerprint", "split", "limit"),
@@ -115,17 +114,9 @@ _LIST = TypeAdapter(list[Surface])
 
 def read_surfaces(path: Path) -> list[Surface]:
     """The surfaces in the file; none where it does not exist. Raises UserError when it is something else."""
-    try:
-        return _LIST.validate_json(path.read_bytes())
-    except FileNotFoundError:
+    if not path.exists():
         return []
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        raise UserError(
-            f"{path} holds no surfaces of version 1: {first_fault(error)}; move it away and run "
-            "trm eval --surface again"
-        ) from None
+    return read_typed(path, _LIST, "holds no surfaces of version 1", "run trm eval --surface again")
 
 
 def add_surface(path: Path, surface: Surface) -> None:
