@@ -1,5 +1,7 @@
 """Laws of a share of errors: no floor, an onset, compute alone, several points of one run."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
@@ -74,6 +76,10 @@ def test_an_onset_comes_back(slope: bool) -> None:
         step[index] = 1e-6
         up, down = (law.ln_loss(theta + way * step, found.inputs)[0] for way in (1, -1))
         assert jacobian[:, index] == pytest.approx((up - down) / 2e-6, abs=1e-6)
+
+
+def test_an_onset_has_no_recursion_to_set() -> None:
+    assert [field.name for field in fields(OnsetLaw)] == ["slope"]
 
 
 def test_the_next_smaller_size_is_the_baseline() -> None:

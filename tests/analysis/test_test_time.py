@@ -4,10 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.results.test_surfaces import surface
 from trm_scaling.analysis.fits.accuracy import fit_accuracy
 from trm_scaling.analysis.runs import AccuracyRuns
-from trm_scaling.analysis.test_time import Use, frontier, laws, surfaces_of, what_to_use
+from trm_scaling.analysis.test_time import frontier, laws, surfaces_of, what_to_use
 from trm_scaling.errors import UserError
+from trm_scaling.report.test_time import surfaces_block
+from trm_scaling.results.surfaces import SURFACE_KEY, surface_table
 
 STEPS, SAMPLES = (1, 2, 4, 8, 16, 32, 64), (1, 2, 4, 8, 16, 32)
 
@@ -36,15 +39,11 @@ def planted(
                     "puzzles_95": [rate - 0.03, rate + 0.03],
                 }
     about = {
-        "model": model,
-        "profile": "laptop",
-        "identity": model,
-        "seed": 0,
-        "step": 1,
-        "of": "4x4",
-        "limit": None,
+        **{"model": model, "profile": "laptop", "identity": model, "seed": 0, "at": "best", "averaged": True},
+        **{"step": 1, "of": "4x4", "data_fingerprint": "ab", "split": "test", "limit": None, "params": 100},
+        **{"trained_steps": 8, "noise": 0.3, "init": "fixed", "augment": False, "sampling_seed": 0},
+        **{"sampling": "noise 0.3", "device_kind": "cpu", "device_seconds": 36.0},
     }
-    about |= {"sampling": "noise 0.3", "sampling_seed": 0, "params": 100, "trained_steps": 8}
     return pd.DataFrame([row | about for row in rows])
 
 
@@ -104,7 +103,6 @@ def test_what_to_use_is_the_best_within_the_budget_and_never_the_oracle() -> Non
     with_rules = [use for use in uses if use.by_rules]
     assert with_rules[-1].decoder == "verified"
     assert with_rules[-1].inference_flops == most.inference_flops / 2
-    assert isinstance(first, Use)
 
 
 def test_nothing_on_the_frontier_is_beaten() -> None:
@@ -113,6 +111,21 @@ def test_nothing_on_the_frontier_is_beaten() -> None:
     assert set(found["decoder"]) <= {"last", "mode"}
     assert (np.diff(found["inference_flops"]) > 0).all()
     assert (np.diff(found["accuracy"]) > 0).all()
+
+
+OTHER = {
+    **{"model": "large", "profile": "paper", "identity": "ef", "seed": 1, "at": "last", "averaged": False},
+    **{"step": 2, "data_fingerprint": "gh", "split": "val", "limit": 8, "noise": 0.5, "init": "random"},
+    **{"augment": True, "sampling_seed": 1},
+}
+
+
+def test_surfaces_of_other_weights_puzzles_or_samples_stay_apart() -> None:
+    assert OTHER.keys() == set(SURFACE_KEY)
+    table = surface_table([surface(), *(surface(**{name: value}) for name, value in OTHER.items())])
+    assert [len(each) for each in surfaces_of(table)] == [1] * (1 + len(OTHER))
+    captions = [each.caption for each in surfaces_block(table).tables]
+    assert len(set(captions)) == len(captions) == 1 + 2 * (1 + len(OTHER))
 
 
 def test_a_table_of_something_else_is_refused() -> None:

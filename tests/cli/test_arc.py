@@ -27,8 +27,8 @@ def test_an_arc_run_votes_submits_and_shows_a_task(tmp_path: Path) -> None:
     (folder,) = (study.checkpoints / "smoke" / "arc1_baseline").iterdir()
     record = json.loads((folder / "result.json").read_text())
     votes = [row for row in record["evaluations"] if row["decoder"] == "vote"]
-    assert [(row["asked"], row["attempts"]) for row in votes] == [
-        (asked, k) for asked in ("test", "train") for k in (1, 2, 5, 10, 100, 1000)
+    assert [(row["split"], row["attempts"]) for row in votes] == [
+        (split, k) for split in ("test", "train") for k in (1, 2, 5, 10, 100, 1000)
     ]
     assert [(row["tasks"], row["puzzles"]) for row in votes[::6]] == [(2, 2), (1, 3)]
     submission = json.loads((folder / "submission.json").read_text())

@@ -49,7 +49,7 @@ def test_a_surface_is_written_gone_on_with_and_reported(
         invoke(*asked)
     from trm_scaling.evaluation import surface as module
 
-    add, calls = module.Tally.add, 0
+    add, calls = module.SurfaceCounts.add, 0
 
     def stop(self: Any, given: Any) -> None:
         nonlocal calls
@@ -58,7 +58,7 @@ def test_a_surface_is_written_gone_on_with_and_reported(
             raise UserError("stopped here")
         add(self, given)
 
-    monkeypatch.setattr(module.Tally, "add", stop)
+    monkeypatch.setattr(module.SurfaceCounts, "add", stop)
     with pytest.raises(UserError, match="stopped here"):
         invoke(*asked, "--out", str(file))
     assert [path.suffixes for path in file.parent.iterdir()] == [[".partial", ".json"]]
@@ -82,6 +82,27 @@ def test_a_surface_is_written_gone_on_with_and_reported(
     assert page.read_text().count("<svg") >= 2
 
 
+def test_a_surface_of_few_decoders_has_the_plain_answers_beside_and_refuses_rules_that_a_task_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "surfaces.json"
+    few = ("--steps", "2", "--samples", "2", "--noise", "0.5", "--limit", "4")
+    asked = ("eval", "4x4", *PUZZLES, *few, "--surface", "--out", str(file))
+    monkeypatch.setattr("sys.argv", ["trm", "eval", "4x4", "a b", "--api-key", "hunter2"])
+    assert "highest: last" in invoke(*asked, "--decoder", "oracle")
+    (found,) = read_surfaces(file)
+    assert {row.decoder for row in found.rows} == {"last", "halting", "oracle"}
+    assert found.command == "trm eval 4x4 'a b' --api-key '***'"
+    invoke(*asked, "--split", "val", "--decoder", "oracle")
+    other = read_surfaces(file)[1]
+    assert other.data_fingerprint != found.data_fingerprint, "validation puzzles are other puzzles"
+    monkeypatch.setattr("trm_scaling.tasks.task.Task.has_rules", False)
+    with pytest.raises(UserError, match="the decoder verified asks the rules of the task"):
+        invoke(*asked, "--decoder", "verified")
+    invoke(*asked)
+    assert "verified" not in {row.decoder for row in read_surfaces(file)[-1].rows}
+
+
 @pytest.mark.e2e
 def test_the_report_of_a_run_with_a_surface_has_its_page(trained: Study, tmp_path: Path) -> None:
     asked = ("eval", "baseline", "--profile", "smoke", "--samples", "2", "--noise", "0.3", "--surface")
@@ -93,7 +114,7 @@ def test_the_report_of_a_run_with_a_surface_has_its_page(trained: Study, tmp_pat
         page = invoke(
             "report", "--profile", "smoke", "--out", out, "--figures", "svg", study=trained
         ).splitlines()[0]
-        assert "Thinking longer and wider" in Path(page.strip()).read_text()
+        assert "Test-time compute" in Path(page.strip()).read_text()
     finally:
         file.unlink()
 

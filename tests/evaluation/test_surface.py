@@ -14,7 +14,7 @@ from tests.train.tiny import config_of, split_of, state_of
 from trm_scaling.evaluation.decode import decoder_names
 from trm_scaling.evaluation.samples import Budget
 from trm_scaling.evaluation.score import Evaluator
-from trm_scaling.evaluation.surface import SUB_SAMPLES, Grid, Place, Tally, measure
+from trm_scaling.evaluation.surface import SUB_SAMPLES, Grid, SurfaceBudget, SurfaceCounts, measure
 from trm_scaling.tasks.dataset import Split
 
 PUZZLES = 6
@@ -41,7 +41,9 @@ def answered() -> Split:
 
 
 SPLIT = answered()
-WHOLE = measure(CONFIG, BUDGET, STATE.params, STATE.buffers, SPLIT, Tally(Grid.of(BUDGET), EVERY), key=KEY)
+WHOLE = measure(
+    CONFIG, BUDGET, STATE.params, STATE.buffers, SPLIT, SurfaceCounts(Grid.of(BUDGET), EVERY), key=KEY
+)
 
 
 @settings(max_examples=8)
@@ -56,8 +58,10 @@ def test_every_place_is_what_an_evaluation_of_that_budget_finds(steps: int, samp
     found = evaluator(STATE.params, STATE.buffers, SPLIT, key=KEY)
     first = [each.tolist() for each in WHOLE.grid.sub_samples(samples)].index([*range(samples)])
     for name in able:
-        assert WHOLE.solved[Place(steps, samples, name)][first] == found.decoded[name].solved.sum(), name
-    assert WHOLE.solved[Place(steps, samples, "last")][first] == found.solved[:, -1].sum()
+        assert WHOLE.solved[SurfaceBudget(steps, samples, name)][first] == found.decoded[name].solved.sum(), (
+            name
+        )
+    assert WHOLE.solved[SurfaceBudget(steps, samples, "last")][first] == found.solved[:, -1].sum()
 
 
 def test_the_planted_answers_tell_decoders_and_budgets_apart() -> None:
@@ -87,9 +91,9 @@ def test_sub_samples_hold_the_plain_one_and_repeat() -> None:
 def test_an_interval_over_sub_samples_is_what_they_scatter_by() -> None:
     """One puzzle of three samples, of which the last is right: half of the pairs with the first find it."""
     answers = candidates([[[1]], [[2]], [[5]]], [[[0.0]], [[1.0]], [[2.0]]])
-    tally = Tally(Grid((1,), (1, 2, 3)), ("best_q", "oracle"))
-    tally.add(answers)
-    rows = {(row["samples"], row["decoder"]): row for row in tally.rows()}
+    counts = SurfaceCounts(Grid((1,), (1, 2, 3)), ("best_q", "oracle"))
+    counts.add(answers)
+    rows = {(row["samples"], row["decoder"]): row for row in counts.rows()}
     assert [rows[size, "oracle"]["accuracy"] for size in (1, 2, 3)] == [0, 0.5, 1]
     assert rows[2, "oracle"]["sub_samples"] == 2
     assert rows[2, "oracle"]["sub_samples_95"] == pytest.approx([0.025, 0.975])
@@ -101,15 +105,15 @@ def test_a_surface_that_was_interrupted_goes_on_where_it_was(monkeypatch: pytest
     monkeypatch.setattr("trm_scaling.evaluation.surface.AT_ONCE", 2)
     kept: list[str] = []
 
-    def stop(tally: Tally) -> None:
-        kept.append(json.dumps(tally.state()))
+    def stop(counts: SurfaceCounts) -> None:
+        kept.append(json.dumps(counts.state()))
         if len(kept) == 2:
             raise KeyboardInterrupt
 
     given = CONFIG, BUDGET, STATE.params, STATE.buffers, SPLIT
     with pytest.raises(KeyboardInterrupt):
-        measure(*given, Tally(Grid.of(BUDGET), EVERY), key=KEY, counted=stop)
-    resumed = Tally(Grid.of(BUDGET), EVERY)
+        measure(*given, SurfaceCounts(Grid.of(BUDGET), EVERY), key=KEY, counted=stop)
+    resumed = SurfaceCounts(Grid.of(BUDGET), EVERY)
     resumed.restore(json.loads(kept[-1]))
     assert 0 < resumed.puzzles < PUZZLES
     measure(*given, resumed, key=KEY)

@@ -1,7 +1,5 @@
 """EqR's ingredients: damping, noise of every update, initial states drawn anew. B rows."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -112,4 +110,3 @@ def test_answers_of_such_a_network_differ_by_sample_without_more_and_repeat() ->
     np.testing.assert_array_equal(one.loss, again.loss)
     assert np.ptp(np.asarray(one.loss), axis=0).min() > 0
     assert np.abs(np.asarray(one.loss) - other.loss).min() > 0, "the first sample is drawn too"
-    assert dataclasses.is_dataclass(state)

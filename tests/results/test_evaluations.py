@@ -5,6 +5,8 @@ import pytest
 
 from trm_scaling.evaluation.score import Outcomes
 from trm_scaling.results.evaluations import headline, scored_weights
+from trm_scaling.results.record import Evaluation
+from trm_scaling.results.row import _tested
 
 CONFIG = {"ema": True, "ema_rate": 0.9}
 
@@ -48,6 +50,17 @@ def test_records_of_versions_1_and_2_are_read_alike() -> None:
     assert [each.summary for each in found] == summaries
     assert headline(old) == found[0]
     assert headline(old | {"config": {"ema": False, "ema_rate": 0.9}}) == found[1]
+
+
+@pytest.mark.parametrize("name", ["split", "asked"])
+def test_the_split_of_a_row_is_read_by_its_older_name_too(name: str) -> None:
+    row = outcomes(0).rows()[0] | {"at": "best", "ema_rate": 0.9, "step": 1, name: "train"}
+    assert Evaluation.model_validate(row).split == "train"
+    assert Evaluation.model_validate(row).model_dump()["split"] == "train"
+    vote = row | {"decoder": "vote", "attempts": 2, "task_rate": 0.25}
+    rows = [{"at": "best", "ema_rate": 0.9, "step": 1} | each for each in outcomes(0).rows()]
+    votes = [vote, vote | {name: "test", "task_rate": 0.5}]
+    assert _tested({"config": CONFIG, "evaluations": [*rows, *votes]})["test_pass_at_2"] == 0.5
 
 
 def test_a_record_without_its_headline_is_damaged() -> None:

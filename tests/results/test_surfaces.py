@@ -55,7 +55,7 @@ def test_a_surface_comes_back_and_replaces_the_one_that_answers_the_same(tmp_pat
     add_surface(file, surface(device_seconds=2.0))
     found = read_surfaces(file)
     assert [(each.noise, each.device_seconds) for each in found] == [(0.5, 1.0), (0.3, 2.0)]
-    table = read_surface_tables([file])
+    table = read_surface_tables([file, file])
     assert table["sampling"].tolist() == ["noise 0.5", "noise 0.3"]
     assert table["puzzles"].tolist() == [10, 10]
     assert table["of"].tolist() == ["4x4 sudoku"] * 2

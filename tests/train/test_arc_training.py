@@ -144,8 +144,8 @@ def test_votes_of_planted_answers_and_what_is_left_of_them(dataset: Dataset, tmp
 
     found = own(dataset).voted(right, config_of().data, 16, "planted", tmp_path, True, lambda *_: None)
     arc = own(dataset).arc
-    rows = {(row["asked"], row["attempts"]): row for row in found.rows}
-    assert {asked for asked, _ in rows} == {"test", "train"}
+    rows = {(row["split"], row["attempts"]): row for row in found.rows}
+    assert {split for split, _ in rows} == {"test", "train"}
     assert [rows["test", 2][name] for name in ("tasks", "puzzles", "solved", "task_rate")] == [2, 2, 2, 1.0]
     assert [rows["train", 2][name] for name in ("tasks", "puzzles", "solved")] == [2, 6, 6]
     assert sum(told) == arc.num_test_rows + remembered(arc, 2).num_test_rows

@@ -17,15 +17,10 @@ from trm_scaling.analysis.fits.record import Fit
 from trm_scaling.analysis.frontier import non_dominated
 from trm_scaling.analysis.runs import AccuracyRuns
 from trm_scaling.errors import UserError
-
-SURFACE = ("model", "profile", "identity", "seed", "step", "of", "limit", "sampling", "sampling_seed")
-"""Columns that tell one surface of a table from another."""
-
-OF_RULES = "verified"
-"""The decoder that takes the task's rules, which not every task has."""
+from trm_scaling.results.surfaces import BY_RULES, OF_ONE_SAMPLE, SURFACE_KEY
 
 FEWEST = 5
-"""Places on an axis that a law and its rivals take."""
+"""Numbers of steps, or of samples, that a law and its rivals take."""
 
 Over = Literal["steps", "samples"]
 
@@ -33,10 +28,8 @@ _FORMS: dict[Over, Form] = {"steps": "saturating_exponential", "samples": "log_l
 
 
 @dataclass(frozen=True)
-class TestTimeLaw:
+class DecoderLaw:
     """Accuracy of one decoder over supervision steps, or over samples."""
-
-    __test__ = False  # not a test class, whatever its name makes pytest think
 
     decoder: str
     over: Over
@@ -56,6 +49,8 @@ class Use:
     by_rules: bool
     """Whether the task's rules may choose the answer."""
     model: str
+    weights: str
+    """Which of the model's: the run (as its folder is called) and the checkpoint."""
     params: int
     sampling: str
     decoder: str
@@ -72,7 +67,7 @@ class Use:
 def surfaces_of(table: pd.DataFrame) -> list[pd.DataFrame]:
     """The table's surfaces, each once, in its order. Raises UserError for a table that lacks columns."""
     needed = {
-        *SURFACE,
+        *SURFACE_KEY,
         "trained_steps",
         "decoder",
         "usable",
@@ -87,7 +82,12 @@ def surfaces_of(table: pd.DataFrame) -> list[pd.DataFrame]:
             f"this is no table of surfaces: it has no column {', '.join(missing)}: read one with "
             "read_surface_tables from the surfaces.json that trm eval --surface writes"
         )
-    return [rows for _, rows in table.groupby(list(SURFACE), sort=False, dropna=False)]
+    return [rows for _, rows in table.groupby(list(SURFACE_KEY), sort=False, dropna=False)]
+
+
+def usable(table: pd.DataFrame) -> pd.Series:
+    """Of each row, whether a new puzzle can be answered so: false for the oracle's."""
+    return table["usable"].astype(bool)
 
 
 def usual_steps(surface: pd.DataFrame) -> int:
@@ -96,7 +96,7 @@ def usual_steps(surface: pd.DataFrame) -> int:
     return trained if (surface["steps"] == trained).any() else int(surface["steps"].max())
 
 
-def laws(surface: pd.DataFrame) -> list[TestTimeLaw]:
+def laws(surface: pd.DataFrame) -> list[DecoderLaw]:
     """For every decoder of one surface: a saturating exponential in steps with all samples, and a logarithm
     in samples with the steps of training, each with its rivals and its verdict.
 
@@ -108,7 +108,7 @@ def laws(surface: pd.DataFrame) -> list[TestTimeLaw]:
     found = []
     for name in dict.fromkeys(surface["decoder"]):
         own = surface[surface["decoder"] == name]
-        alone = name in ("last", "halting")  # of the first sample
+        alone = name in OF_ONE_SAMPLE
         size = int(surface["samples"].min()) if alone else samples
         found.append(_law(own[own["samples"] == size], str(name), "steps", size))
         if not alone:
@@ -116,32 +116,32 @@ def laws(surface: pd.DataFrame) -> list[TestTimeLaw]:
     return found
 
 
-def _law(rows: pd.DataFrame, decoder: str, over: Over, at: int) -> TestTimeLaw:
+def _law(rows: pd.DataFrame, decoder: str, over: Over, at: int) -> DecoderLaw:
     if len(rows) < FEWEST:
-        return TestTimeLaw(decoder, over, at, None, f"{len(rows)} numbers of {over}; a law takes {FEWEST}")
+        return DecoderLaw(decoder, over, at, None, f"{len(rows)} numbers of {over}; a law takes {FEWEST}")
     half = 0.5 / rows["puzzles"].to_numpy(float)
     rising = int((rows["accuracy"].max() - rows["accuracy"] > half).sum())
     if rising < FEWEST - 2:
         said = f"{len(rows) - rising} of {len(rows)} numbers of {over} solve the most: too few are on the way"
-        return TestTimeLaw(decoder, over, at, None, said)
+        return DecoderLaw(decoder, over, at, None, said)
     columns = {
         "configuration": [str(value) for value in rows[over]],
         **{name: rows[name].to_numpy(float) for name in (over, "accuracy")},
     }
     try:
         runs = AccuracyRuns.of(columns, over, seed=None, accuracy="accuracy")
-        return TestTimeLaw(decoder, over, at, fit_accuracy(runs, _FORMS[over]))
+        return DecoderLaw(decoder, over, at, fit_accuracy(runs, _FORMS[over]))
     except UserError as error:
-        return TestTimeLaw(decoder, over, at, None, str(error))
+        return DecoderLaw(decoder, over, at, None, str(error))
 
 
 def frontier(table: pd.DataFrame, by_rules: bool) -> pd.DataFrame:
     """The usable rows that no other solves more than for as few inference FLOPs, over model size, steps and
     samples; the cheapest first.
     """
-    rows = table[table["usable"].astype(bool)]
+    rows = table[usable(table)]
     if not by_rules:
-        rows = rows[rows["decoder"] != OF_RULES]
+        rows = rows[rows["decoder"] != BY_RULES]
     on = non_dominated(rows["inference_flops"].to_numpy(float), rows["accuracy"].to_numpy(float))
     found = rows[on].sort_values(["inference_flops", "steps"], kind="stable")
     # Decoders that choose alike stand on one place: the first of them is enough.
@@ -161,11 +161,9 @@ def what_to_use(table: pd.DataFrame, budgets: Sequence[float] | None = None) -> 
     if budgets is None:
         first, last = np.ceil(2 * np.log10(costs.min())), np.ceil(2 * np.log10(costs.max()))
         budgets = (10 ** (np.arange(first, last + 1) / 2)).tolist()
-    ceilings = {
-        _place(row): row["accuracy"] for row in table[~table["usable"].astype(bool)].to_dict("records")
-    }
+    ceilings = {_budget_of(row): row["accuracy"] for row in table[~usable(table)].to_dict("records")}
     found: list[Use] = []
-    for by_rules in (False, True) if OF_RULES in set(table["decoder"]) else (False,):
+    for by_rules in (False, True) if BY_RULES in set(table["decoder"]) else (False,):
         best = frontier(table, by_rules)
         for budget in budgets:
             within = best[best["inference_flops"] <= budget * (1 + 1e-9)]
@@ -179,10 +177,12 @@ def what_to_use(table: pd.DataFrame, budgets: Sequence[float] | None = None) -> 
 
 def _use(budget: float, by_rules: bool, row: Mapping[Any, Any], ceilings: Mapping[Any, float]) -> Use:
     low, high = row["puzzles_95"]
+    averaged = ", averaged" if row["averaged"] else ""
     return Use(
         budget=budget,
         by_rules=by_rules,
         model=str(row["model"]),
+        weights=f"{row['identity']:.8}-s{row['seed']}, {row['at']}, step {int(row['step']):,}{averaged}",
         params=int(row["params"]),
         sampling=str(row["sampling"]),
         decoder=str(row["decoder"]),
@@ -192,9 +192,9 @@ def _use(budget: float, by_rules: bool, row: Mapping[Any, Any], ceilings: Mappin
         accuracy=float(row["accuracy"]),
         low=float(low),
         high=float(high),
-        ceiling=float(ceilings.get(_place(row), np.nan)),
+        ceiling=float(ceilings.get(_budget_of(row), np.nan)),
     )
 
 
-def _place(row: Mapping[Any, Any]) -> tuple[str, ...]:
-    return tuple(str(row[name]) for name in (*SURFACE, "steps", "samples"))
+def _budget_of(row: Mapping[Any, Any]) -> tuple[str, ...]:
+    return tuple(str(row[name]) for name in (*SURFACE_KEY, "steps", "samples"))

@@ -1,4 +1,4 @@
-"""`trm bench`: what an experiment takes of this device, measured with the programs that a run has."""
+"""`trm bench`: speed and memory of an experiment on this device, measured with the programs of a run."""
 
 import json
 from datetime import UTC, datetime
@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from trm_scaling.cli.options import Overrides, Profile, StudyFolder, chosen_profile, complete_experiment
+from trm_scaling.cli.options import (
+    Overrides,
+    Profile,
+    StudyFolder,
+    chosen_profile,
+    complete_experiment,
+    complete_run,
+)
 from trm_scaling.cli.verbs import Verbs
 
 if TYPE_CHECKING:
@@ -22,12 +29,12 @@ app = typer.Typer(
 Experiment = Annotated[
     str, typer.Argument(help="Name in the study, e.g. baseline.", autocompletion=complete_experiment)
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON, in seconds, bytes and FLOP/s.")]
-Repeats = Annotated[int, typer.Option(min=1, help="Times to measure.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, in seconds, bytes and FLOP/s.")]
+Repeats = Annotated[int, typer.Option(min=1, help="How often to measure.")]
 
 _STEP_HELP = """
-Time the training step: puzzle-steps a second, share of the device's peak, memory, compilation, the
-device's waiting for the host, and what bounds the step.
+Time the training step: puzzles x steps a second, share of the device's peak speed, memory, time to compile,
+how long the device waits for the host, and what limits the speed.
 
 \b
 Examples:
@@ -37,11 +44,12 @@ Examples:
 """
 
 _EVAL_HELP = """
-Time evaluation on the validation sample, in the batches that a run evaluates in.
+Time the evaluation on validation puzzles that a run makes while it trains, with untrained weights.
 
-With --stop: trained weights (a run, a model file, 4x4, 6x6, maze) answer test puzzles, once with the fixed
-number of steps and once by continuous batching, where a row whose puzzle has halted (or keeps the rules)
-takes the next one. Both give the same answers.
+With --stop, trained weights (a run, a model file, 4x4, 6x6 or maze) answer test puzzles in two ways. In the
+first every puzzle takes the full number of steps. In the second (continuous batching) a batch row takes the
+next puzzle as soon as its own has halted, or has an answer that keeps the rules. The output counts how many
+answers are the same.
 
 \b
 Examples:
@@ -52,7 +60,7 @@ Examples:
 """
 
 _DATA_HELP = """
-Time building the dataset, in a folder that is deleted after, and augmentation on the device.
+Time how long the dataset takes to build (in a temporary folder) and how fast the device augments it.
 
 \b
 Examples:
@@ -61,7 +69,8 @@ Examples:
 """
 
 _STARTUP_HELP = """
-Time commands from outside: --help, --list, status, and a first training step.
+Time whole commands, each in a new process: trm --help, trm batch --list, trm status, and trm bench step for
+one training step.
 
 \b
 Examples:
@@ -75,7 +84,7 @@ def step(
     experiment: Experiment,
     overrides: Overrides = None,
     profile: Profile = None,
-    calls: Annotated[int, typer.Option(min=1, help="Device calls to measure, after a first one.")] = 7,
+    calls: Annotated[int, typer.Option(min=1, help="Device calls to measure after the first.")] = 7,
     study: StudyFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -87,19 +96,19 @@ def step(
     run = _planned(experiment, overrides, profile, study)
     found = bench_step(fitted(run.config, this_device()), calls)
     bound = found.roofline
-    nominal = "" if found.mfu_nominal is None else f", {found.mfu_nominal:.1%} of the nominal one"
-    on_device = "" if found.peak_bytes is None else f", {memory(found.peak_bytes)} at the most on the device"
+    nominal = "" if found.mfu_nominal is None else f", {found.mfu_nominal:.1%} of the device's nominal peak"
+    on_device = "" if found.peak_bytes is None else f", {memory(found.peak_bytes)} at most in use"
     program = "unknown" if found.program_bytes is None else memory(found.program_bytes)
     rows = {
         "examples": f"{found.examples_per_s:,.1f} puzzle-steps/s",
         "step": f"{_spread(found.step_s)} for {found.batch:,} puzzles in {found.micro_batches} slices, "
         f"{found.steps_per_call} steps a call",
-        "speed": f"{flop(found.flops_per_s)}/s, {found.mfu_measured:.1%} of a large product{nominal}",
-        "peak": f"{flop(found.measured_peak)}/s in one large product, {_traffic(found.rates)}",
-        "bound by": f"{bound.bound}: products {_ms(bound.products_s)}, memory {_ms(bound.traffic_s)}, "
-        f"overhead {_ms(bound.overhead_s)} of a step of {_ms(found.step_s.median)}",
+        "speed": f"{flop(found.flops_per_s)}/s, {found.mfu_measured:.1%} of a large matrix product{nominal}",
+        "peak": f"{flop(found.measured_peak)}/s in one large matrix product, {_traffic(found.rates)}",
+        "bound by": f"{bound.bound}: matrix products {_ms(bound.products_s)}, memory {_ms(bound.traffic_s)}, "
+        f"overhead {_ms(bound.overhead_s)} of {_ms(found.step_s.median)} a step",
         "host gap": f"{found.host_gap:.2%} of the time without a call on the device",
-        "memory": f"{program} by the compiler{on_device}",
+        "memory": f"{program} by the compiler's count{on_device}",
         "compile": f"{found.trace_s:.1f} s tracing, {found.compile_s:.1f} s compiling, "
         f"{found.first_call_s:.2f} s the first call",
     }
@@ -108,19 +117,27 @@ def step(
 
 @app.command("eval", help=_EVAL_HELP)
 def evaluation(
-    experiment: Experiment,
+    experiment: Annotated[
+        str,
+        typer.Argument(
+            help="Name in the study; with --stop also a run folder, a model file, 4x4, 6x6 or maze.",
+            autocompletion=complete_run,
+        ),
+    ],
     overrides: Overrides = None,
     profile: Profile = None,
     repeats: Repeats = 7,
     stop: Annotated[
-        Literal["halting", "verified"] | None, typer.Option(help="Compare with inference that stops so.")
+        Literal["halting", "verified"] | None,
+        typer.Option(help="Compare with inference that stops so."),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="With --stop: the most of a sample.", show_default="the model's")
+        int | None,
+        typer.Option(min=1, help="With --stop: most steps of a sample.", show_default="the model's"),
     ] = None,
-    samples: Annotated[int, typer.Option(min=1, help="With --stop verified: samples at most.")] = 1,
-    noise: Annotated[float, typer.Option(min=0.0, help="Of samples after the first.")] = 0.0,
-    limit: Annotated[int | None, typer.Option(min=1, help="With --stop: test puzzles.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="With --stop verified: most samples of a puzzle.")] = 1,
+    noise: Annotated[float, typer.Option(min=0.0, help="With --samples: as in trm eval.")] = 0.0,
+    limit: Annotated[int | None, typer.Option(min=1, help="With --stop: number of test puzzles.")] = None,
     study: StudyFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -140,9 +157,9 @@ def evaluation(
     found = bench_evaluation(run.config, repeats)
     rows = {
         "puzzles": f"{found.puzzles_per_s:,.1f} puzzles/s, {found.supervision_steps} supervision steps",
-        "evaluation": f"{_spread(found.seconds)} for {found.puzzles:,} puzzles, {found.batch:,} at once",
+        "evaluation": f"{_spread(found.seconds)} for {found.puzzles:,} puzzles in batches of {found.batch:,}",
         "speed": f"{flop(found.flops_per_s)}/s",
-        "first": f"{found.first_s:.2f} s, with compilation",
+        "first": f"{found.first_s:.2f} s, compilation included",
     }
     _print("eval", run.config, found, found.device_kind, rows, as_json)
 
@@ -174,11 +191,11 @@ def _stopping(
     rows = {
         "fixed": f"{found.puzzles_per_s_fixed:,.1f} puzzles/s, {most} each, "
         f"{found.accuracy_fixed:.2%} exact; {_spread(found.fixed_s)}",
-        "stopping": f"{found.puzzles_per_s:,.1f} puzzles/s, {found.mean_steps:.2f} steps in the mean, "
+        "stopping": f"{found.puzzles_per_s:,.1f} puzzles/s, {found.mean_steps:.2f} steps on average, "
         f"{found.accuracy:.2%} exact; {_spread(found.stopping_s)}",
         "factor": f"{found.speedup:.2f} x",
-        "answers": f"{found.same_answers:,} of {found.puzzles:,} are the same in every cell, "
-        f"{found.batch:,} rows at once",
+        "answers": f"{found.same_answers:,} of {found.puzzles:,} are the same in every cell; "
+        f"batches of {found.batch:,} rows",
     }
     _print("eval", config, found, f"{opened.source}, {found.device_kind}", rows, as_json)
 
@@ -224,7 +241,7 @@ def startup(
         "trm status": _spread(found.status_s),
         "first step": _spread(found.first_step_s),
     }
-    _print("startup", run.config, found, "processes of their own", rows, as_json)
+    _print("startup", run.config, found, "each command in a new process", rows, as_json)
 
 
 def _planned(experiment: str, overrides: list[str] | None, profile: str | None, study: Path | None) -> "Run":

@@ -10,20 +10,24 @@ from trm_scaling.cli.options import AsJson, At, Profile, StudyFolder, complete_r
 
 if TYPE_CHECKING:
     from trm_scaling.cli.weights import OpenedWeights
+    from trm_scaling.evaluation.decode import DecoderName
     from trm_scaling.evaluation.samples import Budget
     from trm_scaling.evaluation.score import Outcomes
 
 HELP = """
-Evaluate a run: exact and cell accuracy after each of N supervision steps, under the halting rule and by
-difficulty, with counts and 95 % intervals, with the moving average of the weights and without.
+Evaluate a run: exact and cell accuracy after each of N supervision steps, with the halting rule, and by
+difficulty. Each is shown with counts and a 95 % interval, for the moving average of the weights and for the
+weights themselves.
 
-Several samples differ by noise, by random initial states (--init random) or by the task's symmetries
-(--augment); the first has none of these. Decoders say which answer counts: best_q, the highest halting
-logit; mode, the most frequent; residual, whose logits changed least; confidence, the most probable; verified,
-the first that keeps the task's rules; oracle, the ceiling, which knows the labels; all of them: all.
+With --samples every puzzle is answered several times. The first sample is the plain one; the others differ
+from it by noise (--noise), by random initial states (--init random) or by the task's symmetries (--augment).
+A decoder chooses the answer that counts. best_q takes the one with the highest halting logit; mode, the most
+frequent; residual, the one whose logits changed least; confidence, the most probable; verified, the first
+that keeps the task's rules; oracle, the first right one. The oracle reads the labels: it is an upper bound,
+not a method. --decoder all takes every decoder.
 
---surface writes accuracy at every number of steps and samples (powers of two) beside the run, from one
-evaluation. Interrupted, the same command goes on.
+--surface measures accuracy at every number of steps and samples (powers of two) in one evaluation and writes
+it beside the run. If it is interrupted, the same command continues it.
 
 \b
 Examples:
@@ -38,7 +42,7 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="An experiment (its run as written, else the newest), a run folder, a model file, or 4x4, 6x6, "
+        help="An experiment (its unchanged run, else its newest), a run folder, a model file, or 4x4, 6x6 or "
         "maze, which come with the package.",
         autocompletion=complete_run,
     ),
@@ -49,39 +53,44 @@ def evaluate(
     name: Model,
     puzzles: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Other puzzles, as in data.min_rating=3."),
+        typer.Argument(metavar="[KEY=VALUE]...", help="Answer other puzzles, e.g. data.min_rating=3."),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Supervision steps N.", show_default="arch.halt_max_steps")
+        int | None,
+        typer.Option(min=1, help="Supervision steps (N).", show_default="arch.halt_max_steps"),
     ] = None,
-    split: Annotated[Literal["test", "val"], typer.Option(help="Which held-out puzzles.")] = "test",
+    split: Annotated[Literal["test", "val"], typer.Option(help="Test or validation puzzles.")] = "test",
     at: At = "best",
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first puzzles of the split.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Answer only the first so many puzzles.")] = None,
     decoder: Annotated[
         list[str] | None,
         typer.Option(
-            help="A further decoder, or all; may be given several times.", metavar="NAME", show_default=False
+            help="Decoder beside last and halting, or all. Repeatable.", metavar="NAME", show_default=False
         ),
     ] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Answers to each puzzle.")] = 1,
+    samples: Annotated[int, typer.Option(min=1, help="Number of samples (answers) for each puzzle.")] = 1,
     noise: Annotated[
-        float, typer.Option(min=0.0, help="Deviation of what samples after the first add to z_H each step.")
+        float,
+        typer.Option(min=0.0, help="Standard deviation of the noise added to z_H before each step."),
     ] = 0.0,
     init: Annotated[
-        Literal["fixed", "random"], typer.Option(help="Initial states of the samples after the first.")
+        Literal["fixed", "random"], typer.Option(help="Initial states of all samples but the first.")
     ] = "fixed",
     augment: Annotated[
-        bool, typer.Option("--augment", help="Samples after the first see images of the puzzle.")
+        bool,
+        typer.Option("--augment", help="All samples but the first see a symmetric image of the puzzle."),
     ] = False,
     sampling_seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of what is random.", show_default="the run's")
+        int | None,
+        typer.Option(min=0, help="Seed of all that is random.", show_default="the run's"),
     ] = None,
     surface: Annotated[
-        bool, typer.Option("--surface", help="Every number of steps and samples, written beside the run.")
+        bool,
+        typer.Option("--surface", help="Write accuracy at every number of steps and samples."),
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="File of the surface.", show_default="surfaces.json in the run folder"),
+        typer.Option(help="File that --surface writes.", show_default="surfaces.json in the run folder"),
     ] = None,
     as_json: AsJson = False,
     profile: Profile = None,
@@ -89,27 +98,32 @@ def evaluate(
 ) -> None:
     from trm_scaling.cli.weights import open_weights
     from trm_scaling.errors import UserError
-    from trm_scaling.evaluation.decode import decoder_names
+    from trm_scaling.evaluation.decode import decoder_names, possible
     from trm_scaling.evaluation.samples import Budget
+    from trm_scaling.results.surfaces import OF_ONE_SAMPLE
 
     if out is not None and not surface:
         raise UserError("--out names the file of a surface: add --surface")
     opened = open_weights(name, profile, study, at, puzzles or [])
     budget = Budget(steps or opened.config.arch.halt_max_steps, samples, noise, init, augment)
     seed = opened.config.seed if sampling_seed is None else sampling_seed
-    names = decoder_names(decoder or (["all"] if surface else []))
+    asked = decoder or (["all"] if surface else [])
+    names = decoder_names([*OF_ONE_SAMPLE, *asked])  # those two are in every table
+    if "all" in asked:
+        names = possible(names, budget, opened.dataset.task)
     if surface:
         from trm_scaling.cli.surface import write_surface
 
         write_surface(opened, budget, names, split, limit, seed, out, as_json)
         return
-    _evaluate(opened, budget, decoder or [], split, limit, seed, as_json)
+    further = tuple(name for name in names if name not in OF_ONE_SAMPLE)
+    _evaluate(opened, budget, further, split, limit, seed, as_json)
 
 
 def _evaluate(
     opened: "OpenedWeights",
     budget: "Budget",
-    asked: list[str],
+    names: "tuple[DecoderName, ...]",
     split: Literal["test", "val"],
     limit: int | None,
     seed: int,
@@ -118,16 +132,11 @@ def _evaluate(
     import jax
 
     from trm_scaling.cli.progress import shown_progress
-    from trm_scaling.evaluation.decode import decoder_names, possible
     from trm_scaling.evaluation.score import Evaluator
 
     config, weights = opened.config, opened.weights
-    standing = ("last", "halting")  # in every table
-    names = tuple(name for name in decoder_names(asked) if name not in standing)
-    if "all" in asked:
-        names = possible(names, budget, opened.dataset.task)
     evaluator = Evaluator(config, decoders=names, budget=budget)
-    puzzles = opened.dataset.test if split == "test" else opened.dataset.val
+    puzzles = opened.puzzles(split)
     results: dict[str, Outcomes] = {}
     for averaged in [True, False] if weights.ema is not None else [False]:
         label = "moving average" if averaged else "current weights"

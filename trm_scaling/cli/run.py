@@ -359,7 +359,7 @@ def _votes(record: "RunRecord") -> list[str]:
         rows = {
             row.attempts: row
             for row in record.evaluations
-            if row.decoder == "vote" and row.asked == asked and row.attempts
+            if row.decoder == "vote" and row.split == asked and row.attempts
         }
         if rows:
             passed = ", ".join(f"pass@{k} {rows[k].task_rate:.1%}" for k in (1, 2))

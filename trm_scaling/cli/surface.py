@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from trm_scaling.cli.weights import OpenedWeights
     from trm_scaling.evaluation.decode import DecoderName
     from trm_scaling.evaluation.samples import Budget
-    from trm_scaling.evaluation.surface import Tally
+    from trm_scaling.evaluation.surface import SurfaceCounts
     from trm_scaling.results.surfaces import Surface
 
 
@@ -36,28 +37,27 @@ def write_surface(
     import jax
 
     from trm_scaling.cli.progress import shown_progress
-    from trm_scaling.evaluation.surface import Grid, Tally, measure
+    from trm_scaling.evaluation.surface import Grid, SurfaceCounts, measure
     from trm_scaling.io.atomic import write_json
     from trm_scaling.io.jsonable import read_json_lenient
     from trm_scaling.results.surfaces import add_surface
-    from trm_scaling.tasks.task import task_of
 
     file = out or (None if opened.folder is None else opened.folder.surfaces)
     if file is None:
         raise UserError(f"{opened.source} is no run: say with --out FILE.json where its surface goes")
     if budget.samples == 1:
         raise UserError("a surface compares budgets of several samples: give --samples with --noise, say")
-    task, weights = task_of(opened.config.data), opened.weights
-    tally = Tally(Grid.of(budget), [name for name in names if name != "verified" or task.has_rules])
+    weights = opened.weights
+    counts = SurfaceCounts(Grid.of(budget), names)
     asked = [opened.source, opened.at, opened.step, opened.dataset.fingerprint, split, limit, seed]
-    question = json.dumps([*asked, *budget, tally.decoders], default=str)
+    question = json.dumps([*asked, *budget, counts.decoders], default=str)
     partial = file.with_name(f".{hashlib.sha256(question.encode()).hexdigest()[:12]}.partial.json")
     if kept := read_json_lenient(partial):
-        tally.restore(kept)
-        typer.echo(f"going on after {tally.puzzles:,} puzzles ({partial})", err=True)
-    puzzles = opened.dataset.test if split == "test" else opened.dataset.val
+        counts.restore(kept)
+        typer.echo(f"going on after {counts.puzzles:,} puzzles ({partial})", err=True)
+    puzzles = opened.puzzles(split)
     partial.parent.mkdir(parents=True, exist_ok=True)
-    if tally.puzzles < min(len(puzzles), limit or len(puzzles)):
+    if counts.puzzles < min(len(puzzles), limit or len(puzzles)):
         with shown_progress() as progress:
             measure(
                 *(
@@ -67,13 +67,13 @@ def write_surface(
                     weights.buffers,
                     puzzles,
                 ),
-                tally,
+                counts,
                 limit=limit,
                 key=jax.random.key(seed),
                 progress=progress,
                 counted=lambda done: write_json(partial, done.state()),
             )
-    surface = _described(opened, budget, tally, split, limit, seed)
+    surface = _described(opened, budget, counts, split, limit, seed)
     add_surface(file, surface)
     partial.unlink(missing_ok=True)
     typer.echo(surface.model_dump_json() if as_json else "\n".join(shown(surface)))
@@ -83,7 +83,7 @@ def write_surface(
 def _described(
     opened: "OpenedWeights",
     budget: "Budget",
-    tally: "Tally",
+    counts: "SurfaceCounts",
     split: Literal["test", "val"],
     limit: int | None,
     seed: int,
@@ -92,7 +92,9 @@ def _described(
 
     from trm_scaling.config.identity import identity
     from trm_scaling.counting import count_parameters, inference_flops
+    from trm_scaling.io.secrets import masked_arguments
     from trm_scaling.results.surfaces import Surface
+    from trm_scaling.tasks.dataset import fingerprint
     from trm_scaling.tasks.task import spec_of
 
     config, spec = opened.config, spec_of(opened.config.data)
@@ -107,18 +109,21 @@ def _described(
             **{"profile": config.profile, "identity": identity(opened.trained), "seed": config.seed},
             **{"at": opened.at, "averaged": opened.weights.ema is not None, "step": opened.step},
             **{"of": f"{spec.grid[0]}x{spec.grid[1]} {config.data.task}, {', '.join(told)}"},
-            **{"data_fingerprint": opened.dataset.test_fingerprint, "split": split, "limit": limit},
+            **{"data_fingerprint": fingerprint(opened.dataset.task, 0, {split: opened.puzzles(split)})},
+            **{"split": split, "limit": limit},
             **{"params": count_parameters(*sizes), "trained_steps": config.arch.halt_max_steps},
             **{"noise": budget.noise, "init": budget.init, "augment": budget.augment, "sampling_seed": seed},
-            **{"device_kind": jax.devices()[0].device_kind, "device_seconds": tally.seconds},
-            "command": " ".join(["trm", *sys.argv[1:]]),
-            "rows": [{**row, "inference_flops": row["mean_steps"] * per_step} for row in tally.rows()],
+            **{"device_kind": jax.devices()[0].device_kind, "device_seconds": counts.seconds},
+            "command": shlex.join(["trm", *masked_arguments(sys.argv[1:])]),
+            "rows": [{**row, "inference_flops": row["mean_steps"] * per_step} for row in counts.rows()],
         }
     )
 
 
 def shown(surface: "Surface") -> Sequence[str]:
     """A table for each decoder: steps down, samples across, accuracy in per cent."""
+    from trm_scaling.results.surfaces import OF_ONE_SAMPLE
+
     rows = {(row.decoder, row.steps, row.samples): row for row in surface.rows}
     steps = sorted({row.steps for row in surface.rows})
     samples = sorted({row.samples for row in surface.rows})
@@ -127,7 +132,7 @@ def shown(surface: "Surface") -> Sequence[str]:
     lines = [head]
     for name in dict.fromkeys(row.decoder for row in surface.rows):
         ceiling = "" if name != "oracle" else " (knows the labels: the ceiling of the others, not a method)"
-        across = samples if name not in ("last", "halting") else samples[:1]
+        across = samples[:1] if name in OF_ONE_SAMPLE else samples
         lines += ["", f"{name}{ceiling}", f"{'steps':>8}" + "".join(f"{size:>8}" for size in across)]
         for number in steps:
             cells = "".join(f"{100 * rows[name, number, size].accuracy:>8.1f}" for size in across)

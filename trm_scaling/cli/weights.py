@@ -11,7 +11,7 @@ from trm_scaling.errors import UserError
 if TYPE_CHECKING:
     from trm_scaling.config import RunConfig
     from trm_scaling.io.run_folder import RunFolder
-    from trm_scaling.tasks.dataset import Dataset
+    from trm_scaling.tasks.dataset import Dataset, Split
     from trm_scaling.train.weights import Weights
 
 
@@ -32,6 +32,10 @@ class OpenedWeights:
     folder: "RunFolder | None"
     """None of a model file."""
     at: Literal["best", "last", "file"]
+
+    def puzzles(self, split: Literal["test", "val"]) -> "Split":
+        """The held-out puzzles of that split."""
+        return self.dataset.test if split == "test" else self.dataset.val
 
 
 def open_weights(

@@ -12,20 +12,15 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
-from trm_scaling.evaluation.predict import Params, Puzzles, begin_rows, refuse_nonfinite
+from trm_scaling.evaluation.predict import Params, Puzzles, Started, begin_rows, refuse_nonfinite
 from trm_scaling.evaluation.samples import Budget, turned_back
 from trm_scaling.models import Execution
 from trm_scaling.models.act import wants_to_halt
-from trm_scaling.models.layers import PUZZLE_EMB
 from trm_scaling.models.model import BATCH_AXIS, States
-from trm_scaling.parallel.mesh import device_mesh, platform_of
-from trm_scaling.parallel.rows import read_rows
-from trm_scaling.parallel.sharding import WHOLE, batch_spec, on_mesh, placed
 from trm_scaling.tasks.dataset import Split
 from trm_scaling.tasks.progress import Progress, silent
 from trm_scaling.tasks.task import Task, task_of
@@ -74,29 +69,27 @@ def answer_queue(
     params: Params,
     buffers: Params,
     queue: Puzzles,
-    count: Int[Array, "1"],
+    count: Int[Array, ""],
     key: Key[Array, ""],
-    embedded: Float[Array, "M E"] | None = None,
 ) -> Stopped:
     """Answer the first `count` puzzles of `queue` with `size` rows. The samples of `queue` are not read."""
     task, how = task_of(config.data), Execution.of(config.system, platform, differentiated=False)
     length = queue.numbers.shape[0]
 
-    def working_on(puzzle: Array, sample: Array) -> tuple[Puzzles, Array | None]:
+    def begun(puzzle: Array, sample: Array) -> tuple[Puzzles, Started]:
         taken = jnp.minimum(puzzle, length - 1)
-        rows = jax.tree.map(lambda leaf: jnp.take(leaf, taken, axis=0), queue._replace(samples=queue.numbers))
-        own = None if embedded is None else jnp.take(embedded, taken, axis=0)
-        return rows._replace(samples=sample), own
+        rows: Puzzles = jax.tree.map(lambda leaf: jnp.take(leaf, taken, axis=0), queue)
+        puzzles = rows._replace(samples=sample)
+        return puzzles, begin_rows(config, budget, params, buffers, puzzles, key)
 
     def iterate(rows: _Rows) -> _Rows:
-        puzzles, own = working_on(rows.puzzle, rows.sample)
-        started = begin_rows(config, budget, params, buffers, puzzles, key, own)
+        puzzles, started = begun(rows.puzzle, rows.sample)
         fresh = jnp.expand_dims(rows.steps == 0, tuple(axis for axis in range(3) if axis != BATCH_AXIS))
         state = jax.tree.map(lambda new, old: jnp.where(fresh, new, old), started.state, rows.state)
         out = started.step(config, budget, params, state, rows.steps, how)
         tokens = jnp.argmax(out.logits, axis=-1).astype(jnp.uint8)
         tokens = turned_back(budget, task, key, puzzles.numbers, puzzles.samples, tokens)
-        active, steps, spent = rows.puzzle < count[0], rows.steps + 1, rows.spent + 1
+        active, steps, spent = rows.puzzle < count, rows.steps + 1, rows.spent + 1
         now = Stopped(tokens, out.q_halt, spent)
         best = _where((out.q_halt > rows.best.q_halt) | (rows.spent == 0), now, rows.best)
         ended = steps >= budget.steps
@@ -122,8 +115,6 @@ def answer_queue(
         )
 
     first, zeros = jnp.arange(size, dtype=jnp.int32), jnp.zeros(size, jnp.int32)
-    puzzles, own = working_on(first, zeros)
-    begun = begin_rows(config, budget, params, buffers, puzzles, key, own)
 
     def none(rows: int) -> Stopped:
         cells = queue.inputs.shape[1]
@@ -131,8 +122,10 @@ def answer_queue(
             jnp.zeros((rows, cells), jnp.uint8), jnp.zeros(rows, jnp.float32), jnp.zeros(rows, jnp.int32)
         )
 
-    start = _Rows(begun.state, first, zeros, zeros, zeros, none(size), jnp.int32(size), none(length + 1))
-    end = jax.lax.while_loop(lambda rows: jnp.any(rows.puzzle < count[0]), iterate, start)
+    _, started = begun(first, zeros)
+    best, found = none(size), none(length + 1)
+    start = _Rows(started.state, first, zeros, zeros, zeros, best, jnp.int32(size), found)
+    end = jax.lax.while_loop(lambda rows: jnp.any(rows.puzzle < count), iterate, start)
     return jax.tree.map(lambda leaf: leaf[:-1], end.found)
 
 
@@ -155,15 +148,13 @@ def _keeps_rules(task: Task, inputs: UInt8[Array, "B C"], tokens: UInt8[Array, "
 
 
 class StoppingPredictor:
-    """Answers a split by continuous batching, with at most `system.eval_batch_size` rows.
-
-    Devices of a mesh take an equal part of the puzzles each, and every process is given all answers.
+    """Answers a split by continuous batching on this process's first device, with at most
+    `system.eval_batch_size` rows.
     """
 
-    def __init__(self, config: RunConfig, budget: Budget, stop: Stop, mesh: Mesh | None = None) -> None:
-        """`mesh`: where the weights lie; None: on this process's first device.
-
-        Raises UserError as `Budget.check`, for halting with several samples, and for rules that a task lacks.
+    def __init__(self, config: RunConfig, budget: Budget, stop: Stop) -> None:
+        """Raises UserError as `Budget.check`, for halting with several samples, and for rules that a task
+        lacks.
         """
         task = task_of(config.data)
         budget.check(task, config.arch)
@@ -175,19 +166,9 @@ class StoppingPredictor:
         if stop == "verified" and not task.has_rules:
             raise UserError(f"stop=verified asks the rules of the task, and {task.title} has none")
         self.config, self.budget, self.stop = config, budget, stop
-        self._mesh = mesh or device_mesh(jax.local_devices()[:1])
-        devices = self._mesh.size
-        self.rows = max(1, config.system.eval_batch_size // devices)
-        """Of one device."""
-        platform = platform_of(self._mesh)
-        answer = partial(answer_queue, config, budget, stop, self.rows, platform)
-        if devices > 1:
-            part, whole = batch_spec(), WHOLE
-            specs = (whole, whole, part, part, whole, part)
-            answer = jax.shard_map(answer, mesh=self._mesh, in_specs=specs, out_specs=part, check_vma=False)
-        self._answer = jax.jit(
-            partial(_with_embeddings, answer, self._mesh), out_shardings=on_mesh(self._mesh, WHOLE)
-        )
+        self.rows = config.system.eval_batch_size
+        platform = jax.local_devices()[0].platform
+        self._answer = jax.jit(partial(answer_queue, config, budget, stop, self.rows, platform))
 
     def __call__(
         self,
@@ -206,26 +187,14 @@ class StoppingPredictor:
         refuse_nonfinite({"params": params, "buffers": buffers}, "the weights to evaluate")
         key = jax.random.key(self.config.seed) if key is None else key
         inputs, labels, ids = (each[:limit] for each in (split.inputs, split.labels, split.puzzle_ids))
-        total, devices = len(inputs), self._mesh.size
-        share = min(QUEUE * self.rows, -(-total // devices))
-        rows, found = on_mesh(self._mesh, batch_spec()), []
-        for start in range(0, total, share * devices):
-            there = min(share * devices, total - start)
-            numbers = start + np.minimum(np.arange(share * devices, dtype=np.int32), there - 1)
+        total, found = len(inputs), []
+        length = min(QUEUE * self.rows, total)
+        for start in range(0, total, length):
+            there = min(length, total - start)
+            numbers = start + np.minimum(np.arange(length, dtype=np.int32), there - 1)
             queue = Puzzles(inputs[numbers], labels[numbers], ids[numbers], numbers, np.zeros_like(numbers))  # type: ignore[arg-type]
-            counts = np.clip(there - share * np.arange(devices, dtype=np.int32), 0, share)
-            at = placed((queue, counts), (Puzzles(*(rows,) * len(queue)), rows))
-            answers = self._answer(params, buffers, *at, key)
+            answers = self._answer(params, buffers, queue, np.int32(there), key)
             found.append(jax.tree.map(lambda leaf, there=there: np.asarray(leaf)[:there], answers))
             progress("answering", start + there, total)
         joined: Stopped = jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
         return joined
-
-
-def _with_embeddings(
-    answer: Any, mesh: Mesh, params: Params, buffers: Params, queue: Puzzles, count: Array, key: Array
-) -> Stopped:
-    """`answer` with the puzzle embeddings of the whole queue, read once."""
-    rows = read_rows(params[PUZZLE_EMB], queue.puzzle_ids, mesh) if PUZZLE_EMB in params else None
-    network = {name: leaf for name, leaf in params.items() if name != PUZZLE_EMB}
-    return answer(network, buffers, queue, count, key, rows)

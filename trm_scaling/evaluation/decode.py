@@ -24,7 +24,7 @@ OF_SAMPLES: frozenset[str] = frozenset({"mode", "residual", "confidence"})
 UNUSABLE: frozenset[str] = frozenset({"oracle"})
 """Decoders that know the labels: nobody can answer a new puzzle by them."""
 
-SETTLED = 3
+RESIDUAL_STEPS = 3
 """Last steps whose changes of logits `residual` averages (EqR)."""
 
 
@@ -156,7 +156,7 @@ def mode(given: Candidates) -> Choice:
 def residual(given: Candidates) -> Choice:
     """The last answer of the sample whose logits changed least over the last three steps (EqR)."""
     steps = given.change.shape[1]
-    changes = given.change[:, max(1, steps - SETTLED) :]
+    changes = given.change[:, max(1, steps - RESIDUAL_STEPS) :]
     mean = changes.mean(1) if changes.shape[1] else np.zeros_like(given.change[:, 0])
     return _of_sample(given, mean.argmin(0))
 

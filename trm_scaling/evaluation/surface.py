@@ -31,7 +31,7 @@ AT_ONCE = 8
 many."""
 
 
-class Place(NamedTuple):
+class SurfaceBudget(NamedTuple):
     """One budget on the surface, decoded in one way."""
 
     steps: int
@@ -66,19 +66,19 @@ class Grid:
         return [np.array([0, *each]) for each in sorted(others)]
 
 
-class Tally:
-    """Counts of solved puzzles at every place of a surface, added up batch by batch."""
+class SurfaceCounts:
+    """Counts of solved puzzles at every budget of a surface, added up batch by batch."""
 
     def __init__(self, grid: Grid, decoders: Sequence[DecoderName]) -> None:
         self.grid, self.decoders = grid, tuple(decoders)
         self.puzzles = 0
         self.seconds = 0.0
         """Of the evaluation, compilation and decoding included."""
-        self.solved: dict[Place, np.ndarray] = {}
+        self.solved: dict[SurfaceBudget, np.ndarray] = {}
         """(R,) int: puzzles solved by each sub-sample."""
-        self.valid: dict[Place, np.ndarray] = {}
+        self.valid: dict[SurfaceBudget, np.ndarray] = {}
         """The same, of answers that are right by the rules."""
-        self.spent: dict[Place, int] = {}
+        self.spent: dict[SurfaceBudget, int] = {}
         """Supervision steps over all puzzles, summed over sub-samples."""
 
     def add(self, given: Candidates) -> None:
@@ -92,34 +92,34 @@ class Tally:
     def _decode(self, given: Candidates, size: int, number: int) -> None:
         right_by_rules = given.solved if given.valid is None else given.valid
         for name in self.decoders:
-            place = Place(given.q_halt.shape[1], size, name)
+            budget = SurfaceBudget(given.q_halt.shape[1], size, name)
             choice = decoder(name)(given)
-            if place not in self.solved:
+            if budget not in self.solved:
                 count = len(self.grid.sub_samples(size))
-                self.solved[place], self.valid[place] = np.zeros(count, int), np.zeros(count, int)
-                self.spent[place] = 0
-            self.solved[place][number] += int(choice.of(given.solved).sum())
-            self.valid[place][number] += int(choice.of(right_by_rules).sum())
-            self.spent[place] += int(choice.spent.sum())
+                self.solved[budget], self.valid[budget] = np.zeros(count, int), np.zeros(count, int)
+                self.spent[budget] = 0
+            self.solved[budget][number] += int(choice.of(given.solved).sum())
+            self.valid[budget][number] += int(choice.of(right_by_rules).sum())
+            self.spent[budget] += int(choice.spent.sum())
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """The long table: a row a place."""
-        for place, solved in self.solved.items():
+        """The long table: a row a budget."""
+        for budget, solved in self.solved.items():
             count, rates = len(solved), solved / self.puzzles
             right = float(solved.mean())
             over_puzzles = interval(right, self.puzzles)
             assert over_puzzles is not None, "a surface has puzzles"
             yield {
-                **place._asdict(),
-                "usable": place.decoder not in UNUSABLE,
+                **budget._asdict(),
+                "usable": budget.decoder not in UNUSABLE,
                 "puzzles": self.puzzles,
                 "sub_samples": count,
                 "solved": right,
                 "accuracy": right / self.puzzles,
                 "puzzles_95": list(over_puzzles),
                 "sub_samples_95": np.quantile(rates, (0.025, 0.975)).tolist() if count > 1 else None,
-                "valid_rate": float(self.valid[place].mean()) / self.puzzles,
-                "mean_steps": self.spent[place] / (count * self.puzzles),
+                "valid_rate": float(self.valid[budget].mean()) / self.puzzles,
+                "mean_steps": self.spent[budget] / (count * self.puzzles),
             }
 
     def state(self) -> dict[str, Any]:
@@ -128,8 +128,8 @@ class Tally:
             "puzzles": self.puzzles,
             "seconds": self.seconds,
             "places": [
-                [*place, self.solved[place].tolist(), self.valid[place].tolist(), self.spent[place]]
-                for place in self.solved
+                [*budget, self.solved[budget].tolist(), self.valid[budget].tolist(), self.spent[budget]]
+                for budget in self.solved
             ],
         }
 
@@ -137,9 +137,9 @@ class Tally:
         """Go on from what `state` says was counted."""
         self.puzzles, self.seconds = state["puzzles"], state["seconds"]
         for steps, samples, name, solved, valid, spent in state["places"]:
-            place = Place(steps, samples, name)
-            self.solved[place], self.valid[place] = np.array(solved), np.array(valid)
-            self.spent[place] = spent
+            budget = SurfaceBudget(steps, samples, name)
+            self.solved[budget], self.valid[budget] = np.array(solved), np.array(valid)
+            self.spent[budget] = spent
 
 
 def measure(
@@ -148,42 +148,42 @@ def measure(
     params: Params,
     buffers: Params,
     split: Split,
-    tally: Tally,
+    counts: SurfaceCounts,
     *,
     limit: int | None = None,
     key: jax.Array | None = None,
     progress: Progress = silent,
-    counted: Callable[[Tally], None] = lambda _: None,
-) -> Tally:
-    """Count the puzzles of `split` that `tally` does not hold yet, up to `limit`; `counted` is called on the
+    counted: Callable[[SurfaceCounts], None] = lambda _: None,
+) -> SurfaceCounts:
+    """Count the puzzles of `split` that `counts` does not hold yet, up to `limit`; `counted` is called on the
     way, so that an evaluation can be gone on with. `key`: of what is random; default that of the run's seed.
 
-    The grid of `tally` must be one of `budget`. Raises UserError as `Budget.check` and `decoders_for` do, but
-    decoders that compare samples may stand beside budgets of one.
+    The grid of `counts` must be one of `budget`. Raises UserError as `Budget.check` and `decoders_for` do,
+    but decoders that compare samples may stand beside budgets of one.
     """
     task = task_of(config.data)
-    decoders_for(tally.decoders, budget, task)
+    decoders_for(counts.decoders, budget, task)
     began, waiting = time.perf_counter(), list[Candidates]()
 
     def count() -> None:
         nonlocal began
-        tally.add(_joined(waiting))
+        counts.add(_joined(waiting))
         waiting.clear()
         now = time.perf_counter()
-        tally.seconds, began = tally.seconds + now - began, now
-        counted(tally)
+        counts.seconds, began = counts.seconds + now - began, now
+        counted(counts)
 
-    first = tally.puzzles
+    first = counts.puzzles
     for answers in Predictor(config, budget)(params, buffers, split, limit, progress, key, first):
         end = first + answers.q_halt.shape[2]
         asked = split.inputs[first:end], split.labels[first:end]
-        waiting.append(judged_candidates(task, answers, *asked, tally.decoders)[0])
+        waiting.append(judged_candidates(task, answers, *asked, counts.decoders)[0])
         first = end
         if sum(each.q_halt.shape[2] for each in waiting) >= AT_ONCE:
             count()
     if waiting:
         count()
-    return tally
+    return counts
 
 
 def _joined(parts: Sequence[Candidates]) -> Candidates:

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from trm_scaling.config import RunConfig
@@ -35,15 +34,13 @@ def trajectories(
     buffers: Params,
     chosen: Chosen,
     budget: Budget,
-    seed: int | None = None,
 ) -> Answers:
-    """All samples of one puzzle, (S, N, 1, ...). `seed`: of what is random; None takes the run's."""
+    """All samples of one puzzle, (S, N, 1, ...). What is random is drawn by the run's seed."""
     # One puzzle is quickly worked on and only once: unrolled, compiling would take most of the time.
     rolled = config.model_copy(update={"system": config.system.model_copy(update={"unroll": False})})
     ids = np.full(1, chosen.puzzle_id, np.int32)
     one = Split(chosen.inputs[None], np.zeros_like(chosen.inputs)[None], puzzle_ids=ids)
-    key = jax.random.key(config.seed if seed is None else seed)
-    (answers,) = Predictor(rolled, budget)(params, buffers, one, key=key)
+    (answers,) = Predictor(rolled, budget)(params, buffers, one)
     return answers
 
 

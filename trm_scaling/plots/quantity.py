@@ -10,8 +10,6 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 
 from trm_scaling.results.format import compact, plain
 
-Kind = Literal["number", "count", "flops", "bytes", "hours", "money", "accuracy"]
-
 _SI = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _BINARY = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "bytes"))
 _MOST_TRIED = 8
@@ -26,7 +24,7 @@ class Quantity:
 
     column: str
     name: str
-    kind: Kind = "number"
+    kind: Literal["number", "count", "flops", "bytes", "hours", "money", "accuracy"] = "number"
     log: bool = False
     """Whether equal ratios are equal distances."""
 

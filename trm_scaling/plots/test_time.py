@@ -8,12 +8,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from trm_scaling.analysis.frontier import non_dominated
-from trm_scaling.analysis.test_time import surfaces_of, usual_steps
+from trm_scaling.analysis.test_time import surfaces_of, usable, usual_steps
 from trm_scaling.plots.configurations import frame_of
 from trm_scaling.plots.figure import StudyFigure, drawing, panels, short
 from trm_scaling.plots.quantity import ACCURACY, Quantity, quantity_of, set_axis
 from trm_scaling.plots.style import MARKERS, SMALL, Theme, ThemeName
-from trm_scaling.results.format import percent
+from trm_scaling.results.format import joined, percent
+from trm_scaling.results.surfaces import BY_RULES, OF_ONE_SAMPLE
 
 _MOST = 3
 """Surfaces side by side."""
@@ -32,8 +33,8 @@ def plot_test_time_scaling(
     """Accuracy against inference FLOPs, the best steps and samples of every decoder, with the oracle above.
 
     `results` is `read_surface_tables` of the files that `trm eval --surface` writes. One surface has a second
-    panel, accuracy against samples with all steps; of several, the first three stand side by side. Raises
-    UserError for a table without the columns, or without rows.
+    panel, accuracy against samples with the steps of training; of several, the first three stand side by
+    side. Raises UserError for a table without the columns, or without rows.
     """
     surfaces = surfaces_of(frame_of(results))[:_MOST]
     with drawing("Test-time compute", path, theme, height=3.0) as figure:
@@ -56,12 +57,12 @@ def plot_test_time_scaling(
 
 def decoders_of(surface: pd.DataFrame) -> Sequence[str]:
     """Those that can be used, in the order of the legend."""
-    there = set(surface.loc[surface["usable"].astype(bool), "decoder"])
+    there = set(surface.loc[usable(surface), "decoder"])
     return [name for name in _ORDER if name in there] + sorted(there - set(_ORDER))
 
 
 def _unusable(surface: pd.DataFrame) -> list[str]:
-    return sorted(set(surface.loc[~surface["usable"].astype(bool), "decoder"]))
+    return sorted(set(surface.loc[~usable(surface), "decoder"]))
 
 
 def _style(theme: Theme, name: str) -> tuple[str, str]:
@@ -70,10 +71,7 @@ def _style(theme: Theme, name: str) -> tuple[str, str]:
 
 
 def _draw_cost(axes: Axes, theme: Theme, surface: pd.DataFrame) -> None:
-    for name in (
-        *decoders_of(surface),
-        *sorted(set(surface.loc[~surface["usable"].astype(bool), "decoder"])),
-    ):
+    for name in (*decoders_of(surface), *_unusable(surface)):
         rows = surface[surface["decoder"] == name]
         cost, rate = rows["inference_flops"].to_numpy(float), rows["accuracy"].to_numpy(float)
         on = np.flatnonzero(non_dominated(cost, rate))
@@ -87,7 +85,7 @@ def _draw_cost(axes: Axes, theme: Theme, surface: pd.DataFrame) -> None:
 def _draw_samples(axes: Axes, theme: Theme, surface: pd.DataFrame) -> None:
     longest = surface[surface["steps"] == usual_steps(surface)]
     oracle = _unusable(longest)
-    for name in (*(name for name in decoders_of(longest) if name not in ("last", "halting")), *oracle):
+    for name in (*(name for name in decoders_of(longest) if name not in OF_ONE_SAMPLE), *oracle):
         rows = longest[longest["decoder"] == name].sort_values("samples")
         x, rate = rows["samples"].to_numpy(float), rows["accuracy"].to_numpy(float)
         _line(axes, theme, name, x, rate)
@@ -111,10 +109,12 @@ def _line(axes: Axes, theme: Theme, name: str, x: np.ndarray, rate: np.ndarray) 
 
 def _said(surface: pd.DataFrame) -> str:
     """The best without the task's rules, and the oracle at its budget."""
-    usable = surface[surface["usable"].astype(bool) & (surface["decoder"] != "verified")]
-    best = usable.sort_values(["accuracy", "inference_flops"], ascending=[False, True], kind="stable").iloc[0]
+    without_rules = surface[usable(surface) & (surface["decoder"] != BY_RULES)]
+    best = without_rules.sort_values(
+        ["accuracy", "inference_flops"], ascending=[False, True], kind="stable"
+    ).iloc[0]
     same = (surface["steps"] == best["steps"]) & (surface["samples"] == best["samples"])
-    oracle = surface[same & ~surface["usable"].astype(bool)]
+    oracle = surface[same & ~usable(surface)]
     ceiling = f"; the oracle there {percent(float(oracle['accuracy'].iloc[0]))}" if len(oracle) else ""
     plain = surface[(surface["decoder"] == "last") & (surface["steps"] == surface["trained_steps"])]
     start = f" (as trained {percent(float(plain['accuracy'].iloc[0]))})" if len(plain) else ""
@@ -126,8 +126,9 @@ def _said(surface: pd.DataFrame) -> str:
 
 def _caption(surfaces: Sequence[pd.DataFrame]) -> list[str]:
     puzzles = " and ".join(f"{int(each['puzzles'].iloc[0]):,}" for each in surfaces)
+    sampling = joined(list(dict.fromkeys(str(each["sampling"].iloc[0]) for each in surfaces)))
     lines = [
-        f"{puzzles} puzzles; samples differ by {surfaces[0]['sampling'].iloc[0]}. Each line: a decoder's "
+        f"{puzzles} puzzles; samples differ by {sampling}. Each line: a decoder's "
         "best accuracy for its inference FLOPs a puzzle over all steps and samples. verified asks the task's "
         "rules and stops at the first answer that keeps them; halting stops by the halting logit; the oracle "
         "knows the labels, stops at the first right answer, and is no method."

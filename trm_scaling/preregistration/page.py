@@ -86,7 +86,7 @@ def _lines(
 ) -> Iterator[str]:
     yield f"# {protocol.title}"
     yield ""
-    yield from _answer(protocol, predictions, judgement)
+    yield from _answer(predictions, judgement)
     yield from _written(folder / TEXT)
     yield from _runs(protocol, points)
     if predictions is not None:
@@ -105,9 +105,7 @@ def _written(path: Path) -> Iterator[str]:
         yield ""
 
 
-def _answer(
-    protocol: Protocol, predictions: Mapping[str, Any] | None, judgement: Judgement | None
-) -> Iterator[str]:
+def _answer(predictions: Mapping[str, Any] | None, judgement: Judgement | None) -> Iterator[str]:
     if judgement is None:
         state = "No prediction is written yet" if predictions is None else "The predictions are written"
         yield f"**{state}, and no held-out run is measured: there is no law to report.**"

@@ -27,7 +27,7 @@ from trm_scaling.results.format import (
 Tone = Literal["good", "middling", "bad", "quiet"]
 """How a badge is coloured; its word says the same."""
 
-Kind = Literal[
+CellKind = Literal[
     "text",
     "code",
     "setting",
@@ -58,7 +58,7 @@ def _ends(written: Callable[[float], str]) -> Callable[[Interval], str]:
     )
 
 
-_WRITTEN: Mapping[Kind, Callable[[Any], str]] = {
+_WRITTEN: Mapping[CellKind, Callable[[Any], str]] = {
     **dict.fromkeys(("text", "code", "verdict"), str),
     "setting": setting,
     "accuracy": percent,
@@ -106,7 +106,7 @@ class Column:
     """A column of a table."""
 
     label: str
-    kind: Kind = "text"
+    kind: CellKind = "text"
     about: str = ""
     """What is in it, where the label is too short to say so."""
 

@@ -18,7 +18,7 @@ from trm_scaling.analysis import (
 from trm_scaling.analysis.frontier import FrontierPoint
 from trm_scaling.plots.quantity import quantity_of
 from trm_scaling.report.coverage import FINISHED
-from trm_scaling.report.page import Column, Kind, Table
+from trm_scaling.report.page import CellKind, Column, Table
 from trm_scaling.results.format import amount, joined, number, percent
 
 _HALTS = "halting_mean_steps"
@@ -255,7 +255,7 @@ def comparisons(found: Sequence[Comparison], unaveraged: Sequence[Comparison] = 
 def frontier(found: Frontier, unaveraged: Frontier | None, column: str) -> Table:
     """The configurations that may be on a frontier, the cheapest first; `unaveraged`: by those weights."""
     other = {each.configuration: each for each in unaveraged.points} if unaveraged else {}
-    kind: Kind = next((each.kind for name, each in COSTS if name == column), "number")
+    kind: CellKind = next((each.kind for name, each in COSTS if name == column), "number")
     rows = tuple(
         (
             each.configuration,

@@ -7,20 +7,20 @@ from typing import Any
 import pandas as pd
 
 from trm_scaling.analysis.interval import Interval
-from trm_scaling.analysis.test_time import OF_RULES, TestTimeLaw, laws, surfaces_of, what_to_use
+from trm_scaling.analysis.test_time import DecoderLaw, laws, surfaces_of, what_to_use
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.plots.test_time import plot_test_time_scaling
 from trm_scaling.report.page import Block, Column, Figure, Table
 from trm_scaling.report.tables import listed
 from trm_scaling.results.format import amount, hours
-from trm_scaling.results.surfaces import read_surface_tables
+from trm_scaling.results.surfaces import BY_RULES, SURFACE_KEY, read_surface_tables
 
-TITLE = "Thinking longer and wider"
+TITLE = "Test-time compute"
 _LEAD = (
-    "A trained network answers better with more supervision steps (D) and with several trajectories, of "
-    "which one is chosen (K samples). Each surface is one evaluation at the largest D and K; smaller budgets "
-    "are its first steps and its sub-samples. [low, high] is over puzzles. The oracle knows the labels: the "
-    "ceiling of every choice, not a method."
+    "A trained network answers better with more supervision steps (D) and with several samples (K), of which "
+    "a decoder chooses one. Each surface is one evaluation at the largest D and K: smaller budgets are its "
+    "first steps and its sub-samples. Intervals [low, high] are 95 % intervals over puzzles. The oracle "
+    "reads the labels: it is an upper bound for every decoder, not a method."
 )
 
 
@@ -39,20 +39,19 @@ def surfaces_block(surfaces: pd.DataFrame) -> Block:
         return Block(TITLE)
     each = surfaces_of(surfaces)
     tables = [_uses(surfaces)]
-    for surface in each:
-        name = _named(surface)
+    for surface, name in zip(each, _names(each), strict=True):
         tables += [_places(surface, name), _laws(laws(surface), name)]
     figures = [
         Figure(f"test-time-{number}", plot_test_time_scaling(own)) for number, own in enumerate(each, 1)
     ]
     if surfaces[_SAME_PUZZLES].drop_duplicates().shape[0] < len(each):  # side by side
         figures.append(Figure("test-time", plot_test_time_scaling(surfaces)))
-    spent = surfaces.drop_duplicates(["model", "identity", "of", "sampling", "sampling_seed", "limit"])
+    spent = surfaces.drop_duplicates(list(SURFACE_KEY))
     points = [
         f"{amount(len(each), 'surface')}, {hours(spent['device_seconds'].sum() / 3600)} device-hours "
         f"({', '.join(sorted(set(spent['device_kind'])))}).",
-        "The best of many budgets is a little lucky: no interval here holds the choice among them. "
-        f"`{OF_RULES}` needs the task's rules, and stops at the first answer that keeps them.",
+        "The best of many budgets is partly the best by chance, and no interval here corrects for that. "
+        f"The decoder {BY_RULES} needs the task's rules, and stops at the first answer that keeps them.",
     ]
     return Block(TITLE, _LEAD, figures=tuple(figures), tables=tuple(tables), points=tuple(points))
 
@@ -61,9 +60,25 @@ _SAME_PUZZLES = ["data_fingerprint", "split", "limit"]
 """Columns by which surfaces compare: the same puzzles were answered."""
 
 
-def _named(surface: pd.DataFrame) -> str:
-    first = surface.iloc[0]
-    return f"{first['model']} on {first['of']}, {first['sampling']}, {int(first['puzzles'])} puzzles"
+_WEIGHTS = ["model", "profile", "identity", "seed", "at", "averaged", "step"]
+"""Columns that tell one set of weights from another."""
+
+
+def _names(surfaces: Sequence[pd.DataFrame]) -> list[str]:
+    """Each surface in words; where several would be called the same, with the settings in which they
+    differ.
+    """
+    firsts = [surface.iloc[0] for surface in surfaces]
+    words = [
+        f"{each['model']} on {each['of']}, {each['sampling']}, {int(each['puzzles'])} puzzles"
+        for each in firsts
+    ]
+    names = []
+    for first, name in zip(firsts, words, strict=True):
+        alike = [other for other, said in zip(firsts, words, strict=True) if said == name]
+        differing = [key for key in SURFACE_KEY if len({str(other[key]) for other in alike}) > 1]
+        names.append(", ".join([name, *(f"{key} {first[key]!s:.12}" for key in differing)]))
+    return names
 
 
 def _interval(low: float, high: float) -> Interval:
@@ -71,12 +86,14 @@ def _interval(low: float, high: float) -> Interval:
 
 
 def _uses(surfaces: pd.DataFrame) -> Table:
+    several = surfaces.drop_duplicates(_WEIGHTS)["model"].duplicated().any()
     rows = [
         {
             "puzzles": f"{puzzles['of'].iloc[0]}: {int(puzzles['puzzles'].iloc[0]):,}",
             "budget": use.budget,
             "rules": "yes" if use.by_rules else "no",
             "model": use.model,
+            "weights": use.weights if several else None,
             "params": use.params,
             "sampling": use.sampling,
             "decoder": use.decoder,
@@ -95,6 +112,7 @@ def _uses(surfaces: pd.DataFrame) -> Table:
         ("budget", Column("budget", "flops", "inference FLOPs of a puzzle, at most")),
         ("rules", Column("task's rules", "text", "whether they may choose the answer")),
         ("model", Column("model", "code")),
+        ("weights", Column("weights")),
         ("params", Column("parameters", "compact")),
         ("sampling", Column("samples differ by")),
         ("decoder", Column("decoder", "code")),
@@ -108,7 +126,7 @@ def _uses(surfaces: pd.DataFrame) -> Table:
     return listed("At this budget of inference FLOPs, use this", columns, rows)
 
 
-def _laws(found: Sequence[TestTimeLaw], name: str) -> Table:
+def _laws(found: Sequence[DecoderLaw], name: str) -> Table:
     rows: list[dict[str, Any]] = []
     for law in found:
         row: dict[str, Any] = {

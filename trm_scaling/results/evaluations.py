@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 _PLACE = ("at", "ema_rate", "step")
-_NOT_COUNTS = frozenset({*_PLACE, "decoder", "steps", "samples", "noise", "band", "asked"})
+_NOT_COUNTS = frozenset({*_PLACE, "decoder", "steps", "samples", "noise", "band", "split", "asked"})
 
 
 class ScoredWeights(NamedTuple):

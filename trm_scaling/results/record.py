@@ -1,9 +1,17 @@
 """`result.json`: what a finished run was and what came of it, typed and versioned."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from trm_scaling.errors import UserError
 from trm_scaling.results.attempts import FailureClass, Incident
@@ -15,12 +23,16 @@ version 3 has `evaluations`."""
 
 READABLE = (1, 2, 3)
 
+Read = TypeVar("Read")
 
-class _Record(BaseModel):
+
+class FrozenModel(BaseModel):
+    """A typed part of a JSON file: unknown fields are refused, and nothing changes once it is read."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class Evaluation(_Record):
+class Evaluation(FrozenModel):
     """One row of the test split's table: a set of weights, a decoder, a number of supervision steps."""
 
     at: Literal["best", "last"]
@@ -39,8 +51,9 @@ class Evaluation(_Record):
     """Standard deviation of what the samples after the first have added to their states."""
     band: str | None = None
     """Of difficulty; None: all puzzles."""
-    asked: Literal["test", "train"] = "test"
-    """Whose puzzles; `train`: puzzles that were trained on, asked as a check of memorisation."""
+    split: Literal["test", "train"] = Field("test", validation_alias=AliasChoices("split", "asked"))
+    """Which puzzles; `train`: some that were trained on, as a check of memorisation. Older records call it
+    `asked`."""
     attempts: int | None = None
     """Answers to each puzzle, of which one has to be right: the K of pass@K. None: one, of the decoder."""
     tasks: int | None = None
@@ -67,7 +80,7 @@ class Evaluation(_Record):
     """Puzzles answered after 1, 2, ... steps."""
 
 
-class TestScores(_Record):
+class TestScores(FrozenModel):
     """In versions 1 and 2: one set of weights on the test split."""
 
     __test__ = False  # not a test class, whatever its name makes pytest think
@@ -78,7 +91,7 @@ class TestScores(_Record):
     summary: dict[str, Any]
 
 
-class AverageScores(_Record):
+class AverageScores(FrozenModel):
     """In versions 1 and 2: a further average of the run (`ema_rates`) on the test split."""
 
     ema_rate: float
@@ -87,7 +100,7 @@ class AverageScores(_Record):
     summary: dict[str, Any]
 
 
-class FailedAttempt(_Record):
+class FailedAttempt(FrozenModel):
     """An attempt that ended early, on the way to a finished run."""
 
     failure: FailureClass
@@ -98,7 +111,7 @@ class FailedAttempt(_Record):
     """When; UTC, ISO 8601."""
 
 
-class RunRecord(_Record):
+class RunRecord(FrozenModel):
     """Written once, atomically, last. Its presence means that the run is finished."""
 
     version: Literal[1, 2, 3] = VERSION
@@ -212,16 +225,24 @@ class RunRecord(_Record):
         return headline(self.model_dump())
 
 
+_RECORD = TypeAdapter(RunRecord)
+
+
 def read_record(path: Path) -> RunRecord:
     """The record at `path`. Raises UserError when it is unreadable or of another version."""
+    wrong = f"is not a run record of version {VERSION}"
+    return read_typed(path, _RECORD, wrong, "run the same command again to write it anew")
+
+
+def read_typed(path: Path, kind: TypeAdapter[Read], wrong: str, remedy: str) -> Read:
+    """The JSON file at `path` as `kind`. Raises UserError when it is unreadable or something else: then it
+    says that the file is `wrong`, in which field, and what to do after moving it away (`remedy`).
+    """
     try:
-        return RunRecord.model_validate_json(path.read_bytes())
+        return kind.validate_json(path.read_bytes())
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise UserError(
-            f"{path} is not a run record of version {VERSION}: {field or 'the file'}: {first['msg']}; "
-            "move it away and run the same command again to write it anew"
-        ) from None
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UserError(f"{path} {wrong}: {field}: {first['msg']}; move it away and {remedy}") from None

@@ -147,7 +147,7 @@ def _tested(record: Mapping[str, Any]) -> Row:
     passed = {
         row.get("attempts"): row["task_rate"]
         for row in record.get("evaluations") or ()
-        if row["decoder"] == "vote" and row["asked"] == "test"
+        if row["decoder"] == "vote" and row.get("split", row.get("asked")) == "test"
     }
     low_verified, high_verified = final.get("verified_interval_95", (None, None))
     return {

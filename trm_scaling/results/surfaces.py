@@ -9,17 +9,25 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
+from trm_scaling.results.record import FrozenModel, read_typed
+
+SURFACE_KEY = (
+    *("model", "profile", "identity", "seed", "at", "averaged", "step", "data_fingerprint", "split", "limit"),
+    *("noise", "init", "augment", "sampling_seed"),
+)
+"""What tells one surface from another: the weights, the puzzles, and how samples differ."""
+
+BY_RULES = "verified"
+"""The decoder that takes the task's rules, which not every task has."""
+
+OF_ONE_SAMPLE = ("last", "halting")
+"""The decoders of the first sample alone, which more samples do not change."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class SurfaceRow(_Record):
+class SurfaceRow(FrozenModel):
     """One budget, decoded in one way."""
 
     decoder: str
@@ -49,7 +57,7 @@ class SurfaceRow(_Record):
     """Share of puzzles whose answer keeps the task's rules, whatever the label says."""
 
 
-class Surface(_Record):
+class Surface(FrozenModel):
     """One evaluation at (D_max, K_max), and every smaller budget in it."""
 
     version: Literal[1] = 1
@@ -95,33 +103,20 @@ class Surface(_Record):
         parts += ["task symmetries"] if self.augment else []
         return ", ".join(parts) or "one sample"
 
-    def replaces(self, other: "Surface") -> bool:
-        """Whether it answers the same question."""
-        return all(getattr(self, name) == getattr(other, name) for name in _QUESTION)
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Its values of `SURFACE_KEY`: two surfaces with equal keys answer the same question."""
+        return tuple(getattr(self, name) for name in SURFACE_KEY)
 
 
-_QUESTION = (
-    *("identity", "seed", "at", "averaged", "step", "data_fingerprint", "split", "limit"),
-    *("noise", "init", "augment", "sampling_seed"),
-)
 _LIST = TypeAdapter(list[Surface])
 
 
 def read_surfaces(path: Path) -> list[Surface]:
     """The surfaces in the file; none where it does not exist. Raises UserError when it is something else."""
-    try:
-        return _LIST.validate_json(path.read_bytes())
-    except FileNotFoundError:
+    if not path.exists():
         return []
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise UserError(
-            f"{path} holds no surfaces of version 1: {field or 'the file'}: {first['msg']}; move it away and "
-            "run trm eval --surface again"
-        ) from None
+    return read_typed(path, _LIST, "holds no surfaces of version 1", "run trm eval --surface again")
 
 
 def add_surface(path: Path, surface: Surface) -> None:
@@ -129,7 +124,7 @@ def add_surface(path: Path, surface: Surface) -> None:
 
     Raises UserError for a file that holds something else, and on a full disk.
     """
-    kept = [each for each in read_surfaces(path) if not surface.replaces(each)]
+    kept = [each for each in read_surfaces(path) if each.key != surface.key]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, [each.model_dump(mode="json") for each in (*kept, surface)])
 
@@ -149,5 +144,9 @@ def surface_table(surfaces: Iterable[Surface]) -> pd.DataFrame:
 
 
 def read_surface_tables(files: Sequence[str | Path]) -> pd.DataFrame:
-    """The surfaces of several files (`surfaces.json`) as one table. Raises UserError as `read_surfaces`."""
-    return surface_table([surface for file in files for surface in read_surfaces(Path(file))])
+    """The surfaces of several files (`surfaces.json`) as one table; of two with one key, the later one.
+
+    Raises UserError as `read_surfaces`.
+    """
+    found = {surface.key: surface for file in files for surface in read_surfaces(Path(file))}
+    return surface_table(found.values())

@@ -212,7 +212,7 @@ def _manifest(task: Task, layout: Layout, built: Built, files: dict[str, str]) -
         rated_by=built.rated_by,
         regime=regime,
         seed=config.seed,
-        board=dict(task.board if built.board is None else built.board),
+        board=dict(task.board),
         num_aug=config.num_aug,
         wish=built.wish,
         asked=_asked(config),

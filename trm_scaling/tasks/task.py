@@ -92,8 +92,6 @@ class Built:
     """What the manifest says of the task's own."""
     files: Mapping[str, bytes] = field(default_factory=dict)
     """Further files of the dataset folder, by name."""
-    board: Mapping[str, Any] | None = None
-    """`Task.board` with what the description leaves to the puzzles; None: the description says it all."""
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,7 @@ def score_test_split(
         place = each.step, each.ema_rate
         if place not in known:
             known[place] = evaluator(each.params, each.buffers, dataset.test, progress=progress)
-        of_set = {"at": each.at, "ema_rate": each.ema_rate, "step": each.step}
-        rows += [of_set | row for row in known[place].rows()]
+        rows += [_about(each) | row for row in known[place].rows()]
     if dataset.embedded is None:
         return rows, next(iter(known.values())), {}
     weights = next(_sets_of_weights(config, trained))
@@ -64,10 +63,14 @@ def score_test_split(
         saves,
         progress,
     )
-    of_set = {"at": weights.at, "ema_rate": weights.ema_rate, "step": weights.step}
-    steps = evaluator.predictor.budget.steps
-    rows += [of_set | {"steps": steps} | row for row in found.rows]
+    about = _about(weights) | {"steps": evaluator.predictor.budget.steps}
+    rows += [about | row for row in found.rows]
     return rows, next(iter(known.values())), found.files
+
+
+def _about(weights: WeightSet) -> dict[str, Any]:
+    """What every row of the table says of its weights."""
+    return {"at": weights.at, "ema_rate": weights.ema_rate, "step": weights.step}
 
 
 def _last_answers(evaluator: Evaluator, weights: WeightSet, asked: Any) -> tuple[np.ndarray, np.ndarray]:

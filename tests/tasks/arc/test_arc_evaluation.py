@@ -17,9 +17,10 @@ from tests.tasks.arc.collections import mini_dataset
 from trm_scaling.errors import UserError
 from trm_scaling.tasks.arc.collection import assign_splits
 from trm_scaling.tasks.arc.dataset import ArcDataset, Examples
-from trm_scaling.tasks.arc.evaluation import Predict, ensemble, evaluate, score, submission_bytes
+from trm_scaling.tasks.arc.evaluation import ensemble, evaluate, score, submission_bytes
 from trm_scaling.tasks.arc.tokens import crop, encode, image_shapes, transform
 from trm_scaling.tasks.arc.votes import Ballots
+from trm_scaling.tasks.embedded import Predict
 from trm_scaling.tasks.grid_symmetry import INVERSES, transform_grid
 
 EDGE = "arc_edge_build"

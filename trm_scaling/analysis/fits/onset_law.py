@@ -6,6 +6,7 @@ B D^-beta until then. Shapes as in `loss_law`.
 
 from dataclasses import dataclass
 from itertools import product
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -33,7 +34,7 @@ class OnsetLaw:
     slope: bool = False
     """Whether errors fall as a power of the data even before; False: they stay at H."""
     columns = ("params", "data")
-    recursion: Recursion = "none"
+    recursion: ClassVar[Recursion] = "none"
 
     @property
     def name(self) -> str:

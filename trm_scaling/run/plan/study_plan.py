@@ -20,6 +20,7 @@ from trm_scaling.run.batch_fitting import choose_micro_batch
 from trm_scaling.run.compiler_answers import Fits
 from trm_scaling.run.local_device import measured_speeds, speed_on
 from trm_scaling.run.planned import Run
+from trm_scaling.tasks.progress import Progress
 from trm_scaling.tasks.task import spec_of
 
 PRIORITIZED = ("exp01", "exp02a", "exp02b", "exp03", "exp05", "exp06", "contrib01", "contrib02")
@@ -239,8 +240,6 @@ NETWORK_BYTES = 100 * 10**9
 USD_A_BYTE_MONTH = USD_A_MONTH / DISK_BYTES
 """Its price of a persistent disk: ten cents a gigabyte and month."""
 
-
-Progress = Callable[[str, int, int], None]
 Named = list[tuple[str, str, RunConfig]]
 """Name, key of its family, configuration."""
 

@@ -165,7 +165,7 @@ def _rows(dataset: ArcDataset, ballots: Any, asked: Asked) -> list[dict[str, Any
     made = score(dataset, ballots)
     return [
         {
-            **{"decoder": "vote", "asked": asked, "attempts": attempts, "solved": solved},
+            **{"decoder": "vote", "split": asked, "attempts": attempts, "solved": solved},
             **{"puzzles": made.inputs, "exact_rate": solved / made.inputs},
             "interval_95": list(interval(solved, made.inputs) or ()),
             **{"tasks": made.tasks, "task_rate": made.pass_at[attempts]},

@@ -7,7 +7,7 @@ reproduction). Here `single_checkpoint` and `ensemble` are two results with two 
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,9 +15,12 @@ from typing import Literal
 import numpy as np
 
 from trm_scaling.errors import UserError
+from trm_scaling.tasks.arc.batches import evaluation_rows
 from trm_scaling.tasks.arc.collection import Grid
-from trm_scaling.tasks.arc.dataset import ArcDataset, Examples
+from trm_scaling.tasks.arc.dataset import ArcDataset
 from trm_scaling.tasks.arc.votes import Ballots
+from trm_scaling.tasks.embedded import Predict
+from trm_scaling.tasks.progress import Progress, silent
 
 PASS_AT = (1, 2, 5, 10, 100, 1000)
 ATTEMPTS = 2
@@ -26,19 +29,12 @@ _SAVE_SECONDS = 60.0
 _SAVE_SHARE = 0.05
 """Saving the votes takes at most this share of the time, and happens at most once in so many seconds."""
 
-Kind = Literal["single_checkpoint", "ensemble"]
-Progress = Callable[[str, int, int], None]
-"""Called with (what is being done, units done, units in all)."""
-
-Predict = Callable[[Examples], tuple[np.ndarray, np.ndarray]]
-"""A batch -> predicted tokens [B, 900] uint8 and halting logits [B], after the last supervision step."""
-
 
 @dataclass(frozen=True)
 class ArcScore:
     """How many test tasks were solved within K attempts."""
 
-    kind: Kind
+    kind: Literal["single_checkpoint", "ensemble"]
     evaluations: int
     """1, or the checkpoints whose votes were added."""
 
@@ -69,7 +65,7 @@ def evaluate(
     path: Path | None = None,
     saves: bool = True,
     share: tuple[int, int] = (0, 1),
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Ballots:
     """Predict every row of the test split and count the votes. Memory is that of the different answers.
 
@@ -109,13 +105,11 @@ def evaluate(
             took = saved - began
 
     while batch < batches:
-        rows = np.arange(batch * batch_size, (batch + 1) * batch_size)
-        rows = np.where(rows < dataset.num_test_rows, rows, -1)
+        rows = evaluation_rows(dataset.num_test_rows, batch, batch_size)
         predictions, q_logits = predict(dataset.test_examples(rows))
         ballots.add(rows, predictions, q_logits)
         batch += processes
-        if progress is not None:
-            progress("evaluation", min(batch * batch_size, dataset.num_test_rows), dataset.num_test_rows)
+        progress("evaluation", min(batch * batch_size, dataset.num_test_rows), dataset.num_test_rows)
         if time.monotonic() - saved > max(_SAVE_SECONDS, took / _SAVE_SHARE):
             save()
     save()
