@@ -197,7 +197,7 @@ def test_what_is_left_is_named_with_the_command_that_deletes_it(
     def half_fail() -> None:
         raise UserError("4 of 8 workers installed.")
 
-    with pytest.raises(UserError, match=r"4 of 8 workers installed.*may be there and cost") as error:
+    with pytest.raises(UserError, match=r"4 of 8 workers installed.*may still exist and cost") as error:
         played.run(half_fail)
     assert str(error.value).endswith(DELETE)
     assert (played.brought, played.left) == (queued.MOST_TRIES, True)

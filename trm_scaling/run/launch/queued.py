@@ -137,9 +137,8 @@ class Queue:
     @property
     def _left(self) -> str:
         return (
-            f"The request {self._request.pod.name} and its pod may be there and cost. The same "
-            "command goes on "
-            f"with them; delete them with\n  {delete(self._request)}"
+            f"The request {self._request.pod.name} and its pod may still exist and cost money. The same "
+            f"command goes on with them; delete them with\n  {delete(self._request)}"
         )
 
     def _obtain(self) -> None:
@@ -164,11 +163,9 @@ class Queue:
                     self._delete()
                     self._asked = False
                     raise UserError(
-                        f"the request for a {self._request.kind.name} failed ({word}), and was "
-                        "deleted. Ask for "
-                        "fewer chips (requests for 64 often fail where 32 or 16 are given), in "
-                        "another zone of "
-                        "the grant, or wait longer (--valid-until)."
+                        f"the request for a {self._request.kind.name} failed ({word}), and was deleted. Ask "
+                        "for fewer chips (requests for 64 often fail where 32 or 16 are given), in another "
+                        "zone of the grant, or wait longer (--valid-until)."
                     )
             self._pause(POLL_SECONDS)
 

@@ -94,8 +94,9 @@ def refuse_billed(kind: TpuType, zone: str, spot: bool, agreed: bool) -> None:
     )
     if not covers and not agreed:
         raise UserError(
-            _not_covered(kind, zone, spot) + "choose one of those, or add --yes-billed if the mail of your "
-            "grant lists it or you mean to pay. Nothing was created."
+            _not_covered(kind, zone, spot)
+            + "choose one of those. If your grant's email lists this one, or you "
+            "agree to pay for it, add --yes-billed. Nothing was created."
         )
 
 
