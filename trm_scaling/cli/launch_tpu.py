@@ -97,7 +97,7 @@ def tpu_vm(
     from trm_scaling.run.launch import pod as pods
     from trm_scaling.run.launch import tpu_vm as vm
     from trm_scaling.run.launch.commit import sent_commit
-    from trm_scaling.run.launch.queued import Queue, Request, steps
+    from trm_scaling.run.launch.queued import Queue, Request, create, delete, look
     from trm_scaling.run.launch.tpu_types import refuse_billed, refuse_uneven, tpu_type, usual_zone
 
     url = bucket_url(study)
@@ -138,11 +138,11 @@ def tpu_vm(
     if sent.warning:
         note(f"warning: {sent.warning}")
     if dry_run:
-        before, after = ([], []) if not queued else (list(steps(request)[:2]), [steps(request)[2]])
+        before, after = ([create(request), look(request)], [delete(request)]) if queued else ([], [])
         looks = [bucket_access.describe(url)] if url and url.startswith("gs://") else []
         _show(*looks, *before, *vm.steps(launch, f"/tmp/{launch.archive}"), vm.follow(there), *after)
         typer.echo(f"Nothing was started. Once it runs in tmux session {session} of every worker:")
-        typer.echo(vm.afterwards(there, folder, steps(request)[2] if queued else None))
+        typer.echo(vm.afterwards(there, folder, delete(request) if queued else None))
         return
     if url is not None:
         bucket_access.refuse(url, zone, configs, yes_billed, note)
@@ -151,7 +151,7 @@ def tpu_vm(
         with tempfile.TemporaryDirectory(prefix="trm-launch-") as temporary:
             pods.bring(launch, Path(temporary) / launch.archive, note)
         typer.echo(f"It runs in tmux session {session} of every worker.")
-        typer.echo(vm.afterwards(there, folder, steps(request)[2] if queued else None))
+        typer.echo(vm.afterwards(there, folder, delete(request) if queued else None))
 
     if queued:
         queue = Queue(request, note)

@@ -15,7 +15,6 @@ from trm_scaling.run.launch.pod import Interrupted, follow
 from trm_scaling.run.launch.queued import Queue, Request
 from trm_scaling.run.launch.tpu_types import (
     TPU_TYPES,
-    USUAL_GRANT,
     refuse_billed,
     refuse_uneven,
     tpu_type,
@@ -30,7 +29,7 @@ WAITING, GIVEN, ACTIVE = "WAITING_FOR_RESOURCES", "PROVISIONING", "ACTIVE"
 
 
 def test_the_commands_are_these() -> None:
-    create, look, delete = map(str, queued.steps(REQUEST))
+    create, look, delete = (str(step(REQUEST)) for step in (queued.create, queued.look, queued.delete))
     assert create == (
         "gcloud compute tpus queued-resources create trm-1 --node-id=trm-1 --zone=us-central2-b "
         "--accelerator-type=v4-32 --runtime-version=tpu-ubuntu2204-base --spot --valid-until-duration=6h"
@@ -217,9 +216,14 @@ def test_the_table_of_types() -> None:
     assert (chips["v5e-8"], chips["v5e-16"], chips["v6e-64"]) == ((8, 1), (16, 4), (64, 16))
     with pytest.raises(UserError, match=r"--type=v4-24 is no TPU type.*v4-16, v4-32"):
         tpu_type("v4-24")
-    for each in USUAL_GRANT:
-        kind = next(kind for kind in TPU_TYPES.values() if kind.generation == each.generation)
-        assert any(usual_zone(kind, each.spot) == other.zone for other in USUAL_GRANT)
+
+
+def test_the_zone_is_the_first_in_which_a_grant_has_that_type() -> None:
+    zones = [usual_zone(tpu_type(name), True) for name in ("v4-8", "v5e-8", "v6e-8")]
+    assert zones == ["us-central2-b", "europe-west4-b", "europe-west4-a"]
+    assert usual_zone(tpu_type("v4-64"), False) == "us-central2-b"
+    with pytest.raises(UserError, match="v6e-8 on demand in any zone"):
+        usual_zone(tpu_type("v6e-8"), False)
 
 
 @pytest.mark.parametrize(

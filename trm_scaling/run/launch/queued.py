@@ -86,11 +86,6 @@ def delete(request: Request) -> Step:
     return Step("delete the request and its pod", words)
 
 
-def steps(request: Request) -> tuple[Step, ...]:
-    """All that is done to the queue, in order."""
-    return (create(request), look(request), delete(request))
-
-
 def state_of(described: str) -> tuple[State, str]:
     """The state of a request by what `look` printed, and gcloud's word for it with its reason. Raises
     ValueError."""
