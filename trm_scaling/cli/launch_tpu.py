@@ -123,7 +123,7 @@ def tpu_vm(
                 "a spot pod comes back empty: keep the study in a bucket, --study gs://BUCKET/kellen"
             )
         refuse_billed(asked, zone, spot, yes_billed)
-        refuse_uneven(asked, configs)
+        refuse_uneven(asked.name, asked.chips, configs)
     launch = vm.Launch(
         session=there,
         repository=str(sent.repository),

@@ -258,10 +258,10 @@ def test_what_a_grant_covers_is_not() -> None:
 def test_a_batch_that_does_not_divide_is_refused_with_what_fits() -> None:
     config = RunConfig.model_validate({"name": "baseline", "global_batch_size": 24, "profile": "smoke"})
     with pytest.raises(
-        UserError, match=r"=24 of baseline.*16 chips of a v4-32: it does over v4-8, v4-16, v5e-1"
+        UserError, match=r"=24 of baseline.*16 chips of v4-32\. TPU types that fit: v4-8, v4-16, v5e-1"
     ):
-        refuse_uneven(tpu_type("v4-32"), [config])
-    refuse_uneven(tpu_type("v4-16"), [config])
+        refuse_uneven("v4-32", 16, [config])
+    refuse_uneven("v4-16", 8, [config])
 
 
 @pytest.mark.parametrize(
