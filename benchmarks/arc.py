@@ -84,8 +84,6 @@ def main() -> None:
             dataset,
             predict,
             _BATCH,
-            table_fingerprint=dataset.identifiers.fingerprint,
-            table_rows=len(dataset.identifiers),
             checkpoint="planted",
             path=Path(folder) / "votes.npz",
         )

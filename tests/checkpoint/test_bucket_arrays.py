@@ -1,6 +1,8 @@
 """Checkpoints in a bucket: whole or not there, whatever is left over or lost."""
 
-from collections.abc import Iterator
+import errno
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -10,6 +12,7 @@ import pytest
 from tests.io.object_stores import Store, store
 from trm_scaling.checkpoint.folder import DamagedCheckpoint
 from trm_scaling.checkpoint.reader import CheckpointReader
+from trm_scaling.checkpoint.record import RECORD_NAME
 from trm_scaling.checkpoint.store import CheckpointStore
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
@@ -102,6 +105,41 @@ def test_arrays_without_a_record_are_no_checkpoint_and_are_deleted(run: RunFolde
     assert CheckpointReader(run.checkpoints).steps() == [1, 2]
 
 
+@pytest.mark.parametrize("damage", ["torn", "unreadable", "record deleted", "folder deleted"])
+def test_a_damaged_copy_of_a_record_deletes_nothing_in_the_bucket(
+    run: RunFolder, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(run, 1, 2)
+    before = bucket_of(run).keys("")
+    record = run.checkpoints / "00000002" / RECORD_NAME
+    if damage == "torn":
+        record.write_bytes(record.read_bytes()[:20])
+    elif damage == "unreadable":
+        monkeypatch.setattr(Path, "read_bytes", broken_disk(record, Path.read_bytes))
+    else:
+        shutil.rmtree(record.parent)
+        if damage == "record deleted":
+            record.parent.mkdir()
+    for _ in range(2):
+        with run.lock(), CheckpointStore(run.checkpoints, 9) as checkpoints:
+            assert checkpoints.best_step() == 1
+            found, _ = checkpoints.restore(None, state(0))
+        assert same(found, state(2))
+        assert bucket_of(run).keys("") == before
+    assert CheckpointReader(run.checkpoints).read_metadata(2) == {"at": 2}
+    save(run, 3, keep=1)
+    assert {key.split("/")[4][:8] for key in bucket_of(run).keys("arrays/")} == {"00000001", "00000003"}
+
+
+def broken_disk(broken: Path, read: Callable[[Path], bytes]) -> Callable[[Path], bytes]:
+    def refuse(path: Path) -> bytes:
+        if path == broken:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(path)
+
+    return refuse
+
+
 def test_a_part_that_is_lost_is_damage_and_the_step_before_is_taken(run: RunFolder) -> None:
     save(run, 1, 2)
     bucket = bucket_of(run)
@@ -123,7 +161,7 @@ def test_a_part_that_is_not_as_it_was_written_is_found_by_its_crc(run: RunFolder
     assert found is not None
     bucket.write(part, b"\xff" + found.data[1:])
     with pytest.raises(
-        UserError, match=r"what lies in the bucket is damaged.*Digest mismatch.*weights|is damaged.*weights/c"
+        UserError, match=r"an object in the bucket is damaged.*Digest mismatch.*weights|is damaged.*weights/c"
     ):
         CheckpointReader(run.checkpoints).restore(1, state(0))
 

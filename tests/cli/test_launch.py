@@ -62,6 +62,7 @@ def test_a_worker_passes_on_what_it_is_told(
     assert given["parting"] == parting_seconds(SystemConfig(lost_host_seconds=90))
 
 
+NOT_QUEUED = ("tpu-vm", "baseline", "--tpu", "a", "--shared", "/mnt/trm")
 QUEUED = ("tpu-vm", "baseline", "--tpu", "trm-1", "--queued", "--study", "gs://mine/kellen")
 
 
@@ -91,7 +92,10 @@ def test_a_queued_launch_prints_every_command(monkeypatch: pytest.MonkeyPatch) -
         ([*QUEUED, "--type", "v5e-16"], "v5e-16 on demand in any zone is not in a usual grant"),
         ([*QUEUED, "--type", "v4-32", "global_batch_size=24"], "=24 of baseline does not divide over the 16"),
         ([*QUEUED, "--no-follow"], "--no-follow does not"),
-        (["tpu-vm", "baseline", "--tpu", "a", "--spot", "--shared", "/mnt/trm"], "go with --queued"),
+        ([*NOT_QUEUED, "--spot"], "go with --queued"),
+        ([*NOT_QUEUED, "--spot", "--no-follow"], "go with --queued"),
+        ([*NOT_QUEUED, "--valid-until", "6h", "--no-follow"], "go with --queued"),
+        ([*NOT_QUEUED, "--type", "v4-8"], "go with --queued"),
         (
             ["tpu-vm", "baseline", "--tpu", "a", "--queued", "--spot", "--shared", "/mnt/t"],
             "comes back empty",

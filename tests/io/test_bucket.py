@@ -1,5 +1,6 @@
 """A bucket, its leases and a mirror of a study in it, against emulators on loopback that also fail."""
 
+import errno
 import json
 import threading
 import time
@@ -217,7 +218,7 @@ def test_a_holder_that_lost_its_run_ends_and_writes_nothing(
         ended.append(status)
         raise SystemExit(status)
 
-    monkeypatch.setattr(bucket_lease.os, "_exit", end)
+    monkeypatch.setattr("os._exit", end)
     bucket = Bucket(place.url)
     mine = BucketLease(bucket, study / RUN, f"{RUN}/lease.json")
     mine.take()
@@ -267,6 +268,18 @@ def test_files_go_up_from_the_holder_and_come_down_elsewhere(
     refresh(run.path)
     assert run.finished
     assert (run.metrics.read_text(), run.failure.exists()) == ("1\n2\n", False)
+
+
+def test_files_come_down_where_the_disk_has_no_locks(
+    study: Path, place: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    Bucket(place.url).write(f"{RUN}/metrics.jsonl", b"theirs")
+    refresh(study / RUN)
+    assert (study / RUN / "metrics.jsonl").read_bytes() == b"theirs"
 
 
 def test_what_was_written_before_a_kill_is_kept_on_the_same_machine(study: Path, place: Store) -> None:

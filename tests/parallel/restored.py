@@ -4,6 +4,9 @@
 
 Whoever finds no state under ROOT takes a few steps, writes `OUT/saved.json` of the state that it holds,
 and saves it. Then everybody restores it and writes `OUT/restored.json`: the SHA-256 of each leaf.
+
+Processes meet between compiling a program and running it: Gloo waits 30 s for the last process of a sum, and
+where many share a core they compile for minutes, one much longer than another.
 """
 
 import argparse
@@ -14,19 +17,23 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
 
 from tests.parallel.steps import CALL, Work
 from trm_scaling.checkpoint.leaves import named_leaves
 from trm_scaling.checkpoint.store import CheckpointStore
 from trm_scaling.io.mirror import refresh
 from trm_scaling.parallel.hosts import join, rendezvous
-from trm_scaling.parallel.sharding import gathered
+from trm_scaling.parallel.sharding import WHOLE
 from trm_scaling.train.state import TrainState
 
 
 def digests(work: Work, state: TrainState) -> dict[str, str]:
     """Of the bytes of each leaf, put together from all devices."""
-    leaves = named_leaves(jax.tree.map(np.asarray, gathered(state, work.mesh)))
+    whole = NamedSharding(work.mesh, WHOLE)
+    gather = jax.jit(lambda leaves: leaves, out_shardings=whole).lower(state).compile()
+    work.hosts.meet("gather-compiled")
+    leaves = named_leaves(jax.tree.map(np.asarray, gather(state)))
     present = {name: np.asarray(leaf) for name, leaf in leaves.items() if leaf is not None}
     return {name: hashlib.sha256(leaf.tobytes()).hexdigest() for name, leaf in present.items()}
 
@@ -53,7 +60,9 @@ def main() -> None:
         if store.latest_step() is None:
             state = work.start()
             feed = work.feeder.feed(0, CALL)
-            state, _ = work.program(state)(state, work.hyper, feed, jnp.int32(CALL))
+            program = work.program(state)
+            hosts.meet("step-compiled")
+            state, _ = program(state, work.hyper, feed, jnp.int32(CALL))
             write("saved", state)
             store.save(CALL, state, {}, score=None)
             store.wait()

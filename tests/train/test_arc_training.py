@@ -187,8 +187,17 @@ def test_the_map_goes_with_every_checkpoint_and_a_foreign_table_is_refused(
 def test_an_evaluator_s_predictor_answers_by_identifier(dataset: Dataset) -> None:
     config = config_of()
     state = init_state(config, dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_ids)
-    outcomes = Evaluator(config)(state.params, state.buffers, dataset.val)
-    assert outcomes.solved.shape == (2, 2)
+    evaluate = Evaluator(config)
+
+    def answered(row: int) -> np.ndarray:
+        """Losses of both validation puzzles where one row of the puzzle embeddings is not zero."""
+        table = state.params[PUZZLE_EMB].at[row].set(3 * jax.random.normal(jax.random.key(1), (16,)))
+        return np.asarray(evaluate({**state.params, PUZZLE_EMB: table}, state.buffers, dataset.val).loss)
+
+    first, second = dataset.val.puzzle_ids.tolist()
+    blank = answered(0)
+    changed = [(answered(row) != blank).any(axis=1).tolist() for row in (first, second)]
+    assert changed == [[True, False], [False, True]]
 
 
 def test_a_task_is_chosen_by_name_and_a_held_out_row_is_one(dataset: Dataset, root: Path) -> None:

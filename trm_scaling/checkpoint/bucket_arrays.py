@@ -94,17 +94,19 @@ class BucketArrays:
         """Let the step `folder` no longer exist; its arrays stay until the next process opens the run."""
         self._mirrored.drop_pointer(f"checkpoints/{folder.name}/checkpoint.json")
 
-    def remove(self, folder: Path, files: dict[str, str]) -> None:
+    def remove(self, folder: Path) -> None:
         """Delete a step: it is gone at once, whatever becomes of its arrays."""
         self.drop_record(folder)
-        self._bucket.delete_under(f"{self._arrays}/{_name_of(files)}/")
+        self._bucket.delete_under(f"{self._arrays}/{folder.name}-")
 
-    def remove_leftovers(self, kept: list[dict[str, str]]) -> None:
-        """Delete arrays that belong to none of the records with these files."""
-        names = {_name_of(files) for files in kept}
-        found = {key.removeprefix(f"{self._arrays}/").partition("/")[0] for key in self._keys("")}
-        for name in found - names:
-            self._bucket.delete_under(f"{self._arrays}/{name}/")
+    def remove_leftovers(self) -> None:
+        """Delete the arrays of steps that have no record in the bucket. What this machine has counts for
+        nothing here: it may be damaged."""
+        records = self._bucket.keys(self._mirrored.key("checkpoints/"))
+        recorded = {key.split("/")[-2] for key in records}
+        found = {key.removeprefix(f"{self._arrays}/").partition("-")[0] for key in self._keys("")}
+        for step in found - recorded:
+            self._bucket.delete_under(f"{self._arrays}/{step}-")
 
     def _keys(self, name: str) -> list[str]:
         return self._bucket.keys(f"{self._arrays}/{name}/" if name else f"{self._arrays}/")

@@ -10,7 +10,14 @@ from trm_scaling.checkpoint.arrays import read_arrays
 from trm_scaling.checkpoint.bucket_arrays import bucket_arrays
 from trm_scaling.checkpoint.folder import DamagedCheckpoint, finished_steps, step_folder
 from trm_scaling.checkpoint.leaves import named_leaves, rebuild, refuse_mismatch, specs_of
-from trm_scaling.checkpoint.record import BrokenRecordError, CheckpointRecord, Score, find_damage, read_record
+from trm_scaling.checkpoint.record import (
+    BrokenRecordError,
+    CheckpointRecord,
+    Score,
+    find_damage,
+    parse_record,
+    read_record,
+)
 from trm_scaling.errors import UserError
 from trm_scaling.io.disk_errors import os_errors_explained
 
@@ -151,8 +158,14 @@ class CheckpointReader:
             return None
 
     def _record(self, folder: Path) -> CheckpointRecord:
+        """The record of a step: of a study in a bucket, the bucket's where the copy here is damaged."""
         with os_errors_explained(folder, "read the checkpoint"):
-            return read_record(folder)
+            try:
+                return read_record(folder)
+            except BrokenRecordError:
+                if self._bucket is None or (found := self._bucket.fetch_record(folder)) is None:
+                    raise
+                return parse_record(found)
 
     def _require(self, step: int) -> Path:
         folder = step_folder(self._folder, step)

@@ -57,13 +57,19 @@ def write_record(folder: Path, record: CheckpointRecord) -> None:
 def read_record(folder: Path) -> CheckpointRecord:
     """The record in a step's folder. Raises `BrokenRecordError` if it is not as it was written."""
     try:
-        content = json.loads((folder / RECORD_NAME).read_bytes())
+        return parse_record((folder / RECORD_NAME).read_bytes())
     except FileNotFoundError as error:
         raise BrokenRecordError(f"{RECORD_NAME} is missing") from error
     except OSError as error:
         if (lost := unreadable(error)) is None:
             raise
         raise BrokenRecordError(f"{RECORD_NAME} {lost}") from error
+
+
+def parse_record(data: bytes) -> CheckpointRecord:
+    """The record that `data` holds. Raises `BrokenRecordError` if it is not as it was written."""
+    try:
+        content = json.loads(data)
     except ValueError as error:
         raise BrokenRecordError(f"{RECORD_NAME} is not JSON") from error
     if not isinstance(content, dict) or content.pop("sha256", None) != _digest_of(content):

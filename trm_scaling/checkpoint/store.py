@@ -19,11 +19,10 @@ from trm_scaling.checkpoint.record import (
     CheckpointRecord,
     hash_files,
     ordered,
-    read_record,
+    parse_record,
     write_record,
 )
 from trm_scaling.errors import UserError
-from trm_scaling.io.atomic import write_bytes
 from trm_scaling.io.disk_errors import os_errors_explained
 from trm_scaling.io.jsonable import to_jsonable
 from trm_scaling.parallel.hosts import ALONE, Hosts
@@ -59,7 +58,7 @@ class CheckpointStore(CheckpointReader):
                 folder.mkdir(parents=True, exist_ok=True)
                 names.remove_leftovers(folder)
                 if self._bucket is not None:
-                    self._bucket.remove_leftovers([self._files(step) for step in self.steps()])
+                    self._bucket.remove_leftovers()
         hosts.meet("checkpoints-opened")
 
     def save(self, step: int, state: Any, metadata: Any, score: float | Sequence[float] | None) -> None:
@@ -84,15 +83,15 @@ class CheckpointStore(CheckpointReader):
         metadata = json.loads(json.dumps(to_jsonable(metadata), allow_nan=False))
         record = CheckpointRecord(step, ordered(score), metadata, specs_of(leaves), files={})
         arrays = {name: leaf for name, leaf in leaves.items() if leaf is not None}
-        if self._bucket is not None:
+        called = ""
+        if self._bucket is None:
+            self._writer.start(names.partial_folder(self._folder, step) / ARRAYS_NAME, arrays)
+        else:
             # A name of its own, so that one that has lost the run mixes nothing into another's checkpoint.
             token = secrets.token_hex(4) if self._hosts.is_first else None
             called = f"{step:08d}-{self._hosts.told('checkpoint-arrays', token)}"
             self._bucket.start(called, arrays)
-            self._pending = self._background.submit(self._finish_in_bucket, record, called)
-            return
-        self._writer.start(names.partial_folder(self._folder, step) / ARRAYS_NAME, arrays)
-        self._pending = self._background.submit(self._finish, record)
+        self._pending = self._background.submit(self._finish, record, called)
 
     def wait(self) -> None:
         """Return when the last save is finished. Raises what went wrong in it, once."""
@@ -166,16 +165,27 @@ class CheckpointStore(CheckpointReader):
             aside = names.set_aside(self._folder, step)
         super()._pass_over(step, f"{damage}; it is kept as {aside.name}")
 
-    def _finish(self, record: CheckpointRecord) -> None:
-        """In the background: await the arrays, hash them, let the step exist, delete old ones."""
-        self._writer.finish()
+    def _finish(self, record: CheckpointRecord, called: str) -> None:
+        """In the background: await the arrays (in a bucket those of every process, which lie under `called`),
+        write the record, let the step exist, delete old ones."""
+        if self._bucket is None:
+            self._writer.finish()
+        else:
+            self._bucket.finish()
+            self._hosts.meet("checkpoint-arrays")
         if not self._hosts.is_first:
             return
         partial = names.partial_folder(self._folder, record.step)
         with os_errors_explained(partial, "write the checkpoint"):
-            for name, content in self._attached.items():
-                (partial / name).write_bytes(content)
-            write_record(partial, replace(record, files=hash_files(partial)))
+            if self._bucket is None:
+                for name, content in self._attached.items():
+                    (partial / name).write_bytes(content)
+                write_record(partial, replace(record, files=hash_files(partial)))
+            else:
+                attached = self._bucket.attach(called, self._attached)
+                write_record(partial, replace(record, files={**self._bucket.files(called), **attached}))
+                folder = names.step_folder(self._folder, record.step)
+                self._bucket.commit(folder, (partial / RECORD_NAME).read_bytes())
             names.finish(self._folder, record.step)
             for step in self._superfluous():
                 self._remove(step)
@@ -183,39 +193,15 @@ class CheckpointStore(CheckpointReader):
     def _record(self, folder: Path) -> CheckpointRecord:
         if self._bucket is not None and not self._hosts.is_first:
             # The first process alone keeps its mirror of the run up to date.
-            record = self._bucket.fetch_record(folder)
-            if record is not None:
-                write_bytes(folder / RECORD_NAME, record)
+            found = self._bucket.fetch_record(folder)
+            if found is not None:
+                return parse_record(found)
         return super()._record(folder)
-
-    def _finish_in_bucket(self, record: CheckpointRecord, called: str) -> None:
-        """As `_finish`, once every process's parts are in the bucket."""
-        assert self._bucket is not None
-        self._bucket.finish()
-        self._hosts.meet("checkpoint-arrays")
-        if not self._hosts.is_first:
-            return
-        partial = names.partial_folder(self._folder, record.step)
-        with os_errors_explained(partial, "write the checkpoint"):
-            attached = self._bucket.attach(called, self._attached)
-            write_record(partial, replace(record, files={**self._bucket.files(called), **attached}))
-            folder = names.step_folder(self._folder, record.step)
-            self._bucket.commit(folder, (partial / RECORD_NAME).read_bytes())
-            names.finish(self._folder, record.step)
-            for step in self._superfluous():
-                self._remove(step)
 
     def _remove(self, step: int) -> None:
         if self._bucket is not None:
-            self._bucket.remove(names.step_folder(self._folder, step), self._files(step))
+            self._bucket.remove(names.step_folder(self._folder, step))
         names.remove(self._folder, step)
-
-    def _files(self, step: int) -> dict[str, str]:
-        """What the record of `step` says is in the bucket; nothing where it cannot be read."""
-        try:
-            return read_record(names.step_folder(self._folder, step)).files
-        except BrokenRecordError:
-            return {}
 
     def _superfluous(self) -> list[int]:
         best = super().best_step()
@@ -225,7 +211,7 @@ class CheckpointStore(CheckpointReader):
 
     def _has_record(self, step: int) -> bool:
         try:
-            read_record(names.step_folder(self._folder, step))
+            self._record(names.step_folder(self._folder, step))
         except BrokenRecordError:
             return False
         return True

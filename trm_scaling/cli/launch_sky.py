@@ -44,6 +44,7 @@ def sky(
     from trm_scaling.io.bucket import bucket_url
     from trm_scaling.io.study import nearest_study
     from trm_scaling.run.launch.sky import Job, chips_of, launch_command, text_of, validate
+    from trm_scaling.run.launch.tpu_types import refuse_uneven
 
     url = bucket_url(study)
     if url is None:
@@ -51,14 +52,7 @@ def sky(
             f"--study={study} is no bucket: machines that come and go need one, gs://... or s3://..."
         )
     found, runs, _ = composed(experiments, None, profile, nearest_study().path)
-    chips = chips_of(device)
-    for run in runs:
-        if run.config.global_batch_size % chips:
-            raise UserError(
-                f"global_batch_size={run.config.global_batch_size} of {run.config.name} does not "
-                "divide over the "
-                f"{chips} devices of {device}"
-            )
+    refuse_uneven(device, chips_of(device), [run.config for run in runs])
     job = Job(
         name, tuple(experiments), profile, url, str(found.data_root), device, spot, infra, wandb=not no_wandb
     )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 V4_ZONE = "us-central2-b"
 """The one that has v4 pods."""
 
+LARGEST_V4 = "v4-64"
+
 InTurn = Annotated[
     list[str],
     typer.Argument(
@@ -71,15 +73,19 @@ def tpu_vm(
         bool, typer.Option("--queued", help="Ask for the pod, and delete it at the end.")
     ] = False,
     kind: Annotated[
-        str, typer.Option("--type", help="With --queued: v4-8 to v4-64, v5e-N, v6e-N.")
-    ] = "v4-64",
+        str | None,
+        typer.Option("--type", help="With --queued: v4-8 to v4-64, v5e-N, v6e-N.", show_default=LARGEST_V4),
+    ] = None,
     spot: Annotated[bool, typer.Option("--spot", help="With --queued: spot capacity.")] = False,
     valid_until: Annotated[
         str | None, typer.Option(help="With --queued: how long to wait for it, as in 6h.")
     ] = None,
     yes_billed: Annotated[
         bool,
-        typer.Option("--yes-billed", help="Also what no usual grant covers, and traffic between regions."),
+        typer.Option(
+            "--yes-billed",
+            help="Agree to pay for what no usual grant covers, and for traffic between regions.",
+        ),
     ] = False,
     no_wandb: NoWandb = False,
     dry_run: DryRun = False,
@@ -91,7 +97,7 @@ def tpu_vm(
     from trm_scaling.run.launch import pod as pods
     from trm_scaling.run.launch import tpu_vm as vm
     from trm_scaling.run.launch.commit import sent_commit
-    from trm_scaling.run.launch.queued import Queue, Request, steps
+    from trm_scaling.run.launch.queued import Queue, Request, create, delete, look
     from trm_scaling.run.launch.tpu_types import refuse_billed, refuse_uneven, tpu_type, usual_zone
 
     url = bucket_url(study)
@@ -100,9 +106,11 @@ def tpu_vm(
             "say where the study is to lie: --study gs://BUCKET/kellen, or --shared with a folder that all "
             "workers mount, as in /mnt/trm"
         )
-    if (spot or valid_until or not follow) and (queued != follow):
-        raise UserError("--spot and --valid-until go with --queued, and --no-follow does not")
-    asked = tpu_type(kind)
+    if (spot or valid_until or kind) and not queued:
+        raise UserError("--spot, --type and --valid-until go with --queued")
+    if queued and not follow:
+        raise UserError("--no-follow does not go with --queued, which deletes the pod when the study is done")
+    asked = tpu_type(kind or LARGEST_V4)
     zone = zone or (usual_zone(asked, spot) if queued else V4_ZONE)
     there = vm.Session(vm.Pod(tpu, zone, project), session)
     request = Request(there.pod, asked, spot, valid_until)
@@ -115,7 +123,7 @@ def tpu_vm(
                 "a spot pod comes back empty: keep the study in a bucket, --study gs://BUCKET/kellen"
             )
         refuse_billed(asked, zone, spot, yes_billed)
-        refuse_uneven(asked, configs)
+        refuse_uneven(asked.name, asked.chips, configs)
     launch = vm.Launch(
         session=there,
         repository=str(sent.repository),
@@ -130,11 +138,11 @@ def tpu_vm(
     if sent.warning:
         note(f"warning: {sent.warning}")
     if dry_run:
-        before, after = ([], []) if not queued else (list(steps(request)[:2]), [steps(request)[2]])
+        before, after = ([create(request), look(request)], [delete(request)]) if queued else ([], [])
         looks = [bucket_access.describe(url)] if url and url.startswith("gs://") else []
         _show(*looks, *before, *vm.steps(launch, f"/tmp/{launch.archive}"), vm.follow(there), *after)
         typer.echo(f"Nothing was started. Once it runs in tmux session {session} of every worker:")
-        typer.echo(vm.afterwards(there, folder, steps(request)[2] if queued else None))
+        typer.echo(vm.afterwards(there, folder, delete(request) if queued else None))
         return
     if url is not None:
         bucket_access.refuse(url, zone, configs, yes_billed, note)
@@ -143,7 +151,7 @@ def tpu_vm(
         with tempfile.TemporaryDirectory(prefix="trm-launch-") as temporary:
             pods.bring(launch, Path(temporary) / launch.archive, note)
         typer.echo(f"It runs in tmux session {session} of every worker.")
-        typer.echo(vm.afterwards(there, folder, steps(request)[2] if queued else None))
+        typer.echo(vm.afterwards(there, folder, delete(request) if queued else None))
 
     if queued:
         queue = Queue(request, note)

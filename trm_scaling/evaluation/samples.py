@@ -53,8 +53,8 @@ class Budget(NamedTuple):
             )
         if self.augment and task.maps_ids:
             raise UserError(
-                f"augment: images of {task.title} have puzzle embeddings of their own, which `trm votes` "
-                "knows; leave augment out"
+                f"augment: each augmentation of {task.title} has its own puzzle embedding, and only "
+                "`trm votes` evaluates those; leave augment out"
             )
         if self.augment and type(task).augment is Task.augment:
             raise UserError(f"{task.title} has no symmetries: leave augment out, and give a noise instead")

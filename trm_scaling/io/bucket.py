@@ -37,7 +37,7 @@ _NO_BUCKET = re.compile(r"NoSuchBucket|bucket.{0,40}(not exist|not found)|\b404\
 
 
 class BucketUnreachable(DiskRefused):
-    """The bucket gives no answer, or gave errors for as long as it was asked; the same command goes on."""
+    """The bucket did not answer, or returned errors until the retries ran out. The same command resumes."""
 
 
 def bucket_url(given: Path | str | None) -> str | None:
@@ -153,22 +153,20 @@ class Bucket:
                 ) from error
             if _NO_BUCKET.search(said):
                 raise UserError(
-                    f"Cannot {action} {self.url}: there is no such bucket ({said[:300]}). Make it, "
-                    "or mend the URL."
+                    f"Cannot {action} {self.url}: there is no such bucket ({said[:300]}). Create it, "
+                    "or correct the URL."
                 ) from error
             if "DATA_LOSS" in said:
                 raise UserError(
-                    f"Cannot {action} {self.url}: what lies in the bucket is damaged ({said[:300]}). "
-                    "Restore that "
-                    "object from a version of it, or delete the checkpoint's folder there to go on "
-                    "from the one before."
+                    f"Cannot {action} {self.url}: an object in the bucket is damaged ({said[:300]}). "
+                    "Restore an earlier version of it, or delete the checkpoint's folder there to go on from "
+                    "the checkpoint before."
                 ) from error
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EACCES):
                 raise  # of this machine's disk
             raise BucketUnreachable(
-                f"Cannot {action} {self.url}: {said[:300]}. What was saved before is whole, and the "
-                "same command "
-                "goes on from there."
+                f"Cannot {action} {self.url}: {said[:300]}. Everything saved before is intact, and the same "
+                "command goes on from there."
             ) from error
 
 

@@ -6,17 +6,14 @@ are compared only to guess that a lease has run out; before it is taken over it 
 """
 
 import json
-import os
-import sys
 import threading
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
 
 from trm_scaling.io.bucket import ABSENT, Bucket, Found
-from trm_scaling.io.lease import EXPIRY_SECONDS, RunInUse, new_lease
+from trm_scaling.io.lease import EXPIRY_SECONDS, RunInUse, in_use, leave, new_lease
 from trm_scaling.io.mirror import seconds_since_renewed
 from trm_scaling.io.process import ProcessId
 
@@ -55,16 +52,10 @@ class BucketLease:
             if generation is None:
                 now = self._bucket.read(self._key)
                 if now is None or json.loads(now.data).get("token") != self._lease.token:
-                    self.leave(str(self._in_use(now)))
+                    leave(str(self._in_use(now)))
                 # An earlier renewal of ours whose answer was lost.
                 generation = now.generation
             self._generation = generation
-
-    def leave(self, why: str) -> NoReturn:
-        """End this process without another write: any orderly end would write into a run that is not its
-        own."""
-        print(f"error: {why}; ending here", file=sys.stderr, flush=True)
-        os._exit(RunInUse.exit_status)
 
     def release(self) -> None:
         """Give it back, if it is this process's still."""
@@ -90,13 +81,8 @@ class BucketLease:
                 raise self._in_use(now)
 
     def _in_use(self, found: Found | None) -> RunInUse:
-        owner = None if found is None else _owner(found)
-        return RunInUse(
-            f"{self._bucket.url}/{self._key.rpartition('/')[0]} is in use by "
-            f"{owner or 'another process'}. Wait "
-            f"until it ends or stop it (trm stop {self._folder}), or start this run with another "
-            "seed or study."
-        )
+        place = f"{self._bucket.url}/{self._key.rpartition('/')[0]}"
+        return in_use(place, self._folder, None if found is None else _owner(found))
 
 
 def _owner(found: Found) -> ProcessId | None:

@@ -12,7 +12,7 @@ from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
 from trm_scaling.io.bucket import ABSENT, Bucket
 from trm_scaling.io.bucket_lease import BucketLease
-from trm_scaling.io.lease import STOP
+from trm_scaling.io.lease import STOP, leave
 from trm_scaling.io.mirror import MARK, Mirrored, active, bucket_of, mirrored_at
 
 CONTENT = ("configs", "utils", "analysis/data/compiled")
@@ -54,7 +54,7 @@ def open_mirror(url: str) -> Path:
 
 
 def refresh_runs(study: Path) -> None:
-    """Bring all runs of a mirror up to date. Nothing on a disk."""
+    """Bring all runs of a mirror up to date. Does nothing unless the study is in a bucket."""
     if (found := bucket_of(study)) is not None:
         pull_runs(study, found[0], found[0].keys("checkpoints/"))
 
@@ -113,27 +113,31 @@ def claimed_name(study: Path, place: str, wanted: str) -> str:
 
 
 def share_link(link: Path, name: str) -> None:
-    """Let others know the further name `link` of the run that lies under `name`. Nothing on a disk."""
+    """Let others know the further name `link` of the run that lies under `name`. Does nothing unless the
+    study is in a bucket."""
     if (found := bucket_of(link.parent)) is not None:
         found[0].write(f"{found[1]}/{link.name}.link", name.encode())
 
 
 def share_stop(folder: Path) -> None:
-    """Ask whoever works on the run, on any machine, to save and end. Nothing on a disk."""
+    """Ask whoever works on the run, on any machine, to save and end. Does nothing unless the study is in a
+    bucket."""
     if (found := bucket_of(folder)) is not None:
         found[0].write(f"{found[1]}/{STOP}", b"")
 
 
 def withdraw_stop(folder: Path) -> None:
-    """What was asked of the process before does not count for the next. Nothing on a disk."""
+    """Withdraw a request to stop that was meant for an earlier process. Does nothing unless the study is in a
+    bucket."""
     if (found := bucket_of(folder)) is not None:
         found[0].write(f"{found[1]}/{STOP}", None)
 
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold the run for this machine, for the block: its lease in the bucket, and its files up to date on both
-    sides, before and after and every few seconds between. Nothing on a disk.
+    """Hold the run for this machine, for the block: keep its lease in the bucket, and bring its files up to
+    date on both sides before, after, and every few seconds between. Does nothing unless the study is in a
+    bucket.
 
     Raises RunInUse naming the holder when another machine has it.
     """
@@ -144,7 +148,7 @@ def held(folder: Path) -> Iterator[None]:
     lease = BucketLease(mirrored.bucket, folder, mirrored.key("lease.json"))
     lease.take()
     mirrored.before_commit = lease.renew
-    mirrored.lost = lease.leave
+    mirrored.lost = leave
     active[folder] = mirrored
     beat = _Beat(mirrored, lease)
     try:

@@ -25,6 +25,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 from trm_scaling.errors import UserError
 from trm_scaling.io.disk_errors import os_errors_explained
@@ -199,10 +200,11 @@ def _first(folder: Path) -> Iterator[None]:
         descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         if not _locked(descriptor):
-            raise _in_use(folder, read_lease(folder))
+            lease = read_lease(folder)
+            raise in_use(folder, folder, lease.owner if lease else None)
         held = holder(folder) or _renewed_after_all(folder)
         if held is not None and held.owner != ProcessId.this():
-            raise _in_use(folder, held)
+            raise in_use(folder, folder, held.owner)
         yield
     finally:
         # Closing releases the lock. The file stays: removing it would let a third process
@@ -220,9 +222,10 @@ def _locked(descriptor: int) -> bool:
     return True
 
 
-def _in_use(folder: Path, lease: Lease | None) -> RunInUse:
+def in_use(place: Path | str, folder: Path, owner: ProcessId | None) -> RunInUse:
+    """The error for a run at `place`, which `owner` works on; `folder` is where it lies on this machine."""
     return RunInUse(
-        f"{folder} is in use by {lease.owner if lease else 'another process'}. Wait until it ends or stop it "
+        f"{place} is in use by {owner or 'another process'}. Wait until it ends or stop it "
         f"(trm stop {folder}), or start this run with another seed or study."
     )
 
@@ -300,7 +303,7 @@ class _Heart(threading.Thread):
         if path.exists():
             current = read_lease(self._folder)
             if current is not None and current.token != self._lease.token:
-                _leave(self._folder, current)
+                leave(f"{self._folder} was taken over by {current.owner}")
             os.utime(path)
         else:
             # Deleted by hand. Whoever takes a lease over replaces it, and so it is never absent.
@@ -310,9 +313,9 @@ class _Heart(threading.Thread):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _leave(folder: Path, lease: Lease) -> None:
-    """End this process without another write: any orderly end would save into a folder not its own."""
-    print(f"error: {folder} was taken over by {lease.owner}; ending here", file=sys.stderr, flush=True)
+def leave(why: str) -> NoReturn:
+    """End this process without another write: an orderly end would save into a run that is not its own."""
+    print(f"error: {why}; ending here", file=sys.stderr, flush=True)
     os._exit(RunInUse.exit_status)
 
 

@@ -12,7 +12,6 @@ the bucket: `trm_scaling.checkpoint.bucket_arrays`. In the bucket:
     claims/<profile>/<run>                              the name that the run lies under, settled once
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -27,7 +26,7 @@ from pathlib import Path
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_bytes, write_json
 from trm_scaling.io.bucket import ABSENT, Bucket
-from trm_scaling.io.lease import LEASE, LOCK, STOP
+from trm_scaling.io.lease import LEASE, LOCK, STOP, take_lock
 
 MARK = ".bucket.json"
 """In the mirror's folder `kellen/`: the URL that it mirrors."""
@@ -84,7 +83,7 @@ _refreshed: dict[Path, float] = {}
 
 def refresh(folder: Path, older_than: float = 0.0) -> None:
     """Bring a run's folder up to date with its bucket if it was not within `older_than` seconds, unless a
-    process of this machine works there. Nothing on a disk."""
+    process of this machine works there. Does nothing unless the study is in a bucket."""
     if bucket_of(folder) is None or time.monotonic() - _refreshed.get(folder, -1e9) < older_than:
         return
     mirrored_at(folder).pull()
@@ -92,7 +91,8 @@ def refresh(folder: Path, older_than: float = 0.0) -> None:
 
 
 def share(folder: Path) -> None:
-    """Bring up what changed in a run that this process holds: its result then counts. Nothing on a disk."""
+    """Upload what changed in a run that this process holds: its result then counts. Does nothing unless the
+    study is in a bucket."""
     if bucket_of(folder) is not None:
         mirrored_at(folder).push()
 
@@ -142,17 +142,18 @@ class Mirrored:
         there = set(names)
         before = self._known()
         files = sorted(there - set(_OF_THIS_MACHINE))
-        answers = self.bucket.read_all([(self.key(name), _generation(before, name)) for name in files])
+        # A checkpoint that was deleted here alone is brought again.
+        kept = [name for name in files if not _is_pointer(name) or (self.folder / name).exists()]
+        answers = self.bucket.read_all(
+            [(self.key(name), _generation(before, name) if name in kept else None) for name in files]
+        )
         news = {name: found for name in files if (found := answers[self.key(name)]) is not None}
         gone = [name for name in before if name not in there]
         lease = self.bucket.read(self.key(LEASE)) if LEASE in there and not mine else None
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock, (self.folder / LOCK).open("a") as lock:
-            if not mine:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return
+            if not mine and not take_lock(lock.fileno(), wait=False):
+                return
             known = self._known()
             if known != before:
                 return  # another process of this machine was faster
@@ -240,8 +241,8 @@ class Mirrored:
         return [path.relative_to(self.folder).as_posix() for path in found if path.parent.name.isdecimal()]
 
     def _show(self, lease: bytes | None, stop: bool) -> None:
-        """Lay the bucket's lease into the folder for those who look at it, as old as its owner's clock
-        says."""
+        """Write the bucket's lease into the folder, for those who read it there. Its file is as old as the
+        last renewal, by the owner's clock."""
         path, stop_path = self.folder / LEASE, self.folder / STOP
         if lease is None:
             path.unlink(missing_ok=True)

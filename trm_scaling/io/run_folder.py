@@ -82,8 +82,8 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """True when the run has its result (where it lies in a bucket: there); nothing else means
-        finished."""
+        """Whether the run's result exists; of a study in a bucket, whether it is in the bucket. Nothing else
+        means finished."""
         return self.result.is_file() and is_committed(self.path)
 
     @property

@@ -10,12 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trm_scaling.config import RunConfig
-from trm_scaling.counting.devices import Target
+from trm_scaling.counting.devices import TARGETS, Target
 from trm_scaling.counting.kernels import Kind
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
@@ -31,20 +31,10 @@ _TELL_SECONDS = 1.0
 
 
 def described_as(target: Target) -> DescribedName | None:
-    """What `target` is called, described or at hand, if it can be compiled for without being there."""
-    match target.chip.kind, target.chips:
-        case "H200", 1:
-            return "h200"
-        case "TPU v4", 4:
-            return "v4-8"
-        case "TPU v4", 8:
-            return "v4-16"
-        case "TPU v4", 16:
-            return "v4-32"
-        case "TPU v4", 32:
-            return "v4-64"
-        case _:
-            return None
+    """The name of `target`, whether or not it is at hand, if it can be compiled for from another machine."""
+    names: tuple[DescribedName, ...] = get_args(DescribedName)
+    devices = {name: (TARGETS[name].chip.kind, TARGETS[name].chips) for name in names}
+    return next((name for name in names if devices[name] == (target.chip.kind, target.chips)), None)
 
 
 class _Model(BaseModel):

@@ -8,6 +8,7 @@ from pathlib import Path
 from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
 from trm_scaling.io.disk_errors import DiskRefused, is_disk_refusal
+from trm_scaling.io.lease import RunInUse
 from trm_scaling.parallel.hosts import HostLost
 from trm_scaling.results.attempts import FailureClass
 
@@ -20,8 +21,17 @@ EXIT_STATUS: dict[FailureClass, int] = {
     "disk": DiskRefused.exit_status,  # EX_IOERR: the same command resumes
     "preempted": 75,  # EX_TEMPFAIL: the same command resumes
 }
-"""What `trm run` ends with, beside 0, and 69 when another process has the run. Numbers and names are
+"""What `trm run` ends with, beside 0, and `RunInUse.exit_status`. Numbers and names are
 those of sysexits.h where it has one that fits."""
+
+EXIT_RESUMABLE = (
+    EXIT_STATUS["lost_host"],
+    RunInUse.exit_status,
+    EXIT_STATUS["disk"],
+    EXIT_STATUS["preempted"],
+)
+"""Ends after which the same command goes on: a lost host, a run that another process still holds, a disk or
+bucket that took nothing, a request to save and stop."""
 
 _OUT_OF_MEMORY = re.compile(r"RESOURCE_EXHAUSTED|out of memory|std::bad_alloc", re.IGNORECASE)
 

@@ -111,7 +111,6 @@ def build_dataset(
     *,
     layout: Layout = "compact",
     replace: bool = False,
-    base: Path = Path(),
     progress: Progress = silent,
     built: Built | None = None,
 ) -> Dataset:
@@ -123,7 +122,6 @@ def build_dataset(
             generated puzzles that was built there with the same values is opened as it is.
         layout: `compact` augments on the device, `public` stores every augmentation.
         replace: replace a dataset folder. Any other folder with files in it is refused.
-        base: what a relative path in `config.source` starts from.
         progress: told how the work proceeds.
         built: what `Task.build` makes of `config`, where the caller has it already.
 
@@ -138,7 +136,7 @@ def build_dataset(
         if not replace and is_built(folder, config, layout):
             return open_dataset(folder)
         try:
-            _build(config, folder, layout, base, progress, built)
+            _build(config, folder, layout, Path(), progress, built)
         except HubUnavailable as error:
             command = (
                 f"trm data {config.task} --output-dir {folder} --subsample-size {config.train_size} "

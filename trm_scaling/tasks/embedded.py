@@ -45,10 +45,6 @@ class EmbeddedAugmentations(Protocol):
     """The images of a dataset's puzzles, and the row of the puzzle embeddings that each of them has."""
 
     @property
-    def num_puzzle_ids(self) -> int:
-        """Rows that are used, the blank one included."""
-
-    @property
     def map_name(self) -> str:
         """The file that says what each row is of; it goes with every checkpoint."""
 

@@ -15,7 +15,6 @@ from trm_scaling.run.launch.pod import Interrupted, follow
 from trm_scaling.run.launch.queued import Queue, Request
 from trm_scaling.run.launch.tpu_types import (
     TPU_TYPES,
-    USUAL_GRANT,
     refuse_billed,
     refuse_uneven,
     tpu_type,
@@ -30,7 +29,7 @@ WAITING, GIVEN, ACTIVE = "WAITING_FOR_RESOURCES", "PROVISIONING", "ACTIVE"
 
 
 def test_the_commands_are_these() -> None:
-    create, look, delete = map(str, queued.steps(REQUEST))
+    create, look, delete = (str(step(REQUEST)) for step in (queued.create, queued.look, queued.delete))
     assert create == (
         "gcloud compute tpus queued-resources create trm-1 --node-id=trm-1 --zone=us-central2-b "
         "--accelerator-type=v4-32 --runtime-version=tpu-ubuntu2204-base --spot --valid-until-duration=6h"
@@ -197,7 +196,7 @@ def test_what_is_left_is_named_with_the_command_that_deletes_it(
     def half_fail() -> None:
         raise UserError("4 of 8 workers installed.")
 
-    with pytest.raises(UserError, match=r"4 of 8 workers installed.*may be there and cost") as error:
+    with pytest.raises(UserError, match=r"4 of 8 workers installed.*may still exist and cost") as error:
         played.run(half_fail)
     assert str(error.value).endswith(DELETE)
     assert (played.brought, played.left) == (queued.MOST_TRIES, True)
@@ -217,9 +216,14 @@ def test_the_table_of_types() -> None:
     assert (chips["v5e-8"], chips["v5e-16"], chips["v6e-64"]) == ((8, 1), (16, 4), (64, 16))
     with pytest.raises(UserError, match=r"--type=v4-24 is no TPU type.*v4-16, v4-32"):
         tpu_type("v4-24")
-    for each in USUAL_GRANT:
-        kind = next(kind for kind in TPU_TYPES.values() if kind.generation == each.generation)
-        assert any(usual_zone(kind, each.spot) == other.zone for other in USUAL_GRANT)
+
+
+def test_the_zone_is_the_first_in_which_a_grant_has_that_type() -> None:
+    zones = [usual_zone(tpu_type(name), True) for name in ("v4-8", "v5e-8", "v6e-8")]
+    assert zones == ["us-central2-b", "europe-west4-b", "europe-west4-a"]
+    assert usual_zone(tpu_type("v4-64"), False) == "us-central2-b"
+    with pytest.raises(UserError, match="v6e-8 on demand in any zone"):
+        usual_zone(tpu_type("v6e-8"), False)
 
 
 @pytest.mark.parametrize(
@@ -254,10 +258,10 @@ def test_what_a_grant_covers_is_not() -> None:
 def test_a_batch_that_does_not_divide_is_refused_with_what_fits() -> None:
     config = RunConfig.model_validate({"name": "baseline", "global_batch_size": 24, "profile": "smoke"})
     with pytest.raises(
-        UserError, match=r"=24 of baseline.*16 chips of a v4-32: it does over v4-8, v4-16, v5e-1"
+        UserError, match=r"=24 of baseline.*16 chips of v4-32\. TPU types that fit: v4-8, v4-16, v5e-1"
     ):
-        refuse_uneven(tpu_type("v4-32"), [config])
-    refuse_uneven(tpu_type("v4-16"), [config])
+        refuse_uneven("v4-32", 16, [config])
+    refuse_uneven("v4-16", 8, [config])
 
 
 @pytest.mark.parametrize(

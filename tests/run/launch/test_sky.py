@@ -71,7 +71,7 @@ def test_what_would_not_run_is_refused_here(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(ROOT)
     assert "is no bucket" in typed("baseline", "--device", "H100:8", "--study", "kellen")
     said = typed("baseline", "global_batch_size=100", "--device", "v4-32", "--study", "gs://mine/kellen")
-    assert "=100 of baseline does not divide over the 16 devices of v4-32" in said
+    assert "=100 of baseline does not divide over the 16 chips of v4-32" in said
 
 
 @HAS_SKY

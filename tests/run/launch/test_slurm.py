@@ -16,7 +16,8 @@ from tests.run.tiny import make_study
 from trm_scaling.cli.app import app
 from trm_scaling.errors import UserError
 from trm_scaling.run.launch import slurm
-from trm_scaling.run.launch.slurm import MOST_LOSSES, Cluster, SlurmRun, parameters, submit
+from trm_scaling.run.launch.slurm import Cluster, SlurmRun, parameters, submit
+from trm_scaling.run.launch.supervisor import MOST_LOSSES
 
 
 def test_what_is_not_asked_for_is_left_to_the_cluster() -> None:

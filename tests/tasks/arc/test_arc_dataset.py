@@ -215,7 +215,7 @@ def test_a_folder_is_read_as_it_was_written(source: Path, tmp_path: Path) -> Non
     assert found.arc.identifiers.fingerprint == made.identifiers.fingerprint
     assert dataset.manifest.about["identifier_fingerprint"] == made.identifiers.fingerprint
     assert [len(each) for each in (dataset.train, dataset.val, dataset.test)] == [30, 2, 5]
-    assert (dataset.num_puzzle_ids, found.num_puzzle_ids) == (50, 50)
+    assert dataset.num_puzzle_ids == len(found.arc.identifiers) == 50
     assert open_dataset(tmp_path / "data").fingerprint == dataset.fingerprint
     other = stored(source, tmp_path / "other", seed=2)
     assert other.fingerprint != dataset.fingerprint
@@ -328,7 +328,7 @@ def test_names_that_are_not_the_public_form_are_refused(names: list[str]) -> Non
 
 def test_a_map_goes_with_a_checkpoint(source: Path, tmp_path: Path) -> None:
     ids = built(source).identifiers
-    ids.save(tmp_path / "identifiers.npz")
+    (tmp_path / "identifiers.npz").write_bytes(ids.to_bytes())
     again = IdentifierMap.load(tmp_path / "identifiers.npz")
     assert again.fingerprint == ids.fingerprint
     assert [again.name(n) for n in range(len(again))] == [ids.name(n) for n in range(len(ids))]

@@ -40,9 +40,7 @@ def mixed(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
 
 
 def run(dataset: ArcDataset, predict: Predict, batch_size: int = 8, **options: Any) -> Ballots:
-    ids = dataset.identifiers
-    given: dict[str, Any] = {"table_fingerprint": ids.fingerprint, "table_rows": len(ids), "checkpoint": "a"}
-    return evaluate(dataset, predict, batch_size, **(given | options))
+    return evaluate(dataset, predict, batch_size, **({"checkpoint": "a"} | options))
 
 
 def everything(ballots: Ballots, dataset: ArcDataset) -> list[list[tuple[bytes, int, float]]]:
@@ -91,7 +89,11 @@ def test_votes_do_not_depend_on_processes(batch_size: int, processes: int) -> No
 
     together = Ballots(dataset)
     for number in reversed(range(processes)):
-        together.merge(run(dataset, predict, batch_size, share=(number, processes)))
+        own = Ballots(dataset)
+        for rows in np.array_split(np.arange(dataset.num_test_rows), -(-dataset.num_test_rows // batch_size)):
+            mine = rows[rows % processes == number]
+            own.add(mine, *predict(dataset.test_examples(mine)))
+        together.merge(own)
     assert everything(together, dataset) == everything(run(dataset, predict), dataset)
 
 
@@ -137,7 +139,7 @@ def test_an_interrupted_evaluation_goes_on(tmp_path: Path, monkeypatch: pytest.M
     )
 
 
-@pytest.mark.parametrize("change", [{"checkpoint": "b"}, {"batch_size": 4}, {"share": (0, 2)}])
+@pytest.mark.parametrize("change", [{"checkpoint": "b"}, {"batch_size": 4}])
 def test_votes_of_another_evaluation_are_not_continued(tmp_path: Path, change: dict[str, Any]) -> None:
     dataset, path = mini_dataset(EDGE), tmp_path / "votes.npz"
     run(dataset, right, path=path)
@@ -156,16 +158,6 @@ def test_votes_on_another_dataset_are_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match="no readable votes"):
         run(mini_dataset(EDGE), right, path=path)
-
-
-def test_a_table_of_other_identifiers_is_not_evaluated() -> None:
-    dataset = mini_dataset(EDGE)
-
-    def never(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
-        raise AssertionError("the model ran")
-
-    with pytest.raises(UserError, match="other identifiers"):
-        run(dataset, never, table_fingerprint="0" * 64)
 
 
 def test_an_ensemble_is_another_result(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """Everything that the public code made of two mini collections: tokens, rows, batches, votes, scores,
 submissions."""
 
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +11,8 @@ import pytest
 
 from tests.tasks.arc.collections import BUILDS, arrays, content, mini_dataset, mini_tasks, rows_of, shapes_of
 from trm_scaling.tasks.arc.augmentation import augment_tasks
-from trm_scaling.tasks.arc.batches import batch_starts, evaluation_rows, public_pass
+from trm_scaling.tasks.arc.batches import BatchRows, batch_starts, evaluation_rows
+from trm_scaling.tasks.arc.dataset import ArcDataset
 from trm_scaling.tasks.arc.evaluation import ensemble, score, submission
 from trm_scaling.tasks.arc.tokens import encode, image_shapes
 from trm_scaling.tasks.arc.votes import Ballots
@@ -87,6 +91,43 @@ def test_our_augmentations_are_as_many_as_the_public_ones(build: str) -> None:
     ours = augment_tasks(mini_dataset(build).tasks, content(build)["num_aug"], seed=5)
     np.testing.assert_array_equal(ours.start, public.start)
     assert len(mini_tasks(build)) == len(ours.tasks)
+
+
+def public_pass(
+    dataset: ArcDataset,
+    seed: int,
+    number: int,
+    batch_size: int,
+    epochs: int,
+    choose: Callable[[int, int], np.ndarray],
+) -> Iterator[BatchRows]:
+    """The full batches of one pass of the public loader, draw for draw.
+
+    Args:
+        seed: of the public run.
+        number: of the pass, from 1.
+        epochs: of the pass.
+        choose: (n, k) -> k of the numbers 0..n-1 without repetition. The public code has NumPy's global
+            generator do it: `lambda n, k: numpy.random.choice(n, k, replace=False)`.
+    """
+    groups = np.flatnonzero(dataset.train.sizes)
+    sizes = dataset.train.sizes[groups]
+    generator = np.random.Generator(np.random.Philox(seed=seed + number))
+    order = np.concatenate([generator.permutation(len(groups)) for _ in range(epochs)])
+    starts = batch_starts(sizes[order], batch_size)
+    for begin, end in pairwise(starts.tolist()):
+        identifiers: list[int] = []
+        numbers: list[int] = []
+        for group in order[begin:end]:
+            first, after = (
+                dataset.identifiers.start[groups[group]],
+                dataset.identifiers.start[groups[group] + 1],
+            )
+            puzzle = int(generator.integers(first, after))
+            taken = min(int(sizes[group]), batch_size - len(numbers))
+            identifiers += [puzzle] * taken
+            numbers += choose(int(sizes[group]), taken).tolist()
+        yield BatchRows(np.array(identifiers, dtype=np.int32), np.array(numbers, dtype=np.int64))
 
 
 @pytest.mark.parametrize("seed", [0, 1])

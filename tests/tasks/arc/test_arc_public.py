@@ -42,7 +42,8 @@ def test_it_has_its_own_identifiers_and_holds_out_a_pair_of_each_untested_task(f
     assert len(dataset.train) + len(dataset.val) == len(ours.train.pair)
     assert len(dataset.test) == 5
     batch = found.train_rows(0, 3, 8)
-    assert set(ours.identifiers.task[batch.puzzle_ids]) <= set(range(len(ours.tasks)))
+    task = found.arc.identifiers.task
+    assert (task[batch.puzzle_ids] == task[dataset.train.puzzle_ids[batch.row]]).all()
     assert (found.arc.identifiers.start[:-1] == ours.identifiers.start[:-1]).all()
     with pytest.raises(UserError, match=r"data\.puzzle_ids=49 were asked for|set them to the dataset's"):
         ensure_dataset(data.model_copy(update={"puzzle_ids": 49}), folder)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.counting.work import storage_of
 from trm_scaling.errors import UserError
-from trm_scaling.run.launch.pod import NOTHING_STARTED, Note, run_step
+from trm_scaling.run.launch.pod import NOTHING_STARTED, Note, last_lines, run_step
 from trm_scaling.run.launch.tpu_vm import Step
 from trm_scaling.tasks.task import spec_of
 
@@ -61,16 +61,13 @@ def _checkpoint_bytes(config: RunConfig) -> int:
 
 
 def _why(said: str, bucket: str, region: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    last = lines[-1] if lines else "nothing"
     if "404" in said or "not found" in said.lower():
         make = f"gcloud storage buckets create {bucket} --location={region}"
         return f"there is no bucket {bucket}: `{make}` makes it."
     if "403" in said or "permission" in said.lower() or "does not have" in said:
         return (
-            f"no permission on {bucket} ({last}). Its owner grants it: `gcloud storage buckets "
+            f"no permission on {bucket} ({last_lines(said)}). Its owner grants it: `gcloud storage buckets "
             f"add-iam-policy-binding {bucket} --member=user:YOU --role=roles/storage.admin`; the "
-            "pod's service "
-            "account needs roles/storage.objectAdmin."
+            "pod's service account needs roles/storage.objectAdmin."
         )
-    return f"{bucket} could not be looked at: {last}."
+    return f"{bucket} could not be looked at: {last_lines(said)}."

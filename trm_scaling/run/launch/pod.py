@@ -187,7 +187,7 @@ def _on_all(step: Step, marker: str, workers: int, note: Note, done: str, closin
     confirmed = _confirmed(ran, marker)
     if ran.returncode != 0 or confirmed != workers:
         raise UserError(
-            f"{confirmed} of {workers} workers {done}. The others said: {_last(ran.stderr)}. The same "
+            f"{confirmed} of {workers} workers {done}. The others said: {last_lines(ran.stderr)}. The same "
             f"command tries again. {closing}".rstrip()
         )
 
@@ -198,7 +198,7 @@ def _each(step: Step, marker: str, note: Note, closing: str) -> tuple[int, int]:
     found = _confirmed(ran, marker)
     reached = found + _confirmed(ran, tpu_vm.NONE)
     if not reached and ran.returncode != 0:
-        raise UserError(f"could not {step.purpose}: {_last(ran.stderr)}. {closing}".rstrip())
+        raise UserError(f"could not {step.purpose}: {last_lines(ran.stderr)}. {closing}".rstrip())
     return reached, found
 
 
@@ -211,7 +211,7 @@ def must(step: Step, note: Note, closing: str) -> str:
     """A step that succeeds. Returns what it printed."""
     ran = run_step(step, note, closing)
     if ran.returncode != 0:
-        raise UserError(f"could not {step.purpose}: {_last(ran.stderr)}. {closing}".rstrip())
+        raise UserError(f"could not {step.purpose}: {last_lines(ran.stderr)}. {closing}".rstrip())
     return ran.stdout
 
 
@@ -239,17 +239,20 @@ def explained(said: str, pod: Pod) -> str:
     """Why the pod could not be looked at: the one step whose words are gcloud's own."""
     if _NO_ZONE.search(said):
         return (
-            f"zone {pod.zone} has no TPU quota for this project, or there is no such zone: {_last(said)}. "
+            f"zone {pod.zone} has no TPU quota for this project, or there is no such zone: "
+            f"{last_lines(said)}. "
             "The zones of a TRC grant are in its letter; `gcloud compute tpus locations list` shows all."
         )
     if _NO_POD.search(said):
         listing = shlex.join([*tpu_vm.GCLOUD, "list", *tpu_vm.where(pod)])
         return f"there is no TPU VM {pod.name} in {pod.zone}: `{listing}` lists those there are."
     if _NOT_ALLOWED.search(said):
-        return f"gcloud is not allowed to: {_last(said)}. Run `gcloud auth login`, or name another --project."
-    return f"{_last(said)}."
+        login = "Run `gcloud auth login`, or name another --project."
+        return f"gcloud is not allowed to: {last_lines(said)}. {login}"
+    return f"{last_lines(said)}."
 
 
-def _last(said: str) -> str:
+def last_lines(said: str) -> str:
+    """The end of what a program said, on one line."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     return "; ".join(lines[-3:]).rstrip(".") or "nothing"

@@ -8,7 +8,7 @@ at any moment: the next one goes on from there.
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +16,7 @@ from trm_scaling.errors import UserError
 from trm_scaling.io.lease import RunInUse
 from trm_scaling.run.failure import EXIT_STATUS, is_lost
 from trm_scaling.run.launch.pod import Interrupted, Note, explained, must, run_step
+from trm_scaling.run.launch.supervisor import tries
 from trm_scaling.run.launch.tpu_types import TpuType
 from trm_scaling.run.launch.tpu_vm import Pod, Step, where
 
@@ -86,11 +87,6 @@ def delete(request: Request) -> Step:
     return Step("delete the request and its pod", words)
 
 
-def steps(request: Request) -> tuple[Step, ...]:
-    """All that is done to the queue, in order."""
-    return (create(request), look(request), delete(request))
-
-
 def state_of(described: str) -> tuple[State, str]:
     """The state of a request by what `look` printed, and gcloud's word for it with its reason. Raises
     ValueError."""
@@ -137,9 +133,8 @@ class Queue:
     @property
     def _left(self) -> str:
         return (
-            f"The request {self._request.pod.name} and its pod may be there and cost. The same "
-            "command goes on "
-            f"with them; delete them with\n  {delete(self._request)}"
+            f"The request {self._request.pod.name} and its pod may still exist and cost money. The same "
+            f"command goes on with them; delete them with\n  {delete(self._request)}"
         )
 
     def _obtain(self) -> None:
@@ -164,11 +159,9 @@ class Queue:
                     self._delete()
                     self._asked = False
                     raise UserError(
-                        f"the request for a {self._request.kind.name} failed ({word}), and was "
-                        "deleted. Ask for "
-                        "fewer chips (requests for 64 often fail where 32 or 16 are given), in "
-                        "another zone of "
-                        "the grant, or wait longer (--valid-until)."
+                        f"the request for a {self._request.kind.name} failed ({word}), and was deleted. Ask "
+                        "for fewer chips (requests for 64 often fail where 32 or 16 are given), in another "
+                        "zone of the grant, or wait longer (--valid-until)."
                     )
             self._pause(POLL_SECONDS)
 
@@ -205,7 +198,7 @@ class Queue:
 
     def _work(self, bring: Callable[[], None], follow: Callable[[], int | None]) -> int | None:
         """The exit status of what ran on the pod; None when the pod was preempted."""
-        for left in range(MOST_TRIES, 0, -1):
+        for left in self._tries(MOST_TRIES):
             try:
                 bring()
                 status = follow()
@@ -214,15 +207,14 @@ class Queue:
             except UserError as error:
                 if self._is_gone():
                     return None
-                if left == 1:
+                if not left:
                     raise
                 self._note(f"{error}\nThe pod is there: trying again")
                 continue
             if status is None:
                 raise KeyboardInterrupt
-            if status in AGAIN and left > 1:
+            if status in AGAIN and left:
                 self._note(f"{AGAIN[status]}: going on from the newest checkpoint")
-                self._pause(POLL_SECONDS)
                 continue
             # A preempted host asks its run to stop, or loses it, before the request says so.
             stopped = status == EXIT_STATUS["preempted"] or is_lost(status)
@@ -231,19 +223,15 @@ class Queue:
 
     def _is_gone(self) -> bool:
         """Whether the pod is preempted, or is so within two minutes."""
-        for left in range(GONE_LOOKS, 0, -1):
-            if self._look()[0] != "active":
-                return True
-            if left > 1:
-                self._pause(POLL_SECONDS)
-        return False
+        return any(self._look()[0] != "active" for _ in self._tries(GONE_LOOKS))
 
     def _delete(self) -> None:
         """Delete the request. One that is being suspended is asked again."""
-        for left in range(MOST_ERRORS, 0, -1):
+        for _ in self._tries(MOST_ERRORS):
             ran = run_step(delete(self._request), self._note, "")
             if ran.returncode == 0 or _ABSENT.search(ran.stderr):
                 return
-            if left > 1:
-                self._pause(POLL_SECONDS)
         must(delete(self._request), self._note, "")
+
+    def _tries(self, count: int) -> Iterator[int]:
+        return tries(count, self._pause, POLL_SECONDS)

@@ -15,14 +15,10 @@ from typing import Any
 import yaml
 
 from trm_scaling.errors import UserError
+from trm_scaling.run.failure import EXIT_RESUMABLE
+from trm_scaling.run.launch.pod import last_lines
+from trm_scaling.run.launch.supervisor import MOST_LOSSES
 from trm_scaling.run.launch.tpu_types import TPU_TYPES
-
-LOSSES = 3
-"""Times that a job is started again after its hosts were lost; a preemption does not count."""
-
-EXIT_LOST = (68, 69, 74, 75)
-"""Ends after which the same command goes on: a lost host, a run that the machine before this one holds
-still, a bucket that was away, a machine that asks to save."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ def task_of(job: Job) -> dict[str, Any]:
     hardware: dict[str, Any] = {"accelerators": job.device if tpu is None else f"tpu-{tpu.accelerator_type}"}
     if tpu is not None:
         hardware["accelerator_args"] = {"runtime_version": tpu.runtime_version}
-    recovery = {"max_restarts_on_errors": LOSSES, "recover_on_exit_codes": list(EXIT_LOST)}
+    recovery = {"max_restarts_on_errors": MOST_LOSSES, "recover_on_exit_codes": list(EXIT_RESUMABLE)}
     extras = ",".join(["gpu" if tpu is None else "tpu", *(["wandb"] if job.wandb else [])])
     words = [*job.experiments, "--profile", job.profile, *([] if job.wandb else ["--no-wandb"])]
     python = "python=$(command -v python3.13 || command -v python3.12 || command -v python3.11)"
@@ -113,8 +109,7 @@ def validate(file: Path) -> str:
     )
     if ran.returncode == 0:
         return ran.stdout.split()[-1]
-    lines = [line.strip() for line in ran.stderr.splitlines() if line.strip()]
-    raise UserError(f"SkyPilot does not take {file}: {lines[-1] if lines else 'no reason given'}")
+    raise UserError(f"SkyPilot does not take {file}: {last_lines(ran.stderr)}")
 
 
 def _interpreter() -> str:
@@ -124,8 +119,7 @@ def _interpreter() -> str:
     first = Path(command).read_bytes().splitlines()[0] if command else b""
     if not first.startswith(b"#!"):
         raise UserError(
-            "there is no command `sky` on this machine: install SkyPilot 0.14 or newer in an "
-            "environment of its "
-            "own, with the clouds that you use (`uv tool install 'skypilot[gcp,aws]'`)"
+            "there is no command `sky` on this machine: install SkyPilot 0.14 or newer in an environment of "
+            "its own, with the clouds that you use (`uv tool install 'skypilot[gcp,aws]'`)"
         )
     return first.removeprefix(b"#!").decode().strip()

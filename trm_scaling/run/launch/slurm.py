@@ -9,13 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import redirect_stderr
-from dataclasses import dataclass
+from contextlib import ExitStack, redirect_stderr
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from signal import SIGTERM, SIGUSR2
 from typing import Any
 
 from trm_scaling.errors import UserError
-from trm_scaling.run.failure import EXIT_STATUS, is_lost
+from trm_scaling.run.failure import is_lost
+from trm_scaling.run.launch.supervisor import MOST_LOSSES, STOPPED, Process, Supervisor
 from trm_scaling.run.signals import handled
 
 SAVE_SECONDS = 120
@@ -43,19 +45,14 @@ class Cluster:
 
 def parameters(cluster: Cluster, name: str) -> dict[str, Any]:
     """What submitit's Slurm executor is told, for jobs called `name`."""
+    own = asdict(cluster)
     asked = {
         "job_name": name,
-        "nodes": cluster.nodes,
         # One process drives all devices of its node.
         "ntasks_per_node": 1,
-        "gpus_per_node": cluster.gpus_per_node,
-        "cpus_per_task": cluster.cpus_per_task,
-        "time": cluster.minutes,
-        "partition": cluster.partition,
-        "account": cluster.account,
-        "qos": cluster.qos,
-        "constraint": cluster.constraint,
-        "array_parallelism": cluster.at_once,
+        "time": own.pop("minutes"),
+        "array_parallelism": own.pop("at_once"),
+        **own,
         "signal_delay_s": SAVE_SECONDS,
         # A process that fails takes the others with it.
         "srun_args": ["--kill-on-bad-exit=1"],
@@ -103,15 +100,8 @@ def submit(commands: Sequence[Sequence[str]], cluster: Cluster, name: str, logs:
     return [job.job_id for job in jobs]
 
 
-STOPPED = EXIT_STATUS["preempted"]
-
-MOST_LOSSES = 3
-"""How often a job is queued again since it lost a process."""
-
-POLL_SECONDS = 0.2
-
 PARTING_SECONDS = 90.0
-"""How much earlier than the first process another one may find out that they cannot go on: longer than
+"""How long a process waits for the first one to write down why they cannot go on: longer than
 `system.lost_host_seconds`."""
 
 
@@ -134,9 +124,11 @@ class SlurmRun:
 
         Does not return when the job is queued again.
         """
-        noted: list[int] = []
-        with handled(lambda number, frame: noted.append(number), signal.SIGTERM, signal.SIGUSR2):
-            status = self._to_its_end(noted)
+        # SIGTERM has reached the run already.
+        supervisor = Supervisor(lambda _: None, lambda came, _: SIGTERM if came == SIGUSR2 else None)
+        with handled(supervisor.hear, SIGTERM, SIGUSR2):
+            status = supervisor.run(self._start, 0)
+        noted = supervisor.requests
         if status == 0 or (status == STOPPED and not noted):
             return
         self._lost = is_lost(status) and not noted
@@ -144,7 +136,7 @@ class SlurmRun:
             self._queue_again()
         if not _is_first():
             # Its end would end the first process too, which still writes down what came of the run.
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(SIGTERM, signal.SIG_DFL)
             time.sleep(PARTING_SECONDS)
         again = f", and was queued again {self.losses} times before" if self.losses else ""
         raise UserError(f"`{shlex.join(self.command)}` ended with status {status}{again}")
@@ -155,19 +147,12 @@ class SlurmRun:
 
         return DelayedSubmission(SlurmRun(self.command, self.losses + self._lost))
 
-    def _to_its_end(self, noted: list[int]) -> int:
+    def _start(self, files: ExitStack) -> list[Process]:
         # Blocked signals stay so in a child, and SIGUSR2 would end it unsaved.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+        signal.pthread_sigmask(signal.SIG_BLOCK, {SIGUSR2})
         child = subprocess.Popen(self.command)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})
-        asked = False
-        # Not child.wait(): nothing that a signal's handler needs may be held while one waits.
-        while (status := child.poll()) is None:
-            if signal.SIGUSR2 in noted and not asked:
-                asked = True
-                child.send_signal(signal.SIGTERM)
-            time.sleep(POLL_SECONDS)
-        return status
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {SIGUSR2})
+        return [child]
 
     def _queue_again(self) -> None:
         """End this process such that the job is queued again. Returns where that is another's to do, and
@@ -177,7 +162,7 @@ class SlurmRun:
             sys.exit(STOPPED)
         if _is_first():
             # submitit's answer to it: `checkpoint`, `scontrol requeue`, exit.
-            signal.raise_signal(signal.SIGUSR2)
+            signal.raise_signal(SIGUSR2)
 
 
 def _is_first() -> bool:

@@ -1,18 +1,21 @@
 """Runs in processes of this machine, started again from the newest checkpoint when one is lost.
 
+`Supervisor`: the loop that all launchers of processes share; a job of Slurm too (`slurm.SlurmRun`).
 `run_gang`: one run in several processes, on virtual devices of the CPU; what a pod does, in small.
 `run_all`: what each worker of a pod does, its experiments one after another. All workers do the same, so they
 meet again at the start of every run.
 """
 
+import math
 import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from signal import SIGINT, SIGKILL, SIGTERM
 from types import FrameType
 
 from trm_scaling.config.system import SystemConfig
@@ -24,6 +27,9 @@ from trm_scaling.run.signals import handled
 POLL_SECONDS = 0.1
 
 LOST, STOPPED = EXIT_STATUS["lost_host"], EXIT_STATUS["preempted"]
+
+MOST_LOSSES = 3
+"""How often a job of a cluster or a cloud is started again after a loss; a preemption is none."""
 
 PARTING_SECONDS = parting_seconds(SystemConfig())
 """How long the other workers' runs may go on after this one's was lost, as the defaults have it."""
@@ -81,8 +87,8 @@ def run_gang(
             )
         return members
 
-    supervisor = _Supervisor(grace_seconds, note, own_sessions=True)
-    with handled(supervisor.hear, signal.SIGTERM, signal.SIGINT):
+    supervisor = Supervisor(note, lambda _, first: SIGTERM if first else SIGKILL, grace_seconds)
+    with handled(supervisor.hear, SIGTERM, SIGINT):
         return supervisor.run(start, restarts)
 
 
@@ -102,8 +108,9 @@ def run_all(
     Returns the first exit status that is not 0, or 68 when a command was lost for good. Nothing is begun
     after that one, since the other workers do not begin it either.
     """
-    supervisor = _Supervisor(parting, note, own_sessions=False, pause=pause)
-    with handled(supervisor.hear, signal.SIGTERM, signal.SIGINT):
+    # Ctrl-C of the terminal reaches the command by itself.
+    supervisor = Supervisor(note, lambda came, _: came if came == SIGTERM else None, parting, pause)
+    with handled(supervisor.hear, SIGTERM, SIGINT):
         for command in commands:
 
             def start(_: ExitStack, command: Sequence[str] = command) -> list[Process]:
@@ -115,27 +122,43 @@ def run_all(
     return 0
 
 
-class _Supervisor:
-    """Starts processes, waits for all of them, and passes requests to stop on."""
+def tries(count: int, pause: Callable[[float], None], seconds: float) -> Iterator[int]:
+    """How many tries are left after each of `count`, which are `seconds` apart: count - 1, ..., 0."""
+    for left in range(count - 1, -1, -1):
+        yield left
+        if left:
+            pause(seconds)
+
+
+class Supervisor:
+    """Starts processes, waits for all of them, passes signals on, and starts again after a loss.
+
+    `forward(came, is_first)` is the signal that the processes get for one that came here; None: nothing.
+    Once a process has failed the others have `grace` seconds to end; so long do restarts `pause` too.
+    """
 
     def __init__(
-        self, grace: float, note: Note, *, own_sessions: bool, pause: Callable[[float], None] | None = None
+        self,
+        note: Note,
+        forward: Callable[[int, bool], int | None],
+        grace: float = math.inf,
+        pause: Callable[[float], None] = lambda seconds: None,
     ) -> None:
-        """`own_sessions`: whether the terminal's Ctrl-C reaches this process alone."""
-        self._grace = grace
+        self.requests: list[int] = []
+        """Signals that came here."""
         self._note = note
-        self._own_sessions = own_sessions
+        self._forward = forward
+        self._grace = grace
         self._pause = pause
-        self._requests: list[int] = []
 
     def hear(self, number: int, frame: FrameType | None) -> None:
         """The signal handler. Requests are passed on between two polls."""
-        self._requests.append(number)
+        self.requests.append(number)
 
     def run(self, start: Callable[[ExitStack], list[Process]], restarts: int) -> int:
         """To the end, starting again after a loss. Returns the exit status, as a shell writes it."""
-        for left in range(restarts, -1, -1):
-            if self._requests:
+        for left in tries(restarts + 1, self._pause, self._grace):
+            if self.requests:
                 return STOPPED
             with ExitStack() as files:
                 members = start(files)
@@ -144,14 +167,12 @@ class _Supervisor:
                 finally:
                     _kill(members)
             status = verdict([each for _, each in ended])
-            if self._requests and len(ended) == 1:
+            if self.requests and len(ended) == 1:
                 return ended[0][1] if ended[0][1] >= 0 else 128 - ended[0][1]
-            if status != LOST or self._requests:
+            if status != LOST or self.requests:
                 return status
             again = f"starting again from the newest checkpoint ({left} restarts left)"
             self._note(f"{_story(ended)}; {again if left else f'{restarts} restarts made'}")
-            if left and self._pause is not None:
-                self._pause(self._grace)
         return LOST
 
     def _wait(self, members: list[Process]) -> Ended:
@@ -161,8 +182,10 @@ class _Supervisor:
         still_since: dict[int, float] = {}
         passed_on = 0
         while alive:
-            while passed_on < len(self._requests):
-                self._pass_on(alive, self._requests[passed_on], is_first=passed_on == 0)
+            while passed_on < len(self.requests):
+                if (number := self._forward(self.requests[passed_on], passed_on == 0)) is not None:
+                    for member in alive:
+                        member.send_signal(number)
                 passed_on += 1
             now = time.monotonic()
             for member in [each for each in alive if each.poll() is not None]:
@@ -181,13 +204,6 @@ class _Supervisor:
                 _kill(alive)
             time.sleep(POLL_SECONDS)
         return ended
-
-    def _pass_on(self, alive: Sequence[Process], number: int, *, is_first: bool) -> None:
-        for member in alive:
-            if self._own_sessions:
-                member.send_signal(signal.SIGTERM if is_first else signal.SIGKILL)
-            elif number == signal.SIGTERM:
-                member.send_signal(number)
 
 
 def _kill(members: Sequence[Process]) -> None:

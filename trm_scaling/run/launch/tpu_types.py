@@ -94,8 +94,9 @@ def refuse_billed(kind: TpuType, zone: str, spot: bool, agreed: bool) -> None:
     )
     if not covers and not agreed:
         raise UserError(
-            _not_covered(kind, zone, spot) + "choose one of those, or add --yes-billed if the mail of your "
-            "grant lists it or you mean to pay. Nothing was created."
+            _not_covered(kind, zone, spot)
+            + "choose one of those. If your grant's email lists this one, or you "
+            "agree to pay for it, add --yes-billed. Nothing was created."
         )
 
 
@@ -110,14 +111,14 @@ def _not_covered(kind: TpuType, zone: str, spot: bool) -> str:
     )
 
 
-def refuse_uneven(kind: TpuType, configs: Sequence[RunConfig]) -> None:
-    """Raise UserError when a batch of `configs` does not divide over the chips, naming the types that fit."""
+def refuse_uneven(device: str, chips: int, configs: Sequence[RunConfig]) -> None:
+    """Raise UserError when a batch of `configs` does not divide over the chips of `device` (v4-32, H100:8),
+    naming the TPU types that fit."""
     for config in configs:
         batch = config.global_batch_size
-        if batch % kind.chips:
+        if batch % chips:
             fitting = [each.name for each in TPU_TYPES.values() if batch % each.chips == 0]
             raise UserError(
-                f"global_batch_size={batch} of {config.name} does not divide over the {kind.chips} "
-                "chips of a "
-                f"{kind.name}: it does over {', '.join(fitting) or 'none of the types known here'}"
+                f"global_batch_size={batch} of {config.name} does not divide over the {chips} chips of "
+                f"{device}. TPU types that fit: {', '.join(fitting) or 'none'}"
             )

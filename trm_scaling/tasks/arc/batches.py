@@ -10,13 +10,10 @@ A step's place in its pass follows from the passes before it: the first call for
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
 from functools import lru_cache
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int
 from numpy.typing import NDArray
 
 from trm_scaling.errors import UserError
@@ -88,43 +85,6 @@ def batch_starts(sizes: Numbers, batch_size: int) -> Numbers:
     while (end := int(np.searchsorted(total, total[starts[-1]] + batch_size))) < len(total):
         starts.append(end)
     return np.array(starts, dtype=np.int64)
-
-
-def public_pass(
-    dataset: ArcDataset,
-    seed: int,
-    number: int,
-    batch_size: int,
-    epochs: int,
-    choose: Callable[[int, int], Int[np.ndarray, " K"]],
-) -> Iterator[BatchRows]:
-    """The full batches of one pass of the public loader, draw for draw.
-
-    Args:
-        seed: of the public run.
-        number: of the pass, from 1.
-        epochs: of the pass.
-        choose: (n, k) -> k of the numbers 0..n-1 without repetition. The public code has NumPy's global
-            generator do it: `lambda n, k: numpy.random.choice(n, k, replace=False)`.
-    """
-    groups = np.flatnonzero(dataset.train.sizes)
-    sizes = dataset.train.sizes[groups]
-    generator = np.random.Generator(np.random.Philox(seed=seed + number))
-    order = np.concatenate([generator.permutation(len(groups)) for _ in range(epochs)])
-    starts = batch_starts(sizes[order], batch_size)
-    for begin, end in pairwise(starts.tolist()):
-        identifiers: list[int] = []
-        numbers: list[int] = []
-        for group in order[begin:end]:
-            first, after = (
-                dataset.identifiers.start[groups[group]],
-                dataset.identifiers.start[groups[group] + 1],
-            )
-            puzzle = int(generator.integers(first, after))
-            taken = min(int(sizes[group]), batch_size - len(numbers))
-            identifiers += [puzzle] * taken
-            numbers += choose(int(sizes[group]), taken).tolist()
-        yield BatchRows(np.array(identifiers, dtype=np.int32), np.array(numbers, dtype=np.int64))
 
 
 class _Walk:

@@ -25,9 +25,9 @@ from trm_scaling.tasks.arc.collection import (
     check_split,
     read_collection,
 )
-from trm_scaling.tasks.arc.description import Subset
+from trm_scaling.tasks.arc.description import MAX_SIDE, Subset
 from trm_scaling.tasks.arc.identifiers import IdentifierMap
-from trm_scaling.tasks.arc.tokens import SIDE, encode, image_shapes
+from trm_scaling.tasks.arc.tokens import encode, image_shapes
 
 
 class Grids(NamedTuple):
@@ -74,7 +74,7 @@ class ArcDataset:
     seed: int
     """Of the augmentations and of the offsets of training examples."""
 
-    side: int = SIDE
+    side: int = MAX_SIDE
     """S."""
 
     @cached_property

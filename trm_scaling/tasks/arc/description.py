@@ -1,7 +1,7 @@
 """What an ARC dataset is made of."""
 
 from collections.abc import Sequence
-from typing import Literal, Self, get_args
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -9,13 +9,16 @@ from trm_scaling.config.data import DataConfig
 from trm_scaling.config.fields import Host, Program
 
 Subset = Literal["training", "evaluation", "concept", "training2", "evaluation2"]
-SUBSETS: tuple[Subset, ...] = get_args(Subset)
 ARC_2: frozenset[Subset] = frozenset({"training2", "evaluation2"})
 
 GENERATED = "generated"
 """The source of toy tasks, which are the project's own (`tasks/arc/generate.py`)."""
 
 LEAST_SIDE, MAX_SIDE = 5, 30
+"""Cells along one edge of the square; the largest is the public code's."""
+
+VOCAB_SIZE = 12
+"""Padding, end of a grid, ten colours."""
 
 
 class ArcData(DataConfig):

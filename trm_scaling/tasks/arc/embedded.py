@@ -50,10 +50,6 @@ class ArcAugmentations:
         return cls(made, dataset.task)
 
     @property
-    def num_puzzle_ids(self) -> int:
-        return len(self.arc.identifiers)
-
-    @property
     def map_name(self) -> str:
         return IDENTIFIERS
 
@@ -127,8 +123,6 @@ class ArcAugmentations:
                 dataset,
                 predict,
                 batch_size,
-                table_fingerprint=dataset.identifiers.fingerprint,
-                table_rows=len(dataset.identifiers),
                 checkpoint=checkpoint,
                 path=None if folder is None else folder / name,
                 saves=saves,

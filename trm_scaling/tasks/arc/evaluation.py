@@ -59,12 +59,9 @@ def evaluate(
     predict: Predict,
     batch_size: int,
     *,
-    table_fingerprint: str | None,
-    table_rows: int,
     checkpoint: str,
     path: Path | None = None,
     saves: bool = True,
-    share: tuple[int, int] = (0, 1),
     progress: Progress = silent,
 ) -> Ballots:
     """Predict every row of the test split and count the votes. Memory is that of the different answers.
@@ -73,22 +70,17 @@ def evaluate(
         dataset: with the tasks to test.
         predict: the model.
         batch_size: rows of a batch; the last one is filled with padding rows.
-        table_fingerprint: `IdentifierMap.fingerprint` that the model's puzzle embeddings were trained with.
-        table_rows: rows of its table.
         checkpoint: a name of the weights, such as their fingerprint.
         path: where votes are kept; an evaluation of this checkpoint that was cut short goes on from there.
         saves: whether this process writes `path`; of several that predict together all read it, one writes.
-        share: (k, n): this process takes every n-th batch from k on; `Ballots.merge` adds the votes of all.
         progress: told of each batch.
 
     Raises:
-        UserError: the table belongs to other identifiers, or `path` to another evaluation.
+        UserError: `path` belongs to another evaluation.
     """
-    dataset.identifiers.check_table(table_fingerprint, table_rows, "evaluation")
     batches = -(-dataset.num_test_rows // batch_size)
-    number, processes = share
-    setting = {"checkpoint": checkpoint, "batch_size": batch_size, "process": number, "processes": processes}
-    ballots, batch = Ballots(dataset), number
+    setting = {"checkpoint": checkpoint, "batch_size": batch_size}
+    ballots, batch = Ballots(dataset), 0
     if path is not None and path.exists():
         ballots, state = Ballots.load(path, dataset)
         batch = state.pop("batch")
@@ -108,7 +100,7 @@ def evaluate(
         rows = evaluation_rows(dataset.num_test_rows, batch, batch_size)
         predictions, q_logits = predict(dataset.test_examples(rows))
         ballots.add(rows, predictions, q_logits)
-        batch += processes
+        batch += 1
         progress("evaluation", min(batch * batch_size, dataset.num_test_rows), dataset.num_test_rows)
         if time.monotonic() - saved > max(_SAVE_SECONDS, took / _SAVE_SHARE):
             save()

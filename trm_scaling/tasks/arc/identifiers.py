@@ -22,7 +22,6 @@ from jaxtyping import Int32, UInt8
 from numpy.typing import NDArray
 
 from trm_scaling.errors import UserError
-from trm_scaling.io.atomic import write_bytes
 from trm_scaling.tasks.arc.collection import COLOURS
 from trm_scaling.tasks.grid_symmetry import NUM_SYMMETRIES
 
@@ -128,13 +127,9 @@ class IdentifierMap:
         np.savez_compressed(buffer, names=names, task=self.task, code=self.code)
         return buffer.getvalue()
 
-    def save(self, path: Path) -> None:
-        """Write `to_bytes` to `path` in one step. Raises `UserError` when the disk refuses."""
-        write_bytes(path, self.to_bytes())
-
     @classmethod
     def load(cls, path: Path) -> "IdentifierMap":
-        """Read what `save` wrote. Raises `UserError` when it is not such a file."""
+        """Read a file of `to_bytes`. Raises `UserError` when it is not such a file."""
         try:
             content = path.read_bytes()
         except OSError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
-from trm_scaling.tasks.arc.render import PALETTE
+from trm_scaling.tasks.arc.render import PALETTE, RESET, beside, hex_colour
 from trm_scaling.tasks.arc.tokens import FIRST_COLOUR, crop
 from trm_scaling.tasks.picture import CHANGED, Picture
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 CELL, LEAST_PIXELS, IMAGE_PIXELS = 14, 12, 360
 _EDGE = "#888888"
-_RESET = "\x1b[0m"
 _BRIGHT = 380
 """Sum of red, green and blue from which on black is easier to read than white."""
 
@@ -39,7 +38,7 @@ def terminal(
             if color and colour >= 0:
                 red, green, blue = PALETTE[colour]
                 ink = 30 if _is_bright(colour) else 97
-                parts.append(f"\x1b[48;2;{red};{green};{blue}m\x1b[{ink}m{colour}{mark}{_RESET}")
+                parts.append(f"\x1b[48;2;{red};{green};{blue}m\x1b[{ink}m{colour}{mark}{RESET}")
             else:
                 parts.append(f"{colour if colour >= 0 else '.'}{mark}")
         lines.append("".join(parts))
@@ -50,18 +49,8 @@ def side_by_side(
     inputs: UInt8[np.ndarray, " C"], labels: UInt8[np.ndarray, " C"], color: bool = False
 ) -> str:
     """A puzzle and its answer, each under its title."""
-    halves = []
-    for title, tokens in (("input", inputs), ("output", labels)):
-        width = max(len(title), 2 * int(crop(tokens[None])[1][0, 1]))
-        # Escape codes have no width on the screen, so the padding goes by cells.
-        cells = [
-            line + " " * (width - 2 * (line.count(_RESET) if color else len(line) // 2))
-            for line in terminal(tokens, color=color).splitlines()
-        ]
-        halves.append((width, [title.ljust(width), *cells]))
-    height = max(len(lines) for _, lines in halves)
-    padded = [lines + [" " * width] * (height - len(lines)) for width, lines in halves]
-    return "\n".join("   ".join(parts).rstrip() for parts in zip(*padded, strict=True))
+    halves = (("input", inputs), ("output", labels))
+    return beside([(title, terminal(tokens, color=color).splitlines()) for title, tokens in halves])
 
 
 def largest(grids: Iterable[UInt8[np.ndarray, " C"]]) -> tuple[int, int]:
@@ -93,7 +82,7 @@ class GridPicture(Picture):
             x, y = left + col * CELL, top + row * CELL
             if colour >= 0:
                 parts.append(
-                    f'<rect x="{x}" y="{y}" width="{CELL}" height="{CELL}" fill="{_hex(colour)}" '
+                    f'<rect x="{x}" y="{y}" width="{CELL}" height="{CELL}" fill="{hex_colour(colour)}" '
                     f'stroke="{_EDGE}" stroke-width="0.5"/>'
                 )
             if wrong[row, col]:
@@ -120,7 +109,7 @@ class GridPicture(Picture):
             colour = int(cell)
             x, y = left + col * size, top + row * size
             if colour >= 0:
-                image.rectangle((x, y, x + size, y + size), _hex(colour), _EDGE)
+                image.rectangle((x, y, x + size, y + size), hex_colour(colour), _EDGE)
             elif changed[row, col]:
                 image.rectangle((x, y, x + size, y + size), CHANGED)
             if wrong[row, col]:
@@ -156,7 +145,3 @@ def _is_bright(colour: int) -> bool:
 def _ink(colour: int) -> str:
     """What a mark on a cell of `colour` (-1: no colour) is drawn in."""
     return _EDGE if colour < 0 else "#000000" if _is_bright(colour) else "#ffffff"
-
-
-def _hex(colour: int) -> str:
-    return "#" + "".join(f"{part:02x}" for part in PALETTE[colour])

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from trm_scaling.errors import UserError
 from trm_scaling.tasks.arc.collection import ArcTask, Pair, assign_splits
 from trm_scaling.tasks.arc.dataset import ArcDataset
-from trm_scaling.tasks.arc.description import ArcData
+from trm_scaling.tasks.arc.description import MAX_SIDE, VOCAB_SIZE, ArcData
 from trm_scaling.tasks.arc.identifiers import IdentifierMap
 from trm_scaling.tasks.arc.splits import built_of
-from trm_scaling.tasks.arc.tokens import FIRST_COLOUR, SIDE, VOCAB_SIZE
+from trm_scaling.tasks.arc.tokens import FIRST_COLOUR
 from trm_scaling.tasks.dataset import Dataset, fingerprint
 from trm_scaling.tasks.manifest import Manifest, SplitManifest
 
@@ -28,7 +28,7 @@ HELD_OUT = 50
 """Tasks, of those that are not tested, of which one pair is held out: the public folder has no validation."""
 
 _TESTED = "tested"
-_SEQ_LEN = SIDE * SIDE
+_SEQ_LEN = MAX_SIDE * MAX_SIDE
 _ARRAYS = ("inputs", "labels", "puzzle_identifiers", "puzzle_indices")
 
 
@@ -43,7 +43,7 @@ def open_arc_folder(path: Path) -> Dataset:
     """The folder as a dataset. Raises UserError as `read_public` does."""
     made = read_public(path, val_size=HELD_OUT)
     most = int(np.diff(made.identifiers.start).max()) - 1
-    data = ArcData(path=str(path), num_aug=most, side=SIDE, puzzle_ids=len(made.identifiers))
+    data = ArcData(path=str(path), num_aug=most, side=MAX_SIDE, puzzle_ids=len(made.identifiers))
     built = built_of(made, data)
     from trm_scaling.tasks.arc.task import Arc
 
@@ -140,7 +140,11 @@ def _array(file: Path) -> NDArray[Any]:
 
 def _placed_grid(tokens: NDArray[Any], where: Path, row: int) -> NDArray[np.uint8]:
     """The grid that lies anywhere in 900 tokens."""
-    square = np.asarray(tokens).reshape(SIDE, SIDE) if len(tokens) == _SEQ_LEN else np.zeros((SIDE, SIDE))
+    square = (
+        np.asarray(tokens).reshape(MAX_SIDE, MAX_SIDE)
+        if len(tokens) == _SEQ_LEN
+        else np.zeros((MAX_SIDE, MAX_SIDE))
+    )
     filled = (square >= FIRST_COLOUR) & (square < VOCAB_SIZE)
     rows, cols = np.flatnonzero(filled.any(axis=1)), np.flatnonzero(filled.any(axis=0))
     if not rows.size or not filled[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1].all():

@@ -1,5 +1,6 @@
 """A task's grids for a reader: in a terminal with colours, and as SVG. Pure functions from grids to text."""
 
+import re
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
@@ -19,7 +20,8 @@ PALETTE = (
 )
 """Red, green and blue of the colours 0 to 9, as the public ARC viewers show them."""
 
-_RESET = "\x1b[0m"
+RESET = "\x1b[0m"
+_CODES = re.compile(r"\x1b\[[0-9;]*m")
 _CELL = 12
 """Pixels of a cell in SVG."""
 
@@ -36,20 +38,23 @@ def terminal_grid(grid: Grid, *, colour: bool = True) -> list[str]:
         return ["(empty)"]
     if not colour:
         return [" ".join(map(str, row)) + " " for row in grid.tolist()]
-    return ["".join(f"\x1b[48;2;{_rgb(c)}m  " for c in row) + _RESET for row in grid.tolist()]
+    return ["".join(f"\x1b[48;2;{_rgb(c)}m  " for c in row) + RESET for row in grid.tolist()]
 
 
 def terminal_row(grids: Sequence[tuple[str, Grid]], *, colour: bool = True) -> str:
     """Grids side by side, each under its title."""
-    columns = []
-    for title, grid in grids:
-        width = max(2 * grid.shape[1] if grid.size else len("(empty)"), len(title))
-        # Escape codes have no width on the screen, so the padding goes by cells.
-        padding = " " * (width - (2 * grid.shape[1] if grid.size else len("(empty)")))
-        lines = [line + padding for line in terminal_grid(grid, colour=colour)]
-        columns.append((width, [title.ljust(width), *lines]))
+    return beside([(title, terminal_grid(grid, colour=colour)) for title, grid in grids])
+
+
+def beside(columns: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """Lines of text side by side, each column under its title."""
     height = max(len(lines) for _, lines in columns)
-    padded = [lines + [" " * width] * (height - len(lines)) for width, lines in columns]
+    padded = []
+    for title, lines in columns:
+        column = [title, *lines, *[""] * (height - len(lines))]
+        # Escape codes have no width on the screen.
+        shown = [len(_CODES.sub("", line)) for line in column]
+        padded.append([line + " " * (max(shown) - n) for line, n in zip(column, shown, strict=True)])
     return "\n".join("   ".join(parts).rstrip() for parts in zip(*padded, strict=True))
 
 
@@ -73,7 +78,7 @@ def svg_grids(rows: Sequence[Sequence[tuple[str, Grid]]]) -> str:
             parts.append(f'<text x="{left}" y="{top - 6}">{escape(title)}</text>')
             parts += [
                 f'<rect x="{left + x * _CELL}" y="{top + y * _CELL}" width="{_CELL}" height="{_CELL}" '
-                f'fill="#{"".join(f"{part:02x}" for part in PALETTE[colour])}"/>'
+                f'fill="{hex_colour(colour)}"/>'
                 for y, line in enumerate(grid.tolist())
                 for x, colour in enumerate(line)
             ]
@@ -109,6 +114,11 @@ def _named_pairs(task: ArcTask) -> list[tuple[str, Pair]]:
         for name, pairs in (("example", demonstrations), ("test", tests))
         for number, pair in enumerate(pairs, start=1)
     ]
+
+
+def hex_colour(colour: int) -> str:
+    """One of the colours 0 to 9 as SVG and Pillow write it."""
+    return "#" + "".join(f"{part:02x}" for part in PALETTE[colour])
 
 
 def _rgb(colour: int) -> str:

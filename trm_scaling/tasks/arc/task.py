@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trm_scaling.tasks.arc.description import ArcData
+from trm_scaling.tasks.arc.description import VOCAB_SIZE, ArcData
 from trm_scaling.tasks.task import Built, Chosen, Task, TaskSpec
 
 if TYPE_CHECKING:
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from trm_scaling.tasks.arc.picture import GridPicture
     from trm_scaling.tasks.dataset import Dataset, Split
     from trm_scaling.tasks.progress import Progress
-
-VOCAB_SIZE = 12
-"""Padding, end of a grid, ten colours."""
 
 
 class Arc(Task):

@@ -1,9 +1,8 @@
 """Grids as tokens, and tokens as grids: colours, symmetries, offsets, EOS, PAD and the crop.
 
 A sequence is a square of S x S cells (30 in the public code) read row by row. PAD is 0, EOS 1, colour c is
-c + 2. EOS runs along the row
-below a grid and the column right of it, where they lie inside the square; their corner stays PAD. PAD is not
-scored.
+c + 2. EOS runs along the row below a grid and the column right of it, where they lie inside the square;
+their corner stays PAD. PAD is not scored.
 
 The functions take NumPy arrays or traced JAX arrays, and return the same kind: they are the dataset's
 encoder on the host, and what a step calls to augment on a device. N examples, S cells along an edge,
@@ -15,15 +14,12 @@ from typing import Any
 
 from jaxtyping import Bool, Int32, UInt8
 
+from trm_scaling.tasks.arc.description import VOCAB_SIZE
 from trm_scaling.tasks.grid_symmetry import NUM_SYMMETRIES, image_shape, source_cell
-
-SIDE = 30
-"""Cells along an edge of the public square."""
 
 PAD = 0
 EOS = 1
 FIRST_COLOUR = 2
-VOCAB_SIZE = 12
 
 _SWAPS_AXES = [each for each in range(NUM_SYMMETRIES) if image_shape(each, 1, 2) == (2, 1)]
 
