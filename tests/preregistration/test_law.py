@@ -274,17 +274,24 @@ def test_a_run_that_the_table_holds_stays_as_it_was_measured(tmp_path: Path) -> 
 
 
 def test_more_steps_than_any_fit_saw_are_predicted_by_the_form_that_is_true(tmp_path: Path) -> None:
-    planted_in_steps = {D: 0.9 - 0.6 * D**-0.8 for D in (1, 2, 4, 8, 16, 32, 64)}
-    assert test_time.predicted(planted_in_steps, "saturating_power") == pytest.approx(
-        planted_in_steps[64], abs=1e-3
+    steps = np.array([1, 2, 4, 8, 16, 32, 64])
+    planted_in_steps = 0.9 - 0.6 * steps**-0.8
+    power, exponential = (
+        test_time.predicted(steps, planted_in_steps, form)
+        for form in ("saturating_power", "saturating_exponential")
     )
-    assert abs(test_time.predicted(planted_in_steps, "saturating_exponential") - planted_in_steps[64]) > 2e-3
-    surface = json.loads((ROOT / "kellen/analysis/test_time/6x6.json").read_text())
-    (tmp_path / "test_time.json").write_text(json.dumps(surface))
+    assert power == pytest.approx(planted_in_steps[-1], abs=1e-3)
+    assert abs(exponential - planted_in_steps[-1]) > 2e-3
+    assert list(test_time.section(tmp_path)) == []
+    # Puzzle k is solved from step k + 1 on.
+    solved = np.arange(64)[None] >= np.arange(100)[:, None]
+    cells_right = np.where(solved, 36, 30)
+    run = {"experiment": "law_b", "seed": 0, "params": 44354, "trained_steps": 8, "seconds": 36.0}
+    test_time.add_steps(tmp_path, run, solved, cells_right, np.full(100, 36))
+    table = test_time.read_steps(tmp_path)
+    assert list(table["solved"]) == list(steps)
+    assert table["cell_error"].iloc[-1] == pytest.approx(36 * 6 / 3600)
     _, words, shown = test_time.section(tmp_path)
-    assert "200 test puzzles" in words
+    assert "1 runs, 0.01 device-hours" in words
     assert not isinstance(shown, str)
-    headings, rows = shown
-    assert len(headings) == len(rows[0]) == 8
-    assert rows[0][2:6] == ("35.5", "89.0", "94.5", "95.0")
-    assert list(test_time.section(tmp_path / "nothing")) == []
+    assert shown[1][0][:6] == ("law_b seed 0", "44,354", "1.0", "8.0", "32.0", "64.0")

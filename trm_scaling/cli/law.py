@@ -22,6 +22,7 @@ Examples:
   trm law run --stage grid       train the runs that the law is fitted to
   trm law predict                write predictions.json; then commit it
   trm law run --stage held_out   train what was predicted
+  trm law steps                  final weights after 1 to 64 steps at test time
   trm law report                 law.md and law.html: what came of them
 """
 
@@ -47,6 +48,11 @@ PREDICT = """
 Fit every form of the protocol to the finished runs of its fitted stage and write down, with intervals, what
 each says of the held-out runs. This is done once. Where the protocol asks what recursion is worth, the same
 command predicts that next, into recursion.json.
+"""
+STEPS = """
+Evaluate the final weights of every finished run that is on this machine after 1 to 64 supervision steps, on
+the validation puzzles of its learning curve, and add it to steps.csv. Runs that are in it already are left
+alone.
 """
 REPORT = """
 Write law.md, law.html and law.svg from protocol.yaml, points.csv and predictions.json alone.
@@ -134,6 +140,36 @@ def report(folder: Folder = None, study: StudyFolder = None) -> None:
     for each in judgement.criteria if judgement else ():
         typer.echo(f"{'met' if each.met else 'not met':<8} {each.what}: {each.found}")
     typer.echo(f"wrote {folder / 'law.md'} and law.html")
+
+
+@app.command(help=STEPS, short_help="Final weights after 1 to 64 steps.")
+def steps(folder: Folder = None, study: StudyFolder = None) -> None:
+    import time
+
+    from trm_scaling import evaluate, load_run
+    from trm_scaling.preregistration.points import finished_runs
+    from trm_scaling.preregistration.test_time import HELD_OUT, add_steps, read_steps
+
+    found, folder, protocol = _opened(folder, study)
+    runs, known = finished_runs(found, protocol), read_steps(folder)
+    measured = set(zip(known["experiment"], known["seed"], strict=True))
+    for row in runs.to_dict("records"):
+        if (row["experiment"], row["seed"]) in measured:
+            continue
+        trained = load_run(row["folder"])
+        try:
+            model = trained.model(at="last")
+        except UserError as error:
+            typer.echo(f"{row['experiment']} seed {row['seed']} is left out: {error}")
+            continue
+        began = time.perf_counter()
+        came = evaluate(model, "val", steps=HELD_OUT, limit=trained.config.eval_puzzles)
+        run = {"experiment": row["experiment"], "seed": row["seed"], "params": row["params"]}
+        run |= {"trained_steps": trained.config.arch.halt_max_steps, "seconds": time.perf_counter() - began}
+        add_steps(folder, run, came.solved, came.cells_right, came.cells)
+        typer.echo(
+            f"{row['experiment']} seed {row['seed']}: {came.solved[:, -1].mean():.1%} after {HELD_OUT}"
+        )
 
 
 def _opened(folder: Path | None, study: Path | None) -> "tuple[Study, Path, Protocol]":
