@@ -124,8 +124,12 @@ def test_surfaces_of_other_weights_puzzles_or_samples_stay_apart() -> None:
     assert OTHER.keys() == set(SURFACE_KEY)
     table = surface_table([surface(), *(surface(**{name: value}) for name, value in OTHER.items())])
     assert [len(each) for each in surfaces_of(table)] == [1] * (1 + len(OTHER))
-    captions = [each.caption for each in surfaces_block(table).tables]
+    page = surfaces_block(table)
+    captions = [each.caption for each in page.tables]
     assert len(set(captions)) == len(captions) == 1 + 2 * (1 + len(OTHER))
+    # Side by side: those on the same puzzles. Three surfaces are alone on theirs.
+    shown = [each.drawn.caption[-1] for each in page.figures if "together" in each.name]
+    assert shown == [f"The first 3 of {len(OTHER) - 2} surfaces."]
 
 
 def test_a_table_of_something_else_is_refused() -> None:

@@ -36,7 +36,8 @@ def plot_test_time_scaling(
     panel, accuracy against samples with the steps of training; of several, the first three stand side by
     side. Raises UserError for a table without the columns, or without rows.
     """
-    surfaces = surfaces_of(frame_of(results))[:_MOST]
+    every = surfaces_of(frame_of(results))
+    surfaces = every[:_MOST]
     with drawing("Test-time compute", path, theme, height=3.0) as figure:
         axes = panels(figure, [1.3, 1.0] if len(surfaces) == 1 else [1.0] * len(surfaces))
         for at, surface in zip(axes, surfaces, strict=False):
@@ -52,6 +53,8 @@ def plot_test_time_scaling(
         figure.finding = " ".join(_said(surface) for surface in surfaces)
         figure.description += [_said(surface) for surface in surfaces]
         figure.caption += _caption(surfaces)
+        if len(every) > _MOST:
+            figure.caption.append(f"The first {_MOST} of {len(every)} surfaces.")
     return figure
 
 

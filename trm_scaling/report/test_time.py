@@ -44,8 +44,9 @@ def surfaces_block(surfaces: pd.DataFrame) -> Block:
     figures = [
         Figure(f"test-time-{number}", plot_test_time_scaling(own)) for number, own in enumerate(each, 1)
     ]
-    if surfaces[_SAME_PUZZLES].drop_duplicates().shape[0] < len(each):  # side by side
-        figures.append(Figure("test-time", plot_test_time_scaling(surfaces)))
+    for number, (_, alike) in enumerate(surfaces.groupby(_SAME_PUZZLES, sort=False, dropna=False), 1):
+        if len(surfaces_of(alike)) > 1:
+            figures.append(Figure(f"test-time-together-{number}", plot_test_time_scaling(alike)))
     spent = surfaces.drop_duplicates(list(SURFACE_KEY))
     points = [
         f"{amount(len(each), 'surface')}, {hours(spent['device_seconds'].sum() / 3600)} device-hours "
