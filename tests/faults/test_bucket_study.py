@@ -81,7 +81,7 @@ def kill_a_worker(machine: Path, seconds: float = 120.0) -> str | None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(900, func_only=True)  # of it alone, not of the study on a disk that it is compared with
 def test_two_runners_that_are_killed_end_with_what_a_disk_has(
     place: Store, tmp_path: Path, on_a_disk: dict[str, str]
 ) -> None:
@@ -89,14 +89,19 @@ def test_two_runners_that_are_killed_end_with_what_a_disk_has(
     place.faults.slow_list_seconds = 0.2
     one, two = tmp_path / "one", tmp_path / "two"
     runners = {one: start(place, one), two: start(place, two)}
-    killed = [kill_a_worker(one), kill_a_worker(two)]
-    # A runner with its worker: a host that is preempted. The other machine, or the next pod, goes on.
-    worker = kill_a_worker(one, 20)
-    os.killpg(runners[one].pid, signal.SIGKILL)
-    runners[one].wait()
-    runners[one] = start(place, one)
-    for machine, runner in runners.items():
-        assert runner.wait(600) == 0, (machine / "log").read_text()[-3000:]
+    try:
+        killed = [kill_a_worker(one), kill_a_worker(two)]
+        # A runner with its worker: a host that is preempted. The other machine, or the next pod, goes on.
+        worker = kill_a_worker(one, 20)
+        os.killpg(runners[one].pid, signal.SIGKILL)
+        runners[one].wait()
+        runners[one] = start(place, one)
+        for machine, runner in runners.items():
+            assert runner.wait(600) == 0, (machine / "log").read_text()[-3000:]
+    finally:
+        for runner in runners.values():
+            runner.terminate()
+            runner.wait()
     place.faults.end()
     assert any(killed), worker
     bucket = Bucket(place.url)

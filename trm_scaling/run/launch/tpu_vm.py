@@ -122,14 +122,12 @@ class Launch:
 
 
 FOLDER_NEEDS = (
-    "a checkpoint is written by all workers into one folder, so mount one NFS share (Filestore) on "
-    "all of them, "
-    "under one path, or keep the study in a bucket (--study gs://BUCKET/kellen)"
+    "a checkpoint is written by all workers into one folder, so mount one NFS share (Filestore) on all of "
+    "them, under one path, or keep the study in a bucket (--study gs://BUCKET/kellen)"
 )
 BUCKET_NEEDS = (
-    "a checkpoint is written by all workers into the bucket, so let the pod's service account read "
-    "and write it "
-    "(`gcloud storage buckets add-iam-policy-binding gs://BUCKET --member=serviceAccount:ACCOUNT "
+    "a checkpoint is written by all workers into the bucket, so let the pod's service account read and write "
+    "it (`gcloud storage buckets add-iam-policy-binding gs://BUCKET --member=serviceAccount:ACCOUNT "
     "--role=roles/storage.objectAdmin`)"
 )
 """What the check of `shared` says when a worker does not pass it."""
