@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from trm_scaling.config import RunConfig
-from trm_scaling.counting import flops_per_puzzle_step
+from trm_scaling.counting import flops_per_sample
 from trm_scaling.counting.devices import TARGETS
 from trm_scaling.io.study import find_study
 from trm_scaling.models import layers
@@ -105,7 +105,7 @@ def work_of(name: str, target: DescribedName, shallow: bool) -> Work:
     FORMULATIONS.get(name, partial(int))()
     mesh = make_mesh(config, described_devices(target))
     samples = config.global_batch_size // mesh.size
-    flops = samples * flops_per_puzzle_step(
+    flops = samples * flops_per_sample(
         config.arch, spec_of(config.data).vocab_size, spec_of(config.data).seq_len
     )
     found = compiled(lowered(config, mesh), TARGETS[target].chip, config.arch.forward_dtype, flops)

@@ -135,7 +135,7 @@ def _head(catalogue: Catalogue, planned: Sequence[Planned], target: Target) -> I
         "Exact accuracy on the test split (puzzles solved, of all), of the checkpoint with the most solved "
         "validation puzzles, by the moving average; with it cell accuracy, accuracy after each "
         "supervision step and under the halting rule, steps to halt, loss, training and inference FLOPs, "
-        "puzzle-steps a second, peak memory, the learning curve. All of them stand in result.json.",
+        "samples a second, peak memory, the learning curve. All of them stand in result.json.",
     )
     yield from _entry(
         "seeds",
@@ -238,7 +238,7 @@ def _analysis(family: Family) -> str:
             )
         case "batch":
             return (
-                "The largest batch within two points of the best at equal puzzle-steps, and the critical "
+                "The largest batch within two points of the best at equal samples, and the critical "
                 "batch size from the steps that each run took to one accuracy."
             )
         case "tradeoff" | "choice":

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from trm_scaling.config import RunConfig, Schedule, SystemConfig
-from trm_scaling.counting import flops_per_puzzle_step, inference_flops
+from trm_scaling.counting import flops_per_sample, inference_flops
 from trm_scaling.counting.devices import TARGETS, TPU_V4, Chip, Target, find_chip
 from trm_scaling.counting.estimate import Speed, assumed_speed, estimate, measured_speed
 from trm_scaling.counting.work import Phase, Work, described_test_puzzles, work_of
@@ -48,7 +48,7 @@ def test_a_run_computes_training_validation_and_up_to_four_tests() -> None:
     schedule = Schedule.of(config, 1000)
     work = work_of(config, schedule, VOCAB, CELLS, 500)
     answer = inference_flops(config.arch, VOCAB, CELLS, 16)
-    assert work.training.flops == 8138 * 6144 * flops_per_puzzle_step(config.arch, VOCAB, CELLS)
+    assert work.training.flops == 8138 * 6144 * flops_per_sample(config.arch, VOCAB, CELLS)
     assert work.validation.flops == 11 * 1000 * answer
     assert work.test is not None
     assert work.test.flops == 4 * 500 * answer
@@ -87,7 +87,7 @@ def test_a_measured_speed_scales_by_flops() -> None:
     speed = measured_speed(100.0, 2e9, 4, "baseline under paper")
     assert speed.flops_per_s == 100 * 2e9 / 4
     assert not speed.assumed
-    assert "100 puzzle-steps/s by baseline under paper" in speed.source
+    assert "100 samples/s by baseline under paper" in speed.source
     found = estimate(WORK, Target("eight", TPU_V4, 8), speed)
     assert found.training_s == pytest.approx(6e15 / (8 * 50e9))
     assert not found.assumed

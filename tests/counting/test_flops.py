@@ -14,7 +14,7 @@ from trm_scaling.config import (
     SystemConfig,
     TrmConfig,
 )
-from trm_scaling.counting import flops_per_puzzle_step, inference_flops, peak_flops, training_flops
+from trm_scaling.counting import flops_per_sample, inference_flops, peak_flops, training_flops
 from trm_scaling.counting.flops import layer_flops
 from trm_scaling.models import empty_carry, step
 from trm_scaling.models.init import init_params
@@ -29,7 +29,7 @@ def test_the_published_baseline() -> None:
     arch = TrmConfig()
     assert layer_flops(arch, CELLS) / 1e9 == pytest.approx(0.61, abs=0.005)
     assert inference_flops(arch, VOCAB, CELLS, steps=1) / 1e9 == pytest.approx(25.6, abs=0.05)
-    assert flops_per_puzzle_step(arch, VOCAB, CELLS) / 1e9 == pytest.approx(42.7, abs=0.05)
+    assert flops_per_sample(arch, VOCAB, CELLS) / 1e9 == pytest.approx(42.7, abs=0.05)
 
 
 def test_answering_costs_in_proportion_to_the_steps() -> None:
@@ -40,7 +40,7 @@ def test_answering_costs_in_proportion_to_the_steps() -> None:
 def test_a_training_spends_the_same_in_every_step() -> None:
     config = RunConfig()
     spent = training_flops(config, Schedule.of(config, 1000), VOCAB, CELLS)
-    assert spent == 8138 * 6144 * flops_per_puzzle_step(config.arch, VOCAB, CELLS)
+    assert spent == 8138 * 6144 * flops_per_sample(config.arch, VOCAB, CELLS)
 
 
 def test_a_curriculum_spends_what_each_stage_does() -> None:
@@ -97,7 +97,7 @@ def test_xla_counts_the_same(name: str) -> None:
         lambda params, carry, scale: batch_gradients(config, params, carry, scale),
         *(params, carry, jax.eval_shape(lambda: jnp.float32(1))),
     )
-    assert training == pytest.approx(flops_per_puzzle_step(arch, VOCAB, CELLS), rel=0.02)
+    assert training == pytest.approx(flops_per_sample(arch, VOCAB, CELLS), rel=0.02)
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_devices_share_the_batch_and_hold_all_parameters() -> None:
         assert getattr(one, shared) == 32 * getattr(many, shared)
     for whole in ("parameters", "moments", "average"):
         assert getattr(one, whole) == getattr(many, whole)
-    # Gradients are of the whole network, and of the rows of embeddings that a device's slots read.
+    # Gradients are of the whole network, and of the rows of embeddings that a device's rows read.
     assert one.gradients - many.gradients == 4 * (6144 - 192) * config.arch.puzzle_emb_ndim
 
 

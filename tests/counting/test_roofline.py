@@ -1,7 +1,7 @@
 """Which term bounds a step."""
 
 from trm_scaling.config import RunConfig
-from trm_scaling.counting import flops_per_puzzle_step
+from trm_scaling.counting import flops_per_sample
 from trm_scaling.counting.roofline import DeviceRates, StepTerms, roofline, step_terms
 
 
@@ -25,7 +25,7 @@ def test_the_largest_term_bounds() -> None:
 
 def test_products_are_those_of_the_arithmetic() -> None:
     config = RunConfig.model_validate({"global_batch_size": 32})
-    assert step_terms(config, 11, 81).flops == 32 * flops_per_puzzle_step(config.arch, 11, 81)
+    assert step_terms(config, 11, 81).flops == 32 * flops_per_sample(config.arch, 11, 81)
 
 
 def test_traffic_grows_with_the_batch_and_operations_do_not() -> None:

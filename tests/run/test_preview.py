@@ -77,7 +77,7 @@ def test_steps_and_flops_are_the_schedule_s(study: Study) -> None:
     assert (preview.steps, preview.eval_every, preview.evaluations) == (60, 10, 6)
     assert (preview.batch, preview.micro_batches, preview.warmup_steps) == (16, 1, 2)
     (stage,) = preview.stages
-    assert preview.training_flops == 60 * 16 * stage.flops_per_puzzle_step
+    assert preview.training_flops == 60 * 16 * stage.flops_per_sample
 
 
 def test_a_curriculum_is_told_stage_by_stage(study: Study) -> None:
@@ -85,7 +85,7 @@ def test_a_curriculum_is_told_stage_by_stage(study: Study) -> None:
     assert [(stage.L_cycles, stage.H_cycles) for stage in preview.stages] == [(2, 1), (2, 2), (3, 3)]
     assert [stage.start for stage in preview.stages] == [0, 20, 40]
     assert sum(stage.steps for stage in preview.stages) == preview.steps
-    spent = sum(16 * stage.steps * stage.flops_per_puzzle_step for stage in preview.stages)
+    spent = sum(16 * stage.steps * stage.flops_per_sample for stage in preview.stages)
     assert preview.training_flops == spent
     assert spent < Previewer(study)(tiny_run(study, *RECURSION)).training_flops
 

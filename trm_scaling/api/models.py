@@ -166,7 +166,7 @@ def load_model(name: str | Path, *, profile: str | None = None, study: str | Pat
 
     Raises UserError when there is no such model, file or run.
     """
-    from trm_scaling.shipped.shelf import model_path
+    from trm_scaling.shipped.model_file import model_path
 
     file = model_path(str(name))
     if file is None:

@@ -26,7 +26,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="As JSON, in seconds, bytes
 Repeats = Annotated[int, typer.Option(min=1, help="Times to measure.")]
 
 _STEP_HELP = """
-Time the training step: puzzle-steps a second, share of the device's peak, memory, compilation, the
+Time the training step: samples a second, share of the device's peak, memory, compilation, the
 device's waiting for the host, and what bounds the step.
 
 \b
@@ -91,7 +91,7 @@ def step(
     on_device = "" if found.peak_bytes is None else f", {memory(found.peak_bytes)} at the most on the device"
     program = "unknown" if found.program_bytes is None else memory(found.program_bytes)
     rows = {
-        "examples": f"{found.examples_per_s:,.1f} puzzle-steps/s",
+        "examples": f"{found.samples_per_s:,.1f} samples/s",
         "step": f"{_spread(found.step_s)} for {found.batch:,} puzzles in {found.micro_batches} slices, "
         f"{found.steps_per_call} steps a call",
         "speed": f"{flop(found.flops_per_s)}/s, {found.mfu_measured:.1%} of a large product{nominal}",

@@ -93,7 +93,7 @@ def _facts(preview: "Preview") -> Iterator[str]:
             yield _fact(
                 "" if number else "curriculum",
                 f"from step {stage.start:>7,}: {stage.steps:>7,} steps with L_cycles {stage.L_cycles}, "
-                f"H_cycles {stage.H_cycles}, {flop(stage.flops_per_puzzle_step)} a puzzle-step",
+                f"H_cycles {stage.H_cycles}, {flop(stage.flops_per_sample)} a sample",
             )
     yield _fact(
         "evaluation",
@@ -104,7 +104,7 @@ def _facts(preview: "Preview") -> Iterator[str]:
     mean = "on average " if len(preview.stages) > 1 else ""
     yield _fact(
         "FLOPs",
-        f"{flop(preview.training_flops)} to train, {mean}{flop(per_step)} a puzzle-step; "
+        f"{flop(preview.training_flops)} to train, {mean}{flop(per_step)} a sample; "
         f"{flop(preview.inference_flops)} to answer one puzzle",
     )
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-    from trm_scaling.tasks.progress import Progress
+    from trm_scaling.tasks.folder import Progress
 
 _QUIET_SECONDS = 2.0
 """Work shorter than this is not announced in a log."""

@@ -83,7 +83,7 @@ def run(
     join_timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the others.")] = 300.0,
 ) -> None:
     from trm_scaling.io.study import find_study
-    from trm_scaling.parallel.hosts import ALONE, join, rendezvous
+    from trm_scaling.parallel.hosts import SINGLE_PROCESS, join, rendezvous
     from trm_scaling.run.planned import plan_run
 
     if experiment is None:
@@ -92,7 +92,7 @@ def run(
             "`trm batch --list` shows what else there is"
         )
     at = rendezvous(coordinator, num_processes, process_id)
-    with parting(ALONE if dry_run else join(at, join_timeout)) as hosts:
+    with parting(SINGLE_PROCESS if dry_run else join(at, join_timeout)) as hosts:
         fields = [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
         found, chosen = find_study(study), chosen_profile(profile)
         planned = plan_run(found, experiment, chosen, fields)

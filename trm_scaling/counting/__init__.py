@@ -4,7 +4,7 @@ from trm_scaling.counting.devices import peak_flops
 from trm_scaling.counting.flops import (
     count_parameters,
     count_puzzle_emb,
-    flops_per_puzzle_step,
+    flops_per_sample,
     inference_flops,
     training_flops,
 )
@@ -12,7 +12,7 @@ from trm_scaling.counting.flops import (
 __all__ = [
     "count_parameters",
     "count_puzzle_emb",
-    "flops_per_puzzle_step",
+    "flops_per_sample",
     "inference_flops",
     "peak_flops",
     "training_flops",

@@ -60,10 +60,10 @@ class Estimate:
     """Where the speed comes from."""
 
 
-def measured_speed(puzzle_steps_per_s: float, flops_per_puzzle_step: float, devices: int, run: str) -> Speed:
+def measured_speed(samples_per_s: float, flops_per_sample: float, devices: int, run: str) -> Speed:
     """The speed that the finished run `run` had on `devices` devices."""
-    speed = puzzle_steps_per_s * flops_per_puzzle_step / devices
-    return Speed(speed, 0.0, False, f"{puzzle_steps_per_s:,.0f} puzzle-steps/s by {run}")
+    speed = samples_per_s * flops_per_sample / devices
+    return Speed(speed, 0.0, False, f"{samples_per_s:,.0f} samples/s by {run}")
 
 
 def assumed_speed(chip: Chip, dtype: Dtype) -> Speed | None:

@@ -15,7 +15,7 @@ def layer_flops(arch: ArchConfig, seq_len: int) -> int:
     return mlp + 8 * positions * width * width + 4 * positions * positions * width
 
 
-def flops_per_puzzle_step(arch: ArchConfig, vocab_size: int, seq_len: int) -> int:
+def flops_per_sample(arch: ArchConfig, vocab_size: int, seq_len: int) -> int:
     """Training FLOPs of one puzzle in one supervision step.
 
     All passes forward, of which the last also backward at twice the forward cost: of TRM T(n+1) and n+1,
@@ -30,7 +30,7 @@ def training_flops(config: RunConfig, schedule: Schedule, vocab_size: int, seq_l
     """FLOPs of a whole training as they are spent: each stage of a curriculum at its own recursion."""
     batch = config.global_batch_size
     return sum(
-        steps * batch * flops_per_puzzle_step(config.arch.at(stage.depth), vocab_size, seq_len)
+        steps * batch * flops_per_sample(config.arch.at(stage.depth), vocab_size, seq_len)
         for stage, steps in schedule.steps_of_stages()
     )
 

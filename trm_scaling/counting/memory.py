@@ -67,7 +67,7 @@ class TrainingMemory:
     average: int
     """The moving average of the parameters."""
     carry: int
-    """States and puzzles of every slot of the batch."""
+    """States and puzzles of every row of the batch."""
     feeds: int
     """Puzzles of the steps of one call."""
     gradients: int
@@ -100,7 +100,7 @@ def training_memory(
     """
     arch, dtype = config.arch, config.arch.forward_dtype
     width = DTYPE_BYTES[dtype]
-    slots = -(-config.global_batch_size // devices)
+    rows = -(-config.global_batch_size // devices)
     at_once = -(-config.global_batch_size // (config.micro_batches * devices))
     state = (arch.prefix_len + seq_len) * arch.hidden_size * width
 
@@ -112,18 +112,18 @@ def training_memory(
     sliced = config.micro_batches > 1
     gradients = 4 * network * (2 if sliced else 1) + (network * width if width < 4 else 0)
     # Of the puzzle embeddings those of the rows that the batch reads.
-    gradients += 4 * slots * arch.puzzle_emb_ndim
+    gradients += 4 * rows * arch.puzzle_emb_ndim
     gathered = 4 * network if shards > 1 else 0
     return TrainingMemory(
         parameters=4 * (part + table),
         moments=4 * part * (1 if config.optimizer == "lion" else 2),
         average=4 * averaged,
         # The states; inputs and labels in bytes; steps, identifier and whether it has halted.
-        carry=slots * (arch.states * state + 2 * seq_len + 9),
-        feeds=config.system.steps_per_call * slots * (2 * seq_len + 12),
+        carry=rows * (arch.states * state + 2 * seq_len + 9),
+        feeds=config.system.steps_per_call * rows * (2 * seq_len + 12),
         gradients=gradients + gathered,
         activations=at_once * (_kept(config, seq_len, backend) + STATES_IN_FLIGHT * state)
-        + slots * (STATES_OF_SLICES * state if sliced else 0),
+        + rows * (STATES_OF_SLICES * state if sliced else 0),
         # In the forward precision, and twice in float32: log-probabilities and their gradient.
         logits=at_once * seq_len * vocab_size * (width + 8),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trm_scaling.config import RunConfig
-from trm_scaling.counting.flops import count_parameters, flops_per_puzzle_step
+from trm_scaling.counting.flops import count_parameters, flops_per_sample
 from trm_scaling.counting.memory import DTYPE_BYTES
 
 Term = Literal["matrix products", "memory traffic", "overhead"]
@@ -78,7 +78,7 @@ def step_terms(config: RunConfig, vocab_size: int, seq_len: int) -> StepTerms:
     # Each pass reads the weights; each backward one writes their gradients, which are read to be added.
     weights = slices * network * ((forward + backward) * dtype_bytes + 2 * 4 * backward) // arch.L_layers
     return StepTerms(
-        flops=batch * flops_per_puzzle_step(arch, vocab_size, seq_len),
+        flops=batch * flops_per_sample(arch, vocab_size, seq_len),
         traffic_bytes=batch * values * dtype_bytes + weights + 4 * PARAMETERS_OF_UPDATE * network,
         operations=slices * OPERATIONS_OF_LAYER * (forward + 2 * backward),
     )

@@ -24,10 +24,9 @@ from trm_scaling.models.act import wants_to_halt
 from trm_scaling.models.layers import PUZZLE_EMB
 from trm_scaling.models.model import BATCH_AXIS, States
 from trm_scaling.parallel.mesh import device_mesh, platform_of
-from trm_scaling.parallel.rows import read_rows
-from trm_scaling.parallel.sharding import WHOLE, batch_spec, on_mesh, placed
+from trm_scaling.parallel.sharding import WHOLE, batch_spec, on_mesh, placed, read_rows
 from trm_scaling.tasks.dataset import Split
-from trm_scaling.tasks.progress import Progress, silent
+from trm_scaling.tasks.folder import Progress, silent
 from trm_scaling.tasks.task import Task, task_of
 
 Stop = Literal["halting", "verified"]

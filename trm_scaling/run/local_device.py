@@ -111,7 +111,7 @@ def _is_of(device_kind: str, chip: Chip) -> bool:
 
 def _measured(record: RunRecord, when: datetime) -> Measured:
     assert record.examples_per_s is not None
-    of_puzzle_step = record.training_flops / record.puzzle_steps
+    of_sample = record.training_flops / record.puzzle_steps
     run = f"{record.name} under {record.profile} ({when:%d %b %Y})"
     return Measured(
         name=record.name,
@@ -119,7 +119,7 @@ def _measured(record: RunRecord, when: datetime) -> Measured:
         dtype=record.config["arch"]["forward_dtype"],
         device_kind=record.device_kind,
         flops_per_step=record.training_flops / record.steps / record.device_count,
-        speed=measured_speed(record.examples_per_s, of_puzzle_step, record.device_count, run),
+        speed=measured_speed(record.examples_per_s, of_sample, record.device_count, run),
     )
 
 

@@ -12,7 +12,7 @@ from trm_scaling.config.fields import flattened
 from trm_scaling.counting import (
     count_parameters,
     count_puzzle_emb,
-    flops_per_puzzle_step,
+    flops_per_sample,
     inference_flops,
     training_flops,
 )
@@ -72,7 +72,7 @@ class StagePreview:
     L_cycles: int | None
     H_cycles: int | None
     """None: the model has no cycles."""
-    flops_per_puzzle_step: int
+    flops_per_sample: int
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ def _differences(baseline: RunConfig, config: RunConfig) -> Iterator[Difference]
 def _stages(config: RunConfig, schedule: Schedule) -> Iterator[StagePreview]:
     for stage, steps in schedule.steps_of_stages():
         arch = config.arch.at(stage.depth)
-        flops = flops_per_puzzle_step(arch, *spec_of(config.data)[:2])
+        flops = flops_per_sample(arch, *spec_of(config.data)[:2])
         inner, outer = stage.depth or (None, None)
         yield StagePreview(stage.start, steps, inner, outer, flops)
 

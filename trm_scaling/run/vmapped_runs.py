@@ -22,7 +22,7 @@ from trm_scaling.tasks.task import spec_of
 
 if TYPE_CHECKING:
     from trm_scaling.train.metrics import NonFiniteLoss
-    from trm_scaling.train.reporter import RunReporter
+    from trm_scaling.train.run_context import RunReporter
 
 Ended = RunRecord | UserError
 """What came of a run: its record, or what ended it while the others went on."""

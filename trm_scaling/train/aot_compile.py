@@ -16,7 +16,8 @@ from trm_scaling.counting.kernels import Bound, Collective, KindCount, bound, by
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.sharding import WHOLE, on_mesh
 from trm_scaling.tasks.task import spec_of
-from trm_scaling.train.multi_step import Feed, feed_specs, make_train_call
+from trm_scaling.train.input_pipeline import Feed, feed_specs
+from trm_scaling.train.multi_step import make_train_call
 from trm_scaling.train.state import TrainState, init_state, state_specs
 
 Arguments = tuple[TrainState, TracedHparams, Feed, jax.ShapeDtypeStruct]

@@ -16,10 +16,10 @@ from trm_scaling.models import Carry, empty_carry, init
 from trm_scaling.models.layers import PUZZLE_EMB
 from trm_scaling.optim import LossScale, init_optimizer
 from trm_scaling.parallel.mesh import MODEL
-from trm_scaling.parallel.rows import cut_by_rows
 from trm_scaling.parallel.sharding import (
     WHOLE,
     batch_spec,
+    cut_by_rows,
     gathered,
     on_mesh,
     parameter_specs,
@@ -86,7 +86,7 @@ def init_state_on(
     """`init_state` on the devices of `mesh`, bit for bit, whatever their number."""
     state = _without_slots(config, vocab_size, seq_len, num_puzzle_ids)
     shardings = on_mesh(mesh, state_specs(state, mesh))
-    # The slots are most of the state, and no host need hold them all.
+    # The carry is most of the state, and no host need hold them all.
     empty = partial(empty_carry, config.arch, config.global_batch_size, seq_len)
     carry = jax.jit(empty, out_shardings=on_mesh(mesh, carry_specs(state.carry)))()
     return replace(jax.tree.map(jnp.copy, placed(state, shardings)), carry=carry)
@@ -107,7 +107,7 @@ def state_shapes_on(
 
 
 def _without_slots(config: RunConfig, vocab_size: int, seq_len: int, num_puzzle_ids: int) -> TrainState:
-    """`init_state` with a carry of no slots."""
+    """`init_state` with a carry of no rows."""
     arch: ArchConfig = config.arch
     key = jax.random.key(config.seed)
     sizes = Sizes(vocab_size, seq_len, num_puzzle_ids)

@@ -65,7 +65,7 @@ def test_memory_is_above_the_devices_only_where_that_is_said(
 ) -> None:
     for each in plan(named, target):
         assert target.chip.memory_bytes is not None
-        # The carries of 49,152 slots, and of 6,144 in float32, are more than a laptop has.
+        # The carries of 49,152 rows, and of 6,144 in float32, are more than a laptop has.
         assert each.fits or target.name == "cpu"
         assert each.fits == (each.estimated_bytes <= target.chip.memory_bytes)
 
@@ -117,7 +117,7 @@ def test_a_measured_speed_is_used_and_named(named: list[tuple[str, str, RunConfi
     (planned,) = plan_configurations(named[:1], target, lambda *_: speed, by_estimate(target))
     assert not planned.estimate.assumed
     assert planned.step_s == pytest.approx(6.144, rel=0.01)
-    assert "1,000 puzzle-steps/s by baseline" in planned.estimate.source
+    assert "1,000 samples/s by baseline" in planned.estimate.source
 
 
 def test_a_device_that_nothing_is_known_of_is_refused(named: list[tuple[str, str, RunConfig]]) -> None:

@@ -18,7 +18,7 @@ _GPU_COMPILERS = ("jax-cuda12-pjrt", "jax-cuda13-pjrt")
 def main() -> None:
     """Answer the question on standard input."""
     from trm_scaling.config import RunConfig
-    from trm_scaling.counting import flops_per_puzzle_step
+    from trm_scaling.counting import flops_per_sample
     from trm_scaling.counting.devices import TARGETS
     from trm_scaling.parallel.mesh import make_mesh
     from trm_scaling.parallel.topology import described_devices
@@ -30,7 +30,7 @@ def main() -> None:
     mesh = make_mesh(config, described_devices(asked["target"]))
     program = lowered(config, mesh)
     samples = config.global_batch_size // mesh.size
-    flops = samples * flops_per_puzzle_step(config.arch, *spec_of(config.data)[:2])
+    flops = samples * flops_per_sample(config.arch, *spec_of(config.data)[:2])
     found: dict[str, Any] = {"digest": digest(program), "versions": _versions(chip.backend)}
     if found == asked["known"]:
         outcome: dict[str, Any] | None = None

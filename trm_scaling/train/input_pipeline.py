@@ -4,19 +4,38 @@ Shapes: K steps a call, B batch, b rows of it that one device works on.
 """
 
 from functools import cache, partial
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
+from jaxtyping import Array, Int, UInt8
 
 from trm_scaling.config import RunConfig
-from trm_scaling.parallel.sharding import on_mesh
+from trm_scaling.parallel.sharding import batch_spec, on_mesh
 from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.tasks.sampler import train_rows
-from trm_scaling.train.multi_step import Feed, feed_specs
 
 
-class Feeder:
+class Feed(NamedTuple):
+    """The puzzles of up to K steps as the host sends them, not yet augmented."""
+
+    inputs: UInt8[Array, "K B C"]
+    labels: UInt8[Array, "K B C"]
+    puzzle_ids: Int[Array, "K B"]
+    puzzle: Int[Array, "K B"]
+    """Row of the training split: which stream of augmentations."""
+    augmentation: Int[Array, "K B"]
+    """Index of the augmentation; 0 is the puzzle itself."""
+
+
+def feed_specs() -> Any:
+    """How a feed lies on a mesh: each device has the puzzles offered to its own rows of the batch."""
+    offers: Any = batch_spec(axis=1)
+    return Feed(offers, offers, offers, offers, offers)
+
+
+class HostBatcher:
     """Cuts the run's stream of examples into feeds of `steps_per_call` steps.
 
     A host looks up the rows of its own devices alone.

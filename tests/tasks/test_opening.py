@@ -8,7 +8,7 @@ import pytest
 
 from trm_scaling.errors import UserError
 from trm_scaling.tasks.build import build_dataset
-from trm_scaling.tasks.named import open_named
+from trm_scaling.tasks.opening import open_named
 from trm_scaling.tasks.sudoku.description import SudokuData
 
 DATA = SudokuData(
