@@ -1,6 +1,7 @@
 """A fitted law on a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trm_scaling.cli.tables import columns, ends, hundredfold, terminal
@@ -10,11 +11,29 @@ if TYPE_CHECKING:
 
     from trm_scaling.analysis import CellLink, Fit, Interval, Prediction, TwoStep
     from trm_scaling.analysis.fits.record import Extrapolation
-    from trm_scaling.cli.fit import Fitted
+    from trm_scaling.cli.fit_runs import Asked
 
 STYLES = {"identified": "green", "weakly identified": "yellow", "not identified": "red"}
 SYMBOLS = {"x": "x", "params": "N", "data": "D", "recursions": "r"}
 """Input of a fit -> its symbol in the formula."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What was fitted to what, for a reader."""
+
+    asked: "Asked"
+    y: str
+    legend: Mapping[str, str]
+    """Symbol of the formula -> column."""
+    found: "Fit | TwoStep"
+    link: "CellLink | None" = None
+    """From the share of wrong cells to exact accuracy, where that share was fitted."""
+
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """Columns of science, beside what the law has terms for, in which the runs differ."""
+        return self.asked.differing(self.legend.values())
 
 
 def show(fitted: "Fitted") -> None:
