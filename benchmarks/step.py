@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from benchmarks.plain import plain_state, plain_step
 from trm_scaling.bench.step import compile_call, stand_in_dataset
 from trm_scaling.config import RunConfig
-from trm_scaling.counting import flops_per_sample
+from trm_scaling.cost import flops_per_sample
 from trm_scaling.run.compilation import configure_jax
 from trm_scaling.tasks.task import spec_of
 from trm_scaling.train.state import TrainState

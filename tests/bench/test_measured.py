@@ -11,7 +11,7 @@ from trm_scaling.bench.data import bench_data
 from trm_scaling.bench.evaluation import bench_evaluation
 from trm_scaling.bench.step import bench_step, compile_call, stand_in_dataset
 from trm_scaling.config import RunConfig, Schedule
-from trm_scaling.counting import flops_per_sample, training_flops
+from trm_scaling.cost import flops_per_sample, training_flops
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.tasks.build import ensure_dataset

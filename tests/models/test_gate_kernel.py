@@ -25,7 +25,7 @@ import jax
 from trm_scaling.parallel.topology import described_devices
 there = jax.sharding.SingleDeviceSharding(described_devices("h200")[0])
 import jax.numpy as jnp
-from trm_scaling.counting.kernels import kernels
+from trm_scaling.cost.kernels import kernels
 from trm_scaling.models.gate_kernel import gated_product, mix_and_normalise
 def array(*sizes):
     return jax.ShapeDtypeStruct(sizes, jnp.bfloat16, sharding=there)

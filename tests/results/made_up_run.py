@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from trm_scaling.config import Depth, RunConfig, Schedule
-from trm_scaling.counting import (
+from trm_scaling.cost import (
     count_parameters,
     count_puzzle_emb,
     flops_per_sample,

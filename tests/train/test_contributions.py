@@ -13,7 +13,7 @@ from tests.faults.kill_and_resume import differences
 from tests.run.test_single import Recorder, signalled
 from tests.run.tiny import make_study, tiny_run
 from trm_scaling.config import Depth, RunConfig, Schedule
-from trm_scaling.counting import flops_per_sample
+from trm_scaling.cost import flops_per_sample
 from trm_scaling.io.jsonl import read_jsonl
 from trm_scaling.io.study import Study
 from trm_scaling.run.single import execute

@@ -11,9 +11,9 @@ import numpy as np
 
 from trm_scaling.bench.timing import Spread, Stopwatch, busy_seconds, device_rates, host_gap
 from trm_scaling.config import RunConfig, Schedule
-from trm_scaling.counting import flops_per_sample, peak_flops
-from trm_scaling.counting.devices import find_chip
-from trm_scaling.counting.roofline import DeviceRates, Roofline, roofline, step_terms
+from trm_scaling.cost import flops_per_sample, peak_flops
+from trm_scaling.cost.devices import find_chip
+from trm_scaling.cost.roofline import DeviceRates, Roofline, roofline, step_terms
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.tasks.dataset import Dataset, Split

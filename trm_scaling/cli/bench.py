@@ -80,12 +80,12 @@ def step(
     as_json: AsJson = False,
 ) -> None:
     from trm_scaling.bench.step import bench_step
+    from trm_scaling.cost.batch_fitting import cut_to_fit
     from trm_scaling.results.format import flop, memory
-    from trm_scaling.run.batch_fitting import fitted
     from trm_scaling.run.local_device import this_device
 
     run = _planned(experiment, overrides, profile, study)
-    found = bench_step(fitted(run.config, this_device()), calls)
+    found = bench_step(cut_to_fit(run.config, this_device()), calls)
     bound = found.roofline
     nominal = "" if found.mfu_nominal is None else f", {found.mfu_nominal:.1%} of the nominal one"
     on_device = "" if found.peak_bytes is None else f", {memory(found.peak_bytes)} at the most on the device"

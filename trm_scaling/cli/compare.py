@@ -11,6 +11,7 @@ import typer
 from trm_scaling.cli.options import AsJson, OneProfile, StudyFolder, complete_run
 from trm_scaling.cli.tables import columns, ends, hundredfold, terminal
 from trm_scaling.errors import UserError
+from trm_scaling.results.format import amount, points
 
 if TYPE_CHECKING:
     import numpy as np
@@ -222,8 +223,6 @@ STYLES = {"significant": "green", "no difference shown": "yellow", "too few seed
 def show(sides: "Sequence[Side]", found: "Sequence[Against]") -> None:
     """Print the accuracies, the differences, and what may be said of them."""
     from rich.text import Text
-
-    from trm_scaling.results.format import amount, points
 
     console = terminal(100)
     reference = sides[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trm_scaling.errors import UserError
+from trm_scaling.results.format import amount
 
 if TYPE_CHECKING:
     import numpy as np
@@ -208,7 +209,6 @@ def _pooled(catalogue: "Catalogue", table: "pd.DataFrame", title: str) -> Asked:
 
     All of `table` where none of its runs is of such a family: the study says nothing of them then.
     """
-    from trm_scaling.results.format import amount
     from trm_scaling.results.table import names_of
 
     used = [family for family in catalogue.families if _is_of_inputs(family)]

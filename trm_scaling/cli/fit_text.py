@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trm_scaling.cli.tables import columns, ends, hundredfold, terminal
+from trm_scaling.results.format import amount
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,7 +40,6 @@ class Fitted:
 def show(fitted: "Fitted") -> None:
     """Print what was fitted, the verdict first."""
     from trm_scaling.analysis import TwoStep
-    from trm_scaling.results.format import amount
 
     console, found = terminal(100), fitted.found
     legend = ", ".join(f"{symbol} = {column}" for symbol, column in fitted.legend.items())
@@ -74,8 +74,6 @@ def _show_fit(
     console: "Console", fit: "Fit", size: str | None = None, link: "CellLink | None" = None
 ) -> None:
     from rich.text import Text
-
-    from trm_scaling.results.format import amount
 
     is_loss = fit.formula.startswith("L ")
     runs = f"{amount(fit.runs, 'run')} of {amount(fit.configurations, 'configuration')}"

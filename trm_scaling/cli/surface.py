@@ -91,7 +91,7 @@ def _described(
     import jax
 
     from trm_scaling.config.identity import identity
-    from trm_scaling.counting import count_parameters, inference_flops
+    from trm_scaling.cost import count_parameters, inference_flops
     from trm_scaling.results.surfaces import Surface
     from trm_scaling.tasks.task import spec_of
 

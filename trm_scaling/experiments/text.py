@@ -6,7 +6,7 @@ from typing import Any
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.config.compose import BASELINE, PAPER, compose_changed
 from trm_scaling.config.fields import nested, schema_fields, value_of
-from trm_scaling.counting import count_parameters, count_puzzle_emb, flops_per_sample, training_flops
+from trm_scaling.cost import count_parameters, count_puzzle_emb, flops_per_sample, training_flops
 from trm_scaling.errors import UserError
 from trm_scaling.experiments.family import ARCH, Family
 from trm_scaling.tasks.task import spec_of

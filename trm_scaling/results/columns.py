@@ -92,7 +92,7 @@ _MEASURED: tuple[_Described, ...] = (
     ("device_hours", "number", "h", "(compile_s + train_s + eval_s + checkpoint_s) x device_count / "
      "runs_together", "computed"),
     ("cost_usd", "number", "USD", "device_hours at the on-demand price of the device; missing where no "
-     "price is known", "computed, counting/devices.py"),
+     "price is known", "computed, cost/devices.py"),
     ("best_step", "count", "steps", "Step of the checkpoint that did best on validation",
      "result.json: best_step"),
     ("val_solved", "count", "puzzles", "Validation puzzles solved at best_step",

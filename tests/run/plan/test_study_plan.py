@@ -9,12 +9,12 @@ import pytest
 from tests.run.tiny import ROOT
 from trm_scaling.config import RunConfig
 from trm_scaling.config.compose import compose
-from trm_scaling.counting.devices import TARGETS, TPU_V4, Target
-from trm_scaling.counting.estimate import Speed, assumed_speed, measured_speed
+from trm_scaling.cost.batch_fitting import cut_to_fit
+from trm_scaling.cost.compiler_answers import Fits
+from trm_scaling.cost.devices import TARGETS, TPU_V4, Target
+from trm_scaling.cost.estimate import Speed, assumed_speed, measured_speed
+from trm_scaling.cost.plan import SOFTWARE_BYTES, Planned, plan_configurations, resources_of, total
 from trm_scaling.errors import UserError
-from trm_scaling.run.batch_fitting import fitted
-from trm_scaling.run.compiler_answers import Fits
-from trm_scaling.run.plan.study_plan import SOFTWARE_BYTES, Planned, plan_configurations, resources_of, total
 
 CONFIGS: Path = ROOT / "kellen" / "configs"
 POD = TARGETS["v4-64"]
@@ -33,7 +33,7 @@ def assumed(target: Target) -> Callable[[RunConfig, float], Speed | None]:
 
 
 def by_estimate(target: Target) -> Callable[[RunConfig], tuple[RunConfig, Fits | None]]:
-    return lambda config: (fitted(config, target), None)
+    return lambda config: (cut_to_fit(config, target), None)
 
 
 def plan(named: list[tuple[str, str, RunConfig]], target: Target = POD) -> list[Planned]:

@@ -7,7 +7,6 @@ a process of its own, since a compiler that runs out of memory or crashes takes 
 
 import json
 import sys
-from dataclasses import asdict
 from typing import Any
 
 from trm_scaling.tasks.task import spec_of
@@ -18,8 +17,8 @@ _GPU_COMPILERS = ("jax-cuda12-pjrt", "jax-cuda13-pjrt")
 def main() -> None:
     """Answer the question on standard input."""
     from trm_scaling.config import RunConfig
-    from trm_scaling.counting import flops_per_sample
-    from trm_scaling.counting.devices import TARGETS
+    from trm_scaling.cost import flops_per_sample
+    from trm_scaling.cost.devices import TARGETS
     from trm_scaling.parallel.mesh import make_mesh
     from trm_scaling.parallel.topology import described_devices
     from trm_scaling.train.aot_compile import DoesNotFit, compiled, digest, lowered
@@ -37,7 +36,7 @@ def main() -> None:
     else:
         print("compiling", flush=True)
         try:
-            outcome = {"fits": True, **asdict(compiled(program, chip, config.arch.forward_dtype, flops))}
+            outcome = compiled(program, chip, config.arch.forward_dtype, flops).model_dump()
         except DoesNotFit as refused:
             outcome = {"fits": False, "seconds": refused.seconds, "needed_bytes": refused.needed_bytes}
     print(json.dumps({"program": found, "outcome": outcome}))

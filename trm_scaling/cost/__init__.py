@@ -1,7 +1,7 @@
 """Parameters, FLOPs, bytes, time and cost by pure arithmetic. Imports no JAX."""
 
-from trm_scaling.counting.devices import peak_flops
-from trm_scaling.counting.flops import (
+from trm_scaling.cost.devices import peak_flops
+from trm_scaling.cost.flops import (
     count_parameters,
     count_puzzle_emb,
     flops_per_sample,

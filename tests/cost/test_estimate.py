@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from trm_scaling.config import RunConfig, Schedule, SystemConfig
-from trm_scaling.counting import flops_per_sample, inference_flops
-from trm_scaling.counting.devices import TARGETS, TPU_V4, Chip, Target, find_chip
-from trm_scaling.counting.estimate import Speed, assumed_speed, estimate, measured_speed
-from trm_scaling.counting.work import Phase, Work, described_test_puzzles, work_of
+from trm_scaling.cost import flops_per_sample, inference_flops
+from trm_scaling.cost.devices import TARGETS, TPU_V4, Chip, Target, find_chip
+from trm_scaling.cost.estimate import Speed, assumed_speed, estimate, measured_speed
+from trm_scaling.cost.flops import Phase, Work, described_test_puzzles, work_of
 
 VOCAB, CELLS = 11, 81
 WORK = Work(Phase(6 * 10**15, 100), Phase(10**15, 20), Phase(2 * 10**15, 30))

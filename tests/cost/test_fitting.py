@@ -3,8 +3,8 @@
 import pytest
 
 from trm_scaling.config import RunConfig, SystemConfig
-from trm_scaling.counting.devices import Backend
-from trm_scaling.counting.memory import LEAST_AT_ONCE, choices, first_fitting, training_memory
+from trm_scaling.cost.devices import Backend
+from trm_scaling.cost.memory import LEAST_AT_ONCE, choices, first_fitting, training_memory
 
 GIB = 2**30
 

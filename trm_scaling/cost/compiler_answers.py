@@ -1,6 +1,9 @@
-"""What the compiler said of each program, one file a program, and the process that asks it."""
+"""Which configurations make one compiled program; what the compiler said of each, one file a program; and the
+process that asks it.
+"""
 
 import contextlib
+import hashlib
 import json
 import os
 import subprocess
@@ -10,17 +13,20 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_jsonable_python
 
-from trm_scaling.config import RunConfig
-from trm_scaling.counting.devices import Target
-from trm_scaling.counting.kernels import Kind
+from trm_scaling.config import RunConfig, Schedule
+from trm_scaling.config.fields import Mark, flattened, schema_fields, value_of
+from trm_scaling.config.identity import HASHED, LATER_DEFAULTS
+from trm_scaling.cost.devices import Target
+from trm_scaling.cost.kernels import Bound, Collective, KindCount
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
 from trm_scaling.io.study import Study
-from trm_scaling.run.programs import program_key
+from trm_scaling.tasks.task import task_of
 
 DescribedName = Literal["h200", "v4-8", "v4-16", "v4-32", "v4-64"]
 
@@ -47,6 +53,56 @@ def described_as(target: Target) -> DescribedName | None:
             return None
 
 
+def stage_configs(config: RunConfig) -> list[RunConfig]:
+    """`config` at each depth of its curriculum, a program each; itself where it has none."""
+    schedule = Schedule.of(config, config.data.train_size)
+    depths = dict.fromkeys(stage.depth for stage in schedule.stages)
+    return [config.model_copy(update={"arch": config.arch.at(depth)}) for depth in depths]
+
+
+ALWAYS_NAMED = HASHED | {"system.remat", "system.unroll", "system.steps_per_call"}
+"""Fields that a key names whatever their value. Another one, which came later or is seldom used, is named
+only where it is not at its default, so that what was compiled before keeps its key."""
+
+_ELSEWHERE = {"system.micro_batch_size"}
+"""Fields that stand in a key as what they make: the number of slices."""
+
+
+def program_fields(config: RunConfig) -> dict[str, Any]:
+    """What the training call at one depth is traced with: the fields marked `Program`, by group."""
+    unused = set(_ELSEWHERE)
+    if config.arch.mlp_t:
+        # Nothing has heads then; exp01a and exp01b differ in width alone.
+        unused |= {"arch.num_heads", "arch.rope_theta"}
+    arch: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    own = flattened(config.model_dump(mode="json")).keys()
+    for name, field in schema_fields(RunConfig).items():
+        if name not in own:
+            continue  # of another model
+        if name.startswith("data.") and name != "data.task":
+            continue  # what shapes the puzzles is `board`
+        # A curriculum is a program for each of its depths.
+        if Mark.PROGRAM in field.marks and Mark.STEPS not in field.marks and name not in unused:
+            # As JSON has it, which knows no tuples: keys and later defaults are JSON.
+            value = to_jsonable_python(value_of(config, name))
+            usual = LATER_DEFAULTS.get(name, to_jsonable_python(field.info.default))
+            if name in ALWAYS_NAMED or value != usual:
+                (arch if name.startswith("arch.") else others)[field.leaf] = value
+    return {
+        "arch": arch,
+        "board": list(task_of(config.data).board.values()),
+        "micro_batches": config.micro_batches,
+        **others,
+    }
+
+
+def program_key(config: RunConfig) -> str:
+    """Twelve hexadecimal digits of `program_fields`: equal keys are one program."""
+    text = json.dumps(program_fields(config), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -59,46 +115,27 @@ class Program(_Model):
     versions: dict[str, str]
 
 
-class CollectiveRecord(_Model):
-    """As `parallel.collectives.Collective`."""
-
-    kind: str
-    dtypes: tuple[str, ...]
-    bytes: int
-    times: int
-
-
-class KindRecord(_Model):
-    """As `counting.kernels.KindCount`."""
-
-    kind: Kind
-    kernels: int
-    bytes: int
-    flops: int
-
-
-class BoundRecord(_Model):
-    """As `counting.kernels.Bound`."""
-
-    products_s: float
-    traffic_s: float
-    least_s: float
-
-
 class Fits(_Model):
-    """As `train.aot_compile.Compiled`."""
+    """What the compiler says of a training call on one device. The last two are missing in old files."""
 
-    fits: Literal[True]
+    fits: Literal[True] = True
     seconds: float
+    """Of compiling; tracing comes before."""
     argument_bytes: int
+    """State, feed and numbers; the state is updated in place."""
     temporary_bytes: int
     program_bytes: int
+    """The code."""
     total_bytes: int
+    """All of it at once."""
     flops_once: float | None
-    collectives: tuple[CollectiveRecord, ...]
-    kinds: tuple[KindRecord, ...] = ()
-    """Empty in files older than these two."""
-    bound: BoundRecord | None = None
+    """By XLA's count, which visits the body of a loop once; None where it does not count, as for a GPU."""
+    collectives: tuple[Collective, ...]
+    """Of one step."""
+    kinds: tuple[KindCount, ...] = ()
+    """Kernels, bytes and FLOPs of one step."""
+    bound: Bound | None = None
+    """Of one step, at the peaks of the chip; None where those are not known."""
 
     @property
     def collectives_a_step(self) -> int:
@@ -216,7 +253,7 @@ def _lacks_kernels(before: Compilation) -> bool:
 def _answer(question: str, tell: Stage) -> _Answer:
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "trm_scaling.run.plan.compile_one"],
+            [sys.executable, "-m", "trm_scaling.train.compile_one"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,

@@ -1,4 +1,4 @@
-"""Bytes that a training step needs on one device, estimated without compiling it.
+"""Bytes that a training step needs on one device, estimated without compiling it; bytes that a run stores.
 
 Shapes: B batch, b puzzles a device works through at once, L positions, D width, F SwiGLU hidden width.
 
@@ -8,7 +8,7 @@ rather than computes again is its own decision, so that number was read off the 
 compiled in 66 shapes by jax 0.10.2: for a CPU and, ahead of time and without having one, for a TPU v4
 (libtpu 0.0.42.1) and an H100 (without autotuning). Widths 8 to 1,536, 18 to 97 positions, batches of
 2 to 2,048, all three precisions, attention, remat, scan and micro-batches: the totals here are 0.77 to
-1.11 times what `memory_analysis()` says (`tests/counting/test_memory.py`). It has not been compared
+1.11 times what `memory_analysis()` says (`tests/cost/test_memory.py`). It has not been compared
 with a device at work. Since then gates and norms have gradients of their own, which keep less: the
 CPU's numbers are of that step, the accelerators' of the one before, and so on the safe side.
 """
@@ -17,9 +17,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
 from typing import Literal
 
-from trm_scaling.config import ArchConfig, RunConfig
-from trm_scaling.counting.devices import Backend
-from trm_scaling.counting.flops import count_parameters, count_puzzle_emb
+from trm_scaling.config import ArchConfig, RunConfig, Schedule
+from trm_scaling.cost.devices import Backend
+from trm_scaling.cost.flops import count_parameters, count_puzzle_emb
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
@@ -174,7 +174,7 @@ def choices(config: RunConfig, backend: Backend, devices: int) -> Iterator[RunCo
     system, batch = config.system, config.global_batch_size
     if system.micro_batch_size is not None or batch % devices:
         return
-    # What an unrolled remat computes twice, XLA merges again on a CPU (`counting.memory`).
+    # What an unrolled remat computes twice, XLA merges again on a CPU (`cost.memory`).
     helps = not (backend == "cpu" and system.unroll)
     share = batch // devices
     counts = [slices for slices in range(1, share + 1) if share % slices == 0]
@@ -197,3 +197,43 @@ def first_fitting(
         if training_memory(each, vocab_size, seq_len, backend, devices=devices).total <= memory_bytes:
             return each
     return None
+
+
+BEST, BEING_WRITTEN = 1, 1
+"""Checkpoints beside the newest ones that are kept."""
+
+METRICS_LINE = 1_000
+"""Of `metrics.jsonl`, a line for each device call."""
+
+OUTCOMES = 12
+"""Of one test puzzle in `test_outcomes.npz`, beside a byte for each supervision step; before compression."""
+
+RECORDED = 2_000
+"""Of one evaluation in `metrics.jsonl` and again in `result.json`, beside 150 for each supervision step."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Bytes of one run."""
+
+    checkpoint: int
+    """One of them."""
+    disk: int
+    """Of the run folder when it is largest: while a checkpoint is written beside those that are kept."""
+    results: int
+    """Of what the analysis reads: everything in the folder but the checkpoints."""
+
+
+def storage_of(
+    config: RunConfig, schedule: Schedule, vocab_size: int, seq_len: int, tested: int | None
+) -> Storage:
+    """Of a run of `config` with a test split of `tested` puzzles (None: unknown, and left out)."""
+    state = training_memory(config, vocab_size, seq_len, "cpu")
+    checkpoint = state.parameters + state.moments + state.average + state.carry
+    longest = config.arch.halt_max_steps
+    calls = -(-schedule.total_steps // config.system.steps_per_call)
+    results = calls * METRICS_LINE
+    results += 2 * len(schedule.evaluated_steps) * (RECORDED + 150 * longest)
+    results += (tested or 0) * (OUTCOMES + longest)
+    kept = config.system.keep_checkpoints + BEST + BEING_WRITTEN
+    return Storage(checkpoint, kept * checkpoint + results, results)

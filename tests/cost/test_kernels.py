@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from trm_scaling.counting.hlo import Program, arrays_in
-from trm_scaling.counting.kernels import Collective, Kernel, bound, by_kind, collectives, kernels
+from trm_scaling.cost.hlo import Program, arrays_in
+from trm_scaling.cost.kernels import Collective, Kernel, bound, by_kind, collectives, kernels
 
 GPU = """\
 HloModule jit_call, is_scheduled=true
@@ -239,7 +239,7 @@ ON_FOUR_DEVICES = """
 import jax, jax.numpy as jnp
 from functools import partial
 from jax.sharding import PartitionSpec as P
-from trm_scaling.counting.kernels import collectives
+from trm_scaling.cost.kernels import collectives
 from trm_scaling.parallel.mesh import DATA, device_mesh
 
 mesh = device_mesh(jax.devices())

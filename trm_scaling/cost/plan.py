@@ -6,20 +6,20 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from trm_scaling.config import DataConfig, RunConfig, Schedule
-from trm_scaling.config.compose import compose
 from trm_scaling.config.identity import identity
-from trm_scaling.counting import count_parameters, count_puzzle_emb, inference_flops, training_flops
-from trm_scaling.counting.devices import PRICES_OF, Target
-from trm_scaling.counting.estimate import Estimate, Speed, estimate
-from trm_scaling.counting.memory import safe_bytes, training_memory
-from trm_scaling.counting.work import Storage, described_test_puzzles, storage_of, work_of
+from trm_scaling.cost.compiler_answers import Fits
+from trm_scaling.cost.devices import PRICES_OF, Target
+from trm_scaling.cost.estimate import Estimate, Speed, estimate
+from trm_scaling.cost.flops import (
+    count_parameters,
+    count_puzzle_emb,
+    described_test_puzzles,
+    inference_flops,
+    training_flops,
+    work_of,
+)
+from trm_scaling.cost.memory import Storage, safe_bytes, storage_of, training_memory
 from trm_scaling.errors import UserError
-from trm_scaling.experiments.catalogue import Catalogue
-from trm_scaling.io.study import Study
-from trm_scaling.run.batch_fitting import choose_micro_batch
-from trm_scaling.run.compiler_answers import Fits
-from trm_scaling.run.local_device import measured_speeds, speed_on
-from trm_scaling.run.planned import Run
 from trm_scaling.tasks.task import spec_of
 
 PRIORITIZED = ("exp01", "exp02a", "exp02b", "exp03", "exp05", "exp06", "contrib01", "contrib02")
@@ -28,10 +28,13 @@ PRIORITIZED = ("exp01", "exp02a", "exp02b", "exp03", "exp05", "exp06", "contrib0
 CONTRIBUTIONS = "contrib"
 """What the names of the contributions' families begin with; all others are core experiments."""
 
+Named = Sequence[tuple[str, str, RunConfig]]
+"""Name, key of its family, configuration."""
+
 SpeedOf = Callable[[RunConfig, float], Speed | None]
 """Speed of one device for a configuration whose steps take so many FLOPs; None: nothing is known."""
 
-WayOf = Callable[[RunConfig], tuple[RunConfig, Fits | None]]
+FittingOf = Callable[[RunConfig], tuple[RunConfig, Fits | None]]
 """A configuration as the target works through its batch, and what a compiler said of that, if one did."""
 
 
@@ -95,26 +98,16 @@ class Total:
 
 
 def plan_configurations(
-    named: Sequence[tuple[str, str, RunConfig]], target: Target, speed_of: SpeedOf, way_of: WayOf
+    named: Named, target: Target, speed_of: SpeedOf, fitting_of: FittingOf
 ) -> list[Planned]:
-    """Each configuration of `named` (name, family's key, configuration) once, in their order.
+    """Each configuration of `named` once, in their order.
 
     Raises UserError when nothing is known of the target's speed.
     """
     groups: dict[tuple[str, int], list[tuple[str, str, RunConfig]]] = {}
     for each in named:
         groups.setdefault((identity(each[2]), each[2].seed), []).append(each)
-    return [
-        _planned(
-            tuple(name for name, _, _ in group),
-            tuple(dict.fromkeys(family for _, family, _ in group)),
-            group[0][2],
-            target,
-            speed_of,
-            way_of,
-        )
-        for group in groups.values()
-    ]
+    return [_planned(group, target, speed_of, fitting_of) for group in groups.values()]
 
 
 def total(planned: Sequence[Planned], jobs: int) -> Total:
@@ -128,21 +121,14 @@ def total(planned: Sequence[Planned], jobs: int) -> Total:
         sequence_s=sum(each.total_s for each in estimates),
         parallel_s=max(ends),
         device_hours=sum(each.device_hours for each in estimates),
-        usd=_sum([each.usd for each in estimates]),
-        spot_usd=_sum([each.spot_usd for each in estimates]),
+        usd=price_of([each.usd for each in estimates]),
+        spot_usd=price_of([each.spot_usd for each in estimates]),
     )
 
 
-def _planned(
-    names: tuple[str, ...],
-    families: tuple[str, ...],
-    config: RunConfig,
-    target: Target,
-    speed_of: SpeedOf,
-    way_of: WayOf,
-) -> Planned:
-    vocab, cells = spec_of(config.data)[:2]
-    config, compiled = way_of(config)
+def _planned(group: Named, target: Target, speed_of: SpeedOf, fitting_of: FittingOf) -> Planned:
+    config, compiled = fitting_of(group[0][2])
+    vocab, cells, puzzle_ids = spec_of(config.data)[:3]
     schedule = Schedule.of(config, config.data.train_size)
     tested = described_test_puzzles(config.data)
     work = work_of(config, schedule, vocab, cells, tested)
@@ -156,13 +142,11 @@ def _planned(
     # A compiler that accepted it has the last word; an estimate may be too low.
     fits = True if compiled else None if limit is None else memory <= safe_bytes(limit)
     return Planned(
-        names=names,
-        families=families,
+        names=tuple(name for name, _, _ in group),
+        families=tuple(dict.fromkeys(family for _, family, _ in group)),
         config=config,
         parameters=count_parameters(config.arch, vocab, cells),
-        puzzle_emb_parameters=count_puzzle_emb(
-            config.arch, num_puzzle_ids=spec_of(config.data).num_puzzle_ids
-        ),
+        puzzle_emb_parameters=count_puzzle_emb(config.arch, puzzle_ids),
         training_flops=training_flops(config, schedule, vocab, cells),
         inference_flops=inference_flops(config.arch, vocab, cells, config.arch.halt_max_steps),
         steps=schedule.total_steps,
@@ -174,7 +158,8 @@ def _planned(
     )
 
 
-def _sum(prices: Sequence[float | None]) -> float | None:
+def price_of(prices: Sequence[float | None]) -> float | None:
+    """The sum of `prices`; None where one of them is unknown."""
     known = [price for price in prices if price is not None]
     return sum(known) if len(known) == len(prices) else None
 
@@ -240,55 +225,6 @@ USD_A_BYTE_MONTH = USD_A_MONTH / DISK_BYTES
 """Its price of a persistent disk: ten cents a gigabyte and month."""
 
 
-Progress = Callable[[str, int, int], None]
-Named = list[tuple[str, str, RunConfig]]
-"""Name, key of its family, configuration."""
-
-
-def named_configurations(
-    study: Study,
-    catalogue: Catalogue,
-    names: Sequence[str],
-    profile: str,
-    progress: Progress,
-    overrides: Sequence[str] = (),
-) -> Named:
-    """Each of `names` with its family's key and its configuration, with `overrides` (`key=value`) in all of
-    them. An alias is composed once, under the first name of its configuration. Raises UserError as
-    `compose` does.
-    """
-    found: dict[str, RunConfig] = {}
-    named: Named = []
-    for number, name in enumerate(names):
-        progress("composing", number, len(names))
-        own = catalogue.alias_of(name, profile) or name
-        if own not in found:
-            found[own] = compose(study.configs, own, profile, list(overrides))
-        named.append((name, catalogue.group_of(name), found[own]))
-    progress("composing", len(names), len(names))
-    return named
-
-
-def _speeds(study: Study, target: Target) -> SpeedOf:
-    """Measured by the study's finished runs on such a device, else assumed (`run.local_device.speed_on`)."""
-    measured = measured_speeds(study)
-
-    def speed_of(config: RunConfig, flops_per_step: float) -> Speed | None:
-        return speed_on(target, Run(study, config, config.name), flops_per_step, measured)
-
-    return speed_of
-
-
-def planned(study: Study, named: Named, target: Target) -> list[Planned]:
-    """Each configuration of `named` once, with what the study knows of `target`.
-
-    Raises UserError as `plan_configurations` does.
-    """
-    return plan_configurations(
-        named, target, _speeds(study, target), lambda config: choose_micro_batch(study, config, target)
-    )
-
-
 def as_json(planned: Sequence[Planned], target: Target, profile: str, jobs: int) -> dict[str, Any]:
     """Seconds, bytes, USD; missing is null."""
     subset = [each for each in planned if each.is_prioritized]
@@ -305,6 +241,7 @@ def as_json(planned: Sequence[Planned], target: Target, profile: str, jobs: int)
 
 
 def _run(each: Planned) -> dict[str, Any]:
+    config, system = each.config, each.config.system
     return {
         "names": list(each.names),
         "families": list(each.families),
@@ -314,10 +251,10 @@ def _run(each: Planned) -> dict[str, Any]:
         "inference_flops": each.inference_flops,
         "steps": each.steps,
         "step_s": each.step_s,
-        "global_batch_size": each.config.global_batch_size,
-        "micro_batches": each.config.micro_batches,
-        "micro_batch_size": each.config.system.micro_batch_size,
-        "remat": each.config.system.remat,
+        "global_batch_size": config.global_batch_size,
+        "micro_batches": config.micro_batches,
+        "micro_batch_size": system.micro_batch_size,
+        "remat": system.remat,
         "memory_bytes": each.memory_bytes,
         "memory_from": "estimate" if each.compiled is None else "compiler",
         "fits": each.fits,

@@ -14,8 +14,8 @@ from trm_scaling.config import (
     SystemConfig,
     TrmConfig,
 )
-from trm_scaling.counting import flops_per_sample, inference_flops, peak_flops, training_flops
-from trm_scaling.counting.flops import layer_flops
+from trm_scaling.cost import flops_per_sample, inference_flops, peak_flops, training_flops
+from trm_scaling.cost.flops import layer_flops
 from trm_scaling.models import empty_carry, step
 from trm_scaling.models.init import init_params
 from trm_scaling.models.model import puzzle_rows

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal, get_args
 
-from trm_scaling.counting.hlo import ArrayType, Computation, Instruction, Program, Scheduled
+from trm_scaling.cost.hlo import ArrayType, Computation, Instruction, Program, Scheduled
 
 Kind = Literal["products", "gates", "norms", "copies", "collectives", "other"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trm_scaling.config import RunConfig
-from trm_scaling.counting.flops import count_parameters, flops_per_sample
-from trm_scaling.counting.memory import DTYPE_BYTES
+from trm_scaling.cost.flops import count_parameters, flops_per_sample
+from trm_scaling.cost.memory import DTYPE_BYTES
 
 Term = Literal["matrix products", "memory traffic", "overhead"]
 

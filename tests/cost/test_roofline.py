@@ -1,8 +1,8 @@
 """Which term bounds a step."""
 
 from trm_scaling.config import RunConfig
-from trm_scaling.counting import flops_per_sample
-from trm_scaling.counting.roofline import DeviceRates, StepTerms, roofline, step_terms
+from trm_scaling.cost import flops_per_sample
+from trm_scaling.cost.roofline import DeviceRates, StepTerms, roofline, step_terms
 
 
 def terms(**changes: int) -> StepTerms:

@@ -3,15 +3,14 @@
 As the compiler said of such a device, where it was asked (`trm plan --compile`), else by an estimate.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 from trm_scaling.config import RunConfig
-from trm_scaling.counting.devices import Target
-from trm_scaling.counting.memory import choices, first_fitting, safe_bytes, training_memory
+from trm_scaling.cost.compiler_answers import Compilation, Compilations, Fits, described_as, stage_configs
+from trm_scaling.cost.devices import Target
+from trm_scaling.cost.memory import choices, first_fitting, safe_bytes, training_memory
 from trm_scaling.io.study import Study
-from trm_scaling.run.compiler_answers import Compilation, Compilations, Fits, described_as
-from trm_scaling.run.programs import stage_configs
 from trm_scaling.tasks.task import spec_of
 
 
@@ -32,12 +31,12 @@ def shortage(config: RunConfig, target: Target | None) -> str | None:
     )
 
 
-def fitted(config: RunConfig, target: Target | None) -> RunConfig:
+def cut_to_fit(config: RunConfig, target: Target | None) -> RunConfig:
     """`config` with the cheapest micro-batch and rematerialisation that fit `target`, if the whole batch
     does not.
 
     A micro-batch size that the configuration names is taken as it is. Nothing changes where the device
-    or its memory is unknown, or nothing fits by the estimate (`counting.memory`).
+    or its memory is unknown, or nothing fits by the estimate (`cost.memory`).
     """
     limit = None if target is None else target.chip.memory_bytes
     if config.system.micro_batch_size is not None or target is None or limit is None:
@@ -46,13 +45,6 @@ def fitted(config: RunConfig, target: Target | None) -> RunConfig:
     devices = config.system.devices or target.chips
     found = first_fitting(config, *shapes, target.chip.backend, safe_bytes(limit), devices=devices)
     return config if found is None else found
-
-
-class Answer(NamedTuple):
-    """A program, and what the compiler said of it."""
-
-    config: RunConfig
-    compilation: Compilation
 
 
 class Accepted(NamedTuple):
@@ -64,7 +56,7 @@ class Accepted(NamedTuple):
 
 
 class Fitting(NamedTuple):
-    """A way to work through a batch, all of whose programs fit."""
+    """How a batch is worked through, and the programs of that, all of which fit."""
 
     config: RunConfig
     programs: tuple[Accepted, ...]
@@ -77,40 +69,30 @@ class Fitting(NamedTuple):
 
 
 def candidates(config: RunConfig, target: Target) -> list[RunConfig]:
-    """What is tried for `config`: the way that a run would take, then those that need less memory."""
+    """What is tried for `config`: what a run would take by the estimate, then what needs less memory."""
     order = list(choices(config, target.chip.backend, config.system.devices or target.chips))
-    return order[order.index(fitted(config, target)) :]
+    return order[order.index(cut_to_fit(config, target)) :]
 
 
-def fit(
-    config: RunConfig, target: Target, compilations: Compilations, tell: Callable[[Answer], None]
+def first_accepted(
+    config: RunConfig, target: Target, ask: Callable[[RunConfig], Compilation | None]
 ) -> Fitting | None:
-    """The first of the `candidates` that the compiler accepts; None when none is.
+    """The first of the `candidates` all of whose programs the compiler accepts, by what `ask` says of each;
+    None when there is none, or when nothing is said of a program that it depends on.
 
-    Each answer is told as it comes. Raises UserError as `Compilations.ask` does.
+    `ask` is `Compilations.ask`, which compiles, or `Compilations.of`, which looks up what was compiled.
     """
-
-    def asked(way: RunConfig) -> Iterable[Answer]:
-        for stage in stage_configs(way):
-            answer = Answer(stage, compilations.ask(stage))
-            tell(answer)
-            yield answer
-
-    return next(filter(None, (_fitting(way, asked(way)) for way in candidates(config, target))), None)
-
-
-def known(config: RunConfig, target: Target, compilations: Compilations) -> Fitting | None:
-    """What `fit` found earlier, without asking a compiler; None when it did not, or not to the end."""
-    for way in candidates(config, target):
-        answers = []
-        for stage in stage_configs(way):
-            compilation = compilations.of(stage)
+    for candidate in candidates(config, target):
+        accepted = []
+        for stage in stage_configs(candidate):
+            compilation = ask(stage)
             if compilation is None:
                 return None
-            answers.append(Answer(stage, compilation))
-        found = _fitting(way, answers)
-        if found is not None:
-            return found
+            if not isinstance(compilation.outcome, Fits):
+                break
+            accepted.append(Accepted(stage, compilation, compilation.outcome))
+        else:
+            return Fitting(candidate, tuple(accepted))
     return None
 
 
@@ -124,16 +106,7 @@ def choose_micro_batch(
     """
     name = None if target is None else described_as(target)
     if target is not None and name is not None and config.system.devices in (None, target.chips):
-        found = known(config, target, Compilations(study, name))
+        found = first_accepted(config, target, Compilations(study, name).of)
         if found is not None:
             return found.config, found.largest
-    return fitted(config, target), None
-
-
-def _fitting(way: RunConfig, answers: Iterable[Answer]) -> Fitting | None:
-    accepted = []
-    for config, compilation in answers:
-        if not isinstance(compilation.outcome, Fits):
-            return None
-        accepted.append(Accepted(config, compilation, compilation.outcome))
-    return Fitting(way, tuple(accepted))
+    return cut_to_fit(config, target), None

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trm_scaling.config import ArchConfig, TrmConfig
-from trm_scaling.counting import count_parameters, count_puzzle_emb
+from trm_scaling.cost import count_parameters, count_puzzle_emb
 from trm_scaling.models.init import init_params
 from trm_scaling.models.layers import PUZZLE_EMB
 

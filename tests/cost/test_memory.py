@@ -7,8 +7,8 @@ import jax
 import pytest
 
 from trm_scaling.config import RunConfig
-from trm_scaling.counting.devices import Backend
-from trm_scaling.counting.memory import ACCURACY, TrainingMemory, training_memory
+from trm_scaling.cost.devices import Backend
+from trm_scaling.cost.memory import ACCURACY, TrainingMemory, training_memory
 from trm_scaling.tasks.task import spec_of
 from trm_scaling.train.aot_compile import call_arguments
 from trm_scaling.train.multi_step import make_train_call

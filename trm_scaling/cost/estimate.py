@@ -6,9 +6,9 @@ Compilation is not counted: seconds to a minute a stage, and nothing when the pr
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from trm_scaling.counting.devices import Backend, Chip, Target
-from trm_scaling.counting.memory import Dtype
-from trm_scaling.counting.work import Phase, Work
+from trm_scaling.cost.devices import Backend, Chip, Target
+from trm_scaling.cost.flops import Phase, Work
+from trm_scaling.cost.memory import Dtype
 
 ASSUMED_SHARE_OF_PEAK: Mapping[Backend, float] = {"gpu": 0.2, "tpu": 0.25}
 """Of the bfloat16 peak. Memory sets TRM's pace: for the 8.2 TFLOP of a baseline step of 192 puzzles XLA's

@@ -3,7 +3,7 @@
 import jax
 
 from trm_scaling.config import RunConfig, Schedule
-from trm_scaling.counting.work import storage_of
+from trm_scaling.cost.memory import storage_of
 from trm_scaling.train.state import init_state
 
 
