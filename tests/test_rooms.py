@@ -132,6 +132,18 @@ def test_room_imports_only_what_its_row_lists(room: str) -> None:
     assert not found, "\n" + "\n".join(found)
 
 
+def test_no_two_rooms_import_each_other() -> None:
+    """Not even inside functions, but for the configuration, which asks the tasks for their descriptions."""
+    found = {
+        (room, each.module.removeprefix("trm_scaling.").split(".")[0])
+        for room in ROOMS
+        for file in (PACKAGE / room).rglob("*.py")
+        for each in imports_of(file)
+        if each.module.startswith("trm_scaling.")
+    }
+    assert {(a, b) for a, b in found if a < b and (b, a) in found} == {("config", "tasks")}
+
+
 @pytest.mark.parametrize("room", [room for room, row in ROOMS.items() if row.without_jax])
 def test_room_loads_without_jax(room: str) -> None:
     modules = [

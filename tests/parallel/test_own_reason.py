@@ -10,12 +10,12 @@ from jax.errors import JaxRuntimeError
 
 from tests.parallel.gangs import gang, statuses
 from tests.run.tiny import TRM, environment, make_study, run_command, tiny_folder, tiny_run
-from trm_scaling.cli.progress import NoReporter
 from trm_scaling.config import RunConfig
 from trm_scaling.parallel.hosts import HostLost, Hosts
 from trm_scaling.results.attempts import read_attempts
 from trm_scaling.run.failure import EXIT_STATUS, OutOfMemory
 from trm_scaling.run.multihost import OtherProcessFailed, Verdict, follow
+from trm_scaling.run.reporters import NoReporter
 from trm_scaling.train.metrics import NonFiniteLoss
 
 

@@ -131,7 +131,7 @@ class Solution:
 
     def _repr_svg_(self) -> str:
         """What a notebook shows: the boards side by side."""
-        from trm_scaling.cli.picture import svg
+        from trm_scaling.evaluation.picture import svg
 
         return svg(self.chosen, self.trace)
 

@@ -149,13 +149,10 @@ def _called(name: str, rows: "pd.DataFrame") -> str:
 
 def _side(name: str, rows: "pd.DataFrame") -> Side:
     from trm_scaling.analysis import AccuracyRuns, summarise_seeds
+    from trm_scaling.results.counted import counts, left_out
 
-    done = (rows["state"] == "finished") & rows["test_accuracy"].notna()
-    excluded = tuple(
-        f"{row['experiment']} seed {row['seed']:.0f}: {row['state']}"
-        + (f": {row['reason']}" if row["reason"] == row["reason"] else "")
-        for row in rows[~done].to_dict("records")
-    )
+    done = counts(rows) & rows["test_accuracy"].notna()
+    excluded = tuple(left_out(row, ("test_accuracy",)) for row in rows[~done].to_dict("records"))
     runs = rows[done].sort_values("seed").assign(experiment=name)
     if runs.empty:
         raise UserError(f"{name} has no finished run: {'; '.join(excluded)}")

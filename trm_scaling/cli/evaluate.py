@@ -117,9 +117,9 @@ def _evaluate(
 ) -> None:
     import jax
 
-    from trm_scaling.cli.progress import shown_progress
     from trm_scaling.evaluation.decode import decoder_names, possible
     from trm_scaling.evaluation.score import Evaluator
+    from trm_scaling.run.reporters import shown_progress
 
     config, weights = opened.config, opened.weights
     standing = ("last", "halting")  # in every table

@@ -63,7 +63,6 @@ def plan(
     study: StudyFolder = None,
 ) -> None:
     from trm_scaling.cli.plan_page import page
-    from trm_scaling.cli.progress import shown_progress
     from trm_scaling.cost.devices import TARGETS
     from trm_scaling.cost.plan import PRIORITIZED
     from trm_scaling.cost.plan import as_json as plan_as_json
@@ -71,6 +70,7 @@ def plan(
     from trm_scaling.io.study import find_study
     from trm_scaling.run.local_device import measured_speeds
     from trm_scaling.run.preview import plan_study
+    from trm_scaling.run.reporters import shown_progress
 
     found, there = find_study(study), TARGETS[target]
     catalogue = load_catalogue(found.path)

@@ -89,7 +89,7 @@ def solve(
 ) -> None:
     import sys
 
-    from trm_scaling.cli.picture import check_name, save_picture
+    from trm_scaling.evaluation.picture import check_name, save_picture
     from trm_scaling.run.compilation import configure_jax
     from trm_scaling.run.planned import folder_named
     from trm_scaling.shipped.model_file import model_path, read_model, shipped_names

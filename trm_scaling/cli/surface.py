@@ -35,11 +35,11 @@ def write_surface(
     """
     import jax
 
-    from trm_scaling.cli.progress import shown_progress
     from trm_scaling.evaluation.surface import Grid, Tally, measure
     from trm_scaling.io.atomic import write_json
     from trm_scaling.io.jsonable import read_json_lenient
     from trm_scaling.results.surfaces import add_surface
+    from trm_scaling.run.reporters import shown_progress
     from trm_scaling.tasks.task import task_of
 
     file = out or (None if opened.folder is None else opened.folder.surfaces)

@@ -32,8 +32,8 @@ def verify(
     profile: Profile = None,
     study: StudyFolder = None,
 ) -> None:
-    from trm_scaling.cli.progress import shown_progress
     from trm_scaling.io.provenance import collect_provenance
+    from trm_scaling.run.reporters import shown_progress
     from trm_scaling.run.verify import compare_lines, differing_environment, recorded_beginning, replay
 
     run = open_run(name, profile, study)
