@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jax.errors import JaxRuntimeError
 
-from tests.parallel.gangs import gang, statuses
+from tests.parallel.process_groups import process_group, statuses
 from tests.run.tiny import TRM, environment, make_study, run_command, tiny_folder, tiny_run
 from trm_scaling.config import RunConfig
 from trm_scaling.parallel.hosts import HostLost, Hosts
@@ -24,7 +24,7 @@ from trm_scaling.train.metrics import NonFiniteLoss
 def test_what_one_process_refuses_ends_all_and_stands_in_the_record(tmp_path: Path) -> None:
     study = make_study(tmp_path)
     folder = tiny_folder(study)
-    with gang(tmp_path, 2, 1, (), of_last=["seed=0", "lr=2e-3"]) as members:
+    with process_group(tmp_path, 2, 1, (), of_last=["seed=0", "lr=2e-3"]) as members:
         assert statuses(members, 60) == [EXIT_STATUS["configuration"]] * 2
     reason = "process 1 was started with another configuration than process 0 (they differ in lr)"
     (attempt,) = read_attempts(folder.attempts)

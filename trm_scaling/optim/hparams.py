@@ -68,6 +68,6 @@ def learning_rate_factor(step: Int[Array, ""], hyper: TracedHparams) -> Float[Ar
 
 def exploration_probability(step: Int[Array, ""], hyper: TracedHparams) -> Float[Array, ""]:
     """The chance in step number `step`, counted from 1: a straight line from the first step to the last."""
-    way = (step.astype(jnp.float32) - 1.0) / jnp.maximum(hyper.total_steps - 1.0, 1.0)
+    progress = (step.astype(jnp.float32) - 1.0) / jnp.maximum(hyper.total_steps - 1.0, 1.0)
     start, end = hyper.halt_exploration_prob, hyper.halt_exploration_prob_end
-    return start + (end - start) * jnp.clip(way, 0.0, 1.0)
+    return start + (end - start) * jnp.clip(progress, 0.0, 1.0)

@@ -51,6 +51,15 @@ def on_mesh(mesh: Mesh, specs: Any) -> Any:
     )
 
 
+def with_shardings(shapes: Any, shardings: Any) -> Any:
+    """`shapes`, each with the sharding that its array will have."""
+    return jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        shapes,
+        shardings,
+    )
+
+
 def placed(tree: Any, shardings: Any) -> Any:
     """Arrays that every process has alike, each placed by its sharding; a device gets its part alone."""
 

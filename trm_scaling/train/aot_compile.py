@@ -14,7 +14,7 @@ from trm_scaling.cost.compiler_answers import Fits
 from trm_scaling.cost.devices import Chip
 from trm_scaling.cost.kernels import bound, by_kind, collectives, kernels
 from trm_scaling.optim import TracedHparams
-from trm_scaling.parallel.sharding import WHOLE, on_mesh
+from trm_scaling.parallel.sharding import WHOLE, on_mesh, with_shardings
 from trm_scaling.tasks.task import spec_of
 from trm_scaling.train.input_pipeline import Feed, feed_specs
 from trm_scaling.train.multi_step import make_train_call
@@ -62,12 +62,7 @@ def lowered(config: RunConfig, mesh: Mesh) -> jax.stages.Lowered:
         (feed, on_mesh(mesh, feed_specs())),
         (count, whole),
     )
-    lying = [jax.tree.map(_lying, shapes, shardings) for shapes, shardings in arguments]
-    return make_train_call(config, 0, mesh).lower(*lying)
-
-
-def _lying(shape: jax.ShapeDtypeStruct, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
+    return make_train_call(config, 0, mesh).lower(*(with_shardings(*each) for each in arguments))
 
 
 def digest(program: jax.stages.Lowered) -> str:

@@ -64,5 +64,5 @@ def _train_call(
     state, log = jax.lax.fori_loop(jnp.int32(0), count, body, (state, empty))
     if mesh is None:
         return state, log
-    lies = on_mesh(mesh, state_specs(state, mesh)), NamedSharding(mesh, WHOLE)
-    return jax.lax.with_sharding_constraint(state, lies[0]), jax.lax.with_sharding_constraint(log, lies[1])
+    state = jax.lax.with_sharding_constraint(state, on_mesh(mesh, state_specs(state, mesh)))
+    return state, jax.lax.with_sharding_constraint(log, NamedSharding(mesh, WHOLE))

@@ -24,6 +24,7 @@ from trm_scaling.parallel.sharding import (
     on_mesh,
     parameter_specs,
     placed,
+    with_shardings,
 )
 
 Params = dict[str, Any]
@@ -73,7 +74,7 @@ def averaged_part(config: RunConfig, params: Params) -> Params:
 
 def init_state(config: RunConfig, vocab_size: int, seq_len: int, num_puzzle_ids: int) -> TrainState:
     """The state before the first step; a function of `config` and the shapes of its data alone."""
-    state = _without_slots(config, vocab_size, seq_len, num_puzzle_ids)
+    state = _without_rows(config, vocab_size, seq_len, num_puzzle_ids)
     carry = empty_carry(config.arch, config.global_batch_size, seq_len)
     # Leaves share buffers here (the average and the parameters, all zeros), and the step, which
     # donates its state, cannot donate one buffer twice.
@@ -84,7 +85,7 @@ def init_state_on(
     mesh: Mesh, config: RunConfig, vocab_size: int, seq_len: int, num_puzzle_ids: int
 ) -> TrainState:
     """`init_state` on the devices of `mesh`, bit for bit, whatever their number."""
-    state = _without_slots(config, vocab_size, seq_len, num_puzzle_ids)
+    state = _without_rows(config, vocab_size, seq_len, num_puzzle_ids)
     shardings = on_mesh(mesh, state_specs(state, mesh))
     # The carry is most of the state, and no host need hold them all.
     empty = partial(empty_carry, config.arch, config.global_batch_size, seq_len)
@@ -98,15 +99,11 @@ def state_shapes_on(
     """The shapes of `init_state_on` and where they lie: what a checkpoint is read into."""
     shapes = jax.eval_shape(lambda: init_state(config, vocab_size, seq_len, num_puzzle_ids))
     shardings = on_mesh(mesh, state_specs(shapes, mesh))
-
-    def lying(shape: jax.ShapeDtypeStruct, sharding: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
-
-    laid: TrainState = jax.tree.map(lying, shapes, shardings)
-    return laid
+    placed_shapes: TrainState = with_shardings(shapes, shardings)
+    return placed_shapes
 
 
-def _without_slots(config: RunConfig, vocab_size: int, seq_len: int, num_puzzle_ids: int) -> TrainState:
+def _without_rows(config: RunConfig, vocab_size: int, seq_len: int, num_puzzle_ids: int) -> TrainState:
     """`init_state` with a carry of no rows."""
     arch: ArchConfig = config.arch
     key = jax.random.key(config.seed)

@@ -18,7 +18,7 @@ from trm_scaling.run.launch.supervisor import free_port, virtual_devices
 
 
 @contextmanager
-def gang(
+def process_group(
     folder: Path, processes: int, devices: int, overrides: Sequence[str], of_last: Sequence[str] = ()
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
     """The tiny run in `processes` x `devices`, started without a launcher; killed at the end. `of_last` are
@@ -47,7 +47,7 @@ def await_step(folder: RunFolder, step: int, alive: Sequence[subprocess.Popen[by
         lines = read_jsonl(folder.metrics).records if folder.metrics.exists() else []
         if lines and lines[-1]["step"] >= step:
             return
-        assert all(each.poll() is None for each in alive), "the gang ended before"
+        assert all(each.poll() is None for each in alive), "the process group ended before"
         time.sleep(0.05)
 
 
