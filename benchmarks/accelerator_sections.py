@@ -23,14 +23,14 @@ from trm_scaling.bench.evaluation import bench_evaluation
 from trm_scaling.bench.step import CompiledCall, compile_call, stand_in_dataset
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.io.study import Study, find_study
-from trm_scaling.models import begin
+from trm_scaling.models import reset_halted
 from trm_scaling.models.interchange import to_public
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.results.record import read_record
 from trm_scaling.run.compilation import configure_jax
 from trm_scaling.run.planned import plan_run
-from trm_scaling.train.feed import Feeder
+from trm_scaling.train.input_pipeline import HostBatcher
 from trm_scaling.train.multi_step import make_train_call
 from trm_scaling.train.state import init_state_on
 from trm_scaling.train.step import batch_gradients
@@ -107,7 +107,7 @@ def _off(name: str, precision: str, kernels: bool, unroll: bool) -> dict[str, An
     system = golden.config.system.model_copy(update={"gate_kernel": kernels, "unroll": unroll})
     config = golden.config.model_copy(update={"arch": arch, "system": system})
     params, buffers = golden.weights()
-    carry = begin(golden.carry_before(0), buffers, *golden.batch(0))
+    carry = reset_halted(golden.carry_before(0), buffers, *golden.batch(0))
     grads, answer = jax.jit(batch_gradients, static_argnums=0)(config, params, carry, jnp.float32(1))
     expected = golden.group("call0/grad")
     expected.pop("puzzle_emb_rows")
@@ -226,7 +226,7 @@ def _vmapped(config: RunConfig, runs: int) -> dict[str, Any]:
     schedule = Schedule.of(config, dataset.num_puzzles)
     hparams = stacking.join([TracedHparams.of(each, schedule) for each in configs])
     steps = config.system.steps_per_call
-    feed = stacking.join([Feeder(each, dataset, mesh).feed(0, steps) for each in configs])
+    feed = stacking.join([HostBatcher(each, dataset, mesh).feed(0, steps) for each in configs])
     call = make_train_call(config, dataset.augmentation_seed, mesh if runs == 1 else None, runs=runs)
     seconds = []
     for _ in range(CALLS + 1):

@@ -67,7 +67,7 @@ def plain_step(
 
 
 def plain_begin(carry: Carry, buffers: Params, batch: Batch) -> Carry:
-    """The carry with halted slots reset and given the new puzzles."""
+    """The carry with halted rows reset and given the new puzzles."""
     new = carry.halted
 
     def state(old: State, initial: Float[Array, " D"]) -> State:

@@ -17,15 +17,14 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from trm_scaling.config import RunConfig
-from trm_scaling.counting import flops_per_puzzle_step
-from trm_scaling.counting.devices import TARGETS
+from trm_scaling.cost import flops_per_sample
+from trm_scaling.cost.devices import TARGETS
+from trm_scaling.cost.plan_report import Work, work_table
 from trm_scaling.io.study import find_study
 from trm_scaling.models import layers
 from trm_scaling.models.layers import Params, State
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.parallel.topology import DescribedName, described_devices
-from trm_scaling.run.compiler_answers import Fits
-from trm_scaling.run.plan.report import Work, work_table
 from trm_scaling.run.planned import plan_run
 from trm_scaling.tasks.task import spec_of
 from trm_scaling.train.aot_compile import compiled, lowered
@@ -105,17 +104,11 @@ def work_of(name: str, target: DescribedName, shallow: bool) -> Work:
     FORMULATIONS.get(name, partial(int))()
     mesh = make_mesh(config, described_devices(target))
     samples = config.global_batch_size // mesh.size
-    flops = samples * flops_per_puzzle_step(
+    flops = samples * flops_per_sample(
         config.arch, spec_of(config.data).vocab_size, spec_of(config.data).seq_len
     )
     found = compiled(lowered(config, mesh), TARGETS[target].chip, config.arch.forward_dtype, flops)
-    return Work(name, samples, Fits.model_validate({"fits": True, **_plain(found)}))
-
-
-def _plain(found: object) -> dict[str, object]:
-    from dataclasses import asdict
-
-    return asdict(found)  # type: ignore[call-overload]
+    return Work(name, samples, found)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

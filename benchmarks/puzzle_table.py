@@ -12,7 +12,8 @@ import numpy as np
 
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.optim import TracedHparams
-from trm_scaling.train.multi_step import Feed, make_train_call
+from trm_scaling.train.input_pipeline import Feed
+from trm_scaling.train.multi_step import make_train_call
 from trm_scaling.train.state import init_state
 
 CELLS, VOCAB, WIDTH, BATCH, STEPS = 16, 6, 512, 32, 10

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from benchmarks.plain import plain_state, plain_step
 from trm_scaling.bench.step import compile_call, stand_in_dataset
 from trm_scaling.config import RunConfig
-from trm_scaling.counting import flops_per_puzzle_step
+from trm_scaling.cost import flops_per_sample
 from trm_scaling.run.compilation import configure_jax
 from trm_scaling.tasks.task import spec_of
 from trm_scaling.train.state import TrainState
@@ -97,7 +97,7 @@ def measure(case: tuple[int, int, int], repeats: int) -> dict[str, Any]:
     for _ in range(repeats):
         for way in both:
             way.seconds.append(way.once())
-    flops = batch * flops_per_puzzle_step(
+    flops = batch * flops_per_sample(
         config.arch, spec_of(config.data).vocab_size, spec_of(config.data).seq_len
     )
     plain, ours = both

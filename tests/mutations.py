@@ -49,13 +49,13 @@ MUTATIONS = (
     ),
     Mutation(
         "stablemax below zero without its absolute value",
-        "trm_scaling/losses/cross_entropy.py",
+        "trm_scaling/losses/trm.py",
         "return jnp.sign(x) * jnp.log1p(jnp.abs(x))",
         "return jnp.log1p(jnp.maximum(x, 0))",
         ("tests/losses",),
     ),
     Mutation(
-        "a slot halts one step late",
+        "a row halts one step late",
         "trm_scaling/models/act.py",
         "last = steps >= max_steps",
         "last = steps > max_steps",
@@ -84,7 +84,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the second moment is not corrected for its start",
-        "trm_scaling/optim/adam_atan2.py",
+        "trm_scaling/optim/update.py",
         "correction = jax.lax.rsqrt(1 - b2**t)",
         "correction = jax.lax.rsqrt(1 - b2 * 0 * t)",
         ("tests/optim",),

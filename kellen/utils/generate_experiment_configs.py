@@ -82,7 +82,7 @@ FAMILIES = [
     Family(
         key="exp04a",
         title="Training puzzles",
-        goal="Find how accuracy grows with distinct puzzles, at equal puzzle-steps.",
+        goal="Find how accuracy grows with distinct puzzles, at equal samples.",
         expects=(
             "Accuracy rises with the logarithm of the number of puzzles and has not flattened at 5,000: "
             "the gap between training and test closes last."

@@ -17,23 +17,22 @@ from trm_scaling.analysis.answers.answer import LIKELY, SURE
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.config.compose import compose
 from trm_scaling.config.fields import value_of
-from trm_scaling.counting.devices import PRICES_OF, TARGETS, Target, TargetName
-from trm_scaling.counting.estimate import Speed, assumed_speed
-from trm_scaling.counting.memory import ACCURACY
+from trm_scaling.cost.batch_fitting import cut_to_fit
+from trm_scaling.cost.compiler_answers import Fits
+from trm_scaling.cost.devices import PRICES_OF, TARGETS, Target, TargetName
+from trm_scaling.cost.estimate import Speed, assumed_speed
+from trm_scaling.cost.memory import ACCURACY
+from trm_scaling.cost.plan import (
+    CONTRIBUTIONS,
+    Planned,
+    plan_configurations,
+    total,
+)
 from trm_scaling.errors import UserError
 from trm_scaling.experiments.catalogue import Catalogue, load_catalogue
 from trm_scaling.experiments.family import Family
 from trm_scaling.io.study import Study, find_study
 from trm_scaling.results.format import flop, memory, money
-from trm_scaling.run.batch_fitting import fitted
-from trm_scaling.run.compiler_answers import Fits
-from trm_scaling.run.plan.study_plan import (
-    CONTRIBUTIONS,
-    Planned,
-    named_configurations,
-    plan_configurations,
-    total,
-)
 
 FILE = Path("plans") / "02_EXPERIMENT_SPECS.txt"
 WIDTH = 105
@@ -72,7 +71,7 @@ def specification(folder: Path) -> str:
     """
     study, target = find_study(folder), TARGETS[TARGET]
     catalogue = load_catalogue(study.path)
-    planned = _planned(study, catalogue, target)
+    planned = _planned(catalogue, target)
     by_name = {name: each for each in planned for name in each.names}
     lines = [*_head(catalogue, planned, target)]
     for number, family in enumerate(catalogue.families, start=1):
@@ -80,20 +79,20 @@ def specification(folder: Path) -> str:
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def _planned(study: Study, catalogue: Catalogue, target: Target) -> list[Planned]:
+def _planned(catalogue: Catalogue, target: Target) -> list[Planned]:
     def speed_of(config: RunConfig, flops_per_step: float) -> Speed | None:
         return assumed_speed(target.chip, config.arch.forward_dtype)
 
-    def way_of(config: RunConfig) -> tuple[RunConfig, Fits | None]:
-        return fitted(config, target), None
+    def fitting_of(config: RunConfig) -> tuple[RunConfig, Fits | None]:
+        return cut_to_fit(config, target), None
 
     of_families = [
         name
         for name in catalogue.names
         if name == "baseline" or any(name in family.names for family in catalogue.families)
     ]
-    named = named_configurations(study, catalogue, of_families, "paper", lambda *_: None)
-    return plan_configurations(named, target, speed_of, way_of)
+    named = catalogue.composed(of_families, "paper", lambda *_: None)
+    return plan_configurations(named, target, speed_of, fitting_of)
 
 
 def _head(catalogue: Catalogue, planned: Sequence[Planned], target: Target) -> Iterator[str]:
@@ -135,7 +134,7 @@ def _head(catalogue: Catalogue, planned: Sequence[Planned], target: Target) -> I
         "Exact accuracy on the test split (puzzles solved, of all), of the checkpoint with the most solved "
         "validation puzzles, by the moving average; with it cell accuracy, accuracy after each "
         "supervision step and under the halting rule, steps to halt, loss, training and inference FLOPs, "
-        "puzzle-steps a second, peak memory, the learning curve. All of them stand in result.json.",
+        "samples a second, peak memory, the learning curve. All of them stand in result.json.",
     )
     yield from _entry(
         "seeds",
@@ -238,7 +237,7 @@ def _analysis(family: Family) -> str:
             )
         case "batch":
             return (
-                "The largest batch within two points of the best at equal puzzle-steps, and the critical "
+                "The largest batch within two points of the best at equal samples, and the critical "
                 "batch size from the steps that each run took to one accuracy."
             )
         case "tradeoff" | "choice":

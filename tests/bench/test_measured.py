@@ -11,13 +11,13 @@ from trm_scaling.bench.data import bench_data
 from trm_scaling.bench.evaluation import bench_evaluation
 from trm_scaling.bench.step import bench_step, compile_call, stand_in_dataset
 from trm_scaling.config import RunConfig, Schedule
-from trm_scaling.counting import flops_per_puzzle_step, training_flops
+from trm_scaling.cost import flops_per_sample, training_flops
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.tasks.build import ensure_dataset
 from trm_scaling.tasks.task import spec_of
 from trm_scaling.train.aot_compile import digest
-from trm_scaling.train.feed import Feeder
+from trm_scaling.train.input_pipeline import HostBatcher
 from trm_scaling.train.multi_step import make_train_call
 from trm_scaling.train.state import init_state_on
 
@@ -37,7 +37,7 @@ def test_the_program_is_the_one_that_training_compiles(tmp_path: Path) -> None:
     schedule = Schedule.of(run, real.num_puzzles)
     mesh = make_mesh(run)
     state = init_state_on(mesh, run, real.vocab_size, real.seq_len, real.num_puzzle_ids)
-    feed = Feeder(run, real, mesh).feed(0, 1)
+    feed = HostBatcher(run, real, mesh).feed(0, 1)
     call = make_train_call(run, real.augmentation_seed, mesh)
     lowered = call.lower(state, TracedHparams.of(run, schedule), feed, jnp.int32(1))
     assert digest(compile_call(run, stand_in_dataset(run)).lowered) == digest(lowered)
@@ -63,13 +63,13 @@ def test_the_figures_of_a_step_agree() -> None:
     assert 0 < found.step_s.minimum <= found.step_s.median <= found.step_s.maximum
     # Two calls of three steps, between the first dispatch and the last end.
     busy = 2 * 3 * found.step_s.median
-    assert found.examples_per_s == pytest.approx(2 * 3 * B * (1 - found.host_gap) / busy, rel=1e-6)
-    per_puzzle = flops_per_puzzle_step(run.arch, spec_of(run.data).vocab_size, spec_of(run.data).seq_len)
+    assert found.samples_per_s == pytest.approx(2 * 3 * B * (1 - found.host_gap) / busy, rel=1e-6)
+    per_puzzle = flops_per_sample(run.arch, spec_of(run.data).vocab_size, spec_of(run.data).seq_len)
     assert found.flops_per_step == B * per_puzzle
     schedule = Schedule.of(run, run.data.train_size)
     whole = training_flops(run, schedule, spec_of(run.data).vocab_size, spec_of(run.data).seq_len)
     assert found.flops_per_step * schedule.total_steps == whole
-    assert found.flops_per_s == pytest.approx(found.examples_per_s * per_puzzle)
+    assert found.flops_per_s == pytest.approx(found.samples_per_s * per_puzzle)
     assert found.mfu_measured == pytest.approx(found.flops_per_s / found.measured_peak)
     assert found.roofline.least_s == max(
         found.roofline.products_s, found.roofline.traffic_s, found.roofline.overhead_s

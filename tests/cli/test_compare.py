@@ -106,7 +106,7 @@ def test_unfinished_runs_are_listed(tmp_path: Path) -> None:
     own = make_up_study(tmp_path, 3, names=("exp07b", "exp07c"), troubles=True)
     text = said(own, "exp07b", "exp07c")
     assert "left out: 1 run" in text
-    assert "exp07c seed 2: failed" in text
+    assert "exp07c, seed 2: failed" in text
 
 
 def test_what_cannot_be_compared_is_refused(study: Study, tmp_path: Path) -> None:

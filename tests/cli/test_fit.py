@@ -75,7 +75,7 @@ def test_the_text_gives_formula_verdict_rivals_and_predictions(study: Study) -> 
 def test_runs_that_are_left_out_are_listed_with_the_reason(study: Study) -> None:
     text = said(study, "--pattern", "exp01")
     assert "left out: 1 run" in text
-    assert "exp01f seed 2: failed: out of memory" in text
+    assert "exp01f, seed 2: failed: out of memory" in text
 
 
 def test_a_csv_is_fitted_as_the_study_is(study: Study, tmp_path: Path) -> None:

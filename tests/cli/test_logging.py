@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.run.tiny import environment, make_study, run_command, tiny_folder, trm
-from trm_scaling.cli.progress import LoggingReporter, LogReporter
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.study import Study
 from trm_scaling.run.batch.logs import own_log
+from trm_scaling.run.reporters import LoggingReporter, LogReporter
 
 
 @pytest.mark.e2e

@@ -11,10 +11,11 @@ from tests.run.tiny import ROOT, make_study
 from trm_scaling.cli.app import app
 from trm_scaling.cli.plan_page import page
 from trm_scaling.config.identity import identity
-from trm_scaling.counting.devices import TARGETS
+from trm_scaling.cost.devices import TARGETS
+from trm_scaling.cost.plan import PRIORITIZED, Named
 from trm_scaling.experiments.catalogue import load_catalogue
 from trm_scaling.io.study import Study
-from trm_scaling.run.plan.study_plan import PRIORITIZED, Named, named_configurations, planned
+from trm_scaling.run.preview import plan_study
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 @pytest.fixture(scope="module")
 def named(study: Study) -> Named:
     catalogue = load_catalogue(study.path)
-    return named_configurations(study, catalogue, catalogue.study_names, "paper", lambda *_: None)
+    return catalogue.composed(catalogue.study_names, "paper", lambda *_: None)
 
 
 def shown(
@@ -38,9 +39,9 @@ def shown(
     from rich.console import Console
 
     pod = TARGETS["v4-64"]
-    runs = planned(study, named, pod)
+    runs = plan_study(study, named, pod, ())
     pods = ("v4-32", "v4-16", "v4-8")
-    small = {name: planned(study, named, TARGETS[name]) for name in pods} if least else None  # type: ignore[index]
+    small = {name: plan_study(study, named, TARGETS[name], ()) for name in pods} if least else None  # type: ignore[index]
     console = Console(width=width, highlight=False, color_system=None, file=io.StringIO())
     for part in page(
         load_catalogue(study.path), runs, pod, 4, by_family, width, smaller=small, beside_first=beside_first

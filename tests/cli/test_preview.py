@@ -42,7 +42,7 @@ def measured(preview: Preview) -> Preview:
     """As if this device had been measured."""
     here, pod = preview.targets
     assert here.estimate is not None
-    found = replace(here.estimate, assumed=False, source="7 puzzle-steps/s by another")
+    found = replace(here.estimate, assumed=False, source="7 samples/s by another")
     return replace(preview, targets=(replace(here, estimate=found), pod))
 
 
@@ -98,7 +98,7 @@ def test_assumed_numbers_are_marked_and_measured_ones_are_not(preview: Preview) 
     assumed, known = page_of(preview), page_of(measured(preview))
     assert line_of(assumed, "* this device").startswith("  * this device: assumed, 40 GFLOP/s for each of")
     assert line_of(known, "this device: measured") == (
-        "    this device: measured, 7 puzzle-steps/s by another; the rest by FLOPs"
+        "    this device: measured, 7 samples/s by another; the rest by FLOPs"
     )
 
 

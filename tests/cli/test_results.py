@@ -93,7 +93,7 @@ def test_columns_are_explained(study: Study) -> None:
     printed = call(study, "--columns")
     assert len(printed.splitlines()) == len(columns())
     assert "throughput" in printed
-    assert "number, puzzle-steps/s" in printed
+    assert "number, samples/s" in printed
     described = json.loads(call(study, "--columns", "--json"))
     assert [each["name"] for each in described] == list(columns())
 

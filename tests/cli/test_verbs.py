@@ -172,10 +172,10 @@ def test_eval_scores_further_decoders_of_several_samples(trained: Study) -> None
 
 
 def test_verify_says_what_it_does_before_it_compiles(trained: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    def rerun(*_: Any) -> None:
+    def replay(*_: Any) -> None:
         raise UserError("enough")
 
-    monkeypatch.setattr("trm_scaling.run.verify.rerun", rerun)
+    monkeypatch.setattr("trm_scaling.run.verify.replay", replay)
     done = CliRunner().invoke(app, ["verify", "baseline", *PROFILE], env={"TRM_STUDY": str(trained.path)})
     assert str(done.exception) == "enough"
     assert "steps 1 to 20" in done.stderr

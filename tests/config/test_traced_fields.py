@@ -9,9 +9,9 @@ from tests.config.test_identity import BASE, NEEDS, OTHER, base_of, changed
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.config.fields import Mark, marked, schema_fields
 from trm_scaling.config.traced_fields import TRACED_FIELDS
+from trm_scaling.cost.compiler_answers import program_key, stage_configs
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.mesh import make_mesh
-from trm_scaling.run.programs import program_key, stage_configs
 from trm_scaling.train.aot_compile import call_arguments
 from trm_scaling.train.multi_step import make_train_call
 

@@ -24,8 +24,8 @@ from trm_scaling.results.csv_file import read_results
 from trm_scaling.results.outcomes import read_outcomes
 from trm_scaling.results.record import read_record
 from trm_scaling.results.wandb_export import parse_wandb_export
+from trm_scaling.tasks.folder import silent
 from trm_scaling.tasks.opening import open_dataset
-from trm_scaling.tasks.progress import silent
 from trm_scaling.tasks.sudoku.board import Shape
 from trm_scaling.tasks.sudoku.sources import open_list
 

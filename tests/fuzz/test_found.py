@@ -18,8 +18,8 @@ from trm_scaling.io.jsonl import read_jsonl, truncate_after
 from trm_scaling.models import interchange
 from trm_scaling.models.interchange import read_tensors
 from trm_scaling.results.outcomes import read_outcomes
+from trm_scaling.tasks.folder import silent
 from trm_scaling.tasks.opening import open_dataset
-from trm_scaling.tasks.progress import silent
 from trm_scaling.tasks.sudoku.board import Shape
 from trm_scaling.tasks.sudoku.sources import open_list
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.golden.golden import NAMES, Golden, assert_close
-from trm_scaling.models import Execution, begin
+from trm_scaling.models import Execution, reset_halted
 from trm_scaling.models.act import halt
 from trm_scaling.models.interchange import to_public
 from trm_scaling.models.layers import PUZZLE_EMB
@@ -26,7 +26,7 @@ def golden(request):
 @pytest.mark.parametrize("call", CALLS)
 def test_a_call_of_the_public_code_is_reproduced(golden, call):
     params, buffers = golden.weights()
-    carry = begin(golden.carry_before(call), buffers, *golden.batch(call))
+    carry = reset_halted(golden.carry_before(call), buffers, *golden.batch(call))
     rows = puzzle_rows(params, carry.puzzle_ids)
     out = step(golden.config.arch, params, carry.state, carry.inputs, rows)
     steps = carry.steps + 1
@@ -53,7 +53,7 @@ def test_a_call_of_the_public_code_is_reproduced(golden, call):
 def test_the_library_s_attention_reproduces_it_too(name):
     golden = Golden.load(name)
     params, buffers = golden.weights()
-    carry = begin(golden.carry_before(1), buffers, *golden.batch(1))
+    carry = reset_halted(golden.carry_before(1), buffers, *golden.batch(1))
     rows = puzzle_rows(params, carry.puzzle_ids)
     # As a program for a TPU has it; this one runs here.
     how = Execution(unroll=False, platform="tpu")
@@ -69,7 +69,7 @@ def test_loss_and_gradients_are_the_public_codes(golden, call, micro_batches):
     )
     config = golden.config.model_copy(update={"system": system})
     params, buffers = golden.weights()
-    carry = begin(golden.carry_before(call), buffers, *golden.batch(call))
+    carry = reset_halted(golden.carry_before(call), buffers, *golden.batch(call))
     grads, answer = jax.jit(batch_gradients, static_argnums=0)(config, params, carry, jnp.float32(1))
 
     losses = answer.losses
@@ -88,7 +88,7 @@ def test_loss_and_gradients_are_the_public_codes(golden, call, micro_batches):
     ours = to_public(config.arch, grads, buffers)  # the rows of the batch stand in the table's place
     for name, gradient in expected.items():
         assert_close(ours[name], gradient, golden.tolerance, name)
-    # The public code too keeps a gradient for each slot.
+    # The public code too keeps a gradient for each row.
     assert_close(grads[PUZZLE_EMB], rows, golden.tolerance, "puzzle embeddings")
 
 
@@ -111,7 +111,7 @@ def test_interchange_round_trips_exactly(golden):
 def test_unrolling_and_rematerialisation_do_not_change_the_function(change):
     golden = Golden.load("trm_mlp_t")
     params, buffers = golden.weights()
-    carry = begin(golden.carry_before(1), buffers, *golden.batch(1))
+    carry = reset_halted(golden.carry_before(1), buffers, *golden.batch(1))
     system = golden.config.system.model_copy(update=change)
     gradients = jax.jit(batch_gradients, static_argnums=0)
     plain, _ = gradients(golden.config, params, carry, jnp.float32(1))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.golden.golden import NAMES, Golden
-from trm_scaling.models import begin, cpu
+from trm_scaling.models import cpu, reset_halted
 from trm_scaling.models.interchange import to_public
 from trm_scaling.train.step import batch_gradients
 
@@ -29,7 +29,7 @@ def distances(golden: Golden, call: int, plain: bool) -> dict[str, float]:
     before = golden.carry_before(call)
     # States are kept in the forward precision.
     states = {name: state.astype(jnp.bfloat16) for name, state in before.state.items()}
-    carry = begin(replace(before, state=states), buffers, *golden.batch(call))
+    carry = reset_halted(replace(before, state=states), buffers, *golden.batch(call))
     with mock.patch.object(cpu, "applies", return_value=False) if plain else nullcontext():
         # A function of its own: JAX would find the other way's trace.
         step = jax.jit(lambda *given: batch_gradients(config, *given))

@@ -9,7 +9,7 @@ import pytest
 
 from tests.golden.golden import Golden, assert_close
 from trm_scaling.config import RunConfig, Schedule, TrmConfig
-from trm_scaling.models import begin
+from trm_scaling.models import reset_halted
 from trm_scaling.models.interchange import read_tensors, to_public, write_tensors
 from trm_scaling.models.layers import PUZZLE_EMB
 from trm_scaling.models.model import STATES, puzzle_rows, step
@@ -47,7 +47,7 @@ def test_the_vectors_are_those_of_the_shared_folder(shared: Path) -> None:
 @pytest.mark.parametrize("call", CALLS)
 def test_each_slot_answers_with_the_embedding_of_its_puzzle(golden: Golden, call: int) -> None:
     weights = weights_from_public(golden.config, golden.state_dict, "the vectors")
-    carry = begin(golden.carry_before(call), weights.buffers, *golden.batch(call))
+    carry = reset_halted(golden.carry_before(call), weights.buffers, *golden.batch(call))
     after = golden.carry_after(call)
     np.testing.assert_array_equal(carry.puzzle_ids, after.puzzle_ids)
     rows = puzzle_rows(weights.params, carry.puzzle_ids)
@@ -67,7 +67,7 @@ def test_the_rows_take_the_public_step(golden: Golden, call: int) -> None:
     the public code gives it one, and so moves row 0.
     """
     weights = weights_from_public(golden.config, golden.state_dict, "the vectors")
-    carry = begin(golden.carry_before(call), weights.buffers, *golden.batch(call))
+    carry = reset_halted(golden.carry_before(call), weights.buffers, *golden.batch(call))
     gradients = jax.jit(batch_gradients, static_argnums=0)
     grads, answer = gradients(golden.config, weights.params, carry, jnp.float32(1))
     labelled = np.asarray((carry.labels > 0).any(axis=1))

@@ -1,4 +1,4 @@
-"""Slots, puzzles and halting, against a plain-Python machine with the public code's rules.
+"""Rows, puzzles and halting, against a plain-Python machine with the public code's rules.
 
 B batch, C cells.
 """
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trm_scaling.config import TrmConfig
-from trm_scaling.models import Carry, begin, empty_carry, halt
+from trm_scaling.models import Carry, empty_carry, halt, reset_halted
 from trm_scaling.models.init import init_buffers
 
 B, C = 3, 4
@@ -22,7 +22,7 @@ BUFFERS = init_buffers(jax.random.key(0), ARCH)
 
 
 @dataclass
-class Slot:
+class Row:
     """One place of the batch, as the public code works it (`trm.py`, forward of the ACT wrapper)."""
 
     halted: bool = True
@@ -56,18 +56,18 @@ q_halts = st.lists(st.floats(-2, 2, width=32, allow_subnormal=False), min_size=B
 
 @settings(max_examples=40)
 @given(st.lists(q_halts, min_size=1, max_size=8), st.sampled_from([1, 2, 3, 5]), st.booleans())
-def test_every_slot_follows_the_public_rules(calls: list[list[float]], max_steps: int, explore: bool) -> None:
+def test_every_row_follows_the_public_rules(calls: list[list[float]], max_steps: int, explore: bool) -> None:
     """Exploration is certain where `explore`: with two steps at most, the draw is then always 2."""
     explore = explore and max_steps == 2
-    slots, carry = [Slot() for _ in range(B)], empty_carry(ARCH, B, C)
+    rows, carry = [Row() for _ in range(B)], empty_carry(ARCH, B, C)
     for call, q_halt in enumerate(calls):
         fresh = np.asarray(carry.halted)
         offered = [10 * call + b for b in range(B)]
-        carry = begin(carry, BUFFERS, *offer(offered))
-        for slot, puzzle, q in zip(slots, offered, q_halt, strict=True):
-            slot.step(puzzle, q, least=2 if explore else 0, max_steps=max_steps)
+        carry = reset_halted(carry, BUFFERS, *offer(offered))
+        for row, puzzle, q in zip(rows, offered, q_halt, strict=True):
+            row.step(puzzle, q, least=2 if explore else 0, max_steps=max_steps)
 
-        expected = np.array([slot.puzzle for slot in slots])
+        expected = np.array([row.puzzle for row in rows])
         np.testing.assert_array_equal(carry.puzzle_ids, expected)
         np.testing.assert_array_equal(carry.inputs, np.repeat(expected[:, None], C, 1))
         np.testing.assert_array_equal(carry.labels, np.repeat(expected[:, None] + 1, C, 1))
@@ -78,27 +78,27 @@ def test_every_slot_follows_the_public_rules(calls: list[list[float]], max_steps
             np.testing.assert_array_equal(carry.state["z_L"][:, b], np.broadcast_to(L, (1 + C, 8)))
 
         carry = worked_on(carry, call)
-        np.testing.assert_array_equal(carry.steps, [slot.steps for slot in slots])
+        np.testing.assert_array_equal(carry.steps, [row.steps for row in rows])
         logits = jnp.array(q_halt, jnp.float32)
         halted = halt(jax.random.key(call), carry.steps, logits, 1.0 if explore else 0.0, max_steps)
-        np.testing.assert_array_equal(halted, [slot.halted for slot in slots])
+        np.testing.assert_array_equal(halted, [row.halted for row in rows])
         carry = replace(carry, halted=halted)
 
 
-def test_an_empty_carry_takes_a_puzzle_in_every_slot() -> None:
+def test_an_empty_carry_takes_a_puzzle_in_every_row() -> None:
     carry = empty_carry(ARCH, B, C)
     assert carry.halted.all()
     assert carry.state["z_H"].shape == carry.state["z_L"].shape == (1 + C, B, 8)
     assert carry.state["z_H"].dtype == jnp.float32
-    assert not carry.labels.any(), "an untouched slot is padding"
-    begun = begin(carry, BUFFERS, *offer([7, 8, 9]))
+    assert not carry.labels.any(), "an untouched row is padding"
+    begun = reset_halted(carry, BUFFERS, *offer([7, 8, 9]))
     np.testing.assert_array_equal(begun.puzzle_ids, [7, 8, 9])
     assert not begun.halted.any()
 
 
 def test_states_are_kept_in_the_forward_precision() -> None:
     arch = ARCH.model_copy(update={"forward_dtype": "bfloat16"})
-    carry = begin(empty_carry(arch, B, C), BUFFERS, *offer([1, 2, 3]))
+    carry = reset_halted(empty_carry(arch, B, C), BUFFERS, *offer([1, 2, 3]))
     assert carry.state["z_H"].dtype == carry.state["z_L"].dtype == jnp.bfloat16
     assert carry.inputs.dtype == carry.labels.dtype == jnp.uint8
 
@@ -109,7 +109,7 @@ MANY, LAST = 20_000, 6
 @pytest.mark.parametrize("exploration", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("steps", range(1, LAST + 1))
 def test_exploration_forbids_halting_before_a_uniform_draw(steps: int, exploration: float) -> None:
-    """A slot that wants to halt may, unless it explores and drew more than `steps` of {2..LAST}."""
+    """A row that wants to halt may, unless it explores and drew more than `steps` of {2..LAST}."""
     halted = np.asarray(halt(jax.random.key(steps), jnp.full(MANY, steps), jnp.ones(MANY), exploration, LAST))
     forbidden = exploration * (LAST - max(steps, 1)) / (LAST - 1)
     spread = 4 * np.sqrt(forbidden * (1 - forbidden) / MANY)

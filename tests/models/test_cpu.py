@@ -19,7 +19,7 @@ from tests.run.tiny import ROOT
 from tests.train.tiny import IDS, VOCAB, C, config_of, feed_of, hyper_of, puzzles, split_of, state_of
 from trm_scaling.config import RunConfig
 from trm_scaling.evaluation.score import Evaluator
-from trm_scaling.models import Carry, Execution, begin, cpu, empty_carry
+from trm_scaling.models import Carry, Execution, cpu, empty_carry, reset_halted
 from trm_scaling.models.init import init_buffers, init_params
 from trm_scaling.models.model import puzzle_rows, step
 from trm_scaling.parallel.mesh import make_mesh
@@ -57,14 +57,14 @@ def variant(name: str, dtype: str = "bfloat16", batch: int = 4) -> RunConfig:
 
 
 def start(config: RunConfig) -> tuple[dict[str, Any], Carry]:
-    """Parameters with a halting head that is not zero, and a batch in every slot."""
+    """Parameters with a halting head that is not zero, and a batch in every row."""
     arch, batch, key = config.arch, config.global_batch_size, jax.random.key(0)
     params = init_params(key, arch, VOCAB, C, IDS)
     head = params["q_head"]["weight"]
     params["q_head"]["weight"] = 0.1 * jax.random.normal(key, head.shape)
     inputs, labels = puzzles(batch)
     empty = empty_carry(arch, batch, C)
-    return params, begin(
+    return params, reset_halted(
         empty, init_buffers(key, arch), jnp.asarray(inputs), jnp.asarray(labels), jnp.zeros(batch, jnp.int32)
     )
 

@@ -10,7 +10,7 @@ from trm_scaling.config import RunConfig
 from trm_scaling.config.identity import identity
 from trm_scaling.evaluation.predict import Answers, Predictor
 from trm_scaling.evaluation.samples import Budget
-from trm_scaling.models.act import begin
+from trm_scaling.models.act import reset_halted
 from trm_scaling.models.model import empty_state, reset, step
 from trm_scaling.train.state import TrainState
 from trm_scaling.train.step import Batch, batch_gradients, train_step
@@ -75,23 +75,23 @@ def stepped(config: RunConfig, state: TrainState) -> TrainState:
 
 
 def test_training_draws_by_seed_step_and_slot_whatever_the_slices() -> None:
-    """Gradients in two slices are those of the whole batch: each slot has its own noise."""
+    """Gradients in two slices are those of the whole batch: each row has its own noise."""
     config = config_of(arch=EQR)
     state = state_of(config)
     one, again = stepped(config, state), stepped(config, state)
     for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(again), strict=True):
         np.testing.assert_array_equal(left, right)
-    split, slots = split_of(B), keys(3)
+    split, row_keys = split_of(B), keys(3)
     batch = jnp.asarray(split.inputs), jnp.asarray(split.labels), jnp.zeros(B, jnp.int32)
-    carry = begin(state.carry, state.buffers, *batch, slots)
+    carry = reset_halted(state.carry, state.buffers, *batch, row_keys)
 
-    def gradients(config: RunConfig, slots: jax.Array) -> np.ndarray:
-        grads, _ = batch_gradients(config, state.params, carry, jnp.float32(1), None, slots)
+    def gradients(config: RunConfig, row_keys: jax.Array) -> np.ndarray:
+        grads, _ = batch_gradients(config, state.params, carry, jnp.float32(1), None, row_keys)
         return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(grads)])
 
     whole, cut = (
-        gradients(config, slots),
-        gradients(config_of(arch=EQR, system={"micro_batch_size": 4}), slots),
+        gradients(config, row_keys),
+        gradients(config_of(arch=EQR, system={"micro_batch_size": 4}), row_keys),
     )
     np.testing.assert_allclose(cut, whole, atol=1e-5)
     assert np.abs(gradients(config, keys(4)) - whole).max() > 1e-4, "the comparison would see other noise"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.golden.golden import Golden, assert_close
-from trm_scaling.models import Execution, begin, gate_kernel, step
+from trm_scaling.models import Execution, gate_kernel, reset_halted, step
 from trm_scaling.models.interchange import to_public
 from trm_scaling.models.layers import gated, mix_positions, rms_norm
 from trm_scaling.models.model import puzzle_rows
@@ -25,7 +25,7 @@ import jax
 from trm_scaling.parallel.topology import described_devices
 there = jax.sharding.SingleDeviceSharding(described_devices("h200")[0])
 import jax.numpy as jnp
-from trm_scaling.counting.kernels import kernels
+from trm_scaling.cost.kernels import kernels
 from trm_scaling.models.gate_kernel import gated_product, mix_and_normalise
 def array(*sizes):
     return jax.ShapeDtypeStruct(sizes, jnp.bfloat16, sharding=there)
@@ -78,7 +78,7 @@ def test_a_step_with_kernels_is_the_public_codes() -> None:
     system = golden.config.system.model_copy(update={"gate_kernel": True, "unroll": False})
     config = golden.config.model_copy(update={"system": system})
     params, buffers = golden.weights()
-    carry = begin(golden.carry_before(0), buffers, *golden.batch(0))
+    carry = reset_halted(golden.carry_before(0), buffers, *golden.batch(0))
     traced = jax.jit(batch_gradients, static_argnums=0).trace(config, params, carry, jnp.float32(1))
     assert "mix_and_normalise" in str(traced.jaxpr)
     grads, answer = traced.lower().compile()(params, carry, jnp.float32(1))
@@ -93,7 +93,7 @@ def test_a_step_with_kernels_is_the_public_codes() -> None:
 def test_no_pass_of_an_evaluation_needs_a_gradient() -> None:
     golden = Golden.load("trm_attention_rope")
     params, buffers = golden.weights()
-    carry = begin(golden.carry_before(1), buffers, *golden.batch(1))
+    carry = reset_halted(golden.carry_before(1), buffers, *golden.batch(1))
 
     @partial(jax.jit, static_argnames="differentiated")
     def answer(differentiated: bool) -> jax.Array:

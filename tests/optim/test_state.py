@@ -8,7 +8,7 @@ import numpy as np
 
 from trm_scaling.config import RunConfig, Schedule, TrmConfig
 from trm_scaling.optim import LossScale, TracedHparams, update_ema
-from trm_scaling.optim.loss_scale import GROW_AFTER, LARGEST, all_finite
+from trm_scaling.optim.update import GROW_AFTER, LARGEST_SCALE, all_finite
 
 FINE, OVERFLOWED = jnp.bool_(True), jnp.bool_(False)
 
@@ -61,8 +61,8 @@ def test_many_finite_steps_double_the_scale_once() -> None:
 
 def test_the_scale_stays_within_its_limits() -> None:
     lowest = after(LossScale.first(), OVERFLOWED, 100)
-    highest = after(LossScale(jnp.float32(LARGEST / 2), jnp.int32(0)), FINE, 3 * GROW_AFTER)
-    assert (float(lowest.scale), float(highest.scale)) == (1.0, LARGEST)
+    highest = after(LossScale(jnp.float32(LARGEST_SCALE / 2), jnp.int32(0)), FINE, 3 * GROW_AFTER)
+    assert (float(lowest.scale), float(highest.scale)) == (1.0, LARGEST_SCALE)
 
 
 def test_one_number_that_is_not_finite_is_found() -> None:

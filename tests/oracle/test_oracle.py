@@ -13,7 +13,7 @@ from tests.oracle import trm
 from tests.oracle.draws import Case, cases
 from trm_scaling.config import RunConfig, TrmConfig
 from trm_scaling.losses import Losses, softmax_cross_entropy, stablemax_cross_entropy, trm_losses
-from trm_scaling.models import Carry, Execution, Output, begin
+from trm_scaling.models import Carry, Execution, Output, reset_halted
 from trm_scaling.models import step as model_step
 from trm_scaling.models.interchange import public_names
 from trm_scaling.models.layers import PUZZLE_EMB
@@ -173,7 +173,7 @@ def test_the_oracle_is_the_public_code(name: str) -> None:
     arch = golden.config.arch
     _, buffers = golden.weights()
     assert isinstance(arch, TrmConfig)
-    carry = begin(golden.carry_before(call), buffers, *golden.batch(call))
+    carry = reset_halted(golden.carry_before(call), buffers, *golden.batch(call))
     weights = {key: np.asarray(value, np.float64) for key, value in golden.state_dict.items()}
     states = (np.swapaxes(np.asarray(each, np.float64), 0, 1) for each in carry.state.values())
     answers = [

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import Array
 
-from trm_scaling.losses.cross_entropy import symmetric_log
+from trm_scaling.losses.trm import symmetric_log
 from trm_scaling.models.layers import gated, rms_norm
 
 FEW = settings(max_examples=8)

@@ -32,7 +32,7 @@ def digests(work: Work, state: TrainState) -> dict[str, str]:
     """Of the bytes of each leaf, put together from all devices."""
     whole = NamedSharding(work.mesh, WHOLE)
     gather = jax.jit(lambda leaves: leaves, out_shardings=whole).lower(state).compile()
-    work.hosts.meet("gather-compiled")
+    work.hosts.barrier("gather-compiled")
     leaves = named_leaves(jax.tree.map(np.asarray, gather(state)))
     present = {name: np.asarray(leaf) for name, leaf in leaves.items() if leaf is not None}
     return {name: hashlib.sha256(leaf.tobytes()).hexdigest() for name, leaf in present.items()}
@@ -61,7 +61,7 @@ def main() -> None:
             state = work.start()
             feed = work.feeder.feed(0, CALL)
             program = work.program(state)
-            hosts.meet("step-compiled")
+            hosts.barrier("step-compiled")
             state, _ = program(state, work.hyper, feed, jnp.int32(CALL))
             write("saved", state)
             store.save(CALL, state, {}, score=None)

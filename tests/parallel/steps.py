@@ -28,7 +28,7 @@ from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.evaluation.predict import Predictor
 from trm_scaling.evaluation.samples import Budget
 from trm_scaling.evaluation.score import Evaluator
-from trm_scaling.models import begin
+from trm_scaling.models import reset_halted
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.hosts import Hosts, join, rendezvous
 from trm_scaling.parallel.mesh import make_mesh
@@ -36,8 +36,8 @@ from trm_scaling.parallel.sharding import gathered
 from trm_scaling.tasks.build import ensure_dataset
 from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.train import step as step_module
-from trm_scaling.train.feed import Feeder
-from trm_scaling.train.multi_step import Feed, make_train_call
+from trm_scaling.train.input_pipeline import Feed, HostBatcher
+from trm_scaling.train.multi_step import make_train_call
 from trm_scaling.train.state import TrainState, init_state_on
 from trm_scaling.train.step import Batch, batch_gradients
 
@@ -45,7 +45,7 @@ STEPS, CALL, BATCH, EVALUATED = 20, 5, 64, 37
 
 
 def config(shards: int) -> RunConfig:
-    """Float32; every share of the batch in two slices; slots that halt after different numbers of steps."""
+    """Float32; every share of the batch in two slices; rows that halt after different numbers of steps."""
     system = {
         "micro_batch_size": 32,
         "steps_per_call": CALL,
@@ -66,7 +66,7 @@ class Work:
         self.hosts = hosts
         self.dataset: Dataset = ensure_dataset(self.config.data, root)
         self.hyper = TracedHparams.of(self.config, Schedule.of(self.config, self.dataset.num_puzzles))
-        self.feeder = Feeder(self.config, self.dataset, self.mesh)
+        self.feeder = HostBatcher(self.config, self.dataset, self.mesh)
         self.states = root / "checkpoints"
         self._augmented = jax.jit(self._augment)
 
@@ -75,7 +75,7 @@ class Work:
         return init_state_on(self.mesh, self.config, *shapes)
 
     def batch(self, feed: Feed, number: int) -> Batch:
-        """The puzzles that a step offers its slots."""
+        """The puzzles that a step offers its rows."""
         return self._augmented(feed, jnp.int32(number))
 
     def _augment(self, feed: Feed, number: Array) -> Batch:
@@ -116,7 +116,7 @@ class Work:
         assert int(state.step) == step
 
         def of(state: TrainState, batch: Batch) -> Any:
-            carry = begin(state.carry, state.buffers, *batch)
+            carry = reset_halted(state.carry, state.buffers, *batch)
             return batch_gradients(self.config, state.params, carry, jnp.float32(1), self.mesh)[0]
 
         batch = self.batch(self.feeder.feed(step, step + CALL), 0)
@@ -135,7 +135,7 @@ class Work:
 
 
 def without_sum(gradients: Any, specs: Any) -> Any:
-    """The planted fault: every device keeps the gradients of its own slots."""
+    """The planted fault: every device keeps the gradients of its own rows."""
     return gradients
 
 

@@ -9,7 +9,7 @@ from jax._src.clusters.cloud_tpu_cluster import GceTpuCluster
 
 from trm_scaling.errors import UserError
 from trm_scaling.parallel import hosts
-from trm_scaling.parallel.hosts import ALONE, HostLost, Rendezvous, join, rendezvous
+from trm_scaling.parallel.hosts import SINGLE_PROCESS, HostLost, Rendezvous, join, rendezvous
 from trm_scaling.run.launch.supervisor import free_port
 
 LONELY = """
@@ -42,10 +42,10 @@ def test_half_a_rendezvous_is_refused(
 
 
 def test_by_itself_a_process_agrees_with_itself() -> None:
-    assert join(None) is ALONE
-    assert (ALONE.count, ALONE.index, ALONE.is_first) == (1, 0, True)
-    assert ALONE.told("call", (True, None)) == (True, None)
-    assert ALONE.any_asked("SIGTERM") == "SIGTERM"
+    assert join(None) is SINGLE_PROCESS
+    assert (SINGLE_PROCESS.count, SINGLE_PROCESS.index, SINGLE_PROCESS.is_first) == (1, 0, True)
+    assert SINGLE_PROCESS.broadcast("call", (True, None)) == (True, None)
+    assert SINGLE_PROCESS.any_asked("SIGTERM") == "SIGTERM"
 
 
 @pytest.mark.parametrize(
@@ -108,10 +108,10 @@ class Service:
 def test_values_that_all_have_read_are_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hosts, "Heartbeat", lambda *_: None)
     service = Service()
-    first, second = (hosts.Gang(2, index, service) for index in (0, 1))
+    first, second = (hosts.ProcessGroup(2, index, service) for index in (0, 1))
     for number in range(5 * hosts.KEPT_VALUES):
-        assert first.told("call", number) == number
-        assert second.told("call", None) == number
+        assert first.broadcast("call", number) == number
+        assert second.broadcast("call", None) == number
         assert len(service.values) <= hosts.KEPT_VALUES
     # Nothing is deleted before both were at one place, and each place is a place of its own.
     assert [service.met.count(place) for place in service.met] == [2] * len(service.met)

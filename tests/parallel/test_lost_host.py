@@ -1,7 +1,7 @@
 """A process that is killed, hangs or fails ends the others; started again, the run ends as it would have.
 
-What a gang computes does not depend on when it was interrupted, so its result is compared bit for bit
-with that of a gang that was left alone.
+What several processes compute does not depend on when they were interrupted, so the result is compared bit
+for bit with that of processes that were left alone.
 """
 
 import os
@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 
 from tests.faults.kill_and_resume import differences
-from tests.parallel.gangs import await_step, children, gang, hold_main_thread, hold_still, statuses
+from tests.parallel.process_groups import (
+    await_step,
+    children,
+    hold_main_thread,
+    hold_still,
+    process_group,
+    statuses,
+)
 from tests.run.tiny import TRM, environment, make_study, run_command, tiny_folder
 from trm_scaling.checkpoint.folder import finished_steps
 from trm_scaling.parallel.hosts import HostLost
@@ -23,7 +30,7 @@ LOST = HostLost.exit_status
 LONG = ("epochs=400", "eval_interval=20", "system.checkpoint_seconds=1")
 """800 steps, so that a fault comes in the middle of them."""
 WITHIN = 60.0
-"""Seconds in which a gang is to end."""
+"""Seconds in which a process group is to end."""
 
 
 @pytest.mark.e2e
@@ -32,7 +39,7 @@ def test_a_process_that_hangs_ends_the_others(tmp_path: Path) -> None:
     study = make_study(tmp_path)
     overrides = (*LONG, "system.lost_host_seconds=5")
     folder = tiny_folder(study, *overrides)
-    with gang(tmp_path, 2, 1, overrides) as members:
+    with process_group(tmp_path, 2, 1, overrides) as members:
         await_step(folder, 20, members)
         hold_still(members[1].pid)
         assert statuses(members[:1], WITHIN) == [LOST]
@@ -51,7 +58,7 @@ def test_a_process_that_lives_and_does_nothing_ends_all(tmp_path: Path, victim: 
     study = make_study(tmp_path)
     overrides = (*LONG, "system.stall_seconds=5", "system.lost_host_seconds=1000")
     folder = tiny_folder(study, *overrides)
-    with gang(tmp_path, 2, 1, overrides) as members:
+    with process_group(tmp_path, 2, 1, overrides) as members:
         await_step(folder, 20, members)
         hold_main_thread(members[victim].pid)
         # The thread that is held cannot die before it is let go.
@@ -66,7 +73,7 @@ def test_a_process_that_lives_and_does_nothing_ends_all(tmp_path: Path, victim: 
 def test_a_gang_that_is_asked_saves_and_stops_together(tmp_path: Path) -> None:
     study = make_study(tmp_path)
     folder = tiny_folder(study, *LONG)
-    with gang(tmp_path, 2, 1, LONG) as members:
+    with process_group(tmp_path, 2, 1, LONG) as members:
         await_step(folder, 20, members)
         # Asked of one that does not decide.
         members[1].send_signal(signal.SIGTERM)
@@ -83,7 +90,7 @@ def test_a_gang_that_is_asked_saves_and_stops_together(tmp_path: Path) -> None:
 def test_a_fault_in_one_of_four_ends_all(tmp_path: Path, victim: int, fault: signal.Signals) -> None:
     study = make_study(tmp_path)
     folder = tiny_folder(study, *LONG)
-    with gang(tmp_path, 4, 1, LONG) as members:
+    with process_group(tmp_path, 4, 1, LONG) as members:
         await_step(folder, 20, members)
         os.kill(members[victim].pid, fault)
         others = [member for member in members if member is not members[victim]]
@@ -134,7 +141,7 @@ def test_saved_by_eight_a_run_goes_on_with_two_and_with_one(tmp_path: Path) -> N
     study = make_study(tmp_path)
     folder = tiny_folder(study, *LONG)
     for processes, step in ((8, 10), (2, 30)):
-        with gang(tmp_path, processes, 1, LONG) as members:
+        with process_group(tmp_path, processes, 1, LONG) as members:
             await_step(folder, step, members)
             members[0].send_signal(signal.SIGTERM)
             assert statuses(members, WITHIN) == [75] * processes

@@ -138,7 +138,7 @@ def test_eight_processes_of_eight_devices_take_the_same_steps(tmp_path: Path) ->
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_state_saved_by_eight_processes_is_the_same_on_two_and_on_one(tmp_path: Path) -> None:
-    """Every leaf, bit for bit: parameters, moments, averages, slots."""
+    """Every leaf, bit for bit: parameters, moments, averages, rows."""
     root = tmp_path / "root"
     saved = json.loads((run(tmp_path / "8", root, 1, 8, program="restored") / "saved.json").read_text())
     assert len(set(saved.values())) > 20

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from jax.errors import JaxRuntimeError
 
-from tests.parallel.gangs import gang, statuses
+from tests.parallel.process_groups import process_group, statuses
 from tests.run.tiny import TRM, environment, make_study, run_command, tiny_folder, tiny_run
-from trm_scaling.cli.progress import NoReporter
 from trm_scaling.config import RunConfig
 from trm_scaling.parallel.hosts import HostLost, Hosts
 from trm_scaling.results.attempts import read_attempts
 from trm_scaling.run.failure import EXIT_STATUS, OutOfMemory
 from trm_scaling.run.multihost import OtherProcessFailed, Verdict, follow
+from trm_scaling.run.reporters import NoReporter
 from trm_scaling.train.metrics import NonFiniteLoss
 
 
@@ -24,7 +24,7 @@ from trm_scaling.train.metrics import NonFiniteLoss
 def test_what_one_process_refuses_ends_all_and_stands_in_the_record(tmp_path: Path) -> None:
     study = make_study(tmp_path)
     folder = tiny_folder(study)
-    with gang(tmp_path, 2, 1, (), of_last=["seed=0", "lr=2e-3"]) as members:
+    with process_group(tmp_path, 2, 1, (), of_last=["seed=0", "lr=2e-3"]) as members:
         assert statuses(members, 60) == [EXIT_STATUS["configuration"]] * 2
     reason = "process 1 was started with another configuration than process 0 (they differ in lr)"
     (attempt,) = read_attempts(folder.attempts)
@@ -59,7 +59,7 @@ class Follower(Hosts):
         super().__init__(2, 1)
         self.order = order
 
-    def told(self, topic: str, value: Any) -> Any:
+    def broadcast(self, topic: str, value: Any) -> Any:
         return self.order
 
 

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from trm_scaling.experiments import Family
-from trm_scaling.results.table import each_once, runs_of_family
+from trm_scaling.results.counted import each_once, runs_of_family
 
 FAMILY = Family("exp01", "Model size", "Find it.", ("exp01a", "exp01b", "exp01c"), {"lr": [1, 2, 2]})
 

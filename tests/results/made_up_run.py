@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from trm_scaling.config import Depth, RunConfig, Schedule
-from trm_scaling.counting import (
+from trm_scaling.cost import (
     count_parameters,
     count_puzzle_emb,
-    flops_per_puzzle_step,
+    flops_per_sample,
     inference_flops,
     peak_flops,
     training_flops,
@@ -71,9 +71,9 @@ class MadeUpRun:
 
     @cached_property
     def speed(self) -> float:
-        """Puzzle-steps a second: a quarter of the nominal peak, less for a narrow network."""
+        """Samples a second: a quarter of the nominal peak, less for a narrow network."""
         arch, data = self.config.arch, self.config.data
-        flops = flops_per_puzzle_step(arch, *spec_of(data)[:2])
+        flops = flops_per_sample(arch, *spec_of(data)[:2])
         share = 0.28 * arch.hidden_size / (arch.hidden_size + 128)
         share *= 0.5 if arch.forward_dtype == "float32" else 1.0
         return share * (peak_flops(DEVICE) or 0.0) * DEVICES / flops * float(self.rng.uniform(0.98, 1.02))

@@ -103,7 +103,7 @@ def test_an_empty_column_is_named_with_the_number_of_runs(cases: Path) -> None:
 def test_infinities_are_left_out_and_listed(cases: Path) -> None:
     count, excluded = used("--csv", str(cases / "wandb" / "inf_acc.csv"), "--x", "params")
     assert count == 5
-    assert excluded == ["trm-h256 seed 0: no test_accuracy"]
+    assert excluded == ["trm-h256, seed 0: no test_accuracy"]
     count, excluded = used(
         "--csv", str(cases / "fit" / "loss_inf_cycles.csv"), "--law", "loss", "--x", "params"
     )

@@ -10,16 +10,16 @@ import pytest
 from tests.run.tiny import ROOT
 from trm_scaling.config import RunConfig
 from trm_scaling.config.compose import compose
-from trm_scaling.counting.devices import GIB, TARGETS
-from trm_scaling.counting.estimate import assumed_speed
-from trm_scaling.counting.memory import training_memory
+from trm_scaling.cost import compiler_answers
+from trm_scaling.cost.batch_fitting import candidates, choose_micro_batch, cut_to_fit, first_accepted
+from trm_scaling.cost.compiler_answers import Compilation, Compilations, described_as
+from trm_scaling.cost.devices import GIB, TARGETS
+from trm_scaling.cost.estimate import assumed_speed
+from trm_scaling.cost.memory import training_memory
+from trm_scaling.cost.plan import Planned, plan_configurations
+from trm_scaling.cost.plan_report import compiled_rows, markdown
 from trm_scaling.errors import UserError
 from trm_scaling.io.study import Study
-from trm_scaling.run import compiler_answers
-from trm_scaling.run.batch_fitting import Answer, candidates, choose_micro_batch, fit, fitted, known
-from trm_scaling.run.compiler_answers import Compilations, described_as
-from trm_scaling.run.plan.report import compiled_rows, markdown
-from trm_scaling.run.plan.study_plan import Planned, plan_configurations
 
 POD = TARGETS["v4-64"]
 VERSIONS = {"jax": "1", "jaxlib": "2", "libtpu": "3"}
@@ -76,33 +76,34 @@ def paper(name: str) -> RunConfig:
     return compose(ROOT / "kellen" / "configs", name, "paper")
 
 
-def silent(answer: Answer) -> None:
-    pass
-
-
 def test_what_a_run_would_choose_is_tried_first(compiler: MadeUpCompiler, compilations: Compilations) -> None:
     config = paper("exp06_f")
-    found = fit(config, POD, compilations, silent)
+    found = first_accepted(config, POD, compilations.ask)
     assert found is not None
-    assert found.config == fitted(config, POD) == compiler.asked[0]
+    assert found.config == cut_to_fit(config, POD) == compiler.asked[0]
     assert found.config.micro_batches > 1
     assert len(compiler.asked) == 1
 
 
 def test_a_refusal_leads_to_the_next_way(compiler: MadeUpCompiler, compilations: Compilations) -> None:
     compiler.limit = 4 * GIB
-    told: list[Answer] = []
-    found = fit(paper("exp06_f"), POD, compilations, told.append)
+    told: list[tuple[RunConfig, Compilation]] = []
+
+    def ask(config: RunConfig) -> Compilation:
+        told.append((config, compilations.ask(config)))
+        return told[-1][1]
+
+    found = first_accepted(paper("exp06_f"), POD, ask)
     assert found is not None
     assert found.largest.total_bytes <= 4 * GIB
-    assert [each.compilation.outcome.fits for each in told] == [False] * (len(told) - 1) + [True]
-    assert [each.config for each in told] == candidates(paper("exp06_f"), POD)[: len(told)]
+    assert [compilation.outcome.fits for _, compilation in told] == [False] * (len(told) - 1) + [True]
+    assert [config for config, _ in told] == candidates(paper("exp06_f"), POD)[: len(told)]
 
 
 def test_nothing_fits_a_device_without_memory(compiler: MadeUpCompiler, compilations: Compilations) -> None:
     compiler.limit = 0
-    assert fit(paper("exp06_a"), POD, compilations, silent) is None
-    assert known(paper("exp06_a"), POD, compilations) is None
+    assert first_accepted(paper("exp06_a"), POD, compilations.ask) is None
+    assert first_accepted(paper("exp06_a"), POD, compilations.of) is None
 
 
 def test_a_run_on_the_pod_takes_the_way_that_was_compiled(
@@ -110,14 +111,14 @@ def test_a_run_on_the_pod_takes_the_way_that_was_compiled(
 ) -> None:
     study, config = Study(tmp_path), paper("exp06_f")
     pod_at_hand = replace(POD, name="this device")
-    assert choose_micro_batch(study, config, pod_at_hand) == (fitted(config, POD), None)
+    assert choose_micro_batch(study, config, pod_at_hand) == (cut_to_fit(config, POD), None)
     compiler.limit = 4 * GIB
-    found = fit(config, POD, compilations, silent)
+    found = first_accepted(config, POD, compilations.ask)
     assert found is not None
-    assert found.config != fitted(config, POD)
+    assert found.config != cut_to_fit(config, POD)
     assert choose_micro_batch(study, config, pod_at_hand) == (found.config, found.largest)
     assert choose_micro_batch(study, config, replace(POD, chips=16)) == (
-        fitted(config, replace(POD, chips=16)),
+        cut_to_fit(config, replace(POD, chips=16)),
         None,
     )
     assert choose_micro_batch(study, config, None) == (config, None)
@@ -126,14 +127,14 @@ def test_a_run_on_the_pod_takes_the_way_that_was_compiled(
 def test_some_of_the_devices_have_ways_of_their_own(tmp_path: Path) -> None:
     study, small = Study(tmp_path), TARGETS["v4-8"]
     config = compose(ROOT / "kellen" / "configs", "exp01f", "paper", ["system.devices=1"])
-    assert candidates(config, small)[0] == fitted(config, small)
-    assert choose_micro_batch(study, config, small) == (fitted(config, small), None)
+    assert candidates(config, small)[0] == cut_to_fit(config, small)
+    assert choose_micro_batch(study, config, small) == (cut_to_fit(config, small), None)
 
 
 def test_every_depth_of_a_curriculum_is_compiled(
     compiler: MadeUpCompiler, compilations: Compilations
 ) -> None:
-    found = fit(paper("contrib01_curriculum"), POD, compilations, silent)
+    found = first_accepted(paper("contrib01_curriculum"), POD, compilations.ask)
     assert found is not None
     depths = [each.config.arch.depth for each in found.programs]
     assert (depths[0], depths[-1], len(compiler.asked)) == ((2, 1), (6, 3), len(depths))
@@ -144,14 +145,14 @@ def test_one_program_is_compiled_once_and_found_again(
     compiler: MadeUpCompiler, compilations: Compilations, tmp_path: Path
 ) -> None:
     baseline, alike = paper("baseline"), paper("exp10a")
-    first = fit(baseline, POD, compilations, silent)
-    fit(alike, POD, compilations, silent)
+    first = first_accepted(baseline, POD, compilations.ask)
+    first_accepted(alike, POD, compilations.ask)
     again = Compilations(Study(tmp_path), "v4-64")
-    assert known(alike, POD, again) is not None
-    fit(baseline, POD, again, silent)
+    assert first_accepted(alike, POD, again.of) is not None
+    first_accepted(baseline, POD, again.ask)
     assert len(compiler.asked) == 1
     compiler.digest = "the code has changed"
-    after = fit(baseline, POD, Compilations(Study(tmp_path), "v4-64"), silent)
+    after = first_accepted(baseline, POD, Compilations(Study(tmp_path), "v4-64").ask)
     assert len(compiler.asked) == 2
     assert first is not None
     assert after is not None
@@ -160,7 +161,7 @@ def test_one_program_is_compiled_once_and_found_again(
 
 def test_a_file_of_something_else_is_named(compiler: MadeUpCompiler, compilations: Compilations) -> None:
     config = paper("baseline")
-    fit(config, POD, compilations, silent)
+    first_accepted(config, POD, compilations.ask)
     path = compilations._path(config)
     path.write_text("{}")
     with pytest.raises(UserError, match=r"is not what `trm plan --compile` writes: remove it"):
@@ -193,14 +194,14 @@ def test_the_report_has_a_row_for_each_program_of_each_configuration(
     named = [(name, name, paper(name)) for name in names]
     for name, _, config in named:
         if name != "exp01f":
-            fit(config, POD, compilations, silent)
+            first_accepted(config, POD, compilations.ask)
 
-    def way_of(config: RunConfig) -> Any:
-        found = known(config, POD, compilations)
-        return (fitted(config, POD), None) if found is None else (found.config, found.largest)
+    def fitting_of(config: RunConfig) -> Any:
+        found = first_accepted(config, POD, compilations.of)
+        return (cut_to_fit(config, POD), None) if found is None else (found.config, found.largest)
 
     planned: list[Planned] = plan_configurations(
-        named, POD, lambda *_: assumed_speed(POD.chip, "bfloat16"), way_of
+        named, POD, lambda *_: assumed_speed(POD.chip, "bfloat16"), fitting_of
     )
     text = markdown(compiled_rows(planned, POD, compilations), len(planned), POD, "abc123")
     assert "3 of 4 configurations (4 names)" in text
@@ -208,7 +209,7 @@ def test_the_report_has_a_row_for_each_program_of_each_configuration(
     assert "- code: abc123" in text
     assert "| baseline = exp01c | 6,144 |  |" in text
     assert "| contrib01_curriculum at L_cycles 2, H_cycles 1 | 6,144 |" in text
-    slices = fitted(paper("exp06_f"), POD).micro_batches
+    slices = cut_to_fit(paper("exp06_f"), POD).micro_batches
     assert f"| exp06_f | 49,152 | {slices} slices |" in text
     assert "exp01f" not in text
     assert "2 all-reduce f32" in text

@@ -6,9 +6,9 @@ import pytest
 
 from tests.run.tiny import ROOT
 from trm_scaling.config.compose import compose
-from trm_scaling.counting.devices import Chip, Target
-from trm_scaling.counting.memory import training_memory
-from trm_scaling.run.batch_fitting import fitted, shortage
+from trm_scaling.cost.batch_fitting import cut_to_fit, shortage
+from trm_scaling.cost.devices import Chip, Target
+from trm_scaling.cost.memory import training_memory
 
 CONFIGS: Path = ROOT / "kellen" / "configs"
 
@@ -20,13 +20,13 @@ def gpu(gib: float | None) -> Target:
 @pytest.mark.parametrize("name", ["baseline", "exp06_f"])
 def test_a_batch_that_is_too_large_is_cut_into_slices_that_fit(name: str) -> None:
     config = compose(CONFIGS, name, "paper")
-    cut = fitted(config, gpu(80))
+    cut = cut_to_fit(config, gpu(80))
     size = cut.system.micro_batch_size
     assert size is not None
     assert config.global_batch_size % size == 0
     assert 1 < cut.micro_batches < 1000
     assert training_memory(cut, 11, 81, "gpu").total < 80 * 2**30
-    smaller = fitted(config, gpu(64)).system.micro_batch_size
+    smaller = cut_to_fit(config, gpu(64)).system.micro_batch_size
     assert smaller is not None
     assert smaller < size
 
@@ -35,11 +35,11 @@ def test_nothing_changes_where_it_fits_or_the_user_chose_or_nothing_is_known() -
     config = compose(CONFIGS, "baseline", "paper")
     chosen = compose(CONFIGS, "baseline", "paper", ["system.micro_batch_size=3072"])
     small = compose(CONFIGS, "baseline", "paper", ["global_batch_size=8"])
-    assert fitted(chosen, gpu(8)) == chosen
-    assert fitted(small, gpu(80)) == small
-    assert fitted(config, gpu(None)) == config
-    assert fitted(config, None) == config
-    assert fitted(config, gpu(0.001)) == config, "no size fits: the run says so itself"
+    assert cut_to_fit(chosen, gpu(8)) == chosen
+    assert cut_to_fit(small, gpu(80)) == small
+    assert cut_to_fit(config, gpu(None)) == config
+    assert cut_to_fit(config, None) == config
+    assert cut_to_fit(config, gpu(0.001)) == config, "no size fits: the run says so itself"
 
 
 def test_memory_that_is_not_there_is_said_before_training() -> None:
@@ -49,6 +49,6 @@ def test_memory_that_is_not_there_is_said_before_training() -> None:
     needed = training_memory(config, 11, 81, "gpu").total / 2**30
     assert f"{needed:,.0f} GiB" in said
     assert "23.5" in said
-    assert shortage(fitted(config, gpu(80)), gpu(80)) is None
+    assert shortage(cut_to_fit(config, gpu(80)), gpu(80)) is None
     assert shortage(config, gpu(None)) is None
     assert shortage(config, None) is None

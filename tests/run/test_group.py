@@ -12,8 +12,8 @@ from tests.run.test_single import Recorder, signalled
 from tests.run.tiny import copy_of, tiny_folder, tiny_run
 from trm_scaling.checkpoint.folder import finished_steps
 from trm_scaling.config import RunConfig
-from trm_scaling.counting.devices import Chip, Target
-from trm_scaling.counting.memory import ACCURACY, training_memory
+from trm_scaling.cost.devices import Chip, Target
+from trm_scaling.cost.memory import ACCURACY, training_memory
 from trm_scaling.errors import UserError
 from trm_scaling.io.jsonl import read_jsonl
 from trm_scaling.io.lease import holder

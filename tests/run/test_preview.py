@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.run.tiny import copy_of, make_study, tiny_folder, tiny_run
-from trm_scaling.counting.devices import TARGETS
+from trm_scaling.cost.devices import TARGETS
 from trm_scaling.io.study import Study
 from trm_scaling.results.record import RunRecord, read_record
 from trm_scaling.run.local_device import HERE, Measured, measured_speeds, speed_on, this_device
@@ -77,7 +77,7 @@ def test_steps_and_flops_are_the_schedule_s(study: Study) -> None:
     assert (preview.steps, preview.eval_every, preview.evaluations) == (60, 10, 6)
     assert (preview.batch, preview.micro_batches, preview.warmup_steps) == (16, 1, 2)
     (stage,) = preview.stages
-    assert preview.training_flops == 60 * 16 * stage.flops_per_puzzle_step
+    assert preview.training_flops == 60 * 16 * stage.flops_per_sample
 
 
 def test_a_curriculum_is_told_stage_by_stage(study: Study) -> None:
@@ -85,7 +85,7 @@ def test_a_curriculum_is_told_stage_by_stage(study: Study) -> None:
     assert [(stage.L_cycles, stage.H_cycles) for stage in preview.stages] == [(2, 1), (2, 2), (3, 3)]
     assert [stage.start for stage in preview.stages] == [0, 20, 40]
     assert sum(stage.steps for stage in preview.stages) == preview.steps
-    spent = sum(16 * stage.steps * stage.flops_per_puzzle_step for stage in preview.stages)
+    spent = sum(16 * stage.steps * stage.flops_per_sample for stage in preview.stages)
     assert preview.training_flops == spent
     assert spent < Previewer(study)(tiny_run(study, *RECURSION)).training_flops
 
@@ -172,7 +172,7 @@ def test_the_likest_run_on_such_a_device_decides(trained: Study) -> None:
     flops = found.flops_per_step
 
     def chosen(*measured: Measured) -> str:
-        speed = speed_on(target, run, flops, measured)
+        speed = speed_on(target, run.config, (run.config.name, run.preferred), flops, measured)
         assert speed is not None
         return speed.source
 
@@ -201,5 +201,6 @@ def test_the_likest_run_on_such_a_device_decides(trained: Study) -> None:
 def test_a_pod_is_told_by_one_of_its_chips(trained: Study) -> None:
     (found,) = measured_speeds(trained)
     one = replace(found, device_kind="TPU v4", flops_per_step=1e9)
-    speed = speed_on(TARGETS["v4-64"], tiny_run(trained), 32e9, [one])
+    run = tiny_run(trained)
+    speed = speed_on(TARGETS["v4-64"], run.config, (run.config.name,), 32e9, [one])
     assert speed == found.speed

@@ -7,8 +7,8 @@ import pytest
 from tests.run.tiny import ROOT
 from trm_scaling.config import RunConfig
 from trm_scaling.config.compose import compose
+from trm_scaling.cost.compiler_answers import program_key, stage_configs
 from trm_scaling.parallel.mesh import make_mesh
-from trm_scaling.run.programs import program_key, stage_configs
 from trm_scaling.train.aot_compile import digest, lowered
 
 TINY: dict[str, Any] = {

@@ -10,7 +10,7 @@ import pytest
 from tests.run.test_single import Recorder
 from tests.run.tiny import copy_of, tiny_run
 from trm_scaling.io.study import Study
-from trm_scaling.parallel.hosts import ALONE
+from trm_scaling.parallel.hosts import SINGLE_PROCESS
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.tasks.build import ensure_dataset
 from trm_scaling.train.run_context import RunContext, TrainJob, resumed
@@ -33,7 +33,7 @@ def context_of(study: Study) -> RunContext:
     dataset = ensure_dataset(run.config.data, study.data_root)
     about: dict[str, Any] = {"data_fingerprint": dataset.fingerprint}
     job = TrainJob(run.config, run.folder, about, Recorder())
-    return RunContext(job, dataset, make_mesh(run.config), ALONE)
+    return RunContext(job, dataset, make_mesh(run.config), SINGLE_PROCESS)
 
 
 def test_a_resumed_run_makes_no_other_state_beside_the_one_it_reads(

@@ -13,7 +13,7 @@ from trm_scaling.cli.app import app
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.io.study import Study
-from trm_scaling.run.verify import agreement
+from trm_scaling.run.verify import compare_lines
 
 STEPS = "4"
 """Enough for a change to show, and two device calls."""
@@ -168,7 +168,7 @@ def changed(step: int, **values: object) -> list[dict[str, object]]:
 
 def test_times_are_no_difference() -> None:
     later = [line | {"time": 99.0, "time/examples_per_s": 7.0} for line in LINES]
-    found = agreement(LINES, later, "float32", 16)
+    found = compare_lines(LINES, later, "float32", 16)
     assert (found.verdict, found.compared) == ("equal", 3 * 5)
 
 
@@ -191,7 +191,7 @@ def test_times_are_no_difference() -> None:
 def test_what_is_close_depends_on_the_step_and_the_metric(
     step: int, values: dict[str, object], verdict: str
 ) -> None:
-    found = agreement(LINES, changed(step, **values), "float32", 16)
+    found = compare_lines(LINES, changed(step, **values), "float32", 16)
     assert found.verdict == verdict
     assert len(found.differences) == 1
     assert (found.worst.step, found.worst.metric) == (step, f"train/{next(iter(values))}")
@@ -199,19 +199,19 @@ def test_what_is_close_depends_on_the_step_and_the_metric(
 
 def test_half_precision_is_given_more_room() -> None:
     other = changed(2, loss=1.0 + 1e-3)
-    assert agreement(LINES, other, "bfloat16", 16).verdict == "close"
-    assert agreement(LINES, other, "float32", 16).verdict == "differs"
+    assert compare_lines(LINES, other, "bfloat16", 16).verdict == "close"
+    assert compare_lines(LINES, other, "float32", 16).verdict == "differs"
 
 
 def test_where_the_first_line_is_late_nothing_but_equal_bits_decides() -> None:
     late = [{**line, "step": line["step"] + 9} for line in LINES]
     other = [{**line, "train/loss": 2.02 / (line["step"] - 9)} for line in late]
-    assert agreement(late, late, "bfloat16", 16).verdict == "equal"
-    assert agreement(late, other, "bfloat16", 16).verdict == "undecided"
-    assert agreement(late, other, "float32", 16).verdict == "differs"
+    assert compare_lines(late, late, "bfloat16", 16).verdict == "equal"
+    assert compare_lines(late, other, "bfloat16", 16).verdict == "undecided"
+    assert compare_lines(late, other, "float32", 16).verdict == "differs"
 
 
 def test_a_missing_line_differs() -> None:
-    found = agreement(LINES, LINES[:-1], "float32", 16)
+    found = compare_lines(LINES, LINES[:-1], "float32", 16)
     assert found.verdict == "differs"
     assert found.first_far.step == 20

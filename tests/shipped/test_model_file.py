@@ -10,8 +10,15 @@ from safetensors.numpy import load_file, save_file
 
 from trm_scaling.config import RunConfig
 from trm_scaling.errors import UserError
-from trm_scaling.shipped.model_file import Model, Origin, read_model, rounded, write_model
-from trm_scaling.shipped.shelf import model_path, shipped_names
+from trm_scaling.shipped.model_file import (
+    Model,
+    Origin,
+    model_path,
+    read_model,
+    rounded,
+    shipped_names,
+    write_model,
+)
 
 ORIGIN = Origin(
     experiment="baseline",

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from trm_scaling.evaluation.score import Evaluator
-from trm_scaling.shipped.model_file import Model, read_model
-from trm_scaling.shipped.shelf import FOLDER, SUFFIX
+from trm_scaling.shipped.model_file import FOLDER, SUFFIX, Model, read_model
 from trm_scaling.tasks.dataset import Split
 from trm_scaling.tasks.sudoku.description import SudokuData
-from trm_scaling.tasks.sudoku.fresh import fresh_puzzle
+from trm_scaling.tasks.sudoku.generate import fresh_puzzle
 from trm_scaling.tasks.task import spec_of, task_of
 from trm_scaling.train.weights import weights_from_public
 

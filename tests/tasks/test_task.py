@@ -173,7 +173,7 @@ ALLOWED = {
     "cli/app.py": "an example in the help",
     "cli/solve.py": "what the shipped models are, in the help",
     "cli/verbs.py": "what a mistyped verb may have meant",
-    "shipped/shelf.py": "what the shipped models are",
+    "shipped/model_file.py": "what the shipped models are",
     "results/wandb_export/naming.py": "the public code's names of its datasets",
     "tasks/grid_symmetry.py": "the edge of any square grid",
 }

@@ -17,7 +17,7 @@ from trm_scaling.evaluation.score import Evaluator
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.models.layers import PUZZLE_EMB
 from trm_scaling.optim import TracedHparams
-from trm_scaling.parallel.hosts import ALONE
+from trm_scaling.parallel.hosts import SINGLE_PROCESS
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.tasks.arc.batches import train_batch
 from trm_scaling.tasks.arc.embedded import ArcAugmentations, remembered
@@ -25,7 +25,7 @@ from trm_scaling.tasks.arc.identifiers import IdentifierMap
 from trm_scaling.tasks.build import ensure_dataset
 from trm_scaling.tasks.choose import choose_puzzle
 from trm_scaling.tasks.dataset import Dataset
-from trm_scaling.train.feed import Feeder
+from trm_scaling.train.input_pipeline import HostBatcher
 from trm_scaling.train.multi_step import make_train_call
 from trm_scaling.train.run_context import RunContext, TrainJob
 from trm_scaling.train.state import init_state
@@ -77,7 +77,7 @@ def own(dataset: Dataset) -> ArcAugmentations:
 def test_what_a_step_sees_is_the_public_batch_made_on_the_device(dataset: Dataset) -> None:
     """Group, augmented puzzle, examples; tokens to the bit what the host's encoder makes at their offsets."""
     config = config_of()
-    feed = Feeder(config, dataset, make_mesh(config)).feed(4, 4 + STEPS)
+    feed = HostBatcher(config, dataset, make_mesh(config)).feed(4, 4 + STEPS)
     arc = own(dataset).arc
     moved = 0
     for number in range(STEPS):
@@ -113,7 +113,7 @@ def test_only_the_rows_of_a_batch_learn_and_each_answers_with_its_own(dataset: D
     state = init_state(config, *sizes)
     before = np.asarray(state.params[PUZZLE_EMB])
     mesh = make_mesh(config)
-    feed = Feeder(config, dataset, mesh).feed(0, 1)
+    feed = HostBatcher(config, dataset, mesh).feed(0, 1)
     hyper = TracedHparams.of(config, Schedule.of(config, config.data.train_size))
     state, _ = make_train_call(config, 0, mesh)(state, hyper, feed, jnp.int32(1))
     after = np.asarray(state.params[PUZZLE_EMB])
@@ -164,7 +164,7 @@ def test_the_map_goes_with_every_checkpoint_and_a_foreign_table_is_refused(
     config = config_of()
     folder = RunFolder(tmp_path / "run")
     job = TrainJob(config, folder, {}, None)  # type: ignore[arg-type]
-    with RunContext(job, dataset, make_mesh(config), ALONE) as context:
+    with RunContext(job, dataset, make_mesh(config), SINGLE_PROCESS) as context:
         context.store.save(3, {"x": jnp.ones(2)}, {}, score=1.0)
         context.store.wait()
     reader = CheckpointReader(folder.checkpoints)

@@ -13,7 +13,7 @@ from tests.faults.kill_and_resume import differences
 from tests.run.test_single import Recorder, signalled
 from tests.run.tiny import make_study, tiny_run
 from trm_scaling.config import Depth, RunConfig, Schedule
-from trm_scaling.counting import flops_per_puzzle_step
+from trm_scaling.cost import flops_per_sample
 from trm_scaling.io.jsonl import read_jsonl
 from trm_scaling.io.study import Study
 from trm_scaling.run.single import execute
@@ -67,11 +67,11 @@ def test_a_curriculum_is_one_program_a_stage_and_costs_what_it_spends(
     ]
     arch = run.config.arch
     spent = sum(
-        steps * 16 * flops_per_puzzle_step(arch.at(stage.depth), 6, 16)
+        steps * 16 * flops_per_sample(arch.at(stage.depth), 6, 16)
         for stage, steps in schedule.steps_of_stages()
     )
     assert record.training_flops == spent
-    assert spent < 60 * 16 * flops_per_puzzle_step(arch, 6, 16)
+    assert spent < 60 * 16 * flops_per_sample(arch, 6, 16)
 
 
 @pytest.mark.slow

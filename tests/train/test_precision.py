@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.train.tiny import config_of
-from trm_scaling.models import begin, empty_carry
+from trm_scaling.models import empty_carry, reset_halted
 from trm_scaling.models.init import init_buffers, init_params
 from trm_scaling.train.step import batch_gradients
 
@@ -20,7 +20,7 @@ def gradients(dtype: str) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     labels = rng.integers(2, 6, (BATCH, CELLS)).astype(np.uint8)
     inputs = np.where(rng.random(labels.shape) < 0.7, np.uint8(1), labels)
-    carry = begin(
+    carry = reset_halted(
         empty_carry(config.arch, BATCH, CELLS),
         init_buffers(key, config.arch),
         jnp.asarray(inputs),

@@ -13,8 +13,7 @@ import pytest
 
 from tests.train.tiny import VOCAB, B, C, config_of, hyper_of, puzzles
 from trm_scaling.models.layers import PUZZLE_EMB
-from trm_scaling.parallel.rows import FEWEST_CUT, cut_by_rows, read_rows
-from trm_scaling.parallel.sharding import WHOLE
+from trm_scaling.parallel.sharding import FEWEST_CUT, WHOLE, cut_by_rows, read_rows
 from trm_scaling.train.puzzle_table import write_rows
 from trm_scaling.train.state import init_state
 from trm_scaling.train.step import Batch, train_step
@@ -87,7 +86,7 @@ import jax, jax.numpy as jnp, numpy as np
 from jax.sharding import NamedSharding
 from tests.train.test_puzzle_table import public_hyper
 from trm_scaling.parallel.mesh import device_mesh
-from trm_scaling.parallel.rows import cut_by_rows, read_rows
+from trm_scaling.parallel.sharding import cut_by_rows, read_rows
 from trm_scaling.parallel.sharding import batch_spec
 from trm_scaling.train.puzzle_table import write_rows
 

@@ -10,10 +10,11 @@ import pytest
 
 from tests.train.tiny import B, C, config_of, feed_of, hyper_of, puzzles, state_of
 from trm_scaling.config import RunConfig
-from trm_scaling.models import begin
+from trm_scaling.models import reset_halted
 from trm_scaling.models.layers import PUZZLE_EMB
 from trm_scaling.train import multi_step as call_module
-from trm_scaling.train.multi_step import CallMetrics, Feed, make_train_call
+from trm_scaling.train.input_pipeline import Feed
+from trm_scaling.train.multi_step import CallMetrics, make_train_call
 from trm_scaling.train.state import TrainState, network_of, state_digest
 from trm_scaling.train.step import Batch, batch_gradients, train_step
 
@@ -135,7 +136,7 @@ def test_the_metrics_are_what_they_are_called(five: tuple[TrainState, CallMetric
     total = metrics["train/cell_loss"] + 0.5 * metrics["train/halt_loss"]
     np.testing.assert_allclose(metrics["train/loss"], total, rtol=1e-5)
     np.testing.assert_allclose(metrics["train/halt_exploration_prob"], 0.5)
-    # Nobody halts by wish (the bias is -5), so every slot does at its third step.
+    # Nobody halts by wish (the bias is -5), so every row does at its third step.
     np.testing.assert_array_equal(metrics["train/finished_rate"], [0, 0, 1, 0, 0])
     np.testing.assert_array_equal(metrics["train/finished_steps"], [np.nan, np.nan, 3, np.nan, np.nan])
     assert (metrics["train/grad_norm"] > 0).all()
@@ -150,18 +151,18 @@ def test_slots_go_on_with_their_puzzles_across_steps_and_calls() -> None:
     state, _ = run(BASE, [2, 1])
     np.testing.assert_array_equal(state.carry.puzzle_ids, first)
     assert state.carry.halted.all()
-    # The stream's fourth batch is taken by the fourth step, since all slots have halted.
+    # The stream's fourth batch is taken by the fourth step, since all rows have halted.
     state, _ = run(BASE, [2, 1, 1])
     np.testing.assert_array_equal(state.carry.puzzle_ids, np.asarray(feed_of(4 + K).puzzle_ids[3]))
 
 
 def carry_of(config: RunConfig) -> Any:
-    """A full carry with one padding row, so that slots differ in every way."""
+    """A full carry with one padding row, so that rows differ in every way."""
     state = state_of(config)
     inputs, labels = puzzles(B)
     labels[3] = 0
     ids = jnp.asarray([0, 1] * (B // 2), jnp.int32)
-    return state, begin(state.carry, state.buffers, jnp.asarray(inputs), jnp.asarray(labels), ids)
+    return state, reset_halted(state.carry, state.buffers, jnp.asarray(inputs), jnp.asarray(labels), ids)
 
 
 @pytest.mark.parametrize("parts", [2, B])
@@ -175,7 +176,7 @@ def test_micro_batches_add_up_to_the_same_gradients(parts: int) -> None:
     for one, other in zip(jax.tree.leaves(sliced), jax.tree.leaves(whole), strict=True):
         np.testing.assert_allclose(one, other, atol=2e-5 * np.abs(np.asarray(other)).max() + 1e-9)
     assert np.abs(np.asarray(whole[PUZZLE_EMB])).max() > 0
-    # And the answers stand in the order of the slots.
+    # And the answers stand in the order of the rows.
     assert answers.state["z_H"].shape == (1 + C, B, 16)
     for one, other in zip(jax.tree.leaves(answers), jax.tree.leaves(answer), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
@@ -216,7 +217,7 @@ def test_a_float16_step_that_overflows_changes_no_parameter() -> None:
             np.testing.assert_array_equal(old, new)
     assert after.loss_scale is not None
     assert float(after.loss_scale.scale) <= 1e30 / 2
-    assert int(after.step) == 1, "the schedule goes on, as do the slots"
+    assert int(after.step) == 1, "the schedule goes on, as do the rows"
     np.testing.assert_array_equal(after.carry.steps, [1] * B)
     assert np.isfinite(np.asarray(after.carry.state["z_H"], np.float32)).all()
 
@@ -270,7 +271,7 @@ def test_only_the_embeddings_in_the_batch_move() -> None:
 def test_who_explores_is_drawn_anew_at_every_step() -> None:
     step = jax.jit(train_step, static_argnums=0)
     start = state_of(BASE)
-    wishing = {**start.params["q_head"], "bias": jnp.full(2, 5.0)}  # half of the slots are held back
+    wishing = {**start.params["q_head"], "bias": jnp.full(2, 5.0)}  # half of the rows are held back
     start = dataclasses.replace(start, params={**start.params, "q_head": wishing})
 
     def halted_at(number: int) -> bytes:

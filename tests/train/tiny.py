@@ -11,7 +11,7 @@ import numpy as np
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.optim import TracedHparams
 from trm_scaling.tasks.dataset import Split
-from trm_scaling.train.multi_step import Feed
+from trm_scaling.train.input_pipeline import Feed
 from trm_scaling.train.state import TrainState, init_state
 
 B, C, VOCAB, IDS, TOTAL_STEPS = 8, 16, 6, 2, 40

@@ -14,8 +14,8 @@ from trm_scaling.report.coverage import study_seeds
 from trm_scaling.report.family import Studied, section, study_family
 from trm_scaling.report.front import factors, frontiers, speed_of_learning
 from trm_scaling.report.page import Table
+from trm_scaling.results.counted import each_once
 from trm_scaling.results.csv_file import read_results
-from trm_scaling.results.table import each_once
 
 STUDY = ROOT / "kellen" / "analysis" / "laptop"
 CATALOGUE = load_catalogue(ROOT / "kellen")

@@ -36,7 +36,7 @@ class CriticalBatch:
     least_steps: float
     """Steps to the target with batches without limit."""
     least_examples: float
-    """Puzzle-steps to the target with the smallest batches: least steps x critical batch."""
+    """Samples to the target with the smallest batches: least steps x critical batch."""
     residual_sd: float
     """Of ln steps."""
     runs: int

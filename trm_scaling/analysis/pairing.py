@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 
 from trm_scaling.analysis.comparison import Comparison, compare, compare_pairs
-from trm_scaling.results.columns import science_columns
-from trm_scaling.results.task_columns import description_of, test_columns
+from trm_scaling.results.columns import description_of, science_columns, test_columns
 
 Shared = Literal["trajectory", "seed", "test puzzles", "nothing"]
 

@@ -137,7 +137,7 @@ class LossRuns:
     params: np.ndarray
     """(n,) float > 0."""
     data: np.ndarray | None
-    """(n,) float > 0: tokens, puzzles or puzzle-steps; None when all runs had the same."""
+    """(n,) float > 0: tokens, puzzles or samples; None when all runs had the same."""
     recursions: np.ndarray | None
     """(n,) float > 0: passes through the network; None when all runs had the same."""
     cluster: np.ndarray | None = None

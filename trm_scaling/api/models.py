@@ -131,7 +131,7 @@ class Solution:
 
     def _repr_svg_(self) -> str:
         """What a notebook shows: the boards side by side."""
-        from trm_scaling.cli.picture import svg
+        from trm_scaling.evaluation.picture import svg
 
         return svg(self.chosen, self.trace)
 
@@ -166,7 +166,7 @@ def load_model(name: str | Path, *, profile: str | None = None, study: str | Pat
 
     Raises UserError when there is no such model, file or run.
     """
-    from trm_scaling.shipped.shelf import model_path
+    from trm_scaling.shipped.model_file import model_path
 
     file = model_path(str(name))
     if file is None:

@@ -28,12 +28,12 @@ def train(
     Raises UserError for an unknown experiment, profile or field, when the run is in use by another process,
     when its loss diverges, and when memory or the disk is full. An interrupt saves a checkpoint first.
     """
-    from trm_scaling.cli.progress import LogReporter, NoReporter
     from trm_scaling.config.overrides import as_override
     from trm_scaling.io.study import find_study
     from trm_scaling.run.compilation import keep_programs
     from trm_scaling.run.local_device import default_profile, own_backend
     from trm_scaling.run.planned import plan_run
+    from trm_scaling.run.reporters import LogReporter, NoReporter
     from trm_scaling.run.single import execute
 
     keep_programs()

@@ -8,7 +8,7 @@ import numpy as np
 from trm_scaling.bench.step import stand_in_dataset
 from trm_scaling.bench.timing import Spread, timed
 from trm_scaling.config import RunConfig
-from trm_scaling.counting import inference_flops
+from trm_scaling.cost import inference_flops
 from trm_scaling.evaluation.continuous import Stop, StoppingPredictor
 from trm_scaling.evaluation.decode import candidates_of, decoder
 from trm_scaling.evaluation.predict import Answers, Params, Predictor

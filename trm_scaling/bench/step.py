@@ -11,15 +11,15 @@ import numpy as np
 
 from trm_scaling.bench.timing import Spread, Stopwatch, busy_seconds, device_rates, host_gap
 from trm_scaling.config import RunConfig, Schedule
-from trm_scaling.counting import flops_per_puzzle_step, peak_flops
-from trm_scaling.counting.devices import find_chip
-from trm_scaling.counting.roofline import DeviceRates, Roofline, roofline, step_terms
+from trm_scaling.cost import flops_per_sample, peak_flops
+from trm_scaling.cost.devices import find_chip
+from trm_scaling.cost.roofline import DeviceRates, Roofline, roofline, step_terms
 from trm_scaling.optim import TracedHparams
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.tasks.dataset import Dataset, Split
 from trm_scaling.tasks.manifest import SPLIT_NAMES, Manifest, SplitManifest
 from trm_scaling.tasks.task import spec_of, task_of
-from trm_scaling.train.feed import Feeder
+from trm_scaling.train.input_pipeline import HostBatcher
 from trm_scaling.train.metrics import read_metrics
 from trm_scaling.train.multi_step import CallMetrics, make_train_call
 from trm_scaling.train.state import init_state_on
@@ -36,8 +36,8 @@ class StepBench:
     steps_per_call: int
     step_s: Spread
     """Seconds of one step on the device, over the calls after the first."""
-    examples_per_s: float
-    """Puzzle-steps a second from the first of those calls to the end of the last, gaps included."""
+    samples_per_s: float
+    """Samples a second from the first of those calls to the end of the last, gaps included."""
     host_gap: float
     """Share of that time in which the device had no call to work on."""
     trace_s: float
@@ -68,7 +68,7 @@ class CompiledCall:
     lowered: jax.stages.Lowered
     program: jax.stages.Compiled
     arguments: tuple[Any, ...]
-    feeder: Feeder
+    feeder: HostBatcher
     trace_s: float
     compile_s: float
 
@@ -79,7 +79,7 @@ def compile_call(config: RunConfig, dataset: Dataset) -> CompiledCall:
     schedule = Schedule.of(config, dataset.num_puzzles)
     hyper = TracedHparams.of(config, schedule)
     shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_ids)
-    state, feeder = init_state_on(mesh, config, *shapes), Feeder(config, dataset, mesh)
+    state, feeder = init_state_on(mesh, config, *shapes), HostBatcher(config, dataset, mesh)
     feed = feeder.feed(0, config.system.steps_per_call)
     began = time.perf_counter()
     call = make_train_call(config, dataset.augmentation_seed, mesh)
@@ -117,9 +117,9 @@ def bench_step(config: RunConfig, calls: int) -> StepBench:
 
     device = jax.devices()[0]
     terms = step_terms(config, dataset.vocab_size, dataset.seq_len)
-    examples = calls * length * config.global_batch_size
-    examples_per_s = examples / (done[-1].finished - done[0].dispatched)
-    flops = flops_per_puzzle_step(config.arch, dataset.vocab_size, dataset.seq_len)
+    samples = calls * length * config.global_batch_size
+    samples_per_s = samples / (done[-1].finished - done[0].dispatched)
+    flops = flops_per_sample(config.arch, dataset.vocab_size, dataset.seq_len)
     rates = device_rates(config.arch.forward_dtype)
     nominal = _nominal_peak(device.device_kind, config.arch.forward_dtype)
     analysis = compiled.program.memory_analysis()
@@ -129,17 +129,17 @@ def bench_step(config: RunConfig, calls: int) -> StepBench:
         micro_batches=config.micro_batches,
         steps_per_call=length,
         step_s=Spread.of([seconds / length for seconds in busy_seconds(done)]),
-        examples_per_s=examples_per_s,
+        samples_per_s=samples_per_s,
         host_gap=host_gap(done),
         trace_s=compiled.trace_s,
         compile_s=compiled.compile_s,
         first_call_s=first_call_s,
         flops_per_step=terms.flops,
-        flops_per_s=examples_per_s * flops,
+        flops_per_s=samples_per_s * flops,
         measured_peak=rates.flops_per_s,
         nominal_peak=nominal,
-        mfu_measured=examples_per_s * flops / rates.flops_per_s,
-        mfu_nominal=None if nominal is None else examples_per_s * flops / nominal,
+        mfu_measured=samples_per_s * flops / rates.flops_per_s,
+        mfu_nominal=None if nominal is None else samples_per_s * flops / nominal,
         program_bytes=None if analysis is None else _program_bytes(analysis),
         peak_bytes=(device.memory_stats() or {}).get("peak_bytes_in_use"),
         rates=rates,

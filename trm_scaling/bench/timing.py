@@ -11,7 +11,7 @@ from typing import Any, Self
 import jax
 import jax.numpy as jnp
 
-from trm_scaling.counting.roofline import DeviceRates
+from trm_scaling.cost.roofline import DeviceRates
 
 
 @dataclass(frozen=True)

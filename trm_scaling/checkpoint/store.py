@@ -25,7 +25,7 @@ from trm_scaling.checkpoint.record import (
 from trm_scaling.errors import UserError
 from trm_scaling.io.disk_errors import os_errors_explained
 from trm_scaling.io.jsonable import to_jsonable
-from trm_scaling.parallel.hosts import ALONE, Hosts
+from trm_scaling.parallel.hosts import SINGLE_PROCESS, Hosts
 
 _NOTHING: Mapping[str, bytes] = {}
 
@@ -41,7 +41,7 @@ class CheckpointStore(CheckpointReader):
     """
 
     def __init__(
-        self, folder: Path, keep: int, hosts: Hosts = ALONE, attached: Mapping[str, bytes] = _NOTHING
+        self, folder: Path, keep: int, hosts: Hosts = SINGLE_PROCESS, attached: Mapping[str, bytes] = _NOTHING
     ) -> None:
         """`attached`: files that go with every checkpoint, by name; `CheckpointReader.attached` reads one."""
         if keep < 1:
@@ -59,7 +59,7 @@ class CheckpointStore(CheckpointReader):
                 names.remove_leftovers(folder)
                 if self._bucket is not None:
                     self._bucket.remove_leftovers()
-        hosts.meet("checkpoints-opened")
+        hosts.barrier("checkpoints-opened")
 
     def save(self, step: int, state: Any, metadata: Any, score: float | Sequence[float] | None) -> None:
         """Begin to save `state` and the JSON `metadata` as `step`.
@@ -89,7 +89,7 @@ class CheckpointStore(CheckpointReader):
         else:
             # A name of its own, so that one that has lost the run mixes nothing into another's checkpoint.
             token = secrets.token_hex(4) if self._hosts.is_first else None
-            called = f"{step:08d}-{self._hosts.told('checkpoint-arrays', token)}"
+            called = f"{step:08d}-{self._hosts.broadcast('checkpoint-arrays', token)}"
             self._bucket.start(called, arrays)
         self._pending = self._background.submit(self._finish, record, called)
 
@@ -98,7 +98,7 @@ class CheckpointStore(CheckpointReader):
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
-            self._hosts.meet("checkpoint-saved")
+            self._hosts.barrier("checkpoint-saved")
 
     def close(self) -> None:
         """`wait`, and free the threads."""
@@ -112,7 +112,7 @@ class CheckpointStore(CheckpointReader):
         """As `CheckpointReader.restore`; a damaged step is renamed aside, and no longer counts."""
         self.wait()
         record = self._usable(step) if self._hosts.is_first else None
-        chosen = self._hosts.told("checkpoint-restored", record and record.step)
+        chosen = self._hosts.broadcast("checkpoint-restored", record and record.step)
         folder = names.step_folder(self._folder, chosen)
         return self._load(folder, record or self._record(folder), like)
 
@@ -131,7 +131,7 @@ class CheckpointStore(CheckpointReader):
         """
         self.wait()
         record = self._best_usable() if self._hosts.is_first else None
-        chosen = self._hosts.told("checkpoint-best-restored", record and record.step)
+        chosen = self._hosts.broadcast("checkpoint-best-restored", record and record.step)
         folder = names.step_folder(self._folder, chosen)
         return chosen, self._load(folder, record or self._record(folder), like)[0]
 
@@ -155,7 +155,9 @@ class CheckpointStore(CheckpointReader):
         return self._of_first("best", super().best_step)
 
     def _of_first(self, which: str, look: Callable[[], int | None]) -> int | None:
-        step: int | None = self._hosts.told(f"checkpoint-{which}", look() if self._hosts.is_first else None)
+        step: int | None = self._hosts.broadcast(
+            f"checkpoint-{which}", look() if self._hosts.is_first else None
+        )
         return step
 
     def _pass_over(self, step: int, damage: str) -> None:
@@ -172,7 +174,7 @@ class CheckpointStore(CheckpointReader):
             self._writer.finish()
         else:
             self._bucket.finish()
-            self._hosts.meet("checkpoint-arrays")
+            self._hosts.barrier("checkpoint-arrays")
         if not self._hosts.is_first:
             return
         partial = names.partial_folder(self._folder, record.step)

@@ -80,8 +80,8 @@ def batch(
         typer.echo(listing(found, catalogue, shown, profile))
         return
     chosen = chosen_names(catalogue, named, pattern)
-    from trm_scaling.cli.progress import shown_progress
     from trm_scaling.run.batch.job import plan_jobs
+    from trm_scaling.run.reporters import shown_progress
 
     profile = chosen_profile(profile, of_workers=True)
     with shown_progress() as progress:

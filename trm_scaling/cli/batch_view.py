@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from trm_scaling.cli.tables import bare_table
+from trm_scaling.results.format import clock
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -70,8 +71,6 @@ def fold(rows: "Sequence[Row]", most: int) -> "tuple[list[Row], Counter[Label]]"
 def _table(rows: "Sequence[Row]", width: int) -> "Table":
     from rich.progress_bar import ProgressBar
     from rich.text import Text
-
-    from trm_scaling.results.format import clock
 
     has_seeds = len({row.seed for row in rows}) > 1
     has_profiles = len({row.profile for row in rows}) > 1
@@ -138,8 +137,6 @@ def sums(rows: "Sequence[Row]") -> str:
 
 def in_words(row: "Row") -> str:
     """One run on one line of a log."""
-    from trm_scaling.results.format import clock
-
     progress = row.progress
     parts = [f"step {steps(progress)}" if progress.step is not None else ""]
     if row.label == "finished":
@@ -265,8 +262,6 @@ class TableView:
 
 def headline(board: "Board") -> str:
     """The sums of a batch, and its time."""
-    from trm_scaling.results.format import clock
-
     left = board.seconds_left
     ahead = f", about {clock(left)} left" if left else ""
     stopping = "stopping · " if board.stopping else ""

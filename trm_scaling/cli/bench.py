@@ -33,7 +33,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, in seconds, by
 Repeats = Annotated[int, typer.Option(min=1, help="How often to measure.")]
 
 _STEP_HELP = """
-Time the training step: puzzles x steps a second, share of the device's peak speed, memory, time to compile,
+Time the training step: samples a second, share of the device's peak speed, memory, time to compile,
 how long the device waits for the host, and what limits the speed.
 
 \b
@@ -89,18 +89,18 @@ def step(
     as_json: AsJson = False,
 ) -> None:
     from trm_scaling.bench.step import bench_step
+    from trm_scaling.cost.batch_fitting import cut_to_fit
     from trm_scaling.results.format import flop, memory
-    from trm_scaling.run.batch_fitting import fitted
     from trm_scaling.run.local_device import this_device
 
     run = _planned(experiment, overrides, profile, study)
-    found = bench_step(fitted(run.config, this_device()), calls)
+    found = bench_step(cut_to_fit(run.config, this_device()), calls)
     bound = found.roofline
     nominal = "" if found.mfu_nominal is None else f", {found.mfu_nominal:.1%} of the device's nominal peak"
     on_device = "" if found.peak_bytes is None else f", {memory(found.peak_bytes)} at most in use"
     program = "unknown" if found.program_bytes is None else memory(found.program_bytes)
     rows = {
-        "examples": f"{found.examples_per_s:,.1f} puzzle-steps/s",
+        "examples": f"{found.samples_per_s:,.1f} samples/s",
         "step": f"{_spread(found.step_s)} for {found.batch:,} puzzles in {found.micro_batches} slices, "
         f"{found.steps_per_call} steps a call",
         "speed": f"{flop(found.flops_per_s)}/s, {found.mfu_measured:.1%} of a large matrix product{nominal}",

@@ -11,6 +11,7 @@ import typer
 from trm_scaling.cli.options import AsJson, OneProfile, StudyFolder, complete_run
 from trm_scaling.cli.tables import columns, ends, hundredfold, terminal
 from trm_scaling.errors import UserError
+from trm_scaling.results.format import amount, points
 
 if TYPE_CHECKING:
     import numpy as np
@@ -148,13 +149,10 @@ def _called(name: str, rows: "pd.DataFrame") -> str:
 
 def _side(name: str, rows: "pd.DataFrame") -> Side:
     from trm_scaling.analysis import AccuracyRuns, summarise_seeds
+    from trm_scaling.results.counted import counts, left_out
 
-    done = (rows["state"] == "finished") & rows["test_accuracy"].notna()
-    excluded = tuple(
-        f"{row['experiment']} seed {row['seed']:.0f}: {row['state']}"
-        + (f": {row['reason']}" if row["reason"] == row["reason"] else "")
-        for row in rows[~done].to_dict("records")
-    )
+    done = counts(rows) & rows["test_accuracy"].notna()
+    excluded = tuple(left_out(row, ("test_accuracy",)) for row in rows[~done].to_dict("records"))
     runs = rows[done].sort_values("seed").assign(experiment=name)
     if runs.empty:
         raise UserError(f"{name} has no finished run: {'; '.join(excluded)}")
@@ -222,8 +220,6 @@ STYLES = {"significant": "green", "no difference shown": "yellow", "too few seed
 def show(sides: "Sequence[Side]", found: "Sequence[Against]") -> None:
     """Print the accuracies, the differences, and what may be said of them."""
     from rich.text import Text
-
-    from trm_scaling.results.format import amount, points
 
     console = terminal(100)
     reference = sides[0]

@@ -96,7 +96,7 @@ def sudoku(
     force: Annotated[bool, typer.Option("--force", help="Replace a dataset already there.")] = False,
 ) -> None:
     began = time.perf_counter()
-    from trm_scaling.cli.progress import shown_progress
+    from trm_scaling.run.reporters import shown_progress
     from trm_scaling.tasks.build import build_dataset, is_built
     from trm_scaling.tasks.sudoku.board import parse_box
     from trm_scaling.tasks.sudoku.description import SudokuData
@@ -175,7 +175,7 @@ def maze(
     force: Annotated[bool, typer.Option("--force", help="Replace a dataset already there.")] = False,
 ) -> None:
     began = time.perf_counter()
-    from trm_scaling.cli.progress import shown_progress
+    from trm_scaling.run.reporters import shown_progress
     from trm_scaling.tasks.maze.dataset import MazeConfig, build_maze, is_built
     from trm_scaling.tasks.opening import open_dataset
 

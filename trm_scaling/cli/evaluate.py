@@ -131,8 +131,8 @@ def _evaluate(
 ) -> None:
     import jax
 
-    from trm_scaling.cli.progress import shown_progress
     from trm_scaling.evaluation.score import Evaluator
+    from trm_scaling.run.reporters import shown_progress
 
     config, weights = opened.config, opened.weights
     evaluator = Evaluator(config, decoders=names, budget=budget)

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
 from trm_scaling.cli.fit_runs import INPUTS
+from trm_scaling.cli.fit_text import Fitted
 from trm_scaling.cli.options import (
     AsJson,
     OneProfile,
@@ -21,7 +22,7 @@ from trm_scaling.cli.options import (
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
-    from trm_scaling.analysis import CellLink, Fit, LossLaw, LossRuns, OnsetLaw, TwoStep
+    from trm_scaling.analysis import Fit, LossLaw, LossRuns, OnsetLaw, TwoStep
     from trm_scaling.cli.fit_runs import Asked
 
 HELP = """
@@ -56,24 +57,6 @@ OF_LOSS = ("loss", "error", "compute", "onset", "two_step")
 
 VARIES = 1.05
 """Largest over smallest from which on an input may have a term: whole steps alone differ by less."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What was fitted to what, for a reader."""
-
-    asked: "Asked"
-    y: str
-    legend: Mapping[str, str]
-    """Symbol of the formula -> column."""
-    found: "Fit | TwoStep"
-    link: "CellLink | None" = None
-    """From the share of wrong cells to exact accuracy, where that share was fitted."""
-
-    @property
-    def differing(self) -> tuple[str, ...]:
-        """Columns of science, beside what the law has terms for, in which the runs differ."""
-        return self.asked.differing(self.legend.values())
 
 
 def fit(

@@ -1,13 +1,14 @@
 """Which runs a law is fitted to, and which are left out, with the reason."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trm_scaling.errors import UserError
+from trm_scaling.results.format import amount
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,6 +82,8 @@ class Asked:
         """Those with a number in each of `columns`; the others join `excluded`."""
         import pandas as pd
 
+        from trm_scaling.results.counted import counts, left_out
+
         for column in columns:
             if column not in self.table:
                 raise UserError(f"the table has no column {column!r}; trm results --columns lists them")
@@ -92,9 +95,9 @@ class Asked:
                 for column in columns
             }
         )
-        finished = numbers["state"].isna() | (numbers["state"] == "finished")
+        finished = counts(numbers)
         kept = finished & numbers[list(columns)].notna().all(axis=1)
-        left_out = [_left_out(row, columns) for row in numbers[~kept].to_dict("records")]
+        excluded = [left_out(row, columns) for row in numbers[~kept].to_dict("records")]
         if not kept.any():
             empty = ", ".join(
                 f"{column} has no value in {count}"
@@ -103,9 +106,9 @@ class Asked:
             )
             raise UserError(
                 f"{self.title}: none of its {len(numbers)} runs can be fitted{': ' * bool(empty)}{empty}; "
-                f"{'; '.join(left_out[:3])}{', ...' * (len(left_out) > 3)}. Name other columns with --x, --y"
+                f"{'; '.join(excluded[:3])}{', ...' * (len(excluded) > 3)}. Name other columns with --x, --y"
             )
-        return replace(self, table=numbers[kept], excluded=(*self.excluded, *left_out))
+        return replace(self, table=numbers[kept], excluded=(*self.excluded, *excluded))
 
     def differing(self, inputs: Iterable[str]) -> tuple[str, ...]:
         """Columns of science in which the runs differ beside `inputs` and what those are made of."""
@@ -175,7 +178,8 @@ def asked_runs(
     """
     from trm_scaling.analysis import with_sizes
     from trm_scaling.experiments import load_catalogue
-    from trm_scaling.results.table import one_profile, results_table, runs_of_family, where
+    from trm_scaling.results.counted import runs_of_family
+    from trm_scaling.results.table import one_profile, results_table, where
     from trm_scaling.results.wandb_export import parse_wandb_export
 
     catalogue = None if study is None else load_catalogue(study.path)
@@ -208,7 +212,6 @@ def _pooled(catalogue: "Catalogue", table: "pd.DataFrame", title: str) -> Asked:
 
     All of `table` where none of its runs is of such a family: the study says nothing of them then.
     """
-    from trm_scaling.results.format import amount
     from trm_scaling.results.table import names_of
 
     used = [family for family in catalogue.families if _is_of_inputs(family)]
@@ -297,15 +300,3 @@ def _family(catalogue: "Catalogue | None", table: "pd.DataFrame", patterns: Sequ
         return None
     families = [catalogue.family_of(name) for name in asked]
     return families[0] if all(each is families[0] for each in families) else None
-
-
-def _left_out(row: Mapping[Any, Any], columns: Sequence[str]) -> str:
-    seed = "" if row["seed"] != row["seed"] else f" seed {row['seed']:.0f}"
-    missing = [column for column in columns if row[column] != row[column]]
-    why = [str(row[name]) for name in ("state", "reason") if row[name] == row[name]]
-    if row["state"] == "finished" or not why:
-        from trm_scaling.results.wandb_export.naming import unread
-
-        texts = [f" ({text})" if (text := unread(row, column)) else "" for column in missing]
-        why = [" and ".join(f"no {column}{text}" for column, text in zip(missing, texts, strict=True))]
-    return f"{row['experiment']}{seed}: {': '.join(why)}"

@@ -1,26 +1,45 @@
 """A fitted law on a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trm_scaling.cli.tables import columns, ends, hundredfold, terminal
+from trm_scaling.results.format import amount
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from trm_scaling.analysis import CellLink, Fit, Interval, Prediction, TwoStep
     from trm_scaling.analysis.fits.record import Extrapolation
-    from trm_scaling.cli.fit import Fitted
+    from trm_scaling.cli.fit_runs import Asked
 
 STYLES = {"identified": "green", "weakly identified": "yellow", "not identified": "red"}
 SYMBOLS = {"x": "x", "params": "N", "data": "D", "recursions": "r"}
 """Input of a fit -> its symbol in the formula."""
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """What was fitted to what, for a reader."""
+
+    asked: "Asked"
+    y: str
+    legend: Mapping[str, str]
+    """Symbol of the formula -> column."""
+    found: "Fit | TwoStep"
+    link: "CellLink | None" = None
+    """From the share of wrong cells to exact accuracy, where that share was fitted."""
+
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """Columns of science, beside what the law has terms for, in which the runs differ."""
+        return self.asked.differing(self.legend.values())
+
+
 def show(fitted: "Fitted") -> None:
     """Print what was fitted, the verdict first."""
     from trm_scaling.analysis import TwoStep
-    from trm_scaling.results.format import amount
 
     console, found = terminal(100), fitted.found
     legend = ", ".join(f"{symbol} = {column}" for symbol, column in fitted.legend.items())
@@ -55,8 +74,6 @@ def _show_fit(
     console: "Console", fit: "Fit", size: str | None = None, link: "CellLink | None" = None
 ) -> None:
     from rich.text import Text
-
-    from trm_scaling.results.format import amount
 
     is_loss = fit.formula.startswith("L ")
     runs = f"{amount(fit.runs, 'run')} of {amount(fit.configurations, 'configuration')}"

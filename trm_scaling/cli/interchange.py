@@ -171,8 +171,8 @@ def export(
 
 def _tested(run: "OpenedRun", tensors: "dict[str, np.ndarray]", test: "Split") -> tuple[int, int]:
     """Solved and all test puzzles of the run, by the rounded weights."""
-    from trm_scaling.cli.progress import shown_progress
     from trm_scaling.evaluation.score import Evaluator
+    from trm_scaling.run.reporters import shown_progress
     from trm_scaling.train.weights import weights_from_public
 
     weights = weights_from_public(run.config, tensors, str(run.folder.path))

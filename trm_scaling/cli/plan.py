@@ -11,7 +11,7 @@ from trm_scaling.cli.tables import from_here, terminal
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
-    from trm_scaling.counting.devices import TargetName
+    from trm_scaling.cost.devices import TargetName
 
 HELP = """
 Say what the experiments would take of a target: FLOPs, steps, memory, hours, cost, disk. Speeds come from
@@ -63,11 +63,14 @@ def plan(
     study: StudyFolder = None,
 ) -> None:
     from trm_scaling.cli.plan_page import page
-    from trm_scaling.cli.progress import shown_progress
-    from trm_scaling.counting.devices import TARGETS
+    from trm_scaling.cost.devices import TARGETS
+    from trm_scaling.cost.plan import PRIORITIZED
+    from trm_scaling.cost.plan import as_json as plan_as_json
     from trm_scaling.experiments.catalogue import load_catalogue
     from trm_scaling.io.study import find_study
-    from trm_scaling.run.plan import study_plan
+    from trm_scaling.run.local_device import measured_speeds
+    from trm_scaling.run.preview import plan_study
+    from trm_scaling.run.reporters import shown_progress
 
     found, there = find_study(study), TARGETS[target]
     catalogue = load_catalogue(found.path)
@@ -75,24 +78,25 @@ def plan(
         there = replace(there, chip=replace(there.chip, usd_per_hour=usd, spot_usd_per_hour=usd))
     names = catalogue.matching(pattern) if pattern else list(catalogue.study_names)
     if prioritized:
-        names = [name for name in names if catalogue.group_of(name) in study_plan.PRIORITIZED]
+        names = [name for name in names if catalogue.group_of(name) in PRIORITIZED]
         if not names:
-            raise UserError(f"none of them is of the recommended subset: {', '.join(study_plan.PRIORITIZED)}")
+            raise UserError(f"none of them is of the recommended subset: {', '.join(PRIORITIZED)}")
     with shown_progress() as progress:
-        named = study_plan.named_configurations(found, catalogue, names, profile, progress, overrides or [])
-    planned = study_plan.planned(found, named, there)
+        named = catalogue.composed(names, profile, progress, overrides or [])
+    measured = measured_speeds(found)
+    planned = plan_study(found, named, there, measured)
     if compiling:
         from trm_scaling.cli.plan_compile import compile_all
 
-        typer.echo(f"written: {from_here(compile_all(found, named, planned, there))}")
+        typer.echo(f"written: {from_here(compile_all(found, named, planned, there, measured))}")
         return
     if as_json:
-        typer.echo(json.dumps(study_plan.as_json(planned, there, profile, jobs), indent=1))
+        typer.echo(json.dumps(plan_as_json(planned, there, profile, jobs), indent=1))
         return
     compares = profile == "paper" and there.name == "v4-64" and not pattern and not overrides
     pods = [replace(there, name=name, chips=TARGETS[name].chips) for name in SMALLER_PODS]
     whole = compares and not prioritized
-    smaller = {pod.name: study_plan.planned(found, named, pod) for pod in pods} if whole else None
+    smaller = {pod.name: plan_study(found, named, pod, measured) for pod in pods} if whole else None
     console, by_family = terminal(), not each and len(planned) > FEW
     for part in page(
         catalogue, planned, there, jobs, by_family, console.width, smaller=smaller, beside_first=compares

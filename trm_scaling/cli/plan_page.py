@@ -5,14 +5,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trm_scaling.cli.tables import columns as table_of
+from trm_scaling.results.format import amount, duration, flop, memory, money
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from trm_scaling.counting.devices import Target
+    from trm_scaling.cost.devices import Target
+    from trm_scaling.cost.plan import Planned, Total
     from trm_scaling.experiments.catalogue import Catalogue
-    from trm_scaling.run.plan.study_plan import Planned, Total
 
 TIME, MEMORY, COST, DISK = "¹", "²", "³", "⁴"
 """Marks of the footnotes."""
@@ -44,7 +45,9 @@ def page(
 
     chips = f"{target.chips} x {target.chip.kind}" if target.chip.cores is None else "such a CPU"
     profile = planned[0].config.profile
-    yield Text(f"{_runs(len(planned))} under {profile}, each on {target.name} ({chips})", style="bold")
+    yield Text(
+        f"{amount(len(planned), 'run')} under {profile}, each on {target.name} ({chips})", style="bold"
+    )
     yield ""
     yield _by_family(catalogue, planned, width) if by_family else _by_configuration(planned, width)
     yield ""
@@ -68,7 +71,7 @@ Column = tuple[str, "Callable[[Sequence[Planned]], str]"]
 
 
 def _by_family(catalogue: "Catalogue", planned: "Sequence[Planned]", width: int) -> "Table":
-    """A line for each family; a configuration of several families stands with the first."""
+    """A line for each family; a configuration of several families stands with the plan."""
     is_wide = width >= WIDE
     titles = {family.key: family.title for family in (*catalogue.families, *catalogue.beside) if is_wide}
     some_keys = {each.families[0] for each in planned} & titles.keys()
@@ -97,7 +100,7 @@ def _by_configuration(planned: "Sequence[Planned]", width: int) -> "Table":
 
 def _columns(is_wide: bool, of_many: bool) -> list[Column]:
     """Of runs together, or of one."""
-    from trm_scaling.results.format import flop, memory
+    from trm_scaling.cost.plan import price_of
 
     parameters: Column = ("params", lambda some: _span([each.parameters for each in some], _count))
     training: Column = ("training", lambda some: flop(sum(each.training_flops for each in some)))
@@ -109,7 +112,7 @@ def _columns(is_wide: bool, of_many: bool) -> list[Column]:
     step: Column = (f"a step{TIME}", lambda some: _span([each.step_s for each in some], _seconds))
     time: Column = (f"time{TIME}", lambda some: _time(sum(each.estimate.total_s for each in some)))
     hours: Column = ("chip-h", lambda some: _hours(sum(each.estimate.device_hours for each in some)))
-    cost: Column = (f"cost{COST}", lambda some: _cost([each.estimate.usd for each in some]))
+    cost: Column = (f"cost{COST}", lambda some: _price(price_of([each.estimate.usd for each in some])))
     match is_wide, of_many:
         case True, True:
             return [parameters, training, most, cut, step, time, hours, cost]
@@ -125,17 +128,16 @@ def _totals(planned: "Sequence[Planned]", jobs: int, beside_first: bool) -> "Tab
     """Core, contributions, all, the recommended subset, where they differ."""
     from rich.text import Text
 
-    from trm_scaling.run.plan import study_plan as first
-    from trm_scaling.run.plan.study_plan import total
+    from trm_scaling.cost import plan
 
     core = [each for each in planned if each.is_core]
     contributions = [each for each in planned if not each.is_core]
     subset = [each for each in planned if each.is_prioritized]
     groups: list[tuple[str, Sequence[Planned], str]] = [
-        ("core experiments", core, f"{first.CORE_HOURS:,} h"),
-        ("contributions", contributions, f"{first.CONTRIBUTION_HOURS:,} h"),
-        ("all", planned, f"{first.DAYS_IN_SEQUENCE} d, {first.DAYS_FOUR_AT_ONCE} d four at a time"),
-        ("recommended subset", subset, f"{first.PRIORITIZED_DAYS_FOUR_AT_ONCE} d four at a time"),
+        ("core experiments", core, f"{plan.CORE_HOURS:,} h"),
+        ("contributions", contributions, f"{plan.CONTRIBUTION_HOURS:,} h"),
+        ("all", planned, f"{plan.DAYS_IN_SEQUENCE} d, {plan.DAYS_FOUR_AT_ONCE} d four at a time"),
+        ("recommended subset", subset, f"{plan.PRIORITIZED_DAYS_FOUR_AT_ONCE} d four at a time"),
     ]
     headings = [f"in sequence{TIME}", f"{jobs} at a time{TIME}", "chip-h", f"on demand{COST}", f"spot{COST}"]
     made = table_of(
@@ -146,7 +148,7 @@ def _totals(planned: "Sequence[Planned]", jobs: int, beside_first: bool) -> "Tab
     for label, some, before in groups:
         if label == "all" or 0 < len(some) < len(planned):
             beside = [Text(before, style="dim")] if beside_first else []
-            made.add_row(label, *_total(total(some, jobs)), *beside)
+            made.add_row(label, *_total(plan.total(some, jobs)), *beside)
     return made
 
 
@@ -159,20 +161,19 @@ def _total(found: "Total") -> list[str]:
 def _resources(
     planned: "Sequence[Planned]", smaller: "Mapping[str, Sequence[Planned]] | None"
 ) -> Iterator[str]:
-    from trm_scaling.run.plan import study_plan as first
-    from trm_scaling.run.plan.study_plan import resources_of
+    from trm_scaling.cost import plan
 
-    found = resources_of(planned)
+    found = plan.resources_of(planned)
 
     def line(label: str, said: str, before: str) -> str:
         return f"{label:<8}  {said:<40}" + ("" if smaller is None else f"first estimate: {before}")
 
-    recommended = f"{_gb(first.DISK_BYTES_LEAST)}, better {_gb(first.DISK_BYTES)}"
+    recommended = f"{_gb(plan.DISK_BYTES_LEAST)}, better {_gb(plan.DISK_BYTES)}"
     yield line("disk", f"{_gb(found.disk_bytes)}{DISK}", recommended).rstrip()
     storage = f"{_price(found.storage_usd_a_month)} a month{DISK}"
-    yield line("storage", storage, f"{_price(first.USD_A_MONTH)} a month").rstrip()
+    yield line("storage", storage, f"{_price(plan.USD_A_MONTH)} a month").rstrip()
     results = f"{_gb(found.results_bytes)} of results to fetch"
-    yield line("network", results, f"under {_gb(first.NETWORK_BYTES)}").rstrip()
+    yield line("network", results, f"under {_gb(plan.NETWORK_BYTES)}").rstrip()
     for name, runs in (smaller or {}).items():
         fitting = sum(each.fits is not False for each in runs)
         said = "all fit" if fitting == len(runs) else f"{fitting} of {len(runs)} fit"
@@ -181,13 +182,12 @@ def _resources(
 
 
 def _sources(planned: "Sequence[Planned]", target: "Target") -> Iterator[str]:
-    from trm_scaling.counting.devices import PRICES_OF
-    from trm_scaling.counting.memory import ACCURACY
-    from trm_scaling.results.format import memory, money
+    from trm_scaling.cost.devices import PRICES_OF
+    from trm_scaling.cost.memory import ACCURACY
 
     sources = Counter((each.estimate.assumed, each.estimate.source) for each in planned)
     for number, ((assumed, source), runs) in enumerate(sources.most_common(MOST_SOURCES)):
-        of = "" if len(sources) == 1 else f", {_runs(runs)}"
+        of = "" if len(sources) == 1 else f", {amount(runs, 'run')}"
         yield f"{' ' if number else TIME} {'assumed' if assumed else 'measured'}: {source}{of};"
     if len(sources) > MOST_SOURCES:
         yield f"  and {len(sources) - MOST_SOURCES} more sources, in --json;"
@@ -236,15 +236,11 @@ def _count(number: float) -> str:
 
 
 def _seconds(seconds: float) -> str:
-    from trm_scaling.results.format import duration
-
     return f"{seconds * 1000:,.0f} ms" if seconds < 10 else duration(seconds)
 
 
 def _time(seconds: float) -> str:
     """Two or three digits, as much as an estimate is worth: `21 min`, `4.6 h`, `7.8 d`."""
-    from trm_scaling.results.format import duration
-
     if seconds < 90:
         return duration(seconds)
     if seconds < 5400:
@@ -260,18 +256,7 @@ def _gb(size: float) -> str:
     return f"{size / 1e9:,.0f} GB" if size >= 9.95e9 else f"{size / 1e9:.1f} GB"
 
 
-def _cost(prices: Sequence[float | None]) -> str:
-    known = [price for price in prices if price is not None]
-    return _price(sum(known) if len(known) == len(prices) else None)
-
-
 def _price(usd: float | None) -> str:
-    from trm_scaling.results.format import money
-
     if usd is None:
         return "no price"
     return f"${usd:,.0f}" if usd >= 9.95 else money(usd)
-
-
-def _runs(count: int) -> str:
-    return f"{count:,} run{'' if count == 1 else 's'}"

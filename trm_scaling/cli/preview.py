@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trm_scaling.cli.tables import from_here
+from trm_scaling.results.format import amount, duration, flop, memory, money
 
 if TYPE_CHECKING:
     from trm_scaling.config import RunConfig
-    from trm_scaling.counting.estimate import Estimate
+    from trm_scaling.cost.estimate import Estimate
     from trm_scaling.run.preview import Fitting, Preview, TargetPreview
 
 UNKNOWN = "unknown"
@@ -61,8 +62,6 @@ def _fields(preview: "Preview") -> Iterator[str]:
 
 
 def _facts(preview: "Preview") -> Iterator[str]:
-    from trm_scaling.results.format import amount, flop
-
     config, data = preview.config, preview.dataset
     arch = config.arch
     tests = UNKNOWN if data.test_puzzles is None else f"{data.test_puzzles:,}"
@@ -93,7 +92,7 @@ def _facts(preview: "Preview") -> Iterator[str]:
             yield _fact(
                 "" if number else "curriculum",
                 f"from step {stage.start:>7,}: {stage.steps:>7,} steps with L_cycles {stage.L_cycles}, "
-                f"H_cycles {stage.H_cycles}, {flop(stage.flops_per_puzzle_step)} a puzzle-step",
+                f"H_cycles {stage.H_cycles}, {flop(stage.flops_per_sample)} a sample",
             )
     yield _fact(
         "evaluation",
@@ -104,7 +103,7 @@ def _facts(preview: "Preview") -> Iterator[str]:
     mean = "on average " if len(preview.stages) > 1 else ""
     yield _fact(
         "FLOPs",
-        f"{flop(preview.training_flops)} to train, {mean}{flop(per_step)} a puzzle-step; "
+        f"{flop(preview.training_flops)} to train, {mean}{flop(per_step)} a sample; "
         f"{flop(preview.inference_flops)} to answer one puzzle",
     )
 
@@ -126,7 +125,6 @@ def _dataset_state(preview: "Preview") -> str:
 
 def _targets(preview: "Preview") -> Iterator[str]:
     """One column a target. Two places after each number are the mark's."""
-    from trm_scaling.results.format import duration, money
 
     def row(label: str, cell: Callable[["TargetPreview"], str]) -> list[str]:
         return [label, *(cell(target) for target in preview.targets)]
@@ -165,16 +163,12 @@ def _targets(preview: "Preview") -> Iterator[str]:
 
 
 def _hardware(target: "TargetPreview") -> str:
-    from trm_scaling.results.format import amount
-
     if target.cores is not None:
         return f"{target.device_kind}, {amount(target.cores, 'core')}"
     return f"{target.devices} x {target.device_kind}"
 
 
 def _memory(target: "TargetPreview") -> str:
-    from trm_scaling.results.format import memory
-
     limit = "" if target.memory_limit is None else f" of {memory(target.memory_limit)}"
     return f"{memory(target.memory_total)}{limit}"
 
@@ -182,7 +176,7 @@ def _memory(target: "TargetPreview") -> str:
 def _notes(preview: "Preview") -> Iterator[str]:
     """What to do where memory is short, and what the marked numbers rest on."""
     from trm_scaling.config.schedule import said_of_matching
-    from trm_scaling.counting.devices import PRICES_OF
+    from trm_scaling.cost.devices import PRICES_OF
 
     for target in preview.targets:
         if target.fits is False:
@@ -237,8 +231,6 @@ def _folder(preview: "Preview") -> str:
 
 def _rhythm(preview: "Preview") -> str:
     """When evaluations come."""
-    from trm_scaling.results.format import amount
-
     first = amount(preview.eval_every, "step")
     if preview.eval_growth == 1:
         return f"every {first}"

@@ -25,10 +25,10 @@ from trm_scaling.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from trm_scaling.cli.progress import BarReporter, LoggingReporter, LogReporter
     from trm_scaling.parallel.hosts import Hosts
     from trm_scaling.results.record import RunRecord
     from trm_scaling.run.planned import Run
+    from trm_scaling.run.reporters import BarReporter, LoggingReporter, LogReporter
 
 HELP = """
 Train an experiment, evaluate it, write its record. The same command again resumes or, when the run
@@ -83,7 +83,7 @@ def run(
     join_timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the others.")] = 300.0,
 ) -> None:
     from trm_scaling.io.study import find_study
-    from trm_scaling.parallel.hosts import ALONE, join, rendezvous
+    from trm_scaling.parallel.hosts import SINGLE_PROCESS, join, rendezvous
     from trm_scaling.run.planned import plan_run
 
     if experiment is None:
@@ -92,7 +92,7 @@ def run(
             "`trm batch --list` shows what else there is"
         )
     at = rendezvous(coordinator, num_processes, process_id)
-    with parting(ALONE if dry_run else join(at, join_timeout)) as hosts:
+    with parting(SINGLE_PROCESS if dry_run else join(at, join_timeout)) as hosts:
         fields = [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
         found, chosen = find_study(study), chosen_profile(profile)
         planned = plan_run(found, experiment, chosen, fields)
@@ -211,10 +211,10 @@ def _train(runs: "list[Run]", experiment: str, hosts: "Hosts", is_first: bool) -
 
     Raises the first failure of one by itself. The exit status of a failure is that of its class.
     """
-    from trm_scaling.cli.progress import NoReporter, live_reporters
     from trm_scaling.config.schedule import said_of_matching
     from trm_scaling.run.compilation import configure_jax
     from trm_scaling.run.multihost import follow
+    from trm_scaling.run.reporters import NoReporter, live_reporters
     from trm_scaling.run.single import execute
     from trm_scaling.run.vmapped_runs import execute_together
     from trm_scaling.tracking.wandb_mirror import mirror_said
@@ -256,9 +256,9 @@ def logged(
     shown: "LogReporter | BarReporter", run: "Run", experiment: str, is_first_seed: bool
 ) -> "Iterator[LoggingReporter]":
     """For the block, a reporter that keeps the run's log too; what ends the block early is its last line."""
-    from trm_scaling.cli.progress import LoggingReporter
     from trm_scaling.io.secrets import masked_text
     from trm_scaling.run.batch.logs import own_log
+    from trm_scaling.run.reporters import LoggingReporter
 
     names = (experiment, run.folder.path.parent.name)
     with own_log(run.study, names, run.config.seed, is_first_seed) as open_log:

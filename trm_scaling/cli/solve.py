@@ -14,6 +14,13 @@ from trm_scaling.errors import UserError
 if TYPE_CHECKING:
     from trm_scaling.evaluation.trace import Trace
     from trm_scaling.tasks.task import Chosen
+from typing import TYPE_CHECKING, get_args
+
+if TYPE_CHECKING:
+    from trm_scaling.evaluation.decode import Candidates, Choice, DecoderName
+    from trm_scaling.evaluation.predict import Answers
+    from trm_scaling.evaluation.samples import Budget
+    from trm_scaling.tasks.task import Chosen
 
 HELP = """
 Solve one puzzle with a trained model and show the board after each supervision step. 4x4 and 6x6
@@ -82,11 +89,10 @@ def solve(
 ) -> None:
     import sys
 
-    from trm_scaling.cli.picture import check_name, save_picture
+    from trm_scaling.evaluation.picture import check_name, save_picture
     from trm_scaling.run.compilation import configure_jax
     from trm_scaling.run.planned import folder_named
-    from trm_scaling.shipped.model_file import read_model
-    from trm_scaling.shipped.shelf import model_path, shipped_names
+    from trm_scaling.shipped.model_file import model_path, read_model, shipped_names
     from trm_scaling.tasks.task import spec_of
 
     if save is not None:
@@ -115,9 +121,7 @@ def solve(
     params = weights.answering(averaged=weights.ema is not None)
     answers, said, shown = trajectories(config, params, weights.buffers, chosen, budget), list[str](), 0
     if samples > 1:
-        from trm_scaling.cli.agreement import agreement
-
-        shown, said = agreement(chosen, answers, budget, decoder)
+        shown, said = compare_samples(chosen, answers, budget, decoder)
     found = trace_of(answers, shown)
     pause = delay if sys.stdout.isatty() else 0.0
     typer.echo(chosen.title)
@@ -161,3 +165,86 @@ def frames(chosen: "Chosen", trace: "Trace") -> Iterator[str]:
 def _unchanged(first: int, last: int) -> str:
     steps = f"step {first} changes" if first == last else f"steps {first} to {last} change"
     return f"supervision {steps} nothing"
+
+
+_MOST = 8
+"""Answers that are listed."""
+
+
+def compare_samples(
+    chosen: "Chosen", answers: "Answers", budget: "Budget", name: str
+) -> tuple[int, list[str]]:
+    """The sample whose trajectory holds the answer that the decoder `name` takes, and what is said of them
+    all.
+
+    `answers` are those to one puzzle. Raises UserError for a decoder that does not exist or knows the labels.
+    """
+    import numpy as np
+
+    from trm_scaling.evaluation.decode import DecoderName, candidates_of, decoders_for
+    from trm_scaling.evaluation.score import judged
+
+    known = [each for each in get_args(DecoderName) if each != "oracle"]
+    if name not in known:
+        raise UserError(f"--decoder {name}: choose one of {', '.join(known)} (the oracle knows the answer)")
+    ((found, decode),) = decoders_for((name,), budget, chosen.task).items()  # type: ignore[arg-type]
+    tokens = np.asarray(answers.tokens)
+    right = chosen.task.right(chosen.inputs, tokens.reshape(-1, tokens.shape[-1]), chosen.labels)
+    valid = judged(chosen.task, chosen.inputs[None], tokens) if chosen.task.has_rules else None
+    given = candidates_of(answers, right.reshape(tokens.shape[:-1]), valid)
+    choice = decode(given)
+    return int(choice.sample[0]), [*_table(given, budget), _why(found, given, choice)]
+
+
+def _table(given: "Candidates", budget: "Budget") -> list[str]:
+    """The different last answers, the most frequent first."""
+    import numpy as np
+
+    final = given.answer[:, -1, 0]
+    kinds, counts = np.unique(final, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    steps = given.q_halt.shape[1]
+    lines = [
+        "",
+        f"{budget.samples} samples of {steps} steps, {len(kinds)} different "
+        f"{'answer' if len(kinds) == 1 else 'answers'}; the most frequent in {counts.max()} of them",
+        f"{'':>8}{'samples':>9}{'believes':>10}{'confidence':>12}{'change':>9}{'rules':>8}{'':>8}",
+    ]
+    for number, kind in enumerate(order[:_MOST], start=1):
+        own = np.flatnonzero(final == kinds[kind])
+        belief = 1 / (1 + np.exp(-given.q_halt[own, -1, 0].astype(float).max()))
+        kept = "" if given.valid is None else "kept" if given.valid[own[0], -1, 0] else "broken"
+        solved = "right" if given.solved[own[0], -1, 0] else "wrong"
+        sure, change = given.confidence[own, -1, 0].max(), given.change[own, -1, 0].min()
+        lines.append(
+            f"{'answer ' + str(number):>8}{len(own):>9}{belief:>10.0%}{sure:>12.3f}{change:>9.3g}"
+            f"{kept:>8}{solved:>8}"
+        )
+    if len(kinds) > _MOST:
+        lines.append(f"and {len(kinds) - _MOST} more")
+    return lines
+
+
+def _why(name: "DecoderName", given: "Candidates", choice: "Choice") -> str:
+    """`chosen: sample 5 after step 7, by best_q: the highest halting logit, 3.2`."""
+    sample, step = int(choice.sample[0]), int(choice.step[0])
+    alike = int((given.answer[:, -1, 0] == given.answer[sample, step, 0]).sum())
+    logit = float(given.q_halt[sample, step, 0])
+    match name:
+        case "last":
+            why = "the plain trajectory's last answer"
+        case "halting":
+            why = "the plain trajectory where its halting logit is above zero, or ends"
+        case "best_q":
+            why = f"the highest halting logit of all samples and steps, {logit:.2f}"
+        case "mode":
+            why = f"the answer of most samples, {alike}"
+        case "residual":
+            why = "the logits that changed least over the last three steps"
+        case "confidence":
+            why = f"the most probable tokens, {float(given.confidence[sample, step, 0]):.3f} in the mean"
+        case _:
+            kept = given.valid is not None and bool(given.valid[sample, step, 0])
+            why = "the first that keeps the rules" if kept else f"none keeps the rules; best_q, {logit:.2f}"
+    state = "right" if given.solved[sample, step, 0] else "wrong"
+    return f"chosen: sample {sample + 1} after step {step + 1} ({state}), by {name}: {why}"

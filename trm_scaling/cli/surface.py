@@ -36,11 +36,11 @@ def write_surface(
     """
     import jax
 
-    from trm_scaling.cli.progress import shown_progress
     from trm_scaling.evaluation.surface import Grid, SurfaceCounts, measure
     from trm_scaling.io.atomic import write_json
     from trm_scaling.io.jsonable import read_json_lenient
     from trm_scaling.results.surfaces import add_surface
+    from trm_scaling.run.reporters import shown_progress
 
     file = out or (None if opened.folder is None else opened.folder.surfaces)
     if file is None:
@@ -91,7 +91,7 @@ def _described(
     import jax
 
     from trm_scaling.config.identity import identity
-    from trm_scaling.counting import count_parameters, inference_flops
+    from trm_scaling.cost import count_parameters, inference_flops
     from trm_scaling.io.secrets import masked_arguments
     from trm_scaling.results.surfaces import Surface
     from trm_scaling.tasks.dataset import fingerprint

@@ -7,7 +7,7 @@ import typer
 from trm_scaling.cli.options import Profile, RunName, StudyFolder, open_run
 
 if TYPE_CHECKING:
-    from trm_scaling.run.verify import Agreement, Recorded, Rerun
+    from trm_scaling.run.verify import Comparison, Recorded, Replay
 
 HELP = """
 Train the first steps of a finished run again, in a temporary place, and compare every number with its
@@ -32,25 +32,25 @@ def verify(
     profile: Profile = None,
     study: StudyFolder = None,
 ) -> None:
-    from trm_scaling.cli.progress import shown_progress
     from trm_scaling.io.provenance import collect_provenance
-    from trm_scaling.run.verify import agreement, differing_circumstances, recorded_beginning, rerun
+    from trm_scaling.run.reporters import shown_progress
+    from trm_scaling.run.verify import compare_lines, differing_environment, recorded_beginning, replay
 
     run = open_run(name, profile, study)
     recorded = recorded_beginning(run.folder, steps)
     typer.echo(f"training steps 1 to {recorded.until} of {run.folder.path} again; compiling first", err=True)
     with shown_progress() as progress:
-        again = rerun(recorded, run.study.data_root, progress)
+        again = replay(recorded, run.study.data_root, progress)
     config = recorded.config
-    found = agreement(recorded.lines, again.lines, config.arch.forward_dtype, config.global_batch_size)
-    otherwise = differing_circumstances(run.folder, recorded, again, collect_provenance([again.device_kind]))
+    found = compare_lines(recorded.lines, again.lines, config.arch.forward_dtype, config.global_batch_size)
+    otherwise = differing_environment(run.folder, recorded, again, collect_provenance([again.device_kind]))
     typer.echo(f"{run.folder.path}: steps 1 to {recorded.until}, {found.compared} numbers")
     typer.echo("\n".join([*verdict(found, otherwise), *_mesh(recorded, again)]))
     if found.verdict in _STATUS:
         raise typer.Exit(_STATUS[found.verdict])
 
 
-def verdict(found: "Agreement", otherwise: list[str]) -> list[str]:
+def verdict(found: "Comparison", otherwise: list[str]) -> list[str]:
     """What came of comparing, and what may be the reason, in lines."""
     reasons = [f"  {each}" for each in otherwise]
     if found.verdict == "equal":
@@ -73,7 +73,7 @@ def verdict(found: "Agreement", otherwise: list[str]) -> list[str]:
     return [*said, "the record names nothing that is otherwise: the machine, the files or the code changed"]
 
 
-def _mesh(recorded: "Recorded", again: "Rerun") -> list[str]:
+def _mesh(recorded: "Recorded", again: "Replay") -> list[str]:
     made, here = recorded.record.device_count, again.device_count
     if made == here:
         return []

@@ -50,7 +50,7 @@ def open_weights(
     The puzzles of a model file lie in the study's data folder, else in `./data`. Raises UserError as
     `open_run`, and for overrides of anything but the puzzles.
     """
-    from trm_scaling.shipped.shelf import model_path
+    from trm_scaling.shipped.model_file import model_path
 
     file = model_path(name)
     if file is not None:

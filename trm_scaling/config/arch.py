@@ -1,16 +1,62 @@
-"""The network and its recursion. Field names are the public code's (`config/arch/trm.yaml`).
+"""The network and its recursion, which a curriculum may deepen. Field names are the public code's
+(`config/arch/trm.yaml`).
 
 One class for each model; `arch.model` says which, and a field that a model does not have is refused.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from trm_scaling.config.base import Frozen
-from trm_scaling.config.curriculum import Depth
-from trm_scaling.config.fields import Program, Traced
+from trm_scaling.config.fields import Frozen, Program, Traced
+
+
+class Depth(NamedTuple):
+    """How often one supervision step applies the network: T(n + 1) passes of H_cycles=T, L_cycles=n."""
+
+    L_cycles: int
+    H_cycles: int
+
+    @property
+    def passes(self) -> int:
+        """All of them."""
+        return self.H_cycles * (self.L_cycles + 1)
+
+    @property
+    def passes_with_gradient(self) -> int:
+        """Those of the last cycle."""
+        return self.L_cycles + 1
+
+
+class CurriculumConfig(Frozen):
+    """From (L_cycles, H_cycles) here up to the architecture's own, in equal stages of training."""
+
+    until_epoch: Program[int] = Field(0, ge=0)
+    """Epochs after which the architecture's own recursion is reached; 0: no curriculum."""
+
+    stages: Program[int] = Field(4, ge=1)
+    """Equal stages before that epoch. Stage k of s recurses as k/s of the way up, rounded down."""
+
+    L_cycles: Program[int] = Field(2, ge=1)
+    """L_cycles of the first stage."""
+
+    H_cycles: Program[int] = Field(1, ge=1)
+    """H_cycles of the first stage."""
+
+    def depths(self, last: Depth | None) -> list[Depth]:
+        """The recursion of each stage before `until_epoch`, in order; none without a curriculum."""
+        if self.until_epoch == 0 or last is None:
+            return []
+
+        def rising(first: int, last: int, stage: int) -> int:
+            return first + (last - first) * stage // self.stages
+
+        return [
+            Depth(rising(self.L_cycles, last.L_cycles, k), rising(self.H_cycles, last.H_cycles, k))
+            for k in range(self.stages)
+        ]
+
 
 ModelName = Literal["trm", "recurrent"]
 
@@ -62,10 +108,10 @@ class ArchConfig(Frozen):
     processors with AMX or AVX512-BF16, float32 on others. The run's configuration holds what came of it."""
 
     halt_max_steps: Program[int] = Field(16, ge=1)
-    """Supervision steps after which a slot always halts in training, and N at evaluation."""
+    """Supervision steps after which a row always halts in training, and N at evaluation."""
 
     halt_exploration_prob: Traced[float] = Field(0.1, ge=0, le=1)
-    """Chance that a slot may not halt before a uniform draw from {2..halt_max_steps}."""
+    """Chance that a row may not halt before a uniform draw from {2..halt_max_steps}."""
 
     halt_exploration_prob_end: Traced[float | None] = Field(None, ge=0, le=1)
     """That chance at the last training step, approached in a straight line; None: it stays as it is."""

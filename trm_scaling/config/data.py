@@ -5,8 +5,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
-from trm_scaling.config.base import Frozen
-from trm_scaling.config.fields import Host, Program
+from trm_scaling.config.fields import Frozen, Host, Program
 
 
 class DataConfig(Frozen):

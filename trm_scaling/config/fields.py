@@ -1,4 +1,4 @@
-"""What each field of the configuration is to the compiled program and to the identity, and how to walk them.
+"""The base of all configuration models, and what each field is to the program and to the identity.
 
 The mark is written once, around the field's type: `lr: Traced[float]`, `hidden_size: Program[int]`. Every
 list of fields (what a program is given, what runs of one program may differ in, what names a program, what
@@ -11,8 +11,21 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
+
+
+class Frozen(BaseModel):
+    """An immutable model that refuses unknown keys and keeps each field's docstring."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        validate_default=True,
+        allow_inf_nan=False,
+    )
+
 
 T = TypeVar("T")
 

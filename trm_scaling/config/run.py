@@ -4,11 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from trm_scaling.config.arch import Architecture, TrmConfig
-from trm_scaling.config.base import Frozen
-from trm_scaling.config.curriculum import CurriculumConfig
+from trm_scaling.config.arch import Architecture, CurriculumConfig, TrmConfig
 from trm_scaling.config.data import TaskData, usual_data
-from trm_scaling.config.fields import Host, Operational, Program, Steps, Traced
+from trm_scaling.config.fields import Frozen, Host, Operational, Program, Steps, Traced
 from trm_scaling.config.system import SystemConfig
 
 OptimizerName = Literal["adam_atan2", "adamw", "adam", "lion"]
@@ -48,7 +46,7 @@ class RunConfig(Frozen):
     schedule: Steps[Host[Literal["matched", "as_written"]]] = "matched"
     """What epochs, warm-up steps and `ema_rate` are of. `as_written`: of this run's training puzzles and
     batch, as the public code counts. `matched`: of the reference sizes below, so that a run of another size
-    sees as many puzzle-steps (steps x batch), warms up and averages over as many, and the sizes alone
+    sees as many samples (steps x batch), warms up and averages over as many, and the sizes alone
     differ. Learning rates and decays are per step under both."""
 
     reference_train_size: Steps[Host[int]] = Field(1000, ge=1)
@@ -110,7 +108,7 @@ class RunConfig(Frozen):
     def per_step(self, ema_rate: float) -> float:
         """What one step of this run keeps of an average whose rate is written `ema_rate` (see `schedule`).
 
-        The rule of Busbridge et al. (arXiv 2307.13813): an average then forgets as fast in puzzle-steps, and
+        The rule of Busbridge et al. (arXiv 2307.13813): an average then forgets as fast in samples, and
         holds as little of the initial weights at the end, whatever the batch.
         """
         if self.schedule == "as_written":

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Self
 
-from trm_scaling.config.curriculum import Depth
+from trm_scaling.config.arch import Depth
 from trm_scaling.config.run import RunConfig
 from trm_scaling.errors import UserError
 
@@ -43,7 +43,7 @@ class Schedule:
         """The steps that `config` makes of `train_puzzles` distinct training puzzles.
 
         Under schedule=matched, epochs are those of `reference_train_size` puzzles and the warm-up is
-        that of `reference_batch_size`, so that runs of every size see equally many puzzle-steps.
+        that of `reference_batch_size`, so that runs of every size see equally many samples.
         Raises UserError when they make less than one step.
         """
         matched = config.schedule == "matched"

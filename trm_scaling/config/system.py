@@ -4,8 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from trm_scaling.config.base import Frozen
-from trm_scaling.config.fields import Host, Program
+from trm_scaling.config.fields import Frozen, Host, Program
 
 
 class SystemConfig(Frozen):

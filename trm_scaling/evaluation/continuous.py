@@ -22,7 +22,7 @@ from trm_scaling.models import Execution
 from trm_scaling.models.act import wants_to_halt
 from trm_scaling.models.model import BATCH_AXIS, States
 from trm_scaling.tasks.dataset import Split
-from trm_scaling.tasks.progress import Progress, silent
+from trm_scaling.tasks.folder import Progress, silent
 from trm_scaling.tasks.task import Task, task_of
 
 Stop = Literal["halting", "verified"]

@@ -26,15 +26,14 @@ from trm_scaling.evaluation.samples import (
     with_noise,
 )
 from trm_scaling.losses import cross_entropy_of, trm_losses
-from trm_scaling.models import Execution, begin, empty_carry
+from trm_scaling.models import Execution, empty_carry, reset_halted
 from trm_scaling.models.layers import PUZZLE_EMB
 from trm_scaling.models.model import Output, States, puzzle_rows
 from trm_scaling.models.model import step as model_step
 from trm_scaling.parallel.mesh import device_mesh, platform_of
-from trm_scaling.parallel.rows import read_rows
-from trm_scaling.parallel.sharding import WHOLE, batch_spec, on_mesh, placed
+from trm_scaling.parallel.sharding import WHOLE, batch_spec, on_mesh, placed, read_rows
 from trm_scaling.tasks.dataset import Split
-from trm_scaling.tasks.progress import Progress, silent
+from trm_scaling.tasks.folder import Progress, silent
 from trm_scaling.tasks.task import task_of
 
 Params = dict[str, Any]
@@ -146,7 +145,9 @@ def begin_rows(
     where = key, puzzles.numbers, puzzles.samples
     inputs, labels = images(budget, task, *where, puzzles.inputs, puzzles.labels)
     batch, seq_len = inputs.shape
-    carry = begin(empty_carry(config.arch, batch, seq_len), buffers, inputs, labels, puzzles.puzzle_ids)
+    carry = reset_halted(
+        empty_carry(config.arch, batch, seq_len), buffers, inputs, labels, puzzles.puzzle_ids
+    )
     rows = puzzle_rows(params, puzzles.puzzle_ids) if rows is None else rows
     state = first_state(budget, config.arch.draws_states, keys, puzzles.samples, carry.state)
     return Started(state, inputs, labels, keys, puzzles.samples, rows)

@@ -22,7 +22,7 @@ from trm_scaling.evaluation.decode import (
 from trm_scaling.evaluation.predict import Answers, Params, Predictor
 from trm_scaling.evaluation.samples import Budget
 from trm_scaling.tasks.dataset import Split
-from trm_scaling.tasks.progress import Progress, silent
+from trm_scaling.tasks.folder import Progress, silent
 from trm_scaling.tasks.scoring import interval, rating_bands
 from trm_scaling.tasks.task import Task, task_of
 

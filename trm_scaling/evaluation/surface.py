@@ -19,7 +19,7 @@ from trm_scaling.evaluation.predict import Params, Predictor
 from trm_scaling.evaluation.samples import Budget
 from trm_scaling.evaluation.score import judged_candidates
 from trm_scaling.tasks.dataset import Split
-from trm_scaling.tasks.progress import Progress, silent
+from trm_scaling.tasks.folder import Progress, silent
 from trm_scaling.tasks.scoring import interval
 from trm_scaling.tasks.task import task_of
 

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import cache
@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from trm_scaling.config import RunConfig
 from trm_scaling.config.compose import BASELINE, compose
 from trm_scaling.config.identity import identity
 from trm_scaling.config.study_yaml import check_choice
@@ -106,6 +107,28 @@ class Catalogue:
         """The first word of the family that `name` belongs to beside the study; None of the study's own."""
         family = self.family_of(name)
         return re.split(r"[^a-z]+", family.key)[0] if family in self.beside and family else None
+
+    def composed(
+        self,
+        names: Sequence[str],
+        profile: str,
+        progress: Callable[[str, int, int], None],
+        overrides: Sequence[str] = (),
+    ) -> list[tuple[str, str, RunConfig]]:
+        """Each of `names` with its family's key and its configuration, with `overrides` (`key=value`) in all
+        of them. An alias is composed once, under the first name of its configuration. Raises UserError as
+        `compose` does.
+        """
+        found: dict[str, RunConfig] = {}
+        named = []
+        for number, name in enumerate(names):
+            progress("composing", number, len(names))
+            own = self.alias_of(name, profile) or name
+            if own not in found:
+                found[own] = compose(self._configs, own, profile, list(overrides))
+            named.append((name, self.group_of(name), found[own]))
+        progress("composing", len(names), len(names))
+        return named
 
     def check(self, names: Sequence[str]) -> None:
         """Raises UserError, with the nearest names, when one of `names` is no experiment."""

@@ -6,7 +6,7 @@ from typing import Any
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.config.compose import BASELINE, PAPER, compose_changed
 from trm_scaling.config.fields import nested, schema_fields, value_of
-from trm_scaling.counting import count_parameters, count_puzzle_emb, flops_per_puzzle_step, training_flops
+from trm_scaling.cost import count_parameters, count_puzzle_emb, flops_per_sample, training_flops
 from trm_scaling.errors import UserError
 from trm_scaling.experiments.family import ARCH, Family
 from trm_scaling.tasks.task import spec_of
@@ -69,13 +69,13 @@ def _numbers(config: RunConfig) -> list[str]:
         count_parameters(arch, vocab, cells),
         count_puzzle_emb(arch, spec_of(config.data).num_puzzle_ids),
     )
-    step = flops_per_puzzle_step(arch, vocab, cells) / 1e9
+    step = flops_per_sample(arch, vocab, cells) / 1e9
     spent = training_flops(config, schedule, vocab, cells)
     lines = [
         f"{numbers:,} parameters and {rows:,} of the puzzle embedding",
         f"{schedule.total_steps:,} steps of {config.global_batch_size:,} puzzles, "
         f"the first {schedule.warmup_steps:,} of them warm-up",
-        f"{spent:.3g} training FLOPs, {step:.1f} GFLOP a puzzle-step at full recursion",
+        f"{spent:.3g} training FLOPs, {step:.1f} GFLOP a sample at full recursion",
     ]
     if len(schedule.stages) > 1:
         stages = ", ".join(

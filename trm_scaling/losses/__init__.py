@@ -1,7 +1,13 @@
 """Cross-entropies over the cells and the halting loss. Imports nothing of the project."""
 
-from trm_scaling.losses.cross_entropy import softmax_cross_entropy, stablemax_cross_entropy
-from trm_scaling.losses.trm import CrossEntropy, Losses, cross_entropy_of, trm_losses
+from trm_scaling.losses.trm import (
+    CrossEntropy,
+    Losses,
+    cross_entropy_of,
+    softmax_cross_entropy,
+    stablemax_cross_entropy,
+    trm_losses,
+)
 
 __all__ = [
     "CrossEntropy",

@@ -1,4 +1,7 @@
-"""TRM's loss on a batch: cells plus halting. Shapes: B batch, C cells, V vocabulary."""
+"""TRM's loss on a batch: cells, by stablemax (arXiv 2501.04697) or softmax, plus halting.
+
+Shapes: B batch, C cells, V vocabulary.
+"""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -7,7 +10,38 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from trm_scaling.losses.cross_entropy import softmax_cross_entropy, stablemax_cross_entropy
+
+@jax.custom_jvp
+def symmetric_log(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """log s(x) of stablemax, s(x) = x + 1 above zero and 1 / (1 - x) below: sign(x) log(1 + |x|).
+
+    The naive form takes a `where` of both branches, and the untaken one divides by zero at x = 1:
+    its gradient is NaN. Here value and derivative, 1 / (1 + |x|), are finite for every finite x.
+    """
+    return jnp.sign(x) * jnp.log1p(jnp.abs(x))
+
+
+@symmetric_log.defjvp
+def _symmetric_log_jvp(primals, tangents):  # type: ignore[no-untyped-def]
+    (x,), (dx,) = primals, tangents
+    return symmetric_log(x), dx / (1 + jnp.abs(x))
+
+
+def stablemax_cross_entropy(logits: Float[Array, "... V"], labels: Int[Array, "..."]) -> Float[Array, "..."]:
+    """-log stablemax(logits)[label], in float32; stablemax is softmax of the symmetric logarithm."""
+    return softmax_cross_entropy(symmetric_log(_widened(logits)), labels)
+
+
+def softmax_cross_entropy(logits: Float[Array, "... V"], labels: Int[Array, "..."]) -> Float[Array, "..."]:
+    """-log softmax(logits)[label], in float32."""
+    log_probs = jax.nn.log_softmax(_widened(logits), axis=-1)
+    return -jnp.take_along_axis(log_probs, labels[..., None], axis=-1)[..., 0]
+
+
+def _widened(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """In float32, or in float64 where a test computes in it."""
+    return x if x.dtype.itemsize >= 4 else x.astype(jnp.float32)
+
 
 CrossEntropy = Callable[[Float[Array, "B C V"], Int[Array, "B C"]], Float[Array, "B C"]]
 
@@ -27,7 +61,7 @@ def cross_entropy_of(name: CrossEntropyName) -> CrossEntropy:
 
 
 class Losses(NamedTuple):
-    """Per slot; a slot without any labelled cell (padding) has zeros everywhere."""
+    """Per row of the batch; a row without any labelled cell (padding) has zeros everywhere."""
 
     cells: Float[Array, " B"]
     """Mean cross-entropy over the labelled cells."""
@@ -38,7 +72,7 @@ class Losses(NamedTuple):
     solved: Bool[Array, " B"]
     """Every labelled cell is right."""
     counted: Bool[Array, " B"]
-    """The slot holds a puzzle, not padding."""
+    """The row holds a puzzle, not padding."""
 
     @property
     def total(self) -> Float[Array, ""]:
@@ -52,7 +86,7 @@ def trm_losses(
     labels: UInt8[Array, "B C"],
     cross_entropy: CrossEntropy,
 ) -> Losses:
-    """Losses and correctness of every slot; label 0 marks a cell without a label.
+    """Losses and correctness of every row; label 0 marks a cell without a label.
 
     The public code counts padding as solved in its halting loss; here it is masked everywhere.
     """

@@ -6,16 +6,16 @@ K head size, F hidden, V vocabulary. States are stored (L, B, D): mixing over po
 plain matrix product on (L, B*D) and mixing over width one on (L*B, D), neither with a transposed copy.
 """
 
-from trm_scaling.models.act import Carry, begin, empty_carry, halt
+from trm_scaling.models.act import Carry, empty_carry, halt, reset_halted
 from trm_scaling.models.model import Execution, Output, init, step
 
 __all__ = [
     "Carry",
     "Execution",
     "Output",
-    "begin",
     "empty_carry",
     "halt",
     "init",
+    "reset_halted",
     "step",
 ]

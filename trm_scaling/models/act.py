@@ -66,7 +66,7 @@ def empty_carry(arch: ArchConfig, batch_size: int, seq_len: int) -> Carry:
     )
 
 
-def begin(
+def reset_halted(
     carry: Carry,
     buffers: Params,
     inputs: UInt8[Array, "B C"],

@@ -1,7 +1,7 @@
 """The models behind one seam: `init`, `empty_state`, `reset` and `step`, chosen by `arch.model` in one match.
 
 A model's state is a dictionary of arrays whose batch lies along `BATCH_AXIS`. Its FLOPs are arithmetic on
-`arch.passes` (`counting.flops`). Shapes: B batch, L = P + C positions (prefix + cells), D width,
+`arch.passes` (`cost.flops`). Shapes: B batch, L = P + C positions (prefix + cells), D width,
 E numbers of a puzzle embedding, V vocabulary.
 """
 

@@ -83,11 +83,11 @@ class Hosts:
         """Whether this process decides and writes."""
         return self.index == 0
 
-    def told(self, topic: str, value: Any) -> Any:
+    def broadcast(self, topic: str, value: Any) -> Any:
         """Process 0's `value` (plain JSON), on every process; what the others pass is not looked at."""
         return value
 
-    def meet(self, place: str) -> None:
+    def barrier(self, place: str) -> None:
         """Wait until every process is at `place`."""
 
     def any_asked(self, asked: str | None) -> str | None:
@@ -112,7 +112,7 @@ class Hosts:
         """Tell the others what ended this process, then end it, without waiting for them to agree."""
 
 
-class Gang(Hosts):
+class ProcessGroup(Hosts):
     """One of several processes, joined."""
 
     def __init__(self, count: int, index: int, client: Any) -> None:
@@ -122,11 +122,11 @@ class Gang(Hosts):
         self._client = client
         self._topics: dict[str, int] = {}
 
-    def told(self, topic: str, value: Any) -> Any:
+    def broadcast(self, topic: str, value: Any) -> Any:
         number = self._topics[topic] = self._topics.get(topic, -1) + 1
         if number and number % KEPT_VALUES == 0:
             self._forget(topic, range(number - KEPT_VALUES, number))
-        key = f"trm/told/{topic}/{number}"
+        key = f"trm/broadcast/{topic}/{number}"
         if self.is_first:
             self._client.key_value_set(key, json.dumps(value))
             return value
@@ -137,11 +137,11 @@ class Gang(Hosts):
         self._client.wait_at_barrier(f"trm/read/{topic}/{numbers.stop}", FOREVER_MS)
         if self.is_first:
             for number in numbers:
-                self._client.key_value_delete(f"trm/told/{topic}/{number}")
+                self._client.key_value_delete(f"trm/broadcast/{topic}/{number}")
 
-    def meet(self, place: str) -> None:
+    def barrier(self, place: str) -> None:
         number = self._topics[place] = self._topics.get(place, -1) + 1
-        self._client.wait_at_barrier(f"trm/meet/{place}/{number}", FOREVER_MS)
+        self._client.wait_at_barrier(f"trm/barrier/{place}/{number}", FOREVER_MS)
 
     def any_asked(self, asked: str | None) -> str | None:
         self._heartbeat.asked = asked
@@ -167,7 +167,7 @@ class Gang(Hosts):
     def end(self) -> None:
         import jax
 
-        self.meet("end")
+        self.barrier("end")
         self._heartbeat.end()
         jax.distributed.shutdown()
 
@@ -187,7 +187,7 @@ class Gang(Hosts):
         os._exit(status)
 
 
-ALONE = Hosts()
+SINGLE_PROCESS = Hosts()
 
 
 def rendezvous(coordinator: str | None, count: int | None, index: int | None) -> Rendezvous | None:
@@ -217,7 +217,7 @@ def join(at: Rendezvous | None, seconds: float = JOIN_SECONDS) -> Hosts:
     import jax
 
     if at is None and not _is_one_of_many():
-        return ALONE
+        return SINGLE_PROCESS
     # The service would take SIGTERM for itself, which asks a run to save and stop.
     jax.config.update("jax_enable_preemption_service", False)
     # JAX's own timeout ends the process too, with a stack trace of its service and by SIGABRT.
@@ -240,10 +240,10 @@ def join(at: Rendezvous | None, seconds: float = JOIN_SECONDS) -> Hosts:
     finally:
         timer.cancel()
     if jax.process_count() == 1:
-        return ALONE
+        return SINGLE_PROCESS
     from jax._src.distributed import global_state  # the public module has no way to the client
 
-    return Gang(jax.process_count(), jax.process_index(), global_state.client)
+    return ProcessGroup(jax.process_count(), jax.process_index(), global_state.client)
 
 
 def _is_one_of_many() -> bool:

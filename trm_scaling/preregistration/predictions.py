@@ -15,7 +15,7 @@ from trm_scaling.analysis.interval import Interval
 from trm_scaling.analysis.runs import Configurations
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.config.compose import compose
-from trm_scaling.counting import count_parameters
+from trm_scaling.cost import count_parameters
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
 from trm_scaling.io.source import read_code_state

@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from trm_scaling.analysis import LossLaw, OnsetLaw
-from trm_scaling.config.base import Frozen
+from trm_scaling.config.fields import Frozen
 from trm_scaling.config.study_yaml import read_yaml
 from trm_scaling.errors import UserError
 

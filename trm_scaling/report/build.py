@@ -24,9 +24,9 @@ from trm_scaling.report.method import checklist, configuration_column
 from trm_scaling.report.page import Block, Page, Section
 from trm_scaling.report.tables import every_run, finished_of
 from trm_scaling.report.test_time import surfaces_block, surfaces_of_runs
+from trm_scaling.results.counted import each_once
 from trm_scaling.results.device_time import is_shared, without_shared_times
 from trm_scaling.results.format import amount, hours, joined
-from trm_scaling.results.table import each_once
 
 MADE_UP = "made-up"
 """The profile of numbers that nobody measured."""

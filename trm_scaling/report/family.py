@@ -26,9 +26,10 @@ from trm_scaling.report.learning import halting, learning
 from trm_scaling.report.method import design
 from trm_scaling.report.page import Badge, Block, Dot, Fact, Figure, Section
 from trm_scaling.results.columns import column_of_field
+from trm_scaling.results.counted import FamilyRuns, runs_of_family
 from trm_scaling.results.curves import accuracy_by_step, halting_histograms, learning_curves
 from trm_scaling.results.format import amount, compact, percent, setting, significant
-from trm_scaling.results.table import FamilyRuns, check_replicates, names_of, runs_of_family
+from trm_scaling.results.table import check_replicates, names_of
 
 _LONGEST = 240
 """Characters of a refusal: one that lists the columns of a table goes on for a page."""

@@ -28,9 +28,10 @@ from trm_scaling.plots.quantity import quantity_of
 from trm_scaling.report import tables
 from trm_scaling.report.family import Studied, labels_of, slug
 from trm_scaling.report.page import Block, Column, Fact, Figure, Table
+from trm_scaling.results.counted import each_once
 from trm_scaling.results.device_time import timed_alone
 from trm_scaling.results.format import joined, number
-from trm_scaling.results.table import each_once, names_of
+from trm_scaling.results.table import names_of
 
 _FRONTIERS: tuple[Cost, ...] = ("params", "training_flops", "inference_flops", "device_hours", "cost_usd")
 """What accuracy may be bought with."""

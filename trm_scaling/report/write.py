@@ -22,12 +22,13 @@ from trm_scaling.report.html import html
 from trm_scaling.report.markdown import markdown
 from trm_scaling.report.page import Page
 from trm_scaling.report.test_time import surfaces_block
+from trm_scaling.results.counted import runs_of_family
 from trm_scaling.results.csv_file import read_results, write_results
 from trm_scaling.results.format import amount
 from trm_scaling.results.frame import checked_table
 from trm_scaling.results.scan import profiles_with_runs
 from trm_scaling.results.surfaces import read_surface_tables
-from trm_scaling.results.table import results_table, runs_of_family
+from trm_scaling.results.table import results_table
 from trm_scaling.results.wandb_export import parse_wandb_frame
 
 STEM = "report"

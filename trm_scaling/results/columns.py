@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
+import pandas as pd
+
 from trm_scaling.config import RunConfig
+from trm_scaling.config.data import DataConfig
 from trm_scaling.config.fields import schema_fields
 
 Kind = Literal["text", "count", "number", "flag"]
@@ -66,8 +69,8 @@ _MEASURED: tuple[_Described, ...] = (
     ("inference_flops", "number", "FLOP", "Analytic FLOPs to answer one puzzle with halt_max_steps steps",
      "result.json: inference_flops"),
     ("steps", "count", "steps", "Training steps", "result.json: steps"),
-    ("puzzle_steps", "count", "puzzle-steps", "Training steps x batch", "result.json: puzzle_steps"),
-    ("throughput", "number", "puzzle-steps/s", "Over all training time after compilation",
+    ("puzzle_steps", "count", "samples", "Training steps x batch", "result.json: puzzle_steps"),
+    ("throughput", "number", "samples/s", "Over all training time after compilation",
      "result.json: examples_per_s"),
     ("mfu", "number", "fraction", "Share of the device's nominal peak that training reached",
      "result.json: mfu"),
@@ -89,7 +92,7 @@ _MEASURED: tuple[_Described, ...] = (
     ("device_hours", "number", "h", "(compile_s + train_s + eval_s + checkpoint_s) x device_count / "
      "runs_together", "computed"),
     ("cost_usd", "number", "USD", "device_hours at the on-demand price of the device; missing where no "
-     "price is known", "computed, counting/devices.py"),
+     "price is known", "computed, cost/devices.py"),
     ("best_step", "count", "steps", "Step of the checkpoint that did best on validation",
      "result.json: best_step"),
     ("val_solved", "count", "puzzles", "Validation puzzles solved at best_step",
@@ -216,3 +219,35 @@ def configured_columns() -> Mapping[str, Column]:
         for field in schema_fields(RunConfig)
         if field not in _ELSEWHERE
     }
+
+
+_NOT_OF_THE_TEST = frozenset({"task", "train_size", "num_aug", "val_size", "puzzle_ids", "memory_tasks"})
+
+
+def description_of(task: Any) -> type[DataConfig]:
+    """The description of `task`, a cell of the column; the usual one where it is missing, as in older
+    tables.
+    """
+    kinds = DataConfig.kinds()
+    return next((kind for kind in kinds if kind.model_fields["task"].default == task), kinds[0])
+
+
+def test_columns(description: type[DataConfig]) -> tuple[str, ...]:
+    """Columns that describe the test split: it is drawn before the training puzzles, whatever their
+    number.
+    """
+    fields = (name for name in description.model_fields if name not in _NOT_OF_THE_TEST)
+    return tuple(column_of_field(f"data.{name}") for name in fields)
+
+
+def cells_of(table: pd.DataFrame) -> "pd.Series[float] | None":
+    """The cells of each row's puzzles; None where the columns that say so are not there."""
+    tasks = table["task"] if "task" in table else pd.Series([None] * len(table), table.index)
+    cells = pd.Series(float("nan"), table.index)
+    for name in tasks.unique():
+        rows = table[tasks.isna() if name is None or name != name else tasks == name]
+        found = description_of(name).cells_of({str(column): values for column, values in rows.items()})
+        if found is None:
+            return None
+        cells[rows.index] = found
+    return cells

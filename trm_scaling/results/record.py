@@ -147,7 +147,7 @@ class RunRecord(FrozenModel):
     puzzle_steps: int
     """Training steps x global batch."""
     examples_per_s: float | None
-    """Puzzle-steps a second over all training time after compilation; None when a run was too short."""
+    """Samples a second over all training time after compilation; None when a run was too short."""
     mfu: float | None
     """Share of the device's nominal peak that training reached, all runs together; None where no peak is
     published (CPU)."""

@@ -13,7 +13,7 @@ import pydantic_core
 from trm_scaling.config.compose import load
 from trm_scaling.config.fields import flattened
 from trm_scaling.config.identity import identity
-from trm_scaling.counting.devices import find_chip
+from trm_scaling.cost.devices import find_chip
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.results.attempts import read_attempts

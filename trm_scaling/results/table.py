@@ -7,7 +7,6 @@ import operator as op
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
@@ -308,80 +307,3 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 
 def _first(names: Sequence[str], wanted: set[str]) -> str | None:
     return next((name for name in names if name in wanted), None)
-
-
-@dataclass(frozen=True)
-class FamilyRuns:
-    """What a table holds of a family."""
-
-    table: pd.DataFrame
-    """The family's rows, each experiment under the family's own name for it."""
-    excluded: tuple[str, ...]
-    """Runs that were left out, each with the reason."""
-    shared: tuple[tuple[str, ...], ...]
-    """Names of the family that are one configuration under this profile; its rows have the first one."""
-
-
-def runs_of_family(table: pd.DataFrame, family: Family) -> FamilyRuns:
-    """The rows of `table` that are an experiment of `family` as it is written, each seed once.
-
-    Left out are runs with overrides, since they are other experiments, and second runs of one
-    configuration and seed, since they are no replicates; a finished run is kept before one that is not.
-    A table without `names` (from elsewhere) is taken to have one name a run.
-    """
-    known = table.assign(
-        names=_filled(table, "names", _filled(table, "experiment", "")),
-        overrides=_filled(table, "overrides", ""),
-    )
-    rows = family_rows(known, family)
-    changed = rows["overrides"] != ""
-    repeated = _repeated(rows) & ~changed
-    excluded = [
-        *(f"{row['experiment']}{_seed(row)}: run with overrides" for row in _records(rows[changed])),
-        *(
-            f"{row['experiment']}{_seed(row)}: the same run once more, which is no replicate"
-            for row in _records(rows[repeated])
-        ),
-    ]
-    kept = rows[~changed & ~repeated].reset_index(drop=True)
-    groups = {_own_names(names, family) for names in kept["names"]}
-    shared = tuple(sorted(group for group in groups if len(group) > 1))
-    return FamilyRuns(kept, tuple(dict.fromkeys(excluded)), shared)
-
-
-def each_once(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `table` that are an experiment as it is written, or none at all, each seed once."""
-    rows = table.reset_index(drop=True)
-    changed = _filled(rows, "overrides", "") != ""
-    return rows[~changed & ~_repeated(rows)].reset_index(drop=True)
-
-
-def _filled(table: pd.DataFrame, column: str, otherwise: "str | pd.Series") -> pd.Series:
-    if column in table:
-        return table[column].astype("str").where(table[column].notna(), otherwise)
-    return otherwise if isinstance(otherwise, pd.Series) else pd.Series(otherwise, table.index, dtype="str")
-
-
-def _repeated(rows: pd.DataFrame) -> "pd.Series[bool]":
-    """Which rows are the same experiment and seed as one that is kept."""
-    is_copy = rows["state"] == DUPLICATE if "state" in rows else pd.Series(False, rows.index)
-    if "seed" not in rows:
-        return is_copy
-    keys = [column for column in ("profile", "experiment", "seed") if column in rows]
-    unfinished = rows["state"] != "finished" if "state" in rows else pd.Series(False, rows.index)
-    finished_first = rows.assign(_later=unfinished).sort_values("_later", kind="stable")
-    return is_copy | (finished_first.duplicated(keys) & finished_first["seed"].notna()).sort_index()
-
-
-def _own_names(names: str, family: Family) -> tuple[str, ...]:
-    own = set(names.split(SEPARATOR))
-    return tuple(name for name in family.names if name in own)
-
-
-def _records(rows: pd.DataFrame) -> list[dict[str, object]]:
-    return [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
-
-
-def _seed(row: dict[str, object]) -> str:
-    seed = row.get("seed")
-    return f", seed {seed:g}" if isinstance(seed, int | float) and seed == seed else ""

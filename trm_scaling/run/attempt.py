@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from trm_scaling.config import RunConfig, Schedule
 from trm_scaling.config.compose import dump, load
 from trm_scaling.config.identity import differing_fields, identity
-from trm_scaling.counting import (
+from trm_scaling.cost import (
     count_parameters,
     count_puzzle_emb,
     inference_flops,

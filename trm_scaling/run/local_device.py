@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from trm_scaling.counting.devices import Backend, Chip, Target, find_chip
-from trm_scaling.counting.estimate import Speed, assumed_speed, measured_speed
+from trm_scaling.config import RunConfig
+from trm_scaling.cost.devices import Backend, Chip, Target, find_chip
+from trm_scaling.cost.estimate import Speed, assumed_speed, measured_speed
 from trm_scaling.errors import UserError
 from trm_scaling.io.machine import memory_bytes, usable_cores
 from trm_scaling.io.study import Study
 from trm_scaling.results.record import RunRecord, read_record
 from trm_scaling.results.scan import scan_runs
-from trm_scaling.run.planned import Run
 
 HERE = "this device"
 
@@ -78,19 +78,24 @@ def measured_speeds(study: Study) -> list[Measured]:
     return found
 
 
-def speed_on(target: Target, run: Run, flops_per_step: float, measured: Sequence[Measured]) -> Speed | None:
+def speed_on(
+    target: Target,
+    config: RunConfig,
+    names: Sequence[str],
+    flops_per_step: float,
+    measured: Sequence[Measured],
+) -> Speed | None:
     """Best from a finished run of the same experiment and profile, else from the likest one on that kind
     of device in that precision, else assumed; None for a device that nothing is known of.
 
-    `flops_per_step` are those of the whole batch, on average over the run.
+    `names`: those of the experiment. `flops_per_step` are those of the whole batch, on average over the run.
     """
-    config = run.config
 
     def distance(each: Measured) -> float:
         return abs(math.log(each.flops_per_step * target.chips / flops_per_step))
 
     def same(each: Measured) -> bool:
-        return each.profile == config.profile and each.name in (config.name, run.preferred)
+        return each.profile == config.profile and each.name in names
 
     alike = [
         each
@@ -111,7 +116,7 @@ def _is_of(device_kind: str, chip: Chip) -> bool:
 
 def _measured(record: RunRecord, when: datetime) -> Measured:
     assert record.examples_per_s is not None
-    of_puzzle_step = record.training_flops / record.puzzle_steps
+    of_sample = record.training_flops / record.puzzle_steps
     run = f"{record.name} under {record.profile} ({when:%d %b %Y})"
     return Measured(
         name=record.name,
@@ -119,7 +124,7 @@ def _measured(record: RunRecord, when: datetime) -> Measured:
         dtype=record.config["arch"]["forward_dtype"],
         device_kind=record.device_kind,
         flops_per_step=record.training_flops / record.steps / record.device_count,
-        speed=measured_speed(record.examples_per_s, of_puzzle_step, record.device_count, run),
+        speed=measured_speed(record.examples_per_s, of_sample, record.device_count, run),
     )
 
 

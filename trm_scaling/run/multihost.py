@@ -20,7 +20,7 @@ from trm_scaling.run.planned import Run
 from trm_scaling.run.signals import ended_politely
 
 if TYPE_CHECKING:
-    from trm_scaling.train.reporter import RunReporter
+    from trm_scaling.train.run_context import RunReporter
 
 SHARED_SECONDS = 60.0
 """How long a network file system may take to show a new folder to another host."""
@@ -60,11 +60,11 @@ class Verdict:
 def lead(hosts: Hosts, folder: RunFolder | None, config: RunConfig) -> None:
     """Tell the others where the run lies and how it is configured; without a folder, that nothing is left."""
     if folder is None:
-        hosts.told("run", None)
+        hosts.broadcast("run", None)
         return
     mirrored = bucket_of(folder.path)
     place = {"folder": str(folder.path.resolve()), "in_study": None if mirrored is None else mirrored[1]}
-    hosts.told("run", {**place, "config": config.model_dump(mode="json")})
+    hosts.broadcast("run", {**place, "config": config.model_dump(mode="json")})
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def follow(run: Run, reporter: "RunReporter", hosts: Hosts) -> None:
     from trm_scaling.train.train_and_evaluate import train_and_test
 
     with hosts.watched(run.config.system, Verdict(hosts)), ended_politely():
-        order = hosts.told("run", None)
+        order = hosts.broadcast("run", None)
         if order is None:
             return
         config = RunConfig.model_validate(order["config"])

@@ -1,6 +1,8 @@
-"""What a run would be, before it is one: everything that `--dry-run` prints. Nothing is built or trained."""
+"""What a run would be, before it is one: everything that `--dry-run` prints; and all runs of a study, by
+what it has measured and compiled. Nothing is built or trained.
+"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -9,17 +11,19 @@ from typing import Any
 from trm_scaling.config import DataConfig, RunConfig, Schedule
 from trm_scaling.config.compose import baseline_of, compose, mapped_values
 from trm_scaling.config.fields import flattened
-from trm_scaling.counting import (
+from trm_scaling.cost import (
     count_parameters,
     count_puzzle_emb,
-    flops_per_puzzle_step,
+    flops_per_sample,
     inference_flops,
     training_flops,
 )
-from trm_scaling.counting.devices import TARGETS, Target
-from trm_scaling.counting.estimate import Estimate, estimate
-from trm_scaling.counting.memory import first_fitting, safe_bytes, training_memory
-from trm_scaling.counting.work import Work, described_test_puzzles, work_of
+from trm_scaling.cost.batch_fitting import choose_micro_batch
+from trm_scaling.cost.devices import TARGETS, Target
+from trm_scaling.cost.estimate import Estimate, estimate
+from trm_scaling.cost.flops import Work, described_test_puzzles, work_of
+from trm_scaling.cost.memory import first_fitting, safe_bytes, training_memory
+from trm_scaling.cost.plan import Named, Planned, plan_configurations
 from trm_scaling.io.jsonable import to_jsonable
 from trm_scaling.io.study import Study
 from trm_scaling.results.scan import State, standing
@@ -72,7 +76,7 @@ class StagePreview:
     L_cycles: int | None
     H_cycles: int | None
     """None: the model has no cycles."""
-    flops_per_puzzle_step: int
+    flops_per_sample: int
 
 
 @dataclass(frozen=True)
@@ -217,7 +221,8 @@ class Previewer:
             fits = memory.total <= safe
             if not fits:
                 cut = first_fitting(config, *shapes, chip.backend, safe, devices=target.chips)
-        speed = speed_on(target, run, work.training.flops / schedule.total_steps, self._measured)
+        names = (config.name, run.preferred)
+        speed = speed_on(target, config, names, work.training.flops / schedule.total_steps, self._measured)
         return TargetPreview(
             target=target.name,
             device_kind=chip.kind,
@@ -242,7 +247,7 @@ def _differences(baseline: RunConfig, config: RunConfig) -> Iterator[Difference]
 def _stages(config: RunConfig, schedule: Schedule) -> Iterator[StagePreview]:
     for stage, steps in schedule.steps_of_stages():
         arch = config.arch.at(stage.depth)
-        flops = flops_per_puzzle_step(arch, *spec_of(config.data)[:2])
+        flops = flops_per_sample(arch, *spec_of(config.data)[:2])
         inner, outer = stage.depth or (None, None)
         yield StagePreview(stage.start, steps, inner, outer, flops)
 
@@ -260,3 +265,16 @@ def _dataset(data: DataConfig, root: Path) -> DatasetPreview:
         test = parse_manifest(manifest).splits["test"].count
     task, source = task_of(data), None if data.path else data.source
     return DatasetPreview(task.title, task.augmentation, folder, folder.is_dir(), source, test)
+
+
+def plan_study(study: Study, named: Named, target: Target, measured: Sequence[Measured]) -> list[Planned]:
+    """Each configuration of `named` once on `target`, by the study's `measured_speeds` and compiled programs.
+
+    Raises UserError as `plan_configurations` does.
+    """
+    return plan_configurations(
+        named,
+        target,
+        lambda config, flops: speed_on(target, config, (config.name,), flops, measured),
+        lambda config: choose_micro_batch(study, config, target),
+    )

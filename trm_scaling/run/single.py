@@ -3,22 +3,22 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from trm_scaling.cost.batch_fitting import choose_micro_batch, shortage
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.parallel.hosts import ALONE, Hosts
+from trm_scaling.parallel.hosts import SINGLE_PROCESS, Hosts
 from trm_scaling.results.attempts import FailureClass
 from trm_scaling.results.record import RunRecord, read_record
 from trm_scaling.run.attempt import RunAttempt, attempted, damage_kept, origin, refuse_another
-from trm_scaling.run.batch_fitting import choose_micro_batch, shortage
 from trm_scaling.run.local_device import this_device
 from trm_scaling.run.multihost import Verdict, explained, lead
 from trm_scaling.run.planned import Run
 from trm_scaling.run.signals import ended_politely
 
 if TYPE_CHECKING:
-    from trm_scaling.train.reporter import RunReporter
+    from trm_scaling.train.run_context import RunReporter
 
 
-def execute(run: Run, reporter: "RunReporter", hosts: Hosts = ALONE) -> RunRecord:
+def execute(run: Run, reporter: "RunReporter", hosts: Hosts = SINGLE_PROCESS) -> RunRecord:
     """Train and test `run`, from where it stands; a finished one is only read.
 
     Of several processes the first one calls this, and the others `follow`.

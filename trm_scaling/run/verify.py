@@ -20,7 +20,7 @@ from trm_scaling.results.record import RunRecord, read_record
 
 if TYPE_CHECKING:
     from trm_scaling.tasks.dataset import Dataset
-    from trm_scaling.tasks.progress import Progress
+    from trm_scaling.tasks.folder import Progress
 
 Lines = list[dict[str, Any]]
 """Records of `metrics.jsonl`, in order."""
@@ -43,7 +43,7 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class Rerun:
+class Replay:
     """The same steps, taken here."""
 
     lines: Lines
@@ -103,7 +103,7 @@ def recorded_beginning(folder: RunFolder, steps: int) -> Recorded:
     return Recorded(config, record, [line for line in lines if _is_before(line, until)], until)
 
 
-def rerun(recorded: Recorded, data_root: Path, progress: "Progress") -> Rerun:
+def replay(recorded: Recorded, data_root: Path, progress: "Progress") -> Replay:
     """Train the same steps again on the devices that are here, and forget all but the metrics.
 
     As many devices share the batch as did in the run, or else as many of those here as divide it.
@@ -131,7 +131,7 @@ def rerun(recorded: Recorded, data_root: Path, progress: "Progress") -> Rerun:
         with suppress(_SeenEnough):
             train(config, dataset, folder, {}, _Watcher(recorded.until), StopRequest())
         lines = [line for line in _measured(folder) if _is_before(line, recorded.until)]
-    return Rerun(lines, jax.devices()[0].device_kind, devices)
+    return Replay(lines, jax.devices()[0].device_kind, devices)
 
 
 def _measured(folder: RunFolder) -> Lines:
@@ -193,8 +193,8 @@ SCHEDULED = {f"train/{field.rpartition('.')[2]}" for field in TRACED_FIELDS}
 """Metrics named after a number that the program is given: functions of the step alone, which no training
 has a part in."""
 
-SLOTS = 2
-"""Slots of a batch that rounding alone may let solve or halt otherwise, in counts and rates."""
+COUNTED_ROWS = 2
+"""Rows of a batch that rounding alone may let solve or halt otherwise, in counts and rates."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class Comparison:
     """What came of comparing."""
 
     compared: int
@@ -244,10 +244,10 @@ class Agreement:
         return next(each for each in self.differences if each.size > each.allowed)
 
 
-def agreement(recorded: Lines, here: Lines, dtype: str, batch_size: int) -> Agreement:
+def compare_lines(recorded: Lines, here: Lines, dtype: str, batch_size: int) -> Comparison:
     """Compare the lines of `recorded` with those of `here`, pairing them by kind and step.
 
-    `dtype` is the forward precision and `batch_size` the slots of a step: they decide what is close.
+    `dtype` is the forward precision and `batch_size` the rows of a step: they decide what is close.
     """
     there, now = _by_place(recorded), _by_place(here)
     compared, differences, strictest = 0, [], MOST
@@ -263,9 +263,9 @@ def agreement(recorded: Lines, here: Lines, dtype: str, batch_size: int) -> Agre
                 if metric in SCHEDULED:
                     most = ROUNDING["float32"]
                 else:
-                    most = allowed + SLOTS / batch_size if _is_counted(metric) else allowed
+                    most = allowed + COUNTED_ROWS / batch_size if _is_counted(metric) else allowed
                 differences.append(Difference(place[1], metric, before, after, size, most))
-    return Agreement(compared, tuple(differences), strictest)
+    return Comparison(compared, tuple(differences), strictest)
 
 
 def _by_place(lines: Lines) -> dict[tuple[str, int], dict[str, Any]]:
@@ -273,7 +273,7 @@ def _by_place(lines: Lines) -> dict[tuple[str, int], dict[str, Any]]:
 
 
 def _is_counted(metric: str) -> bool:
-    """Made of yes and no for each slot, rather than of a sum of many numbers."""
+    """Made of yes and no for each row, rather than of a sum of many numbers."""
     return metric.endswith(("_rate", "_histogram", "_steps", "solved")) or metric.startswith("eval/")
 
 
@@ -299,8 +299,8 @@ COMPUTING = ("jax", "jaxlib", "numpy", "optax", "libtpu")
 """Packages that what is computed goes through."""
 
 
-def differing_circumstances(
-    folder: RunFolder, recorded: Recorded, here: Rerun, provenance: Provenance
+def differing_environment(
+    folder: RunFolder, recorded: Recorded, here: Replay, provenance: Provenance
 ) -> list[str]:
     """What the run's record says of its making that is not so here, in words; empty when all is the same.
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from trm_scaling.config import RunConfig
 from trm_scaling.config.traced_fields import are_one_trajectory, refuse_other_programs
-from trm_scaling.counting.devices import Target
-from trm_scaling.counting.memory import safe_bytes, training_memory
+from trm_scaling.cost.devices import Target
+from trm_scaling.cost.memory import safe_bytes, training_memory
 from trm_scaling.errors import UserError
 from trm_scaling.io.run_folder import RunFolder
 from trm_scaling.results.record import RunRecord
@@ -22,7 +22,7 @@ from trm_scaling.tasks.task import spec_of
 
 if TYPE_CHECKING:
     from trm_scaling.train.metrics import NonFiniteLoss
-    from trm_scaling.train.reporter import RunReporter
+    from trm_scaling.train.run_context import RunReporter
 
 Ended = RunRecord | UserError
 """What came of a run: its record, or what ended it while the others went on."""
@@ -136,7 +136,7 @@ def why_apart(
     """Why `count` runs of `config`, seeds aside, are not trained as one program; None when they are.
 
     `asked` is what the user wants; None leaves it to `goes_together`. The estimate of memory is that of
-    one run (`counting.memory`), as often as there are runs.
+    one run (`cost.memory`), as often as there are runs.
     """
     if asked is False:
         return "as you asked"

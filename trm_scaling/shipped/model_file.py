@@ -1,7 +1,8 @@
 """One file that answers puzzles without a study: weights in float16, configuration, origin.
 
 The tensors are a safetensors file under the public TRM code's names, so that `trm import-torch` reads it
-as any other; configuration and origin are JSON in its header. Nothing in it can run code.
+as any other; configuration and origin are JSON in its header. Nothing in it can run code. Some come with the
+package, each under a name.
 """
 
 import json
@@ -115,3 +116,18 @@ def _foreign(path: Path, version: str | None) -> str:
             "with `trm import-torch`"
         )
     return f"{path} is a model of format {version}, and this version reads {VERSION}: write it anew"
+
+
+FOLDER = Path(__file__).parent
+
+
+def shipped_names() -> list[str]:
+    """`4x4`, `6x6`: Sudoku of that size; `maze`: mazes of 7x7 cells."""
+    return sorted(file.stem for file in FOLDER.glob(f"*{SUFFIX}"))
+
+
+def model_path(name: str) -> Path | None:
+    """The model file that `name` means: one of the package's, or a path; None when it is neither."""
+    if name in shipped_names():
+        return FOLDER / f"{name}{SUFFIX}"
+    return Path(name) if name.endswith(SUFFIX) else None

@@ -11,7 +11,7 @@ from trm_scaling.config.data import DataConfig
 from trm_scaling.errors import Damage, UserError
 from trm_scaling.tasks.compact_layout import write_compact
 from trm_scaling.tasks.dataset import MANIFEST, Dataset, check_split, fingerprint
-from trm_scaling.tasks.folder import check_target, locked, set_aside, staged
+from trm_scaling.tasks.folder import Progress, check_target, locked, set_aside, silent, staged
 from trm_scaling.tasks.manifest import (
     DamagedDataset,
     Layout,
@@ -21,9 +21,7 @@ from trm_scaling.tasks.manifest import (
     parse_manifest,
     write_manifest,
 )
-from trm_scaling.tasks.named import open_named
-from trm_scaling.tasks.opening import open_dataset
-from trm_scaling.tasks.progress import Progress, silent
+from trm_scaling.tasks.opening import open_dataset, open_named
 from trm_scaling.tasks.task import USUAL, Built, HubUnavailable, Task, spec_of, task_of
 
 _LASTING = ("hub", "generated")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from trm_scaling.config.data import DataConfig
-from trm_scaling.tasks.progress import Progress
+from trm_scaling.tasks.folder import Progress
 from trm_scaling.tasks.task import Chosen
 
 Predict = Callable[[Any], tuple[np.ndarray, np.ndarray]]

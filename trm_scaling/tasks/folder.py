@@ -1,8 +1,8 @@
-"""A folder that appears whole or not at all, built by one process at a time."""
+"""A folder that appears whole or not at all, built by one process at a time, and who is told how it goes."""
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,6 +10,14 @@ from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import sync_folder
 from trm_scaling.io.disk_errors import os_errors_explained
 from trm_scaling.io.lease import take_lock
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, units done, units in all); often, and always at the end."""
+
+
+def silent(phase: str, done: int, total: int) -> None:
+    """The progress of a caller who wants none."""
+
 
 _DATASET_FILES = ("manifest.json", "train/dataset.json")
 """A folder with one of these is a dataset, ours or the public code's."""

@@ -17,15 +17,8 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from trm_scaling.io.disk_errors import ARRAY_ERRORS
-from trm_scaling.tasks.dataset import (
-    MANIFEST,
-    Dataset,
-    Split,
-    Tokens,
-    check_split,
-    fingerprint,
-    task_for,
-)
+from trm_scaling.tasks.dataset import MANIFEST, Dataset, Split, Tokens, check_split, fingerprint, task_for
+from trm_scaling.tasks.folder import Progress
 from trm_scaling.tasks.manifest import (
     SPLIT_NAMES,
     Manifest,
@@ -37,7 +30,6 @@ from trm_scaling.tasks.manifest import (
     sha256_file,
     unreadable_is_damage,
 )
-from trm_scaling.tasks.progress import Progress
 from trm_scaling.tasks.task import Task
 
 PAD_TOKEN = 0

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from trm_scaling.tasks.dataset import Dataset, Split
     from trm_scaling.tasks.embedded import EmbeddedAugmentations
+    from trm_scaling.tasks.folder import Progress
     from trm_scaling.tasks.manifest import SplitName
     from trm_scaling.tasks.picture import Picture
-    from trm_scaling.tasks.progress import Progress
 
 TaskName = Literal["sudoku", "maze", "arc"]
 

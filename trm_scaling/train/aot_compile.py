@@ -4,19 +4,20 @@ import hashlib
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding
 
 from trm_scaling.config import RunConfig, Schedule
-from trm_scaling.counting.devices import Chip
-from trm_scaling.counting.kernels import Bound, Collective, KindCount, bound, by_kind, collectives, kernels
+from trm_scaling.cost.compiler_answers import Fits
+from trm_scaling.cost.devices import Chip
+from trm_scaling.cost.kernels import bound, by_kind, collectives, kernels
 from trm_scaling.optim import TracedHparams
-from trm_scaling.parallel.sharding import WHOLE, on_mesh
+from trm_scaling.parallel.sharding import WHOLE, on_mesh, with_shardings
 from trm_scaling.tasks.task import spec_of
-from trm_scaling.train.multi_step import Feed, feed_specs, make_train_call
+from trm_scaling.train.input_pipeline import Feed, feed_specs
+from trm_scaling.train.multi_step import make_train_call
 from trm_scaling.train.state import TrainState, init_state, state_specs
 
 Arguments = tuple[TrainState, TracedHparams, Feed, jax.ShapeDtypeStruct]
@@ -27,29 +28,6 @@ _REFUSED = re.compile(
     r"|Used (?P<whole>[\d.]+[KMGT]?) of [\d.]+[KMGT]? hbm"
 )
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """What the compiler says of a training call on one device."""
-
-    seconds: float
-    """Of compiling; tracing comes before."""
-    argument_bytes: int
-    """State, feed and numbers; the state is updated in place."""
-    temporary_bytes: int
-    program_bytes: int
-    """The code."""
-    total_bytes: int
-    """All of it at once."""
-    flops_once: float | None
-    """By XLA's count, which visits the body of a loop once; None where it does not count, as for a GPU."""
-    collectives: tuple[Collective, ...]
-    """Of one step."""
-    kinds: tuple[KindCount, ...]
-    """Kernels, bytes and FLOPs of one step."""
-    bound: Bound | None
-    """Of one step, at the peaks of the chip; None where those are not known."""
 
 
 class DoesNotFit(Exception):
@@ -84,12 +62,7 @@ def lowered(config: RunConfig, mesh: Mesh) -> jax.stages.Lowered:
         (feed, on_mesh(mesh, feed_specs())),
         (count, whole),
     )
-    lying = [jax.tree.map(_lying, shapes, shardings) for shapes, shardings in arguments]
-    return make_train_call(config, 0, mesh).lower(*lying)
-
-
-def _lying(shape: jax.ShapeDtypeStruct, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
+    return make_train_call(config, 0, mesh).lower(*(with_shardings(*each) for each in arguments))
 
 
 def digest(program: jax.stages.Lowered) -> str:
@@ -97,7 +70,7 @@ def digest(program: jax.stages.Lowered) -> str:
     return hashlib.sha256(program.as_text().encode()).hexdigest()
 
 
-def compiled(program: jax.stages.Lowered, chip: Chip, dtype: str, flops: int) -> Compiled:
+def compiled(program: jax.stages.Lowered, chip: Chip, dtype: str, flops: int) -> Fits:
     """Compile `program`, whose passes are in `dtype`, for devices that are `chip`.
 
     `flops`: of the products of one step on one device, by arithmetic.
@@ -125,7 +98,7 @@ def compiled(program: jax.stages.Lowered, chip: Chip, dtype: str, flops: int) ->
         raise DoesNotFit(seconds, total)  # that compiler accepts whatever it is given
     found = kernels(text)
     peak = chip.peak_flops_float32 if dtype == "float32" else chip.peak_flops
-    return Compiled(
+    return Fits(
         seconds=seconds,
         argument_bytes=arguments,
         temporary_bytes=temporary,

@@ -19,7 +19,7 @@ from trm_scaling.errors import UserError
 from trm_scaling.evaluation.predict import refuse_nonfinite
 from trm_scaling.evaluation.score import Evaluator
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.parallel.hosts import ALONE, Hosts
+from trm_scaling.parallel.hosts import SINGLE_PROCESS, Hosts
 from trm_scaling.parallel.mesh import make_mesh
 from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.train.clock import Clock, measure_all
@@ -27,8 +27,7 @@ from trm_scaling.train.consistency import warn_of_lost_best
 from trm_scaling.train.interrupt import StopRequest
 from trm_scaling.train.metrics import NonFiniteLoss
 from trm_scaling.train.multi_step import CallMetrics, make_train_call
-from trm_scaling.train.reporter import Reporter
-from trm_scaling.train.run_context import RunContext, TrainJob, resumed
+from trm_scaling.train.run_context import Reporter, RunContext, TrainJob, resumed
 from trm_scaling.train.state import TrainState, evaluation_params
 from trm_scaling.train.vmap_runs import stacking_of
 from trm_scaling.train.weights import weights_of
@@ -56,7 +55,7 @@ def train(
     about: dict[str, Any],
     reporter: Reporter,
     stop: StopRequest,
-    hosts: Hosts = ALONE,
+    hosts: Hosts = SINGLE_PROCESS,
 ) -> Trained:
     """One run: see `train_together` and `TrainJob`."""
     trained = train_together([TrainJob(config, folder, about, reporter)], dataset, stop, hosts)[0]
@@ -65,7 +64,7 @@ def train(
 
 
 def train_together(
-    runs: Sequence[TrainJob], dataset: Dataset, stop: StopRequest, hosts: Hosts = ALONE
+    runs: Sequence[TrainJob], dataset: Dataset, stop: StopRequest, hosts: Hosts = SINGLE_PROCESS
 ) -> list[Trained | None]:
     """Train `runs` to the end, from the newest checkpoint if there is one (several: see `resumed`).
 
@@ -160,7 +159,7 @@ def train_together(
                 at_evaluation = schedule.is_evaluated(step)
                 due = time.monotonic() - saved_at > config.system.checkpoint_seconds
                 # Read once: a signal may come between two lines.
-                due, stopping = hosts.told("call", (due, hosts.any_asked(stop.cause)))
+                due, stopping = hosts.broadcast("call", (due, hosts.any_asked(stop.cause)))
                 if at_evaluation or due or stopping:
                     settle()
             if at_evaluation or due or stopping:
@@ -206,7 +205,7 @@ def train_together(
             if hosts.is_first:
                 warn_of_lost_best(member.run.folder.metrics, best_step)
             trained[number] = Trained(own, best, best_step, schedule, member.clock, mesh)
-        if asked := hosts.told("end", hosts.any_asked(stop.cause)):
+        if asked := hosts.broadcast("end", hosts.any_asked(stop.cause)):
             raise stop.interruption(step, schedule.total_steps, asked)
     return trained
 

@@ -1,40 +1,21 @@
 """Several training steps in one device call. Shapes: K steps a call, B batch, C cells."""
 
 from functools import partial
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Int
 
 from trm_scaling.config import RunConfig
 from trm_scaling.optim import TracedHparams
-from trm_scaling.parallel.sharding import WHOLE, batch_spec, on_mesh
+from trm_scaling.parallel.sharding import WHOLE, on_mesh
 from trm_scaling.tasks.task import task_of
+from trm_scaling.train.input_pipeline import Feed
 from trm_scaling.train.state import TrainState, state_specs
 from trm_scaling.train.step import Batch, train_step
 
-
-class Feed(NamedTuple):
-    """The puzzles of up to K steps as the host sends them, not yet augmented."""
-
-    inputs: UInt8[Array, "K B C"]
-    labels: UInt8[Array, "K B C"]
-    puzzle_ids: Int[Array, "K B"]
-    puzzle: Int[Array, "K B"]
-    """Row of the training split: which stream of augmentations."""
-    augmentation: Int[Array, "K B"]
-    """Index of the augmentation; 0 is the puzzle itself."""
-
-
 CallMetrics = dict[str, Float[Array, "K ..."]]
-
-
-def feed_specs() -> Any:
-    """How a feed lies on a mesh: each device has the puzzles offered to its own slots."""
-    offers: Any = batch_spec(axis=1)
-    return Feed(offers, offers, offers, offers, offers)
 
 
 def make_train_call(
@@ -83,5 +64,5 @@ def _train_call(
     state, log = jax.lax.fori_loop(jnp.int32(0), count, body, (state, empty))
     if mesh is None:
         return state, log
-    lies = on_mesh(mesh, state_specs(state, mesh)), NamedSharding(mesh, WHOLE)
-    return jax.lax.with_sharding_constraint(state, lies[0]), jax.lax.with_sharding_constraint(log, lies[1])
+    state = jax.lax.with_sharding_constraint(state, on_mesh(mesh, state_specs(state, mesh)))
+    return state, jax.lax.with_sharding_constraint(log, NamedSharding(mesh, WHOLE))

@@ -1,7 +1,7 @@
 """The step of the puzzle embeddings: sign-SGD on the rows that stand in a batch, and on no others.
 
 A step costs the same whatever the number of rows. On a mesh each device writes the rows that it holds
-(`parallel/rows.py`), given the gradients of all.
+(`parallel/sharding.py`), given the gradients of all.
 
 Shapes: N rows of the table, n of them on one device, E numbers in a row, B batch, b of it on one device.
 """
@@ -14,8 +14,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
 from trm_scaling.optim import TracedHparams, signed_step
-from trm_scaling.parallel.rows import ALL, cut_by_rows, places
-from trm_scaling.parallel.sharding import WHOLE, batch_spec, sum_over_devices
+from trm_scaling.parallel.sharding import ALL, WHOLE, batch_spec, cut_by_rows, places, sum_over_devices
 
 
 def write_rows(

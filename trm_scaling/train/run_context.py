@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from jax.sharding import Mesh
 
@@ -20,7 +20,7 @@ from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.tracking.tracker import Tracker
 from trm_scaling.train.clock import Clock
 from trm_scaling.train.consistency import warn_of_lost_metrics
-from trm_scaling.train.feed import Feeder
+from trm_scaling.train.input_pipeline import HostBatcher
 from trm_scaling.train.metrics import (
     HostMetrics,
     NonFiniteLoss,
@@ -30,8 +30,22 @@ from trm_scaling.train.metrics import (
     read_metrics,
     validation_score,
 )
-from trm_scaling.train.reporter import Reporter
 from trm_scaling.train.state import TrainState, init_state_on, state_shapes_on
+
+
+class Reporter(Protocol):
+    """Told of training."""
+
+    def started(self, step: int, total: int) -> None: ...
+    def progressed(self, step: int, metrics: dict[str, float], examples_per_s: float | None) -> None: ...
+    def evaluated(self, step: int, summary: dict[str, Any]) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+class RunReporter(Reporter, Protocol):
+    """Told of the other long work of a run too."""
+
+    def working(self, phase: str, done: int, total: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -54,7 +68,7 @@ class RunContext:
         config = run.config
         self.run = run
         self.hyper = TracedHparams.of(config, Schedule.of(config, dataset.num_puzzles))
-        self.feeder = Feeder(config, dataset, mesh)
+        self.feeder = HostBatcher(config, dataset, mesh)
         self.clock = Clock()
         self.rate = Rate(config.global_batch_size)
         shapes = (dataset.vocab_size, dataset.seq_len, dataset.num_puzzle_ids)

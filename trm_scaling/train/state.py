@@ -16,14 +16,15 @@ from trm_scaling.models import Carry, empty_carry, init
 from trm_scaling.models.layers import PUZZLE_EMB
 from trm_scaling.optim import LossScale, init_optimizer
 from trm_scaling.parallel.mesh import MODEL
-from trm_scaling.parallel.rows import cut_by_rows
 from trm_scaling.parallel.sharding import (
     WHOLE,
     batch_spec,
+    cut_by_rows,
     gathered,
     on_mesh,
     parameter_specs,
     placed,
+    with_shardings,
 )
 
 Params = dict[str, Any]
@@ -73,7 +74,7 @@ def averaged_part(config: RunConfig, params: Params) -> Params:
 
 def init_state(config: RunConfig, vocab_size: int, seq_len: int, num_puzzle_ids: int) -> TrainState:
     """The state before the first step; a function of `config` and the shapes of its data alone."""
-    state = _without_slots(config, vocab_size, seq_len, num_puzzle_ids)
+    state = _without_rows(config, vocab_size, seq_len, num_puzzle_ids)
     carry = empty_carry(config.arch, config.global_batch_size, seq_len)
     # Leaves share buffers here (the average and the parameters, all zeros), and the step, which
     # donates its state, cannot donate one buffer twice.
@@ -84,9 +85,9 @@ def init_state_on(
     mesh: Mesh, config: RunConfig, vocab_size: int, seq_len: int, num_puzzle_ids: int
 ) -> TrainState:
     """`init_state` on the devices of `mesh`, bit for bit, whatever their number."""
-    state = _without_slots(config, vocab_size, seq_len, num_puzzle_ids)
+    state = _without_rows(config, vocab_size, seq_len, num_puzzle_ids)
     shardings = on_mesh(mesh, state_specs(state, mesh))
-    # The slots are most of the state, and no host need hold them all.
+    # The carry is most of the state, and no host need hold them all.
     empty = partial(empty_carry, config.arch, config.global_batch_size, seq_len)
     carry = jax.jit(empty, out_shardings=on_mesh(mesh, carry_specs(state.carry)))()
     return replace(jax.tree.map(jnp.copy, placed(state, shardings)), carry=carry)
@@ -98,16 +99,12 @@ def state_shapes_on(
     """The shapes of `init_state_on` and where they lie: what a checkpoint is read into."""
     shapes = jax.eval_shape(lambda: init_state(config, vocab_size, seq_len, num_puzzle_ids))
     shardings = on_mesh(mesh, state_specs(shapes, mesh))
-
-    def lying(shape: jax.ShapeDtypeStruct, sharding: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
-
-    laid: TrainState = jax.tree.map(lying, shapes, shardings)
-    return laid
+    placed_shapes: TrainState = with_shardings(shapes, shardings)
+    return placed_shapes
 
 
-def _without_slots(config: RunConfig, vocab_size: int, seq_len: int, num_puzzle_ids: int) -> TrainState:
-    """`init_state` with a carry of no slots."""
+def _without_rows(config: RunConfig, vocab_size: int, seq_len: int, num_puzzle_ids: int) -> TrainState:
+    """`init_state` with a carry of no rows."""
     arch: ArchConfig = config.arch
     key = jax.random.key(config.seed)
     sizes = Sizes(vocab_size, seq_len, num_puzzle_ids)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 
 from trm_scaling.config import RunConfig
 from trm_scaling.losses import Losses, cross_entropy_of, trm_losses
-from trm_scaling.models import Carry, Execution, begin, halt
+from trm_scaling.models import Carry, Execution, halt, reset_halted
 from trm_scaling.models.act import wants_to_halt
 from trm_scaling.models.layers import PUZZLE_EMB
 from trm_scaling.models.model import BATCH_AXIS, States
@@ -26,14 +26,14 @@ from trm_scaling.optim import (
     update_ema,
     update_params,
 )
-from trm_scaling.optim.loss_scale import all_finite
+from trm_scaling.optim.update import all_finite
 from trm_scaling.parallel.mesh import MODEL, platform_of
-from trm_scaling.parallel.rows import read_rows
 from trm_scaling.parallel.sharding import (
     WHOLE,
     batch_spec,
     gather_parameters,
     parameter_specs,
+    read_rows,
     sum_gradients,
 )
 from trm_scaling.train.puzzle_table import write_rows
@@ -46,11 +46,11 @@ Params = dict[str, Any]
 Rows = Float[Array, "B E"] | None
 """The puzzle embeddings of a batch; None in a network that has none."""
 Noise = UInt32[Array, "B 2"] | None
-"""The keys of the slots as numbers; None in a network without noise."""
+"""The keys of the batch's rows as numbers; None in a network without noise."""
 
 
 class Batch(NamedTuple):
-    """Puzzles offered to the slots, already augmented."""
+    """Puzzles offered to the rows of the batch, already augmented."""
 
     inputs: UInt8[Array, "B C"]
     labels: UInt8[Array, "B C"]
@@ -74,15 +74,15 @@ class Answer(NamedTuple):
 def train_step(
     config: RunConfig, state: TrainState, hyper: TracedHparams, batch: Batch, mesh: Mesh | None = None
 ) -> tuple[TrainState, Metrics]:
-    """Fill halted slots, one supervision step with its gradient, update, decide who halts.
+    """Fill halted rows, one supervision step with its gradient, update, decide who halts.
 
     Over `mesh` when there is one, which changes rounding alone.
     """
     step = state.step + 1
-    slots = _slot_keys(config, state.key, step)
-    carry = begin(state.carry, state.buffers, *batch, slots if config.arch.draws_states else None)
+    row_keys = _row_keys(config, state.key, step)
+    carry = reset_halted(state.carry, state.buffers, *batch, row_keys if config.arch.draws_states else None)
     scale = jnp.float32(1.0) if state.loss_scale is None else state.loss_scale.scale
-    grads, answer = batch_gradients(config, state.params, carry, scale, mesh, slots)
+    grads, answer = batch_gradients(config, state.params, carry, scale, mesh, row_keys)
 
     lr_factor = learning_rate_factor(step, hyper)
     network, optimizer = update_params(
@@ -122,13 +122,13 @@ def train_step(
     return new, {**_metrics(answer, steps, halted, grads, longest), **rates}
 
 
-def _slot_keys(config: RunConfig, key: Array, step: Array) -> Key[Array, " B"] | None:
-    """A key for each slot in this step; None in a network without noise. Of (seed, step, slot) alone."""
+def _row_keys(config: RunConfig, key: Array, step: Array) -> Key[Array, " B"] | None:
+    """A key for each row of the batch, of (seed, step, row) alone; None in a network without noise."""
     if not config.arch.draws:
         return None
     of_step = jax.random.fold_in(jax.random.fold_in(jax.random.wrap_key_data(key), DRAW), step)
-    slots = jnp.arange(config.global_batch_size, dtype=jnp.uint32)
-    return jax.vmap(lambda slot: jax.random.fold_in(of_step, slot))(slots)
+    rows = jnp.arange(config.global_batch_size, dtype=jnp.uint32)
+    return jax.vmap(lambda row: jax.random.fold_in(of_step, row))(rows)
 
 
 def batch_gradients(
@@ -137,21 +137,21 @@ def batch_gradients(
     carry: Carry,
     scale: Float[Array, ""],
     mesh: Mesh | None = None,
-    slots: Key[Array, " B"] | None = None,
+    row_keys: Key[Array, " B"] | None = None,
 ) -> tuple[Params, Answer]:
     """Gradients of the summed loss over the global batch size, and the answers of the whole batch.
 
     Those of the puzzle embeddings are (B, E), of each row that the batch reads. With micro-batches the batch
     is worked through in slices, one after another, and the gradients of the network added. On a mesh each
-    device does so with its own slots, and what the devices exchange is the sum of their gradients, once.
-    `scale` multiplies the loss before differentiation (float16) and is divided out again. `slots` are the
+    device does so with its own rows, and what the devices exchange is the sum of their gradients, once.
+    `scale` multiplies the loss before differentiation (float16) and is divided out again. `row_keys` are the
     keys of a network with noise.
     """
     platform = platform_of(mesh)
     network = network_of(params)
     # Read before anything is differentiated: the gradient of a table would be as large as the table.
     rows = read_rows(params[PUZZLE_EMB], carry.puzzle_ids, mesh) if PUZZLE_EMB in params else None
-    noise = None if slots is None else jax.random.key_data(slots)
+    noise = None if row_keys is None else jax.random.key_data(row_keys)
     if mesh is None or mesh.size == 1:
         (grads, of_rows), answer = _gradients_of_share(
             config, 1, platform, network, rows, carry, scale, noise
@@ -172,7 +172,7 @@ def batch_gradients(
             mesh=mesh,
             in_specs=(specs, batch_spec(), carry_specs(carry), WHOLE, batch_spec()),
             out_specs=((specs, batch_spec()), _answer_specs(carry.state)),
-            # The gradients are taken inside, where a device knows its own slots alone; what adds them
+            # The gradients are taken inside, where a device knows its own rows alone; what adds them
             # up is written out above.
             check_vma=False,
         )(network, rows, carry, scale, noise)
@@ -196,8 +196,8 @@ def _gradients_of_share(
     scale: Float[Array, ""],
     noise: Noise,
 ) -> tuple[tuple[Params, Rows], Answer]:
-    """Gradients (times `scale`) of network and rows, and answers, of the slots of one of `devices`, in
-    slices.
+    """Gradients (times `scale`) of the network and of the batch's puzzle embeddings, and answers, of the
+    share of one of `devices`, in slices.
     """
     how = Execution.of(config.system, platform)
 
@@ -263,7 +263,7 @@ def _skip_overflow(old: TrainState, new: TrainState, finite: Array) -> TrainStat
 def _metrics(
     answer: Answer, steps: Int[Array, " B"], halted: Bool[Array, " B"], grads: Params, longest: int
 ) -> Metrics:
-    """Means over the batch, or (after `finished_`) over the slots that halted in this step."""
+    """Means over the batch, or (after `finished_`) over the rows that halted in this step."""
     losses = answer.losses
     finished = halted & losses.counted
     share = finished.astype(jnp.float32) / jnp.maximum(jnp.sum(finished), 1).astype(jnp.float32)

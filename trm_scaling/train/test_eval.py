@@ -11,7 +11,7 @@ import numpy as np
 from trm_scaling.config import RunConfig
 from trm_scaling.evaluation.score import Evaluator, Outcomes
 from trm_scaling.tasks.dataset import Dataset, Split
-from trm_scaling.tasks.progress import Progress
+from trm_scaling.tasks.folder import Progress
 from trm_scaling.train.loop import Trained
 from trm_scaling.train.state import Params, evaluation_params
 

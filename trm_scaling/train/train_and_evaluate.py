@@ -17,15 +17,14 @@ from trm_scaling.errors import UserError
 from trm_scaling.evaluation.score import Evaluator, Outcomes
 from trm_scaling.io.atomic import write_bytes
 from trm_scaling.io.run_folder import RunFolder
-from trm_scaling.parallel.hosts import ALONE, Hosts
+from trm_scaling.parallel.hosts import SINGLE_PROCESS, Hosts
 from trm_scaling.tasks.build import ensure_dataset
 from trm_scaling.tasks.dataset import Dataset
-from trm_scaling.tasks.progress import Progress
+from trm_scaling.tasks.folder import Progress
 from trm_scaling.train.clock import measure_all
 from trm_scaling.train.interrupt import stop_on_signals
 from trm_scaling.train.loop import Trained, train_together
-from trm_scaling.train.reporter import RunReporter
-from trm_scaling.train.run_context import TrainJob
+from trm_scaling.train.run_context import RunReporter, TrainJob
 from trm_scaling.train.state import state_digest, trajectory_digest
 from trm_scaling.train.test_eval import outcome_arrays, score_test_split
 
@@ -71,7 +70,7 @@ def train_and_test(
     data_root: Path,
     source: dict[str, Any],
     reporter: RunReporter,
-    hosts: Hosts = ALONE,
+    hosts: Hosts = SINGLE_PROCESS,
 ) -> RunSummary:
     """Train `config` in `folder` from where it stands, test it, and write what the test leaves behind.
 
@@ -85,7 +84,7 @@ def train_and_test(
 
 
 def train_and_test_together(
-    runs: Sequence[TrainJob], data_root: Path, working: Progress, hosts: Hosts = ALONE
+    runs: Sequence[TrainJob], data_root: Path, working: Progress, hosts: Hosts = SINGLE_PROCESS
 ) -> list[RunSummary | None]:
     """The same for `runs` that are trained as one program; None for one that failed while others went on.
 
@@ -175,7 +174,7 @@ def _shared_dataset(config: RunConfig, data_root: Path, working: Progress, hosts
     """The dataset on every process. The first builds it; the others find it built, or build their own."""
     if hosts.is_first:
         dataset = ensure_dataset(config.data, data_root, working)
-    fingerprint = hosts.told("dataset", dataset.fingerprint if hosts.is_first else None)
+    fingerprint = hosts.broadcast("dataset", dataset.fingerprint if hosts.is_first else None)
     if not hosts.is_first:
         dataset = ensure_dataset(config.data, data_root, working)
         if dataset.fingerprint != fingerprint:

@@ -62,9 +62,9 @@ class Running:
 def import_everything() -> None:
     """What a run imports on its way, so that forks need not."""
     import trm_scaling.cli.app
-    import trm_scaling.cli.progress
     import trm_scaling.cli.run
     import trm_scaling.run.compilation
+    import trm_scaling.run.reporters
     import trm_scaling.run.single
     import trm_scaling.train.train_and_evaluate  # noqa: F401
 

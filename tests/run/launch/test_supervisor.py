@@ -1,4 +1,4 @@
-"""Processes that are started again after a loss alone: a gang of them, and the worker of a pod."""
+"""Processes that are started again after a loss alone: a process group of them, and the worker of a pod."""
 
 import os
 import shlex
@@ -39,7 +39,7 @@ def notes() -> list[str]:
     return []
 
 
-def gang(folder: Path, acts: str, notes: list[str], restarts: int, grace: float = 0.3) -> int:
+def process_group(folder: Path, acts: str, notes: list[str], restarts: int, grace: float = 0.3) -> int:
     """One process for each of `acts`; `first|later` acts differently when started again."""
     command = [sys.executable, "-c", PROGRAM, acts, str(folder)]
     count = acts.count(",") + 1
@@ -72,18 +72,18 @@ def test_a_gang_ends_together(
     status: int,
     started: int,
 ) -> None:
-    assert gang(tmp_path, acts, notes, restarts) == status
+    assert process_group(tmp_path, acts, notes, restarts) == status
     assert tries(tmp_path) == started
     assert len(notes) == (started if status == 68 else started - 1)
 
 
 def test_which_process_was_lost_is_said(tmp_path: Path, notes: list[str]) -> None:
-    assert gang(tmp_path, "0,die|0", notes, 1) == 0
+    assert process_group(tmp_path, "0,die|0", notes, 1) == 0
     assert "process 1 was lost: Killed (signal 9)" in notes[0]
 
 
 def test_the_writer_of_the_record_is_waited_for(tmp_path: Path, notes: list[str]) -> None:
-    assert gang(tmp_path, "write,die", notes, 0, grace=60) == 68
+    assert process_group(tmp_path, "write,die", notes, 0, grace=60) == 68
     assert (tmp_path / "record").read_text() == "lost_host"
 
 
@@ -93,7 +93,7 @@ def test_the_others_have_the_time_that_they_need_to_notice() -> None:
 
 
 def test_one_that_stands_still_is_not_waited_for(tmp_path: Path, notes: list[str]) -> None:
-    assert gang(tmp_path, "68,stop", notes, 0, grace=600) == 68
+    assert process_group(tmp_path, "68,stop", notes, 0, grace=600) == 68
 
 
 def test_a_signal_ends_the_gang_and_nothing_is_started_again(
@@ -105,7 +105,7 @@ def test_a_signal_ends_the_gang_and_nothing_is_started_again(
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(supervisor.time, "sleep", interrupt)
-    assert gang(tmp_path, "hang,hang", notes, 3, grace=5) == 68
+    assert process_group(tmp_path, "hang,hang", notes, 3, grace=5) == 68
     assert tries(tmp_path) == 1
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

@@ -14,10 +14,10 @@ import pytest
 from tests.run.launch.launches import LAUNCH, script_of, shell
 from tests.run.tiny import ROOT
 from trm_scaling.config.compose import compose
-from trm_scaling.counting.devices import TARGETS
+from trm_scaling.cost.batch_fitting import choose_micro_batch
+from trm_scaling.cost.devices import TARGETS
 from trm_scaling.errors import UserError
 from trm_scaling.io.study import Study
-from trm_scaling.run.batch_fitting import choose_micro_batch
 from trm_scaling.run.launch import tpu_vm
 from trm_scaling.run.launch.tpu_vm import Launch, Pod, Session, Step
 

@@ -8,7 +8,7 @@ import pytest
 
 from trm_scaling.errors import UserError
 from trm_scaling.tasks.build import build_dataset
-from trm_scaling.tasks.progress import silent
+from trm_scaling.tasks.folder import silent
 from trm_scaling.tasks.sudoku.board import Shape, to_text
 from trm_scaling.tasks.sudoku.description import SudokuData
 from trm_scaling.tasks.sudoku.generate import Wish, make_candidates

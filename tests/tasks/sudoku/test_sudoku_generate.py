@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trm_scaling.errors import UserError
-from trm_scaling.tasks.progress import silent
+from trm_scaling.tasks.folder import silent
 from trm_scaling.tasks.sudoku import splits
 from trm_scaling.tasks.sudoku.board import Shape
 from trm_scaling.tasks.sudoku.classes import puzzle_keys

@@ -35,7 +35,7 @@ TARGET = 0.8
 def largest_batch(
     runs: FilteredRuns, question: Question, curves: pd.DataFrame | None, elsewhere: PooledVariance | None
 ) -> Answer:
-    """The largest batch within two points of the best at equal puzzle-steps, and the critical batch size."""
+    """The largest batch within two points of the best at equal samples, and the critical batch size."""
     accuracies = runs.runs(question.axis)
     seeds, found = in_order(accuracies, elsewhere), enough(accuracies, "most", elsewhere)
     verdict, why = certainty(found.probability), f"{found.configuration} is the largest that is as good"

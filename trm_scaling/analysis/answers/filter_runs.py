@@ -1,8 +1,6 @@
 """The rows of a table of runs that an analysis can use, and why the others are left out."""
 
-from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +10,7 @@ from trm_scaling.analysis.pairing import ACCURACY, at_common_seeds, one_of_each_
 from trm_scaling.analysis.runs import AccuracyRuns
 from trm_scaling.analysis.seeds import PooledVariance, pooled_variance
 from trm_scaling.errors import UserError
+from trm_scaling.results.counted import counts, left_out
 from trm_scaling.results.device_time import timed_alone
 
 _SOME = 8
@@ -70,7 +69,7 @@ def filter_runs(table: pd.DataFrame) -> FilteredRuns:
             raise UserError(f"the table has no column {column}; its first ones are {some}")
     table = table.assign(**{ACCURACY: table[ACCURACY].replace([np.inf, -np.inf], np.nan)})
     kept = table[ACCURACY].notna() & counts(table)
-    excluded = tuple(_left_out(row) for row in table[~kept].to_dict("records"))
+    excluded = tuple(left_out(row, (ACCURACY,)) for row in table[~kept].to_dict("records"))
     found = table[kept]
     if "profile" in found and (profiles := sorted(found["profile"].dropna().unique())) and len(profiles) > 1:
         raise UserError(
@@ -107,16 +106,3 @@ def seed_variance(table: pd.DataFrame) -> StudyVariance:
     except UserError:
         return StudyVariance()
     return StudyVariance(pooled(runs), pooled(runs.unaveraged()))
-
-
-def counts(table: pd.DataFrame) -> "pd.Series[bool]":
-    """Which runs are at their end: a run that goes on, or broke off, has the accuracy of its middle."""
-    if "state" not in table:
-        return pd.Series(True, table.index)
-    return table["state"].isna() | (table["state"] == "finished")
-
-
-def _left_out(row: Mapping[Hashable, Any]) -> str:
-    run = f"{row['experiment']}, seed {row['seed']}" if pd.notna(row.get("seed")) else str(row["experiment"])
-    said = [str(row[name]) for name in ("state", "reason") if pd.notna(row.get(name))]
-    return ": ".join([run, *(said or ["no accuracy"])])

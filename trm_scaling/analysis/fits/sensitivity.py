@@ -11,7 +11,7 @@ from trm_scaling.analysis.fits.record import Choice, Fit, HeldOut, Parameter, Ve
 from trm_scaling.analysis.interval import Interval
 from trm_scaling.analysis.runs import AccuracyRuns, LossRuns
 from trm_scaling.errors import UserError
-from trm_scaling.results.task_columns import cells_of
+from trm_scaling.results.columns import cells_of
 
 SPEED = "speed at this budget, not where it ends"
 UNAVERAGED = "test_accuracy_unaveraged"

@@ -14,7 +14,7 @@ from trm_scaling.results.attempts import Attempt, read_attempts
 from trm_scaling.run.batch.worker import Worker
 from trm_scaling.run.planned import Planner, Run
 
-Phase = Literal["waiting", "working", "elsewhere", "settled"]
+Phase = Literal["waiting", "working", "elsewhere", "ended"]
 """Not started (or to be resumed), at work here, at work in another process, and nothing left to do."""
 
 Outcome = Literal["finished", "failed", "stopped", "interrupted"]
@@ -31,7 +31,7 @@ class Job:
     folder: RunFolder = field(init=False)
     phase: Phase = "waiting"
     outcome: Outcome | None = None
-    """Once settled; None then too for a run that the batch did not come to."""
+    """Once ended; None then too for a run that the batch did not come to."""
     message: str = ""
     """Why it failed, or that the disk refused it."""
     worker: Worker | None = None
@@ -96,7 +96,7 @@ class Job:
 
     def settle(self, outcome: Outcome | None, message: str = "") -> None:
         """Nothing is left to do for it."""
-        self.phase, self.outcome, self.message, self.worker = "settled", outcome, message, None
+        self.phase, self.outcome, self.message, self.worker = "ended", outcome, message, None
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ class BatchRunner:
 
     def _is_over(self) -> bool:
         phases = {job.phase for job in self.jobs}
-        return "working" not in phases and (self._is_stopping or phases == {"settled"} or not phases)
+        return "working" not in phases and (self._is_stopping or phases == {"ended"} or not phases)
 
     def _exit_status(self) -> int:
         outcomes = {job.outcome for job in self.jobs}

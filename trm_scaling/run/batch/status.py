@@ -129,6 +129,6 @@ def _label(job: Job, stopping: bool) -> Label:
             return "running"
         case "elsewhere":
             return "elsewhere"
-        case "settled":
+        case "ended":
             assert job.outcome is not None
             return job.outcome

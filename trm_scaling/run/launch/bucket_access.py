@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from trm_scaling.config import RunConfig, Schedule
-from trm_scaling.counting.work import storage_of
+from trm_scaling.cost.memory import storage_of
 from trm_scaling.errors import UserError
 from trm_scaling.run.launch.pod import NOTHING_STARTED, Note, last_lines, run_step
 from trm_scaling.run.launch.tpu_vm import Step

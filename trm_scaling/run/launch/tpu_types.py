@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trm_scaling.config import RunConfig
-from trm_scaling.counting.devices import TARGETS
+from trm_scaling.cost.devices import TARGETS
 from trm_scaling.errors import UserError
 
 

@@ -19,7 +19,7 @@ from trm_scaling.tasks.arc.splits import IDENTIFIERS, dataset_of
 from trm_scaling.tasks.compact_layout import verified_bytes
 from trm_scaling.tasks.dataset import Dataset
 from trm_scaling.tasks.embedded import Predict, TrainRows, Voted
-from trm_scaling.tasks.progress import Progress
+from trm_scaling.tasks.folder import Progress
 from trm_scaling.tasks.scoring import interval
 from trm_scaling.tasks.task import Chosen, Task
 

@@ -20,7 +20,7 @@ from trm_scaling.tasks.arc.collection import Grid
 from trm_scaling.tasks.arc.dataset import ArcDataset
 from trm_scaling.tasks.arc.votes import Ballots
 from trm_scaling.tasks.embedded import Predict
-from trm_scaling.tasks.progress import Progress, silent
+from trm_scaling.tasks.folder import Progress, silent
 
 PASS_AT = (1, 2, 5, 10, 100, 1000)
 ATTEMPTS = 2

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from trm_scaling.tasks.arc.embedded import ArcAugmentations
     from trm_scaling.tasks.arc.picture import GridPicture
     from trm_scaling.tasks.dataset import Dataset, Split
-    from trm_scaling.tasks.progress import Progress
+    from trm_scaling.tasks.folder import Progress
 
 
 class Arc(Task):

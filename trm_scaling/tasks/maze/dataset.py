@@ -8,10 +8,10 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
-from trm_scaling.config.base import Frozen
+from trm_scaling.config.fields import Frozen
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
-from trm_scaling.tasks.folder import check_target, locked, staged
+from trm_scaling.tasks.folder import Progress, check_target, locked, silent, staged
 from trm_scaling.tasks.manifest import SPLIT_NAMES, SplitName, damaged, sha256_file, unreadable_is_damage
 from trm_scaling.tasks.maze.csv_file import fetch_hub, read_csv
 from trm_scaling.tasks.maze.description import MazeData
@@ -26,7 +26,6 @@ from trm_scaling.tasks.maze.splits import (
     shared_classes,
     with_images,
 )
-from trm_scaling.tasks.progress import Progress, silent
 from trm_scaling.tasks.task import HubUnavailable
 
 MANIFEST = "manifest.json"

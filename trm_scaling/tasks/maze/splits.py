@@ -13,11 +13,11 @@ from jaxtyping import Int32, UInt8
 from numpy.typing import NDArray
 
 from trm_scaling.errors import UserError
+from trm_scaling.tasks.folder import Progress, silent
 from trm_scaling.tasks.grid_symmetry import NUM_SYMMETRIES, canonical_keys, transform_grid
 from trm_scaling.tasks.manifest import SPLIT_NAMES, SplitName
 from trm_scaling.tasks.maze.board import MIN_SIDE, Tokens, path_lengths
 from trm_scaling.tasks.maze.generate import MAPS_PER_CANDIDATE, MazeWish, make_mazes
-from trm_scaling.tasks.progress import Progress, silent
 
 PATIENCE = 2000
 """Candidates in a row that are images of mazes taken before, after which generation gives up."""

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, UInt8
 
     from trm_scaling.tasks.dataset import Dataset, Split
+    from trm_scaling.tasks.folder import Progress
     from trm_scaling.tasks.manifest import SplitName
     from trm_scaling.tasks.maze.dataset import MazeManifest
     from trm_scaling.tasks.maze.picture import MazePicture
     from trm_scaling.tasks.maze.splits import MazeSplit
-    from trm_scaling.tasks.progress import Progress
 
 FRESH = 2**20
 """The stream of new mazes: those of a dataset's splits are 0 to 2."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_scaling.errors import UserError
-from trm_scaling.tasks.progress import Progress
+from trm_scaling.tasks.folder import Progress
 from trm_scaling.tasks.sudoku.board import Shape
 from trm_scaling.tasks.sudoku.classes import puzzle_keys
 from trm_scaling.tasks.sudoku.description import SudokuData

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_scaling.errors import UserError
-from trm_scaling.tasks.progress import Progress
+from trm_scaling.tasks.folder import Progress
 from trm_scaling.tasks.sudoku.board import Digits, Shape, cell_name, parse_digits
 from trm_scaling.tasks.sudoku.list_format import Layout, board_in, find_layout, records
 from trm_scaling.tasks.sudoku.search import solve, solve_many

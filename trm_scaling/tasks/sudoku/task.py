@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, UInt8
 
     from trm_scaling.tasks.dataset import Dataset, Split
-    from trm_scaling.tasks.progress import Progress
+    from trm_scaling.tasks.folder import Progress
     from trm_scaling.tasks.sudoku.board import Shape
     from trm_scaling.tasks.sudoku.generate import Wish
     from trm_scaling.tasks.sudoku.picture import BoardPicture
@@ -239,7 +239,7 @@ class Sudoku(Task):
 
     def _new(self, text: str) -> Chosen:
         from trm_scaling.tasks.sudoku.board import digits_to_tokens
-        from trm_scaling.tasks.sudoku.fresh import fresh_puzzle
+        from trm_scaling.tasks.sudoku.generate import fresh_puzzle
 
         number = text.removeprefix("new:")
         if not number.isdecimal() or int(number) >= MOST_NEW:
