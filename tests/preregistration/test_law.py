@@ -107,7 +107,7 @@ def test_a_planted_law_is_predicted_and_found_to_hold(
     assert {each.choice for each in found.refits} >= {"N = params_of_blocks", "val_cell_error_unaveraged"}
     assert write_report(tmp_path, protocol, points, made, refits) is not None
     text = (tmp_path / "law.md").read_text()
-    assert "criteria named beforehand are met" in text
+    assert "criteria are met" in text
     assert f"{made['targets'][0]['predicted']['power']['value']:.4f}" in text  # type: ignore[index]
     assert "<table>" in (tmp_path / "law.html").read_text()
 
