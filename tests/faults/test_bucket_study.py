@@ -166,7 +166,7 @@ def test_two_hosts_that_share_nothing_but_a_bucket_go_on_after_one_is_lost(
     """The first host's mirror is gone as well, as on a pod that was made anew."""
     hosts = start_hosts(place, tmp_path)
     try:
-        assert kill_a_worker(tmp_path / "host-0") is not None
+        assert kill_a_worker(tmp_path / "host-0", 400) is not None
         assert all(host.wait(180) != 0 for host in hosts)
         (tmp_path / "host-0").rename(tmp_path / "gone")
         hosts = start_hosts(place, tmp_path)

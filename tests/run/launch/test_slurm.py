@@ -175,6 +175,19 @@ def test_a_job_that_is_to_go_saves_and_is_queued_again(
     assert queued_again == [signal.SIGUSR2]
 
 
+def test_a_job_of_an_array_asks_about_itself_alone(
+    tmp_path: Path, queued_again: Again, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One job of an array has the array's own number: `squeue --jobs=7` would list all of them."""
+    squeue = tmp_path / "squeue"
+    squeue.write_text(squeue.read_text().replace("--jobs=7 &&", "--jobs=7_2 || echo PENDING;"))
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
+    with pytest.raises(SystemExit):
+        SlurmRun(asked(tmp_path, 75, signal.SIGUSR2))()
+    assert queued_again == [signal.SIGUSR2]
+
+
 def test_a_job_that_slurm_ends_is_left_to_slurm(tmp_path: Path, queued_again: Again, state: State) -> None:
     state("COMPLETING")
     with pytest.raises(SystemExit, match="75"):

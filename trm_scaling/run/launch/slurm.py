@@ -172,6 +172,9 @@ def _is_first() -> bool:
 def _is_running() -> bool:
     """Whether Slurm has other plans with this job than to end it."""
     job = os.environ["SLURM_JOB_ID"]
+    if "SLURM_ARRAY_TASK_ID" in os.environ:
+        # One job of an array has the number of the array, by which Slurm would list them all.
+        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     asked = subprocess.run(
         ["squeue", "--noheader", f"--jobs={job}", "--format=%T"], capture_output=True, text=True, check=False
     )
