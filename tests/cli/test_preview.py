@@ -177,8 +177,8 @@ def test_short_memory_is_said_with_what_helps(study: Study, previewer: Previewer
     assert pod.fitting is not None
     note = f"system.micro_batch_size={pod.fitting.micro_batch_size} fits, and changes only rounding"
 
-    def noted(way: Fitting | None) -> str:
-        page = page_of(replace(preview, targets=(replace(pod, fitting=way),)))
+    def noted(fitting: Fitting | None) -> str:
+        page = page_of(replace(preview, targets=(replace(pod, fitting=fitting),)))
         return line_of(page, "! v4-64").strip()
 
     assert noted(pod.fitting) == f"! v4-64: memory may not be enough; {note}"

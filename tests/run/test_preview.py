@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.run.tiny import copy_of, make_study, tiny_folder, tiny_run
+from trm_scaling.config.profile import MappedValue
 from trm_scaling.cost.devices import TARGETS
 from trm_scaling.io.study import Study
 from trm_scaling.results.record import RunRecord, read_record
 from trm_scaling.run.local_device import HERE, Measured, measured_speeds, speed_on, this_device
 from trm_scaling.run.planned import plan_run
-from trm_scaling.run.preview import Difference, Preview, Previewer, Studied
+from trm_scaling.run.preview import Difference, Preview, Previewer
 from trm_scaling.tasks.build import ensure_dataset
 
 RECURSION = ("arch.L_cycles=3", "arch.H_cycles=3")
@@ -60,7 +61,7 @@ def test_an_experiment_is_told_by_what_differs_and_where_it_comes_from(study: St
         Difference("lr", usual.lr, 0.5),
         Difference("seed", 0, 3),
     }
-    assert Studied("arch.hidden_size", 256, width) in preview.studied
+    assert MappedValue("arch.hidden_size", 256, width) in preview.studied
     assert preview.seed == 3
 
 
@@ -69,7 +70,7 @@ def test_a_name_that_is_the_baseline_says_so(study: Study) -> None:
     assert preview.alias == "baseline"
     assert preview.folder == plan_run(study, "baseline", "laptop").folder.path
     assert preview.differences == ()
-    assert Studied("arch.hidden_size", 512, preview.config.arch.hidden_size) in preview.studied
+    assert MappedValue("arch.hidden_size", 512, preview.config.arch.hidden_size) in preview.studied
 
 
 def test_steps_and_flops_are_the_schedule_s(study: Study) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trm_scaling.cli.options import AsJson, OneProfile, StudyFolder, complete_run
-from trm_scaling.cli.tables import columns, ends, hundredfold, terminal
+from trm_scaling.cli.tables import columns, ends, hundredfold, show_excluded, terminal
 from trm_scaling.errors import UserError
-from trm_scaling.results.format import amount, points
+from trm_scaling.results.format import percent, points
 
 if TYPE_CHECKING:
     import numpy as np
@@ -225,13 +225,12 @@ def show(sides: "Sequence[Side]", found: "Sequence[Against]") -> None:
     reference = sides[0]
     accuracies = columns("test accuracy", "seeds", "mean", "95 % interval", "interval of")
     for side in sides:
-        mean, of = f"{100 * side.summary.mean:.1f} %", side.summary.basis or ""
         accuracies.add_row(
             side.name,
             str(side.summary.runs),
-            mean,
+            percent(side.summary.mean),
             ends(side.summary.interval, hundredfold, " %") or "unknown",
-            of,
+            side.summary.basis or "",
         )
     console.print(accuracies)
 
@@ -242,7 +241,7 @@ def show(sides: "Sequence[Side]", found: "Sequence[Against]") -> None:
         needed = "unknown" if said.seeds_to_detect is None else f"{said.seeds_to_detect:,}"
         differences.add_row(
             said.b,
-            f"{100 * said.difference:+.1f}",
+            points(said.difference),
             ends(interval, points) or "unknown",
             # A test that no outcome could pass has no p-value worth reading.
             "" if said.claim.word == "too few seeds" else f"{said.claim.p_value:.2g}",
@@ -252,11 +251,7 @@ def show(sides: "Sequence[Side]", found: "Sequence[Against]") -> None:
     console.print("", differences, "")
     for note in _notes(found):
         console.print(note, style="dim", soft_wrap=True)
-    excluded = [line for side in sides for line in side.excluded]
-    if excluded:
-        console.print(f"\nleft out: {amount(len(excluded), 'run')}")
-        for line in excluded:
-            console.print(f"  {line}", style="dim", soft_wrap=True)
+    show_excluded(console, [line for side in sides for line in side.excluded])
 
 
 def _notes(found: "Sequence[Against]") -> list[str]:

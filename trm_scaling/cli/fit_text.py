@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trm_scaling.cli.tables import columns, ends, hundredfold, terminal
-from trm_scaling.results.format import amount
+from trm_scaling.cli.tables import columns, ends, hundredfold, show_excluded, terminal
+from trm_scaling.results.format import amount, percent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,10 +56,7 @@ def show(fitted: "Fitted") -> None:
         _show_two_step(console, found)
     else:
         _show_fit(console, found, fitted.legend.get("x") or fitted.legend["N"], fitted.link)
-    if fitted.asked.excluded:
-        console.print(f"\nleft out: {amount(len(fitted.asked.excluded), 'run')}")
-        for each in fitted.asked.excluded:
-            console.print(f"  {each}", style="dim", soft_wrap=True)
+    show_excluded(console, fitted.asked.excluded)
 
 
 def _show_two_step(console: "Console", found: "TwoStep") -> None:
@@ -173,10 +170,6 @@ def _show_predictions(
     console.print("", made)
     if any(each.disagree for each in predictions):
         console.print("the forms disagree there: the choice of form decides, not the runs", style="yellow")
-
-
-def percent(share: float) -> str:
-    return f"{hundredfold(share)} %"
 
 
 def _place(prediction: "Prediction") -> str:

@@ -205,11 +205,11 @@ def _tests(config: "RunConfig") -> str:
     return f"{times} times, with the best and the last weights{averaged}; half if they are the same"
 
 
-def _remedy(way: "Fitting | None") -> str:
-    if way is None:
+def _remedy(fitting: "Fitting | None") -> str:
+    if fitting is None:
         return "no micro-batch is small enough"
-    size = [] if way.micro_batch_size is None else [f"system.micro_batch_size={way.micro_batch_size}"]
-    chosen = " ".join([*size, *(["system.remat=true"] if way.remat else [])])
+    size = [] if fitting.micro_batch_size is None else [f"system.micro_batch_size={fitting.micro_batch_size}"]
+    chosen = " ".join([*size, *(["system.remat=true"] if fitting.remat else [])])
     return f"{chosen} fits, and changes only rounding"
 
 

@@ -1,9 +1,11 @@
 """Tables on a terminal or in a file, all of one look; intervals and paths in what is said."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from trm_scaling.results.format import amount
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,6 +38,14 @@ def columns(*heads: str, gap: int = 2, folds: bool = False, pad_edge: bool = Tru
     for head in heads[1:]:
         made.add_column(head, justify="right", no_wrap=True)
     return made
+
+
+def show_excluded(console: "Console", excluded: Sequence[str]) -> None:
+    """The runs that were left out, each with the reason; nothing where there are none."""
+    if excluded:
+        console.print(f"\nleft out: {amount(len(excluded), 'run')}")
+    for each in excluded:
+        console.print(f"  {each}", style="dim", soft_wrap=True)
 
 
 def hundredfold(share: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from trm_scaling.config import DataConfig, RunConfig, Schedule
 from trm_scaling.config.compose import baseline_of, compose, mapped_values
 from trm_scaling.config.fields import flattened
+from trm_scaling.config.profile import MappedValue
 from trm_scaling.cost import (
     count_parameters,
     count_puzzle_emb,
@@ -38,15 +39,6 @@ class Difference:
 
     field: str
     baseline: Any
-    here: Any
-
-
-@dataclass(frozen=True)
-class Studied:
-    """A field that the experiment changes or studies, as the paper's profile has it and as this one."""
-
-    field: str
-    paper: Any
     here: Any
 
 
@@ -119,7 +111,8 @@ class Preview:
     alias: str | None
     """The name that the run lies under, where it is another one's configuration."""
     differences: tuple[Difference, ...]
-    studied: tuple[Studied, ...]
+    studied: tuple[MappedValue, ...]
+    """What the experiment changes or studies."""
     dataset: DatasetPreview
     parameters: int
     """Without the puzzle embeddings."""
@@ -147,6 +140,7 @@ class Preview:
     def to_json(self) -> dict[str, Any]:
         """As JSON knows it."""
         values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "config"}
+        values["studied"] = [each._asdict() for each in self.studied]
         return {**to_jsonable(values), "config": self.config.model_dump(mode="json")}
 
 
@@ -171,10 +165,7 @@ class Previewer:
             seed=config.seed,
             alias=run.preferred if run.preferred != config.name else None,
             differences=tuple(_differences(self._baseline(config), config)),
-            studied=tuple(
-                Studied(each.field, each.paper, each.here)
-                for each in mapped_values(self._study.configs, config.name, config.profile)
-            ),
+            studied=tuple(mapped_values(self._study.configs, config.name, config.profile)),
             dataset=dataset,
             parameters=count_parameters(arch, vocab, cells),
             puzzle_emb_parameters=count_puzzle_emb(arch, num_puzzle_ids=spec_of(config.data).num_puzzle_ids),
