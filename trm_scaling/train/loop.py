@@ -147,7 +147,7 @@ def train_together(
                     feed = stacking.join([member.feeder.feed(step, step + 1) for member in fed])
                     call = program.lower(state, hyper, feed, jnp.int32(1)).compile()
                     # On a CPU the first sum waits 30 s for the last process, and one may compile for longer.
-                    hosts.meet("compiled")
+                    hosts.barrier("compiled")
                 if len(schedule.stages) > 1:
                     for member in living.values():
                         member.run.reporter.note(f"recursion from step {step}: {staged.arch.recursion}")
