@@ -131,7 +131,7 @@ def test_a_shape_of_two_numbers_is_bootstrapped() -> None:
 def test_too_little_is_refused() -> None:
     rng = np.random.default_rng(0)
     two = accuracy_runs(np.array([0.4, 0.6]), SIX_SIZES[:2], rng, seeds=5, sd=0.01)
-    with pytest.raises(UserError, match="10 runs at 2 different x"):
+    with pytest.raises(UserError, match="10 runs at 2 values of x"):
         fit_accuracy(two)
     three = accuracy_runs(saturating(SIX_SIZES[:3]), SIX_SIZES[:3], rng)
     with pytest.raises(UserError, match="more than 3 runs"):

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import trm_scaling
+from tests.results.made_up import bare_study, make_up_run
 from tests.run.tiny import TINY, make_study
 from trm_scaling import Run, curves, evaluate, load_model, load_run, results, solve, train
 from trm_scaling.errors import UserError
@@ -117,7 +118,17 @@ def test_runs_are_tables(study: Path, run: Run) -> None:
     assert table["seed"].tolist() == [3]
     assert run.record is not None
     assert table["test_accuracy"].tolist() == [run.record.headline().summary["final"]["exact_rate"]]
+    assert len(results("base", study=study)) == 1, "a part of the name"
     curve = curves(study=study)
     assert curve["step"].tolist() == [line["step"] for line in run.record.learning_curve]
     with pytest.raises(UserError, match="no experiment matches"):
         results("nonesuch", study=study)
+
+
+def test_the_name_of_an_experiment_is_that_experiment_alone(tmp_path: Path) -> None:
+    made = bare_study(tmp_path)
+    for name in ("law_b", "law_b_h1l3"):
+        make_up_run(made, name)
+    assert results("law_b", study=made.path)["experiment"].tolist() == ["law_b"]
+    assert len(results("law_b*", study=made.path)) == len(results("aw_b", study=made.path)) == 2
+    assert len(results("law_b", "h1l3", study=made.path)) == 2

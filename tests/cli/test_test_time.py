@@ -16,8 +16,9 @@ from trm_scaling.results.surfaces import read_surface_tables, read_surfaces
 PUZZLES = ("data.test_size=20", "data.train_size=20", "data.givens=6", "system.eval_batch_size=8")
 
 
-def invoke(*arguments: str, study: Study | None = None) -> str:
-    done = CliRunner().invoke(app, arguments, env={"TRM_STUDY": str(study.path) if study else None})
+def invoke(*arguments: str, study: Study | None = None, **env: str) -> str:
+    given = {"TRM_STUDY": str(study.path) if study else None, **env}
+    done = CliRunner().invoke(app, arguments, env=given)
     if done.exception is not None:
         raise done.exception
     return done.stdout
@@ -75,9 +76,13 @@ def test_a_surface_is_written_gone_on_with_and_reported(
     assert json.loads(again)["sampling_seed"] == 1
     assert len(read_surfaces(file)) == 2, "another seed is another surface"
     assert len(read_surface_tables([file])) == 2 * len(found.rows)
-    page = Path(invoke("report", "--surfaces", str(file), "--out", str(tmp_path / "page")).strip())
+    report = ("report", "--surfaces", str(file), "--out", str(tmp_path / "page"))
+    with pytest.raises(UserError, match="and no pattern, profile or csv"):
+        invoke(*report, "--profile", "smoke")
+    # A shell's usual profile is no option that was given.
+    page = Path(invoke(*report, TRM_PROFILE="smoke").strip())
     text = page.with_suffix(".md").read_text()
-    assert "At this budget of inference FLOPs, use this" in text
+    assert "The highest accuracy measured at each budget of inference FLOPs" in text
     assert "3 numbers of steps; a law takes 5" in text
     assert page.read_text().count("<svg") >= 2
 

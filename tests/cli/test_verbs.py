@@ -16,6 +16,7 @@ from trm_scaling.errors import UserError
 from trm_scaling.io.study import Study
 from trm_scaling.results.evaluations import headline as headline_of
 from trm_scaling.results.evaluations import scored_weights
+from trm_scaling.results.record import read_record
 from trm_scaling.tasks.build import ensure_dataset
 
 Said = Callable[..., str]
@@ -108,6 +109,26 @@ def test_solve_shows_the_board_after_each_step(trained: Study) -> None:
     assert "".join(cells) == "".join("." if token == 1 else str(token - 1) for token in test.inputs[3])
     assert "\nafter supervision step 3: " in shown
     assert "supervision step 4" not in shown
+
+
+def test_solve_says_how_far_an_unfinished_run_came(trained: Study, tmp_path: Path) -> None:
+    study = copy_of(trained, tmp_path / "copy")
+    folder = tiny_folder(study)
+    best = read_record(folder.result).best_step
+    folder.result.unlink()
+    shown = invoke(study, "solve", "baseline", *PROFILE, "test:3")
+    assert shown.startswith(f"interrupted at step 60 of 60; checkpoint of step {best}\nheld-out puzzle")
+
+
+def test_an_unsolved_puzzle_is_followed_by_its_solution(trained: Study) -> None:
+    test = ensure_dataset(tiny_run(trained).config.data, trained.data_root).test
+    told = {row: invoke(trained, "solve", "baseline", *PROFILE, f"test:{row}") for row in range(8)}
+    wrong = [row for row, shown in told.items() if ": solved" not in shown]
+    assert wrong, "a minute of training does not solve every puzzle"
+    end = told[wrong[0]].split("\n\n")[-1]
+    title, board = end.split("\n", 1)
+    assert title.endswith("is not solved (x marks a wrong cell). Its solution:")
+    assert [char for char in board if char.isdigit()] == [str(each - 1) for each in test.labels[wrong[0]]]
 
 
 def test_solve_takes_a_puzzle_with_white_space(trained: Study) -> None:

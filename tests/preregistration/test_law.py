@@ -14,7 +14,7 @@ from trm_scaling.config.compose import compose
 from trm_scaling.errors import UserError
 from trm_scaling.preregistration import recursion, test_time
 from trm_scaling.preregistration.judgement import Refit, _score, judge, refits_of
-from trm_scaling.preregistration.page import write_report
+from trm_scaling.preregistration.page import _figure, write_report
 from trm_scaling.preregistration.points import COLUMNS, of_stage, read_points, update
 from trm_scaling.preregistration.predictions import made_of, missing_runs, predict, size_of, targets_of
 from trm_scaling.preregistration.protocol import Block, Protocol, RecursionStages, read_protocol
@@ -118,6 +118,26 @@ def test_points_before_the_first_that_count_are_left_out(protocol: Protocol) -> 
     )
     kept = of_stage(planted(protocol, "grid"), late, "grid")
     assert sorted(kept["samples"].unique()) == SAMPLES[4:]
+
+
+def test_the_figure_fills_only_the_points_that_were_fitted(
+    protocol: Protocol, made: dict[str, object]
+) -> None:
+    late = protocol.model_copy(
+        update={"stages": protocol.stages | {"grid": (Block(experiments=FITTED, beyond=30_000),)}}
+    )
+    points = pd.concat([planted(protocol, "grid"), planted(protocol, "held_out")], ignore_index=True)
+    for asked, first, unfitted in ((protocol, SAMPLES[0], False), (late, SAMPLES[4], True)):
+        figure = _figure(asked, points, made, None)
+        assert figure is not None
+        paper = figure.theme.paper
+        drawn = [line for line in figure.axes[0].get_lines() if line.get_linestyle() == "None"]
+        filled = [line for line in drawn if line.get_markerfacecolor() != paper]
+        assert len(filled) == len(FITTED)
+        assert {float(np.min(line.get_xdata())) for line in filled} == {first}
+        assert ("grey" in " ".join(figure.caption)) == unfitted
+        labels = figure.axes[0].get_legend_handles_labels()[1]
+        assert len(labels) == len(set(labels)) == len(FITTED) + 1
 
 
 def test_an_experiment_of_many_evaluations_weighs_as_one_of_few() -> None:
@@ -292,6 +312,6 @@ def test_more_steps_than_any_fit_saw_are_predicted_by_the_form_that_is_true(tmp_
     assert list(table["solved"]) == list(steps)
     assert table["cell_error"].iloc[-1] == pytest.approx(36 * 6 / 3600)
     _, words, shown = test_time.section(tmp_path)
-    assert "1 runs, 0.01 device-hours" in words
+    assert "1 run, 0.01 device-hours" in words
     assert not isinstance(shown, str)
     assert shown[1][0][:6] == ("law_b seed 0", "44,354", "1.0", "8.0", "32.0", "64.0")

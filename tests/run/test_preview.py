@@ -194,6 +194,7 @@ def test_the_likest_run_on_such_a_device_decides(trained: Study) -> None:
         made("-", flops_per_step=flops / 11),
         made("-", device_kind="TPU v4"),
         made("-", dtype="bfloat16"),
+        made("-", task="arc"),
     ):
         assert "GFLOP/s for each of" in chosen(unlike)
     assert "-" not in chosen(made("-", profile="laptop", flops_per_step=9 * flops), near)

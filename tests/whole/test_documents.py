@@ -1,6 +1,6 @@
 """Every code block of the README and the study's guides that needs no TPU, account or network is run.
 
-The documents share one clone, one after another, as a reader would go through them.
+The documents share one clone and its runs, one after another, but no datasets.
 """
 
 import os
@@ -56,3 +56,5 @@ def test_its_blocks_run(document: str, folder: Path, environment: dict[str, str]
         assert (folder / "kellen" / "analysis" / "plots" / "model_scaling.png").is_file()
     assert (folder / "kellen" / "analysis" / "reports" / "report.html").is_file()
     shutil.rmtree(folder / "kellen" / "analysis" / "reports")
+    # The next document makes the datasets that it uses itself.
+    shutil.rmtree(folder / "data", ignore_errors=True)

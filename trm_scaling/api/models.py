@@ -39,6 +39,8 @@ class Model:
     """The folder or file it was read from."""
     data_root: Path | None = None
     """The folder that holds `data/` with the puzzles it was trained and tested on; None for a model file."""
+    step: int | None = None
+    """The training step of its checkpoint; None for a model file."""
 
     def puzzle(self, text: str | None = None) -> "Chosen":
         """The puzzle that `text` writes out or names; None takes a hard one. Raises UserError as `solve`."""
@@ -70,7 +72,7 @@ class Run:
         # STUDY/checkpoints/profile/name/run, and the study lies beside data/.
         data_root = self.folder.resolve().parents[4]
         check_table(folder, step, self.config.data, data_root)
-        return Model(self.config, weights, str(self.folder), data_root)
+        return Model(self.config, weights, str(self.folder), data_root, step)
 
 
 @dataclass(frozen=True, repr=False)

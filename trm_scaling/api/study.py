@@ -51,13 +51,15 @@ def train(
 def results(*patterns: str, profile: str | None = None, study: str | Path | None = None) -> "pd.DataFrame":
     """The runs of the study as a table, a row a run; `trm results --columns` says what each column is.
 
-    `patterns` choose experiments by a part of the name or a glob; `profile` chooses a budget: runs of two
+    `patterns` choose experiments: an experiment's name that experiment alone, other text every name that
+    contains it or matches it as a glob. `profile` chooses a budget: runs of two
     budgets do not compare. Raises UserError for a pattern that nothing matches.
     """
     from trm_scaling.io.study import find_study
-    from trm_scaling.results.table import results_table
+    from trm_scaling.results.table import results_table, with_exact_names
 
-    return results_table(find_study(None if study is None else Path(study)), patterns, profile)
+    found = find_study(None if study is None else Path(study))
+    return with_exact_names(results_table(found, patterns, profile), patterns, found.experiments)
 
 
 def curves(*patterns: str, profile: str | None = None, study: str | Path | None = None) -> "pd.DataFrame":

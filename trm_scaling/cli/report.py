@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_scaling.cli.options import StudyFolder, one_blas_thread, profile_option
+from trm_scaling.cli.options import StudyFolder, one_blas_thread, profile_option, typed_profile
 
 if TYPE_CHECKING:
     from trm_scaling.report import StudyReport
@@ -28,6 +28,7 @@ Examples:
 
 
 def report(
+    context: typer.Context,
     pattern: Annotated[
         list[str] | None,
         typer.Option(help="Experiments whose names contain it, or match it as a glob. Repeatable."),
@@ -69,6 +70,8 @@ def report(
     if unknown := [each for each in wanted if each not in FORMATS]:
         raise UserError(f"--figures {figures}: {unknown[0]} is not one of {', '.join(FORMATS)}")
     chosen = [each for each in FORMATS if each in wanted]
+    if surfaces or csv is not None:
+        profile = typed_profile(context, profile)
     if surfaces:
         if out is None or pattern or profile is not None or csv is not None:
             raise UserError(

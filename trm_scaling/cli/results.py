@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trm_scaling.cli.options import AnyProfile, AsJson, Pattern, StudyFolder, Where, study_if_any
+from trm_scaling.cli.options import (
+    AnyProfile,
+    AsJson,
+    Pattern,
+    StudyFolder,
+    Where,
+    study_if_any,
+    typed_profile,
+)
 from trm_scaling.cli.tables import columns as table_of
 from trm_scaling.cli.tables import ends, hundredfold, terminal
 
@@ -36,6 +44,7 @@ MOST_UNFINISHED = 20
 
 
 def results(
+    context: typer.Context,
     pattern: Pattern = None,
     profile: AnyProfile = None,
     where: Where = None,
@@ -59,6 +68,8 @@ def results(
     from trm_scaling.results.csv_file import write_results
     from trm_scaling.results.table import where as selected
 
+    if wandb is not None:
+        profile = typed_profile(context, profile)
     found, table = _exported(wandb, study, pattern or [], profile) if wandb else _run(study, pattern, profile)
     table = selected(table, where or [])
     if csv is not None:

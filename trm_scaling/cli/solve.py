@@ -111,6 +111,8 @@ def solve(
     if file is None and folder_named(name) is None:
         profile = chosen_profile(profile)
     model = models.load_model(name, profile=profile, study=study)
+    if file is None and (said := unfinished(Path(model.source), model.step)):
+        typer.echo(said)
     config, chosen, weights = model.config, model.puzzle(puzzle), model.weights
     from trm_scaling.evaluation.samples import Budget
     from trm_scaling.evaluation.trace import trace_of, trajectories
@@ -133,6 +135,19 @@ def solve(
     if save is not None:
         save_picture(save, chosen, found)
         typer.echo(f"wrote {save}")
+
+
+def unfinished(folder: Path, checkpoint: int | None) -> str | None:
+    """How far the run in `folder` came, and from which step its weights are; None of a finished one."""
+    from trm_scaling.io.run_folder import RunFolder
+    from trm_scaling.results.progress import read_progress
+    from trm_scaling.results.scan import standing
+
+    run = RunFolder(folder)
+    if (state := standing(run).state) in ("finished", "imported"):
+        return None
+    found = read_progress(run)
+    return f"{state} at step {found.step} of {found.total_steps}; checkpoint of step {checkpoint}"
 
 
 def frames(chosen: "Chosen", trace: "Trace") -> Iterator[str]:
@@ -160,6 +175,10 @@ def frames(chosen: "Chosen", trace: "Trace") -> Iterator[str]:
     if quiet:
         last = len(trace.predictions)
         yield f"\n{_unchanged(last - quiet + 1, last)}"
+    if not right[-1]:
+        marked = " (x marks a wrong cell)" if "x" in task.render(inputs, before, labels) else ""
+        title = f"{chosen.title.partition(',')[0]} is not solved{marked}. Its solution:"
+        yield f"\n{title}\n{task.render(inputs, labels)}"
 
 
 def _unchanged(first: int, last: int) -> str:
@@ -200,14 +219,16 @@ def _table(given: "Candidates", budget: "Budget") -> list[str]:
     """The different last answers, the most frequent first."""
     import numpy as np
 
+    from trm_scaling.results.format import amount
+
     final = given.answer[:, -1, 0]
     kinds, counts = np.unique(final, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     steps = given.q_halt.shape[1]
     lines = [
         "",
-        f"{budget.samples} samples of {steps} steps, {len(kinds)} different "
-        f"{'answer' if len(kinds) == 1 else 'answers'}; the most frequent in {counts.max()} of them",
+        f"{budget.samples} samples of {amount(steps, 'step')}, "
+        f"{amount(len(kinds), 'different answer')}; the most frequent in {counts.max()} of them",
         f"{'':>8}{'samples':>9}{'believes':>10}{'confidence':>12}{'change':>9}{'rules':>8}{'':>8}",
     ]
     for number, kind in enumerate(order[:_MOST], start=1):

@@ -122,6 +122,7 @@ def _described(
 
 def shown(surface: "Surface") -> Sequence[str]:
     """A table for each decoder: steps down, samples across, accuracy in per cent."""
+    from trm_scaling.results.format import amount
     from trm_scaling.results.surfaces import OF_ONE_SAMPLE
 
     rows = {(row.decoder, row.steps, row.samples): row for row in surface.rows}
@@ -141,7 +142,7 @@ def shown(surface: "Surface") -> Sequence[str]:
     low, high = best.puzzles_95
     lines += [
         "",
-        f"highest: {best.decoder} with {best.steps} steps and {best.samples} samples, "
+        f"highest: {best.decoder} with {amount(best.steps, 'step')} and {amount(best.samples, 'sample')}, "
         f"{best.accuracy:.1%} [{100 * low:.1f}, {100 * high:.1f}] over puzzles",
     ]
     return lines

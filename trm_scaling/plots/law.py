@@ -23,8 +23,8 @@ def plot_law(
 ) -> StudyFigure:
     """Left: L against samples, a colour a size. Right, once measured: predicted against observed.
 
-    `points` has the columns size, samples, loss, run and held_out; `compared` observed, predicted, low, high
-    and carried. `law` gives L of one size after many samples, and is drawn at each size.
+    `points` has the columns size, samples, loss, run, held_out and fitted (neither: a point that the fit
+    left out, drawn grey); `compared` observed, predicted, low, high and carried. `law` gives L of one size after many samples, and is drawn at each size.
     """
     sizes = sorted(points["size"].unique())
     with drawing(title, path, theme, height=3.2) as figure:
@@ -32,7 +32,9 @@ def plot_law(
         for number, size in enumerate(sizes):
             colour = figure.theme.series[number % len(figure.theme.series)]
             rows = points[points["size"] == size]
-            for held, part in rows.groupby("held_out"):
+            for (held, fitted), part in rows.groupby(["held_out", "fitted"]):
+                edge = colour if held or fitted else figure.theme.muted
+                label = f"{_short(size)} parameters{', held out' if held else ''}"
                 means = np.log(part["loss"].astype(float)).groupby(part["samples"]).mean()
                 axes[0].plot(
                     means.index,
@@ -40,9 +42,9 @@ def plot_law(
                     linestyle="none",
                     marker=MARKERS[number % len(MARKERS)],
                     markersize=4.5,
-                    markerfacecolor=figure.theme.paper if held else colour,
-                    markeredgecolor=colour,
-                    label=f"{_short(size)} parameters{', held out' if held else ''}",
+                    markerfacecolor=colour if fitted else figure.theme.paper,
+                    markeredgecolor=edge,
+                    label=label if held or fitted else None,
                 )
             if law is not None:
                 samples = np.geomspace(points["samples"].min(), points["samples"].max(), 60)
@@ -52,6 +54,8 @@ def plot_law(
         figure.caption.append(f"Geometric means over seeds; {points['run'].nunique()} runs.")
         if points["held_out"].any():
             figure.caption.append("Filled: fitted. Open: held out.")
+        if not (points["held_out"] | points["fitted"]).all():
+            figure.caption.append("Open and grey: the first points of a run, which are not fitted.")
         if law is not None:
             figure.caption.append("Lines: the law, fitted to the filled points alone.")
         if compared is not None:

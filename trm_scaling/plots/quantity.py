@@ -14,6 +14,8 @@ _SI = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")
 _BINARY = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "bytes"))
 _MOST_TRIED = 8
 """Values that may each have a tick."""
+_WIDE = 300.0
+"""Largest over smallest on a horizontal axis from which on `100` and `200` would touch."""
 _LEAST_SPAN = 0.05
 """Of an axis of accuracy: smaller differences are noise and should look like it."""
 
@@ -113,9 +115,8 @@ def set_axis(
         axis.set_major_locator(FixedLocator(distinct.tolist()))
     else:
         # In the shown unit, so that the steps are round there.
-        nice = (
-            LogLocator(subs=(1.0, 2.0, 5.0), numticks=8) if log else MaxNLocator(6, steps=[1, 2, 2.5, 5, 10])
-        )
+        subs = (1.0, 3.0) if log and direction == "x" and high > _WIDE * low else (1.0, 2.0, 5.0)
+        nice = LogLocator(subs=subs, numticks=8) if log else MaxNLocator(6, steps=[1, 2, 2.5, 5, 10])
         places = factor * np.asarray(nice.tick_values(low / factor, high / factor))
         axis.set_major_locator(FixedLocator(places[(places >= low) & (places <= high)].tolist()))
     axis.set_minor_locator(NullLocator())

@@ -13,7 +13,7 @@ from trm_scaling.plots.configurations import frame_of
 from trm_scaling.plots.figure import StudyFigure, drawing, panels, short
 from trm_scaling.plots.quantity import ACCURACY, Quantity, quantity_of, set_axis
 from trm_scaling.plots.style import MARKERS, SMALL, Theme, ThemeName
-from trm_scaling.results.format import joined, percent
+from trm_scaling.results.format import amount, joined, percent
 from trm_scaling.results.surfaces import BY_RULES, OF_ONE_SAMPLE
 
 _MOST = 3
@@ -105,9 +105,7 @@ def _line(axes: Axes, theme: Theme, name: str, x: np.ndarray, rate: np.ndarray) 
         axes.plot(x, rate, color=theme.muted, linestyle="dashed", label="oracle (ceiling)", gid="oracle")
         return
     color, marker = _style(theme, name)
-    axes.plot(
-        x, rate, color=color, marker=marker, markersize=3.5, label=name.replace("_", "-"), gid="decoder"
-    )
+    axes.plot(x, rate, color=color, marker=marker, markersize=3.5, label=name, gid="decoder")
 
 
 def _said(surface: pd.DataFrame) -> str:
@@ -122,8 +120,8 @@ def _said(surface: pd.DataFrame) -> str:
     plain = surface[(surface["decoder"] == "last") & (surface["steps"] == surface["trained_steps"])]
     start = f" (as trained {percent(float(plain['accuracy'].iloc[0]))})" if len(plain) else ""
     return (
-        f"{short(str(best['model']))}: {best['decoder']} with {best['steps']} steps and {best['samples']} "
-        f"samples solves {percent(float(best['accuracy']))}{start}{ceiling}."
+        f"{short(str(best['model']))}: {best['decoder']} with {amount(best['steps'], 'step')} and "
+        f"{amount(best['samples'], 'sample')} solves {percent(float(best['accuracy']))}{start}{ceiling}."
     )
 
 

@@ -17,6 +17,7 @@ from trm_scaling.plots.law import plot_law
 from trm_scaling.plots.saving import inline_svg, save, theme_css
 from trm_scaling.preregistration import recursion, test_time
 from trm_scaling.preregistration.judgement import CARRIED, Judgement, Refit, judge
+from trm_scaling.preregistration.points import of_stage
 from trm_scaling.preregistration.predictions import FILE, missing_runs
 from trm_scaling.preregistration.protocol import Protocol, law_of
 
@@ -64,6 +65,7 @@ def _figure(
             "loss": rows[protocol.outcome],
             "run": rows["experiment"] + " " + rows["seed"].astype(str),
             "held_out": rows["stage"] == protocol.held_out,
+            "fitted": rows.index.isin(of_stage(points, protocol, protocol.fitted).index),
         }
     )
     law: Callable[[float, np.ndarray], np.ndarray] | None = None

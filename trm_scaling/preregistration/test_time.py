@@ -16,6 +16,7 @@ from trm_scaling.analysis.fits.forms import Form
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_text
 from trm_scaling.preregistration.recursion import Table
+from trm_scaling.results.format import amount
 
 FILE = "steps.csv"
 COLUMNS = (
@@ -102,9 +103,10 @@ def section(folder: Path) -> Iterator[str | Table]:
     yield "## Steps at test time"
     yield (
         f"Exact accuracy (%) of the final averaged weights on {puzzles} validation puzzles after D "
-        f"supervision steps, trained with {trained}. {len(rows)} runs, {hours:.2f} device-hours. Each form "
-        f"is fitted to D of 1 to {HELD_OUT // 2} and asked for {HELD_OUT}. Median error there, in points: "
-        f"exponential {exponential}, power {power}, the value after {HELD_OUT // 2} steps itself {same}."
+        f"supervision steps, trained with {trained}. {amount(len(rows), 'run')}, {hours:.2f} device-hours. "
+        f"Each form is fitted to D of 1 to {HELD_OUT // 2} and asked for {HELD_OUT}. Median error there, "
+        f"in points: exponential {exponential}, power {power}, "
+        f"the value after {HELD_OUT // 2} steps itself {same}."
     )
     headings = ("run", "N", "D 1", f"D {trained}", f"D {HELD_OUT // 2}", f"D {HELD_OUT}")
     yield (*headings, *(f"{name}, {HELD_OUT}" for name in FORMS.values())), rows

@@ -17,10 +17,10 @@ from trm_scaling.results.surfaces import BY_RULES, SURFACE_KEY, read_surface_tab
 
 TITLE = "Test-time compute"
 _LEAD = (
-    "A trained network answers better with more supervision steps (D) and with several samples (K), of which "
-    "a decoder chooses one. Each surface is one evaluation at the largest D and K: smaller budgets are its "
-    "first steps and its sub-samples. Intervals [low, high] are 95 % intervals over puzzles. The oracle "
-    "reads the labels: it is an upper bound for every decoder, not a method."
+    "Accuracy after D supervision steps and with K samples, of which a decoder chooses one answer. Each "
+    "surface is one evaluation at the largest D and K: smaller budgets are its first steps and its "
+    "sub-samples. Intervals [low, high] are 95 % intervals over puzzles. The oracle reads the labels: it is "
+    "an upper bound for every decoder, not a method."
 )
 
 
@@ -124,7 +124,7 @@ def _uses(surfaces: pd.DataFrame) -> Table:
         ("interval", Column("95 %", "interval")),
         ("ceiling", Column("oracle", "accuracy", "of the same model, D and K")),
     )
-    return listed("At this budget of inference FLOPs, use this", columns, rows)
+    return listed("The highest accuracy measured at each budget of inference FLOPs", columns, rows)
 
 
 def _laws(found: Sequence[DecoderLaw], name: str) -> Table:

@@ -97,6 +97,14 @@ def goes_by(table: pd.DataFrame, patterns: Sequence[str], by: str = "names") -> 
     return _where(table, kept)
 
 
+def with_exact_names(table: pd.DataFrame, patterns: Sequence[str], known: Iterable[str]) -> pd.DataFrame:
+    """Of the rows that `patterns` chose those that they choose where a name of `known` means itself alone."""
+    exact = set(patterns) & set(known)
+    others = [each for each in patterns if each not in exact]
+    kept = [any(name in exact or _matches(name, others) for name in each) for each in names_of(table)]
+    return _where(table, kept) if exact else table
+
+
 def names_of(table: pd.DataFrame) -> list[tuple[str, ...]]:
     """Every name that each run goes by: its experiment's, then the others of its configuration."""
     told = table.reindex(columns=["experiment", "names"]).astype(object).fillna("").itertuples(index=False)

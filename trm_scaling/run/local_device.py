@@ -32,6 +32,7 @@ class Measured:
 
     name: str
     profile: str
+    task: str
     dtype: str
     device_kind: str
     flops_per_step: float
@@ -85,8 +86,8 @@ def speed_on(
     flops_per_step: float,
     measured: Sequence[Measured],
 ) -> Speed | None:
-    """Best from a finished run of the same experiment and profile, else from the likest one on that kind
-    of device in that precision, else assumed; None for a device that nothing is known of.
+    """Best from a finished run of the same experiment and profile, else from the likest one of the same
+    task on that kind of device in that precision, else assumed; None for a device that nothing is known of.
 
     `names`: those of the experiment. `flops_per_step` are those of the whole batch, on average over the run.
     """
@@ -101,6 +102,7 @@ def speed_on(
         each
         for each in measured
         if _is_of(each.device_kind, target.chip)
+        and each.task == config.data.task
         and each.dtype == config.arch.forward_dtype
         and distance(each) <= math.log(ALIKE)
     ]
@@ -121,6 +123,8 @@ def _measured(record: RunRecord, when: datetime) -> Measured:
     return Measured(
         name=record.name,
         profile=record.profile,
+        # A record from before other tasks does not name its own.
+        task=record.config["data"].get("task", "sudoku"),
         dtype=record.config["arch"]["forward_dtype"],
         device_kind=record.device_kind,
         flops_per_step=record.training_flops / record.steps / record.device_count,

@@ -6,6 +6,7 @@ imports JAX or Numba: a description is read by every command.
 N puzzles, S answers to each (supervision steps), C cells of a puzzle, B batch.
 """
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -119,6 +120,32 @@ class HubUnavailable(UserError):
         """What generated puzzles of the kind need, as overrides and as options of `trm data`."""
         self.own_list, self.own_list_name = own_list, own_list_name
         """What a list of one's own is, and an example of its name."""
+
+
+def hub_lists(repository: str, **proposed: str) -> tuple[Path, Path]:
+    """Local copies of `train.csv` and `test.csv` of a dataset, from the hub's cache or the network.
+
+    Raises HubUnavailable, with what is `proposed` in place of them, where the hub is out of reach.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    # It logs every attempt that fails; the error below says once what came of them.
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        train, test = (
+            Path(hf_hub_download(repository, f"{name}.csv", repo_type="dataset"))
+            for name in ("train", "test")
+        )
+    # Out of reach shows as an OSError (no cached file, no route) or as the hub's own refusal.
+    except (OSError, HfHubHTTPError) as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise HubUnavailable(f"{repository} could not be downloaded ({reason})", **proposed) from error
+    finally:
+        logger.setLevel(level)
+    return train, test
 
 
 class Task(ABC):

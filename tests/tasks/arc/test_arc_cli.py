@@ -67,6 +67,15 @@ def test_a_dataset_is_built_kept_and_shown(source: Path, tmp_path: Path) -> None
         trm("--show", "b91ae063", "--output-dir", folder)
 
 
+def test_a_task_is_shown_of_a_dataset_that_is_built_for_it(tmp_path: Path) -> None:
+    toys = ("--source", "generated", "--tasks", 4, "--num-aug", 2, "--output-dir", tmp_path / "toys")
+    first = trm(*toys, "--show", "mirror-1", "--svg", tmp_path / "mirror.svg")
+    assert "4 tasks" in first
+    assert "example 1 input" in first
+    assert (tmp_path / "mirror.svg").exists()
+    assert "4 tasks" not in trm(*toys, "--show", "mirror-1"), "what is there is not built again"
+
+
 def test_options_that_do_not_fit_are_refused(source: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no subset 'trainig'"):
         trm("--source", source, "--output-dir", tmp_path / "data", "--subsets", "trainig")

@@ -1,6 +1,7 @@
 """Puzzles from lists: what is read, what is chosen, and what a bad line says."""
 
 import gzip
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -223,6 +224,23 @@ def test_without_the_hub_the_message_names_the_other_two_commands(
     assert f"{command} puzzles.csv.gz" in str(caught.value)
     with pytest.raises(UserError, match=r"data\.source=generated data\.test_size=1000"):
         ensure_dataset(hub, tmp_path)
+
+
+def test_each_failed_attempt_to_reach_the_hub_is_not_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger, heard = logging.getLogger("huggingface_hub.utils._http"), []
+
+    def refuse(*_: object, **__: object) -> None:
+        heard.append(logger.isEnabledFor(logging.WARNING))
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", refuse)
+    before = logger.isEnabledFor(logging.WARNING)
+    with pytest.raises(UserError, match="no route to host"):
+        build_dataset(SudokuData(), tmp_path / "out")
+    assert heard == [False]
+    assert logger.isEnabledFor(logging.WARNING) == before
 
 
 def test_real_puzzles_carry_the_rating_that_our_solver_gives(shared: Path, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Text boards, their rules, and the messages that a bad one gets."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,6 +19,7 @@ from trm_scaling.tasks.sudoku.board import (
     tokens_to_digits,
     units_of,
 )
+from trm_scaling.tasks.sudoku.picture import terminal
 from trm_scaling.tasks.sudoku.search import count_solutions, solve
 
 NINE = Shape(3, 3)
@@ -102,6 +105,20 @@ def test_counting_every_grid_gives_the_known_number(shape: Shape, grids: int) ->
 def test_a_box_that_makes_no_board_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="--box"):
         parse_box(text)
+
+
+def test_wrong_cells_are_marked_with_and_without_colour() -> None:
+    shape = Shape(2, 2)
+    inputs, labels, answer = (
+        digits_to_tokens(parse_digits(text, shape, "it"))
+        for text in ("1..." * 4, "1234341221434321", "1243341221434.21")
+    )
+    plain = terminal(shape, inputs, answer, labels, None, color=False)
+    assert plain.splitlines() == ["1 2 | 4x3x", "3 4 | 1 2", "----+----", "2 1 | 4 3", "4 .x| 2 1"]
+    coloured = terminal(shape, inputs, answer, labels, inputs, color=True)
+    assert "\x1b[1;31m4x\x1b[0m\x1b[1;31m3x\x1b[0m" in coloured
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == plain
+    assert "x" not in terminal(shape, inputs, None, None, None, color=True)
 
 
 def test_box_is_rows_by_columns() -> None:

@@ -16,6 +16,7 @@ from trm_scaling.analysis.fits.resampling import ENOUGH_CONFIGURATIONS, bootstra
 from trm_scaling.analysis.interval import TAILS, Interval
 from trm_scaling.analysis.runs import AccuracyRuns
 from trm_scaling.errors import UserError
+from trm_scaling.results.format import amount
 
 OF_SIZE: tuple[Form, ...] = ("saturating_power", "error_power", "log_linear", "logit_linear", "constant")
 """Laws of a quantity that is worth having more of. `saturating_exponential` is not among the rivals of the
@@ -49,7 +50,7 @@ def fit_accuracy(
     parameters = parameter_count(form)
     if (sizes := np.unique(runs.x).size) < 3 or runs.x.size <= parameters:
         raise UserError(
-            f"{runs.x.size} runs at {sizes} different x cannot carry {FORMULAS[form]}: "
+            f"{amount(runs.x.size, 'run')} at {amount(sizes, 'value')} of x cannot carry {FORMULAS[form]}: "
             f"it takes 3 different x and more than {parameters} runs"
         )
     likelihood = likelihood or ("least_squares" if runs.total is None else "beta_binomial")

@@ -16,7 +16,7 @@ from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_text
 from trm_scaling.tasks.maze.board import FREE, MAX_SIDE, PATH, Tokens, maze_text, parse_maze
 from trm_scaling.tasks.maze.splits import MazeSplit, split_of
-from trm_scaling.tasks.task import HubUnavailable
+from trm_scaling.tasks.task import hub_lists
 
 HUB_REPOSITORY = "sapientinc/maze-30x30-hard-1k"
 COLUMNS = ("source", "q", "a", "rating")
@@ -102,22 +102,10 @@ def fetch_hub() -> tuple[Path, Path]:
     Raises:
         HubUnavailable: the hub is out of reach.
     """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        train, test = (
-            Path(hf_hub_download(HUB_REPOSITORY, f"{name}.csv", repo_type="dataset"))
-            for name in ("train", "test")
-        )
-    # Out of reach shows as an OSError (no cached file, no route) or as the hub's own refusal.
-    except (OSError, HfHubHTTPError) as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise HubUnavailable(
-            f"{HUB_REPOSITORY} could not be downloaded ({reason})",
-            wish_in_fields="data.min_moves=111 data.test_size=1000",
-            wish_in_options="--size 30 --min-moves 111",
-            own_list="a folder of your own lists (train.csv and test.csv with the columns source,q,a,rating)",
-            own_list_name="lists",
-        ) from error
-    return train, test
+    return hub_lists(
+        HUB_REPOSITORY,
+        wish_in_fields="data.min_moves=111 data.test_size=1000",
+        wish_in_options="--size 30 --min-moves 111",
+        own_list="a folder of your own lists (train.csv and test.csv with the columns source,q,a,rating)",
+        own_list_name="lists",
+    )

@@ -1,5 +1,6 @@
 """Boards of digits on the terminal, as SVG and on an image."""
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,24 +23,25 @@ def terminal(
     before: Board | None,
     color: bool,
 ) -> str:
-    """A board as lines of text: givens that stand plain, right answers green, wrong ones red; new in bold."""
+    """A board as lines of text: an x behind each wrong cell. With `color`, givens that stand plain, right
+    answers green, wrong ones red; new in bold.
+    """
     tokens = inputs if answer is None else answer
     text = render(tokens_to_digits(tokens), shape)
-    if not color or answer is None or labels is None:
+    if answer is None or labels is None:
         return text
     cells = iter(range(shape.cells))
-    drawn = []
-    for character in text:
-        if not (character.isdigit() or character == "."):
-            drawn.append(character)
-            continue
-        cell = next(cells)
-        if tokens[cell] == inputs[cell]:
-            drawn.append(character)
-        else:
+
+    def drawn(found: re.Match[str]) -> str:
+        cell, symbol, space = next(cells), found[1], found[2]
+        right = tokens[cell] == labels[cell]
+        mark, space = ("", space) if right else ("x", "")
+        if color and not (right and tokens[cell] == inputs[cell]):
             bold = "1;" if before is not None and tokens[cell] != before[cell] else ""
-            drawn.append(f"\x1b[{bold}{32 if tokens[cell] == labels[cell] else 31}m{character}\x1b[0m")
-    return "".join(drawn)
+            return f"\x1b[{bold}{32 if right else 31}m{symbol}{mark}\x1b[0m{space}"
+        return f"{symbol}{mark}{space}"
+
+    return re.sub(r"([\d.])( ?)", drawn, text)
 
 
 class BoardPicture(Picture):

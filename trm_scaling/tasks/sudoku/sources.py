@@ -17,7 +17,7 @@ from trm_scaling.tasks.sudoku.board import Digits, Shape, cell_name, parse_digit
 from trm_scaling.tasks.sudoku.list_format import Layout, board_in, find_layout, records
 from trm_scaling.tasks.sudoku.search import solve, solve_many
 from trm_scaling.tasks.sudoku.splits import Puzzles
-from trm_scaling.tasks.task import HubUnavailable
+from trm_scaling.tasks.task import hub_lists
 
 HUB_REPOSITORY = "sapientinc/sudoku-extreme"
 
@@ -164,23 +164,12 @@ def fetch_hub() -> tuple[PuzzleList, PuzzleList]:
     Raises:
         HubUnavailable: the hub is out of reach.
     """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        paths = [
-            Path(hf_hub_download(HUB_REPOSITORY, f"{name}.csv", repo_type="dataset"))
-            for name in ("train", "test")
-        ]
-    # Out of reach shows as an OSError (no cached file, no route) or as the hub's own refusal.
-    except (OSError, HfHubHTTPError) as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise HubUnavailable(
-            f"{HUB_REPOSITORY} could not be downloaded ({reason})",
-            wish_in_fields=f"data.test_size={_PROPOSED_TEST_SIZE}",
-            wish_in_options=f"--test-size {_PROPOSED_TEST_SIZE}",
-            own_list=_OWN_LIST,
-            own_list_name="puzzles.csv.gz",
-        ) from error
+    paths = hub_lists(
+        HUB_REPOSITORY,
+        wish_in_fields=f"data.test_size={_PROPOSED_TEST_SIZE}",
+        wish_in_options=f"--test-size {_PROPOSED_TEST_SIZE}",
+        own_list=_OWN_LIST,
+        own_list_name="puzzles.csv.gz",
+    )
     train, test = (open_list(path, Shape(3, 3)) for path in paths)
     return train, test
