@@ -150,7 +150,7 @@ def report(folder: Folder = None, study: StudyFolder = None) -> None:
 def steps(folder: Folder = None, study: StudyFolder = None) -> None:
     import time
 
-    from trm_scaling import evaluate, load_run
+    from trm_scaling.api.models import evaluate, load_run
     from trm_scaling.preregistration.points import finished_runs
     from trm_scaling.preregistration.test_time import HELD_OUT, add_steps, read_steps
 
