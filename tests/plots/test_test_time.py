@@ -1,5 +1,6 @@
 """The figure of test-time compute, from planted surfaces."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,17 @@ def test_every_decoder_has_a_line_and_the_oracle_a_dashed_one_above(tmp_path: Pa
     )
     assert "the oracle there 83.9 %" in figure.finding
     assert (tmp_path / "figure.svg").read_text().count("<path") > 10
+
+
+def test_labels_of_ticks_do_not_touch() -> None:
+    figure = plot_test_time_scaling(pd.concat([table(name) for name in ("a", "b", "c")], ignore_index=True))
+    figure.canvas.draw()
+    for axes in figure.axes:
+        shown = [each for each in axes.xaxis.get_ticklabels() if each.get_text()]
+        boxes = [each.get_window_extent() for each in shown]
+        gaps = [right.x0 - left.x1 for left, right in pairwise(boxes)]
+        assert len(gaps) >= 2
+        assert min(gaps) > 2, [each.get_text() for each in shown]
 
 
 def test_several_surfaces_stand_side_by_side() -> None:

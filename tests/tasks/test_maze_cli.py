@@ -1,5 +1,6 @@
 """`trm data maze` as a user types it."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,8 @@ def test_a_build_prints_the_regime_and_inspect_prints_mazes(tmp_path: Path) -> N
     assert "9 training mazes, all eight images of each stored" in built.stdout
     assert manifest.fingerprint in built.stdout
     assert "wrote" in built.stdout
+    moves = next(line for line in built.stdout.splitlines() if line.split()[:2] == ["train", "9"])
+    assert re.search(r"ratings [-\d:, ]+; moves \d", moves), moves
     assert [len(read_csv(lists / f"{name}.csv")) for name in ("train", "val", "test")] == [9, 2, 3]
     assert len(splits["train"]) == 72
     shown = CliRunner().invoke(app, ["inspect", str(out), "--boards", "2"])

@@ -111,8 +111,8 @@ def solve(
     if file is None and folder_named(name) is None:
         profile = chosen_profile(profile)
     model = models.load_model(name, profile=profile, study=study)
-    if file is None and (said := unfinished(Path(model.source), model.step)):
-        typer.echo(said)
+    if file is None and (how_far := unfinished(Path(model.source), model.step)):
+        typer.echo(how_far)
     config, chosen, weights = model.config, model.puzzle(puzzle), model.weights
     from trm_scaling.evaluation.samples import Budget
     from trm_scaling.evaluation.trace import trace_of, trajectories

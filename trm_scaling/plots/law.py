@@ -24,7 +24,8 @@ def plot_law(
     """Left: L against samples, a colour a size. Right, once measured: predicted against observed.
 
     `points` has the columns size, samples, loss, run, held_out and fitted (neither: a point that the fit
-    left out, drawn grey); `compared` observed, predicted, low, high and carried. `law` gives L of one size after many samples, and is drawn at each size.
+    left out, drawn grey); `compared` observed, predicted, low, high and carried.
+    `law` gives L of one size after many samples, and is drawn at each size.
     """
     sizes = sorted(points["size"].unique())
     with drawing(title, path, theme, height=3.2) as figure:

@@ -14,8 +14,6 @@ _SI = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")
 _BINARY = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "bytes"))
 _MOST_TRIED = 8
 """Values that may each have a tick."""
-_WIDE = 300.0
-"""Largest over smallest on a horizontal axis from which on `100` and `200` would touch."""
 _LEAST_SPAN = 0.05
 """Of an axis of accuracy: smaller differences are noise and should look like it."""
 
@@ -115,13 +113,23 @@ def set_axis(
         axis.set_major_locator(FixedLocator(distinct.tolist()))
     else:
         # In the shown unit, so that the steps are round there.
-        subs = (1.0, 3.0) if log and direction == "x" and high > _WIDE * low else (1.0, 2.0, 5.0)
-        nice = LogLocator(subs=subs, numticks=8) if log else MaxNLocator(6, steps=[1, 2, 2.5, 5, 10])
+        nice = (
+            LogLocator(subs=_subs(high / low, direction), numticks=8)
+            if log
+            else MaxNLocator(6, steps=[1, 2, 2.5, 5, 10])
+        )
         places = factor * np.asarray(nice.tick_values(low / factor, high / factor))
         axis.set_major_locator(FixedLocator(places[(places >= low) & (places <= high)].tolist()))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: quantity.written(value, factor)))
     axis.set_label_text(f"{quantity.name} ({unit})" if unit else quantity.name)
+
+
+def _subs(ratio: float, direction: Literal["x", "y"]) -> tuple[float, ...]:
+    """Ticks in each decade: side by side, those of many decades would touch."""
+    if direction == "y" or ratio <= 30:
+        return (1.0, 2.0, 5.0)
+    return (1.0, 3.0) if ratio <= 300 else (1.0,)
 
 
 def _limits(values: np.ndarray, accuracy: bool, log: bool, from_zero: bool) -> tuple[float, float]:
