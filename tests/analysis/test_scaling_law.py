@@ -47,7 +47,7 @@ def test_what_cannot_be_a_law_is_refused() -> None:
         compute_scaling_law(SIX_SIZES, saturating(SIX_SIZES)[:5])
     with pytest.raises(UserError, match="fraction of 1"):
         compute_scaling_law(SIX_SIZES, 100 * saturating(SIX_SIZES))
-    with pytest.raises(UserError, match="2 different x"):
+    with pytest.raises(UserError, match="2 values of x"):
         compute_scaling_law(SIX_SIZES[:2], saturating(SIX_SIZES)[:2])
     with pytest.raises(UserError, match="no rows"):
         compute_scaling_law([], [])

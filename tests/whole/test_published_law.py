@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.run.tiny import ROOT
-from trm_scaling.preregistration import recursion
+from trm_scaling.preregistration import recursion, test_time
 from trm_scaling.preregistration.page import CONCLUSION, TEXT, write_report
 from trm_scaling.preregistration.points import read_points
 from trm_scaling.preregistration.predictions import FILE, read_predictions
@@ -71,7 +71,7 @@ def test_every_run_of_the_tables_kept_its_record(protocol: Protocol, points: pd.
 
 def test_the_report_is_what_the_tables_say(protocol: Protocol, points: pd.DataFrame, tmp_path: Path) -> None:
     predictions = read_predictions(LAW) if (LAW / FILE).exists() else None
-    for text in (TEXT, CONCLUSION):
+    for text in (TEXT, CONCLUSION, recursion.FILE, test_time.FILE):
         (tmp_path / text).write_bytes((LAW / text).read_bytes())
     write_report(tmp_path, protocol, points, predictions)
     assert (tmp_path / "law.md").read_text() == (LAW / "law.md").read_text()

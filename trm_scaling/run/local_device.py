@@ -16,6 +16,7 @@ from trm_scaling.io.machine import memory_bytes, usable_cores
 from trm_scaling.io.study import Study
 from trm_scaling.results.record import RunRecord, read_record
 from trm_scaling.results.scan import scan_runs
+from trm_scaling.tasks.task import USUAL
 
 HERE = "this device"
 
@@ -124,7 +125,7 @@ def _measured(record: RunRecord, when: datetime) -> Measured:
         name=record.name,
         profile=record.profile,
         # A record from before other tasks does not name its own.
-        task=record.config["data"].get("task", "sudoku"),
+        task=record.config["data"].get("task", USUAL),
         dtype=record.config["arch"]["forward_dtype"],
         device_kind=record.device_kind,
         flops_per_step=record.training_flops / record.steps / record.device_count,
