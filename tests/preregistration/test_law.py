@@ -263,8 +263,9 @@ def test_what_cycles_are_worth_is_found_and_predicts_a_wider_network(tmp_path: P
         assert low < truth < high
         assert value == pytest.approx(truth, abs=0.12)
     # With equal FLOPs a run of r times the cycles has 1 / r of the samples: ln L moves by 0.1 less alpha phi.
-    equal = recursion.at_equal_flops(runs, protocol)
-    slope, _, _ = recursion.LeastSquares.of(equal).slope("ln_H")
+    narrow = runs[runs["experiment"].str.startswith("law_b")]
+    equal = recursion.at_flops(narrow, float(narrow.groupby("experiment")["flops"].max().min()))
+    slope, _, _ = recursion.LeastSquares.of(equal, recursion.CYCLES).slope("ln_H")
     assert slope == pytest.approx(0.1 - 0.4 * 0.5, abs=0.05)
     made = recursion.predict(tmp_path, CONFIGS, protocol, points)
     came = recursion.compared(protocol, made, pd.concat([points, with_cycles(("law_e",), "wider", varied)]))
@@ -293,7 +294,10 @@ def test_a_run_that_the_table_holds_stays_as_it_was_measured(tmp_path: Path) -> 
     assert (tmp_path / "records" / "exp01a-s0" / "result.json").read_text() == "{}"
 
 
-def test_more_steps_than_any_fit_saw_are_predicted_by_the_form_that_is_true(tmp_path: Path) -> None:
+def test_more_steps_than_any_fit_saw_are_predicted_by_the_form_that_is_true(
+    protocol: Protocol, tmp_path: Path
+) -> None:
+    nothing = pd.DataFrame(columns=list(COLUMNS))
     steps = np.array([1, 2, 4, 8, 16, 32, 64])
     planted_in_steps = 0.9 - 0.6 * steps**-0.8
     power, exponential = (
@@ -302,7 +306,7 @@ def test_more_steps_than_any_fit_saw_are_predicted_by_the_form_that_is_true(tmp_
     )
     assert power == pytest.approx(planted_in_steps[-1], abs=1e-3)
     assert abs(exponential - planted_in_steps[-1]) > 2e-3
-    assert list(test_time.section(tmp_path)) == []
+    assert list(test_time.section(tmp_path, protocol, nothing)) == []
     # Puzzle k is solved from step k + 1 on.
     solved = np.arange(64)[None] >= np.arange(100)[:, None]
     cells_right = np.where(solved, 36, 30)
@@ -311,7 +315,7 @@ def test_more_steps_than_any_fit_saw_are_predicted_by_the_form_that_is_true(tmp_
     table = test_time.read_steps(tmp_path)
     assert list(table["solved"]) == list(steps)
     assert table["cell_error"].iloc[-1] == pytest.approx(36 * 6 / 3600)
-    _, words, shown = test_time.section(tmp_path)
+    _, words, shown = test_time.section(tmp_path, protocol, nothing)
     assert "1 run, 0.01 device-hours" in words
     assert not isinstance(shown, str)
     assert shown[1][0][:6] == ("law_b seed 0", "44,354", "1.0", "8.0", "32.0", "64.0")

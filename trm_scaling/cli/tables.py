@@ -41,7 +41,7 @@ def columns(*heads: str, gap: int = 2, folds: bool = False, pad_edge: bool = Tru
 
 
 def show_excluded(console: "Console", excluded: Sequence[str]) -> None:
-    """The runs that were left out, each with the reason; nothing where there are none."""
+    """A line for each run that was left out, with the reason."""
     if excluded:
         console.print(f"\nleft out: {amount(len(excluded), 'run')}")
     for each in excluded:

@@ -78,7 +78,7 @@ def first_accepted(
     config: RunConfig, target: Target, ask: Callable[[RunConfig], Compilation | None]
 ) -> Fitting | None:
     """The first of the `candidates` all of whose programs the compiler accepts, by what `ask` says of each;
-    None when there is none, or when nothing is said of a program that it depends on.
+    None when no candidate is accepted, or when `ask` knows nothing of a program that the choice depends on.
 
     `ask` is `Compilations.ask`, which compiles, or `Compilations.of`, which looks up what was compiled.
     """

@@ -113,8 +113,8 @@ def claimed_name(study: Path, place: str, wanted: str) -> str:
 
 
 def share_link(link: Path, name: str) -> None:
-    """Let others know the further name `link` of the run that lies under `name`. Does nothing unless the
-    study is in a bucket."""
+    """Record in the bucket that `link` is another name of the run stored under `name`. Does nothing unless
+    the study is in a bucket."""
     if (found := bucket_of(link.parent)) is not None:
         found[0].write(f"{found[1]}/{link.name}.link", name.encode())
 

@@ -95,7 +95,7 @@ def _lines(
         yield from _fits(predictions)
     if judgement is not None:
         yield from _comparison(protocol, judgement)
-    for part in (*recursion.section(folder, protocol, points), *test_time.section(folder)):
+    for part in (*recursion.section(folder, protocol, points), *test_time.section(folder, protocol, points)):
         yield from (part, "") if isinstance(part, str) else _table(*part)
     if judgement is not None:
         yield from _written(folder / CONCLUSION)

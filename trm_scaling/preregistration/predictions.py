@@ -59,13 +59,8 @@ def made_of(configs: Path, protocol: Protocol, points: pd.DataFrame) -> dict[str
     places = [{"params": N, "data": samples} for _, N, samples in targets]
     fits = {form: fit_loss(runs, law_of(form), predict=places) for form in protocol.forms}
     carried = carried_over(runs, _as_runs(places))
-    code = read_code_state(folder_of_code())
     return {
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": code.commit if code else None,
-        "uncommitted_changes": code.dirty if code else None,
-        "outcome": protocol.outcome,
-        "N": protocol.size,
+        **written_by(protocol),
         "runs": int(fitted.groupby(["experiment", "seed"]).ngroups),
         "points": len(fitted),
         "forms": {form: _fit_said(fit) for form, fit in fits.items()},
@@ -79,6 +74,18 @@ def made_of(configs: Path, protocol: Protocol, points: pd.DataFrame) -> dict[str
             }
             for number, (name, N, samples) in enumerate(targets)
         ],
+    }
+
+
+def written_by(protocol: Protocol) -> dict[str, Any]:
+    """How every file of predictions begins: when, by which code, of what."""
+    code = read_code_state(Path(__file__).resolve().parents[2])
+    return {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": code.commit if code else None,
+        "uncommitted_changes": code.dirty if code else None,
+        "outcome": protocol.outcome,
+        "N": protocol.size,
     }
 
 
@@ -125,11 +132,6 @@ def missing_runs(protocol: Protocol, stage: str, points: pd.DataFrame) -> list[s
         for seed in range(block.seeds)
         if (name, seed) not in there
     ]
-
-
-def folder_of_code() -> Path:
-    """Where the code lies that makes the predictions."""
-    return Path(__file__).resolve().parents[2]
 
 
 def _as_runs(places: list[dict[str, float]]) -> LossRuns:

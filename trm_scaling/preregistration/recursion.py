@@ -8,7 +8,6 @@ logarithms the law is linear, at one length of training: an observation is an ev
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,8 +19,7 @@ from scipy.stats import t as t_distribution
 from trm_scaling.config.compose import compose
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_json
-from trm_scaling.io.source import read_code_state
-from trm_scaling.preregistration.predictions import folder_of_code, missing_runs, size_of
+from trm_scaling.preregistration.predictions import missing_runs, size_of, written_by
 from trm_scaling.preregistration.protocol import Protocol, RecursionStages
 
 FILE = "recursion.json"
@@ -38,14 +36,17 @@ def stages_of(protocol: Protocol) -> RecursionStages:
     return protocol.recursion
 
 
-def runs_of(points: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
-    """Every evaluation of the fitted runs: those that vary cycles, and the law's own of the same sizes."""
-    varied = points[points["stage"] == stages_of(protocol).fitted]
+def runs_of(points: pd.DataFrame, protocol: Protocol, *, held_out: bool = False) -> pd.DataFrame:
+    """Every evaluation of the fitted runs, and of the `held_out` ones too: those that vary cycles, and the
+    law's own of the same sizes."""
+    stages = stages_of(protocol)
+    varied = points[points["stage"].isin([stages.fitted, *[stages.held_out] * held_out])]
     own = points[(points["stage"] == protocol.fitted) & points[protocol.size].isin(varied[protocol.size])]
-    return _with_logs(pd.concat([varied, own]), protocol)
+    return with_logs(pd.concat([varied, own]), protocol)
 
 
-def _with_logs(rows: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
+def with_logs(rows: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
+    """`rows` of points with the logarithms that the law takes, and the training FLOPs until each."""
     last = rows.groupby(["experiment", "seed"])["samples"].transform("max")
     return rows.assign(
         ln_L=np.log(rows[protocol.outcome].astype(float)),
@@ -61,18 +62,17 @@ def at_samples(runs: pd.DataFrame, samples: float) -> pd.DataFrame:
     return runs[runs["samples"] == samples]
 
 
-def at_equal_flops(runs: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
-    """A row a run: ln L, interpolated in ln FLOPs where the cheapest run of its size ends."""
+def at_flops(runs: pd.DataFrame, budget: float) -> pd.DataFrame:
+    """A row for each run that spends `budget` training FLOPs: ln L there, interpolated in ln FLOPs."""
     found = []
-    for _, of_size in runs.groupby(protocol.size):
-        each_run = of_size.groupby(["experiment", "seed"])
-        budget = float(each_run["flops"].max().min())
-        for _, run in each_run:
-            run = run.sort_values("flops")
-            row = run.iloc[-1].copy()
-            row["ln_L"] = np.interp(np.log(budget), np.log(run["flops"].to_numpy(float)), run["ln_L"])
-            row["flops"] = budget
-            found.append(row)
+    for _, run in runs.groupby(["experiment", "seed"]):
+        run = run.sort_values("flops")
+        # A run that ends there reaches it, whatever rounding says.
+        if run["flops"].max() >= budget * (1 - 1e-9):
+            ln_L = np.interp(np.log(budget), np.log(run["flops"].to_numpy(float)), run["ln_L"])
+            found.append(
+                run.iloc[-1][["H_cycles", "L_cycles", "ln_N", "ln_H", "ln_L1"]].to_dict() | {"ln_L": ln_L}
+            )
     return pd.DataFrame(found)
 
 
@@ -153,14 +153,10 @@ def predict(folder: Path, configs: Path, protocol: Protocol, points: pd.DataFram
     runs = runs_of(points, protocol)
     end = float(runs["samples"].max())
     last = at_samples(runs, end)
-    fitted, code = LeastSquares.of(last), read_code_state(folder_of_code())
+    fitted = LeastSquares.of(last)
     targets = list(_targets(configs, protocol, last, fitted))
     made = {
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": code.commit if code else None,
-        "uncommitted_changes": code.dirty if code else None,
-        "outcome": protocol.outcome,
-        "N": protocol.size,
+        **written_by(protocol),
         "samples": end,
         "runs": len(last),
         "parameters": {name: list(values) for name, values in fitted.worth().items()},
@@ -226,10 +222,19 @@ def section(folder: Path, protocol: Protocol, points: pd.DataFrame) -> Iterator[
         "length of training each; intervals 95 %. With phi 1 more cycles are worth as many times the "
         "parameters, with 0 nothing. Errors fall by take-off, so the exponents are of that length alone."
     )
-    yield ("samples", "runs", "alpha", "phi_H", "phi_L", "residual sd of ln L"), list(_worth(runs))
-    yield "The geometric mean of L over seeds, by network and cycles:"
-    yield _seen(runs, protocol)
-    yield from _at_equal_flops(runs, protocol)
+    every = runs_of(points, protocol, held_out=True)
+    end = float(runs["samples"].max())
+    fits = [(f"{at:,.0f}", at_samples(runs, at)) for at in sorted(runs["samples"].unique()) if at >= end / 2]
+    if len(every) > len(runs):
+        fits.append((f"{end:,.0f}, held out too", at_samples(every, end)))
+    yield worth_table("samples", fits)
+    yield "The geometric mean of L over seeds at the end, by network and cycles:"
+    yield _seen(every, protocol)
+    yield (
+        "The same at equal training FLOPs: where the runs of the three cheapest kinds end. FLOPs go as "
+        "(H + 2)(L + 1), since only the last outer cycle has gradients; empty: those runs end before."
+    )
+    yield _at_equal_flops(every, protocol)
     made = read_predictions(folder)
     if made is not None:
         yield from _comparison(made, compared(protocol, made, points))
@@ -262,18 +267,14 @@ def _comparison(made: Mapping[str, Any], came: pd.DataFrame) -> Iterator[str | T
     )
 
 
-def _worth(runs: pd.DataFrame) -> Iterator[tuple[str, ...]]:
-    end = runs["samples"].max()
-    for samples in sorted(each for each in runs["samples"].unique() if each >= end / 2):
-        rows = at_samples(runs, samples)
-        fitted = LeastSquares.of(rows)
-        values = fitted.worth()
-        yield (
-            f"{samples:,.0f}",
-            str(len(rows)),
-            *(_said(values[name]) for name in ("alpha", *CYCLES)),
-            f"{np.sqrt(fitted.variance):.3f}",
-        )
+def worth_table(heading: str, fits: list[tuple[str, pd.DataFrame]]) -> Table:
+    """alpha and both phi of each of `fits`: a name, and rows with `ln_L` and the law's logarithms."""
+    rows = []
+    for name, observed in fits:
+        fitted = LeastSquares.of(observed)
+        said = (_said(values) for values in fitted.worth().values())
+        rows.append((name, str(len(observed)), *said, f"{np.sqrt(fitted.variance):.3f}"))
+    return (heading, "runs", "alpha", "phi_H", "phi_L", "residual sd of ln L"), rows
 
 
 def _seen(runs: pd.DataFrame, protocol: Protocol) -> Table:
@@ -292,25 +293,15 @@ def _seen(runs: pd.DataFrame, protocol: Protocol) -> Table:
     return ("H", "L", "r", *(f"N {N:,.0f} (runs)" for N in sizes)), rows
 
 
-def _at_equal_flops(runs: pd.DataFrame, protocol: Protocol) -> Iterator[str | Table]:
-    rows = at_equal_flops(runs, protocol)
-    sizes = sorted(rows[protocol.size].unique())
-    budgets = rows.groupby(protocol.size)["flops"].first()
-    said = []
-    for name in CYCLES:
-        of_each = [LeastSquares.of(rows[rows[protocol.size] == size], CYCLES) for size in sizes]
-        said.append(
-            (
-                {"ln_H": "ln H", "ln_L1": "ln (L + 1)"}[name],
-                *(_said(each.slope(name)) for each in of_each),
-            )
-        )
-    yield (
-        "At equal training FLOPs, of each network where its cheapest run ends ("
-        + ", ".join(f"{budgets[size]:.3g}" for size in sizes)
-        + "): the slope of ln L, above 0 where more cycles and fewer samples are worse."
-    )
-    yield ("slope by", *(f"N {size:,.0f}" for size in sizes)), said
+def _at_equal_flops(runs: pd.DataFrame, protocol: Protocol) -> Table:
+    kinds = sorted(set(zip(runs["H_cycles"], runs["L_cycles"], strict=True)))
+    rows = []
+    for size, of_size in runs.groupby(protocol.size):
+        for budget in sorted(of_size.groupby(["H_cycles", "L_cycles"])["flops"].max())[:3]:
+            seen = np.exp(at_flops(of_size, budget).groupby(["H_cycles", "L_cycles"])["ln_L"].mean())
+            cells = (f"{seen[kind]:.4f}" if kind in seen.index else "" for kind in kinds)
+            rows.append((f"{size:,.0f}", f"{budget:.3g}", *cells))
+    return ("N", "FLOPs", *(f"H {H:.0f}, L {L:.0f}" for H, L in kinds)), rows
 
 
 def _said(values: tuple[float, float, float]) -> str:

@@ -15,7 +15,8 @@ from trm_scaling.analysis import AccuracyRuns, fit_accuracy
 from trm_scaling.analysis.fits.forms import Form
 from trm_scaling.errors import UserError
 from trm_scaling.io.atomic import write_text
-from trm_scaling.preregistration.recursion import Table
+from trm_scaling.preregistration.protocol import Protocol
+from trm_scaling.preregistration.recursion import CYCLES, Table, with_logs, worth_table
 from trm_scaling.results.format import amount
 
 FILE = "steps.csv"
@@ -81,8 +82,8 @@ def predicted(steps: Int[np.ndarray, " n"], accuracy: np.ndarray, form: Form) ->
         return float("nan")
 
 
-def section(folder: Path) -> Iterator[str | Table]:
-    """The paragraphs and the table of the report; none where no run is measured."""
+def section(folder: Path, protocol: Protocol, points: pd.DataFrame) -> Iterator[str | Table]:
+    """The paragraphs and the tables of the report; none where no run is measured."""
     table = read_steps(folder)
     if table.empty:
         return
@@ -110,3 +111,13 @@ def section(folder: Path) -> Iterator[str | Table]:
     )
     headings = ("run", "N", "D 1", f"D {trained}", f"D {HELD_OUT // 2}", f"D {HELD_OUT}")
     yield (*headings, *(f"{name}, {HELD_OUT}" for name in FORMS.values())), rows
+    if protocol.recursion is None:
+        return
+    fitted = points[points["stage"] == protocol.recursion.fitted].drop_duplicates(["experiment", "seed"])
+    logs = with_logs(fitted, protocol)[["experiment", "seed", "ln_N", "ln_H", "ln_L1"]]
+    by_run = table.merge(logs, on=["experiment", "seed"])
+    by_run["ln_L"] = np.log(1 - by_run["accuracy"].to_numpy(float))
+    fits = [(str(D), by_run[by_run["steps"] == D]) for D in (trained, HELD_OUT)]
+    if len(fits[0][1]) > len(CYCLES) + 2:
+        yield "What recursion is worth by the share of unsolved puzzles after D steps, fitted runs alone:"
+        yield worth_table("D", fits)

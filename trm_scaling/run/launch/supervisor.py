@@ -29,7 +29,7 @@ POLL_SECONDS = 0.1
 LOST, STOPPED = EXIT_STATUS["lost_host"], EXIT_STATUS["preempted"]
 
 MOST_LOSSES = 3
-"""How often a job of a cluster or a cloud is started again after a loss; a preemption is none."""
+"""How often a job of a cluster or a cloud is started again after a loss; a preemption does not count."""
 
 PARTING_SECONDS = parting_seconds(SystemConfig())
 """How long the other workers' runs may go on after this one's was lost, as the defaults have it."""
