@@ -14,7 +14,7 @@ from trm_scaling.config.compose import compose
 from trm_scaling.errors import UserError
 from trm_scaling.preregistration import recursion, test_time
 from trm_scaling.preregistration.judgement import Refit, _score, judge, refits_of
-from trm_scaling.preregistration.page import _figure, write_report
+from trm_scaling.preregistration.page import _figure, best_sizes, write_report
 from trm_scaling.preregistration.points import COLUMNS, of_stage, read_points, update
 from trm_scaling.preregistration.predictions import made_of, missing_runs, predict, size_of, targets_of
 from trm_scaling.preregistration.protocol import Block, Protocol, RecursionStages, read_protocol
@@ -292,6 +292,21 @@ def test_a_run_that_the_table_holds_stays_as_it_was_measured(tmp_path: Path) -> 
     update(tmp_path, study, protocol)
     assert (tmp_path / "points.csv").read_text() == changed
     assert (tmp_path / "records" / "exp01a-s0" / "result.json").read_text() == "{}"
+
+
+def test_the_best_size_at_a_budget_is_the_one_that_was_planted() -> None:
+    stages: dict[str, tuple[Block, ...]] = {
+        "grid": (Block(experiments=("law_b", "law_d")),),
+        "held_out": (Block(experiments=("law_e",)),),
+    }
+    protocol = Protocol(title="x", profile="law", stages=stages, fitted="grid", held_out="held_out")
+    rows = with_cycles(("law_b", "law_d", "law_e"), "grid", [(3, 3)])
+    sizes, found = best_sizes(protocol, rows)
+    assert len(sizes) == 3
+    # N to the -0.4 beats samples to the -0.1: at equal FLOPs the largest is the best.
+    assert {best for _, _, best, _, _ in found} == {sizes[-1]}
+    assert all(low <= best <= high for _, _, best, low, high in found)
+    assert best_sizes(protocol, rows.assign(training_flops=np.nan)) == ([], [])
 
 
 def test_more_steps_than_any_fit_saw_are_predicted_by_the_form_that_is_true(

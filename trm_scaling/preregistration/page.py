@@ -95,6 +95,7 @@ def _lines(
         yield from _fits(predictions)
     if judgement is not None:
         yield from _comparison(protocol, judgement)
+        yield from _best_sizes(protocol, points)
     for part in (*recursion.section(folder, protocol, points), *test_time.section(folder, protocol, points)):
         yield from (part, "") if isinstance(part, str) else _table(*part)
     if judgement is not None:
@@ -226,6 +227,61 @@ def _comparison(protocol: Protocol, judgement: Judgement) -> Iterator[str]:
                 *(f"{each.errors[name]:.3f}" for name in held),
             )
             for each in judgement.refits
+        ],
+    )
+
+
+def best_sizes(
+    protocol: Protocol, points: pd.DataFrame, draws: int = 2000
+) -> tuple[list[float], list[tuple[float, dict[float, float], float, float, float]]]:
+    """Sizes, and for training FLOPs that double: the budget, L of each size that has it (geometric mean over
+    runs), the size with the fewest errors, and between which sizes 95 % of resampled seeds put it."""
+    rows = points[points["stage"].isin([protocol.fitted, protocol.held_out])].dropna(subset="training_flops")
+    if rows.empty:
+        return [], []
+    found: list[tuple[float, dict[float, float], float, float, float]] = []
+    runs, rng = recursion.with_logs(rows, protocol), np.random.default_rng(0)
+    sizes = sorted(runs[protocol.size].unique())
+    budget = float(runs.groupby(protocol.size)["flops"].min().max())
+    while budget <= runs["flops"].max():
+        reached = recursion.at_flops(runs, budget)
+        by_size = reached.assign(size=np.exp(reached["ln_N"]).round()).groupby("size")["ln_L"]
+        of_size = {float(str(size)): each.to_numpy(float) for size, each in by_size}
+        if found and found[-1][2] not in of_size:
+            break  # the size that was best ends before, so nothing of those left is the best
+        names = np.array(list(of_size), dtype=float)
+        means = np.column_stack(
+            [rng.choice(each, (draws, each.size)).mean(axis=1) for each in of_size.values()]
+        )
+        low, high = np.percentile(names[means.argmin(axis=1)], [2.5, 97.5], method="nearest")
+        seen = {name: float(np.exp(each.mean())) for name, each in of_size.items()}
+        found.append((budget, seen, min(seen, key=lambda name: seen[name]), float(low), float(high)))
+        budget *= 2
+    return sizes, found
+
+
+def _best_sizes(protocol: Protocol, points: pd.DataFrame) -> Iterator[str]:
+    sizes, found = best_sizes(protocol, points)
+    if not found:
+        return
+    yield "## Which size at a budget of training FLOPs"
+    yield ""
+    yield (
+        "L of each size where its runs have spent as much (geometric means; empty: it ends before), and the "
+        "size with the fewest errors, with the sizes between which 95 % of resampled seeds put it. With two "
+        "or three seeds a size that range is rather too narrow."
+    )
+    yield ""
+    yield from _table(
+        ("FLOPs", *(f"N {size:,.0f}" for size in sizes), "best N", "95 %"),
+        [
+            (
+                f"{budget:.3g}",
+                *(f"{seen[size]:.4f}" if size in seen else "" for size in sizes),
+                f"{best:,.0f}",
+                f"{low:,.0f} to {high:,.0f}",
+            )
+            for budget, seen, best, low, high in found
         ],
     )
 

@@ -63,12 +63,13 @@ def at_samples(runs: pd.DataFrame, samples: float) -> pd.DataFrame:
 
 
 def at_flops(runs: pd.DataFrame, budget: float) -> pd.DataFrame:
-    """A row for each run that spends `budget` training FLOPs: ln L there, interpolated in ln FLOPs."""
+    """A row for each run with evaluations before and after `budget` training FLOPs: ln L there, interpolated
+    in ln FLOPs."""
     found = []
     for _, run in runs.groupby(["experiment", "seed"]):
         run = run.sort_values("flops")
         # A run that ends there reaches it, whatever rounding says.
-        if run["flops"].max() >= budget * (1 - 1e-9):
+        if run["flops"].min() <= budget and run["flops"].max() >= budget * (1 - 1e-9):
             ln_L = np.interp(np.log(budget), np.log(run["flops"].to_numpy(float)), run["ln_L"])
             found.append(
                 run.iloc[-1][["H_cycles", "L_cycles", "ln_N", "ln_H", "ln_L1"]].to_dict() | {"ln_L": ln_L}
