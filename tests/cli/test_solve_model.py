@@ -46,7 +46,7 @@ def test_it_says_the_same_with_nothing_compiled(tmp_path: Path, monkeypatch: pyt
     monkeypatch.delenv("NUMBA_DISABLE_JIT")
     done = trm(tmp_path, ["solve", "6x6", "new:5"], {"NUMBA_CACHE_DIR": str(tmp_path / "numba")})
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "0")
-    assert done.stderr == ""
+    assert done.stderr == "loading 6x6 ...\n"
     assert done.stdout == invoke("solve", "6x6", "new:5")
     assert not (tmp_path / "numba").exists()
 

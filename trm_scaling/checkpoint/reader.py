@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 from warnings import warn
 
-from trm_scaling.checkpoint.arrays import read_arrays
 from trm_scaling.checkpoint.bucket_arrays import bucket_arrays
 from trm_scaling.checkpoint.folder import DamagedCheckpoint, finished_steps, step_folder
 from trm_scaling.checkpoint.leaves import named_leaves, rebuild, refuse_mismatch, specs_of
@@ -148,6 +147,9 @@ class CheckpointReader:
         if self._bucket is not None:
             read = self._bucket.read(record.files, arrays)
         else:
+            # Orbax takes half a second to import, and a model file's weights need none of it.
+            from trm_scaling.checkpoint.arrays import read_arrays
+
             read = read_arrays(folder / ARRAYS_NAME, arrays)
         return rebuild(like, {**wanted, **read}), record.metadata
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trm_scaling.cli.options import AsJson, OneProfile, StudyFolder, complete_run
+from trm_scaling.cli.options import AsJson, OneProfile, StudyFolder, complete_run, say_first
 from trm_scaling.cli.tables import columns, ends, hundredfold, show_excluded, terminal
 from trm_scaling.errors import UserError
 from trm_scaling.results.format import percent, points
@@ -75,11 +75,12 @@ def compare(
     as_json: AsJson = False,
     study: StudyFolder = None,
 ) -> None:
+    if len(names) < 2:
+        raise UserError(f"{names[0]} alone cannot be compared: name what to compare it with")
+    say_first(f"reading the runs of {' and '.join(names)}")
     from trm_scaling.analysis import correct_family
     from trm_scaling.io.study import find_study
 
-    if len(names) < 2:
-        raise UserError(f"{names[0]} alone cannot be compared: name what to compare it with")
     reference, *others = _sides(find_study(study), names, profile)
     found = [_against(reference, each) for each in others]
     corrected = correct_family([each.over_seeds for each in found])

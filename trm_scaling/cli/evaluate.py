@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from trm_scaling.cli.options import AsJson, At, Profile, StudyFolder, complete_run
+from trm_scaling.cli.options import AsJson, At, Profile, StudyFolder, complete_run, say_first
+from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
     from trm_scaling.cli.weights import OpenedWeights
@@ -96,14 +97,14 @@ def evaluate(
     profile: Profile = None,
     study: StudyFolder = None,
 ) -> None:
+    if out is not None and not surface:
+        raise UserError("--out names the file of a surface: add --surface")
+    say_first(f"loading {name}")
     from trm_scaling.cli.weights import open_weights
-    from trm_scaling.errors import UserError
     from trm_scaling.evaluation.decode import decoder_names, possible
     from trm_scaling.evaluation.samples import Budget
     from trm_scaling.results.surfaces import OF_ONE_SAMPLE
 
-    if out is not None and not surface:
-        raise UserError("--out names the file of a surface: add --surface")
     opened = open_weights(name, profile, study, at, puzzles or [])
     budget = Budget(steps or opened.config.arch.halt_max_steps, samples, noise, init, augment)
     seed = opened.config.seed if sampling_seed is None else sampling_seed

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_scaling.cli.options import At, Overrides, Profile, RunName, StudyFolder, chosen_profile, open_run
+from trm_scaling.cli.options import (
+    At,
+    Overrides,
+    Profile,
+    RunName,
+    StudyFolder,
+    chosen_profile,
+    open_run,
+    say_first,
+)
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,6 +61,7 @@ def import_torch(
     profile: Profile = None,
     study: StudyFolder = None,
 ) -> None:
+    say_first(f"reading {file}")
     from trm_scaling.config.compose import compose
     from trm_scaling.io.study import find_study
     from trm_scaling.models.interchange import read_tensors
@@ -84,6 +94,7 @@ def export_torch(
     profile: Profile = None,
     study: StudyFolder = None,
 ) -> None:
+    say_first(f"loading {name}")
     from trm_scaling.models.interchange import to_public
     from trm_scaling.train.weights import load_weights
 
@@ -130,6 +141,7 @@ def export(
     profile: Profile = None,
     study: StudyFolder = None,
 ) -> None:
+    say_first(f"loading {name}")
     from trm_scaling.config.identity import identity
     from trm_scaling.errors import UserError
     from trm_scaling.models.interchange import to_public

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trm_scaling.cli.options import NoWandb, StudyFolder
+from trm_scaling.cli.options import NoWandb, StudyFolder, say_first
 from trm_scaling.cli.verbs import Verbs
 from trm_scaling.errors import UserError
 
@@ -67,6 +67,7 @@ def run(
     no_wandb: NoWandb = False,
     study: StudyFolder = None,
 ) -> None:
+    say_first("reading the finished runs")
     from trm_scaling.preregistration.points import update
     from trm_scaling.preregistration.predictions import missing_runs
     from trm_scaling.results.format import amount

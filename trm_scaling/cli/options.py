@@ -194,6 +194,11 @@ class OpenedRun:
     config: "RunConfig"
 
 
+def say_first(text: str) -> None:
+    """On stderr, before imports that take seconds: nobody watches a silent terminal for long."""
+    typer.echo(f"{text} ...", err=True)
+
+
 def open_run(name: str, profile: str | None, study: Path | None) -> OpenedRun:
     """Find the run `name` and make JAX ready. Raises UserError as `find_study` and `find_run` do."""
     from trm_scaling.config.compose import load

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from trm_scaling.cli.options import Profile, StudyFolder, chosen_profile, complete_run, uncompiled_search
+from trm_scaling.cli.options import (
+    Profile,
+    StudyFolder,
+    chosen_profile,
+    complete_run,
+    say_first,
+    uncompiled_search,
+)
 from trm_scaling.errors import UserError
 
 if TYPE_CHECKING:
@@ -103,6 +110,7 @@ def solve(
             f"no model for {name} comes with the package: {' and '.join(shipped_names())} do. Train one "
             "(`trm run baseline --profile h200` is 9x9), or import public weights (`trm import-torch --help`)"
         )
+    say_first(f"loading {name}")
     if file is not None and spec_of(read_model(file).config.data).seq_len <= SMALL:
         uncompiled_search()
     configure_jax()
