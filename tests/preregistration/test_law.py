@@ -134,7 +134,7 @@ def test_the_figure_fills_only_the_points_that_were_fitted(
         drawn = [line for line in figure.axes[0].get_lines() if line.get_linestyle() == "None"]
         filled = [line for line in drawn if line.get_markerfacecolor() != paper]
         assert len(filled) == len(FITTED)
-        assert {float(np.min(line.get_xdata())) for line in filled} == {first}
+        assert {float(np.asarray(line.get_xdata(), float).min()) for line in filled} == {first}
         assert ("grey" in " ".join(figure.caption)) == unfitted
         labels = figure.axes[0].get_legend_handles_labels()[1]
         assert len(labels) == len(set(labels)) == len(FITTED) + 1
