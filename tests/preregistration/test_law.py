@@ -12,12 +12,12 @@ from tests.results.made_up import PROFILE, make_up_study
 from tests.run.tiny import ROOT
 from trm_scaling.config.compose import compose
 from trm_scaling.errors import UserError
-from trm_scaling.preregistration import recursion, test_time
+from trm_scaling.preregistration import changes, recursion, test_time
 from trm_scaling.preregistration.judgement import Refit, _score, judge, refits_of
 from trm_scaling.preregistration.page import _figure, best_sizes, write_report
 from trm_scaling.preregistration.points import COLUMNS, of_stage, read_points, update
 from trm_scaling.preregistration.predictions import made_of, missing_runs, predict, size_of, targets_of
-from trm_scaling.preregistration.protocol import Block, Protocol, RecursionStages, read_protocol
+from trm_scaling.preregistration.protocol import Block, Change, Protocol, RecursionStages, read_protocol
 
 CONFIGS = ROOT / "kellen" / "configs"
 FITTED = ("exp01a", "exp01b", "exp01c", "exp01d", "exp01e")
@@ -334,3 +334,35 @@ def test_more_steps_than_any_fit_saw_are_predicted_by_the_form_that_is_true(
     assert "1 run, 0.01 device-hours" in words
     assert not isinstance(shown, str)
     assert shown[1][0][:6] == ("law_b seed 0", "44,354", "1.0", "8.0", "32.0", "64.0")
+
+
+def test_what_one_change_did_is_shown_beside_the_runs_that_it_changed(protocol: Protocol) -> None:
+    change = Change(experiment="exp04a_100", of="exp01b", what="100 puzzles")
+    stages = protocol.stages | {"data": (Block(experiments=("exp04a_100",)),)}
+    changed = protocol.model_copy(update={"stages": stages, "changes": (change,)})
+    own = planted(protocol, "grid")
+    assert list(changes.section(changed, own)) == []
+    # Half the errors of seed 0 at first; from 64,000 samples on they rise again.
+    again = own[(own["experiment"] == "exp01b") & (own["seed"] == 0)].assign(
+        stage="data", experiment="exp04a_100"
+    )
+    again["val_cell_error"] *= np.where(again["samples"] > 64_000, 2.0, 0.5)
+    *_, table = changes.section(changed, pd.concat([own, again], ignore_index=True))
+    assert isinstance(table, tuple)
+    headings, (row,) = table
+    assert headings[:4] == ("changed", "of", "N", "seeds")
+    assert (row[0], row[1], row[3]) == ("100 puzzles", "exp01b", "1")
+    of_own = own[(own["experiment"] == "exp01b") & (own["samples"] == 128_000)]["val_cell_error"]
+    shown, span = row[6].split(" ", 1)
+    assert float(shown) == pytest.approx(2 * float(of_own.iloc[0]), abs=1e-4)
+    assert span == f"({np.exp(np.log(of_own).mean()):.4f}, {of_own.min():.4f} to {of_own.max():.4f})"
+    assert row[7].endswith(", 64,000")
+    slope, of_own_slope = (float(said.strip("()")) for said in row[8].split())
+    assert slope > 0 > of_own_slope > -0.6  # the planted -0.6 of D alone, flattened by the term of size
+
+
+def test_a_change_of_what_is_not_fitted_is_refused(protocol: Protocol) -> None:
+    values = protocol.model_dump()
+    values["changes"] = [{"experiment": "exp01a", "of": "exp01f", "what": "size"}]
+    with pytest.raises(ValueError, match="exp01f by grid"):
+        Protocol(**values)

@@ -15,7 +15,7 @@ from trm_scaling.io.atomic import write_text
 from trm_scaling.plots.figure import StudyFigure
 from trm_scaling.plots.law import plot_law
 from trm_scaling.plots.saving import inline_svg, save, theme_css
-from trm_scaling.preregistration import recursion, test_time
+from trm_scaling.preregistration import changes, recursion, test_time
 from trm_scaling.preregistration.judgement import CARRIED, Judgement, Refit, judge
 from trm_scaling.preregistration.points import of_stage
 from trm_scaling.preregistration.predictions import FILE, missing_runs
@@ -96,7 +96,12 @@ def _lines(
     if judgement is not None:
         yield from _comparison(protocol, judgement)
         yield from _best_sizes(protocol, points)
-    for part in (*recursion.section(folder, protocol, points), *test_time.section(folder, protocol, points)):
+    parts = (
+        *recursion.section(folder, protocol, points),
+        *test_time.section(folder, protocol, points),
+        *changes.section(protocol, points),
+    )
+    for part in parts:
         yield from (part, "") if isinstance(part, str) else _table(*part)
     if judgement is not None:
         yield from _written(folder / CONCLUSION)

@@ -67,6 +67,15 @@ class RecursionStages(Frozen):
     """The stage that begins once the predictions from it are committed."""
 
 
+class Change(Frozen):
+    """An experiment that differs from one of the fitted stage in one thing."""
+
+    experiment: str
+    of: str
+    what: str
+    """The thing, for the report."""
+
+
 class Protocol(Frozen):
     """`protocol.yaml` of a folder such as `kellen/law`."""
 
@@ -101,12 +110,20 @@ class Protocol(Frozen):
 
     recursion: RecursionStages | None = None
 
+    changes: tuple[Change, ...] = ()
+    """What is compared, and predicted by nothing."""
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
         more = (self.recursion.fitted, self.recursion.held_out) if self.recursion else ()
         for name in (self.fitted, self.held_out, *more):
             if name not in self.stages:
                 raise ValueError(f"no stage is called {name!r}; there are {', '.join(self.stages)}")
+        for change in self.changes:
+            if self.stage_of(change.experiment) is None or self.stage_of(change.of) != self.fitted:
+                raise ValueError(
+                    f"changes: {change.experiment} must be run by a stage, and {change.of} by {self.fitted}"
+                )
         both = set(self.experiments(self.fitted)) & set(self.experiments(self.held_out))
         if both:
             raise ValueError(f"{', '.join(sorted(both))} cannot be both fitted and held out")
