@@ -44,8 +44,9 @@ def assert_the_same(budget: Budget, stop: Stop, split: Split, rows: int) -> np.n
     answers, choice = fixed(budget, stop, split, rows)
     found = stopping(budget, stop, split, rows)
     np.testing.assert_array_equal(found.tokens, choice.of(np.asarray(answers.tokens)))
-    # The suite compiles without optimisation, and then a batch of another make-up rounds otherwise.
-    np.testing.assert_allclose(found.q_halt, choice.of(np.asarray(answers.q_halt)), rtol=2e-5, atol=2e-5)
+    # The suite compiles without optimisation, and then a batch of another make-up rounds otherwise (most with
+    # jax 0.11: 6e-5).
+    np.testing.assert_allclose(found.q_halt, choice.of(np.asarray(answers.q_halt)), rtol=2e-4, atol=2e-4)
     np.testing.assert_array_equal(found.spent, choice.spent)
     return choice.spent
 

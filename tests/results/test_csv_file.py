@@ -75,7 +75,8 @@ def test_text_survives_and_no_cell_begins_a_formula(text: str, tmp_path: Path) -
                 "reason": st.text(min_size=1),
                 "seed": st.integers(0, 2**32),
                 "peak_memory_bytes": st.integers(0, 2**53),
-                "lr": st.floats(allow_nan=False),
+                # Infinity is written, and read as a missing value, as NaN is.
+                "lr": st.floats(allow_nan=False, allow_infinity=False),
                 "test_accuracy": st.floats(0, 1),
                 "ema": st.booleans(),
             },
