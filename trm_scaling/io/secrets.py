@@ -8,9 +8,10 @@ _NAME = r"(?:(?:api|access|secret|private)[-_.]?key|token|secret|password|passwd
 """The end of a name that says so."""
 _SECRET_NAME = re.compile(rf"(?i){_NAME}$")
 _HOST_NAME = re.compile(r"(?i)(address|host|hosts|hostname|hostnames|coordinator)$")
+# Without possessive quantifiers (`*+`), which do not match what they should before Python 3.11.5.
 _KNOWN_SHAPES = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
-    r"(?:(?!-----END)(?:\\[nr]|[\w+/=:,.\s-]))*+(?:-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----)?"
+    r"(?:(?!-----END)(?:\\[nr]|[\w+/=:,.\s-]))*(?:-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----)?"
     r"|\b(?:hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}"
     r"|sk-[\w-]{20,}|wandb_v\d_\w{20,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}|xox[abps]-[\w-]{10,}|ya29\.[\w-]{20,}"
     r"|eyJ[\w-]{16,}(?:\.[\w-]+){0,4})"
@@ -27,10 +28,10 @@ _HEADER = re.compile(
 _ASSIGNED = re.compile(
     rf"(?i)({_NAME}\\{{0,3}}['\"]?\]?[ \t]*)(:=|=>|[=:](?!=))([ \t]*)(?:"
     # Closed by the quote that opens it, which text inside of other text escapes.
-    r"([bfru]{0,2}(['\"]))(?:\\.|(?!\5)[^\\\n])++\5"
+    r"([bfru]{0,2}(['\"]))(?:\\.|(?!\5)[^\\\n])+\5"
     r"|(\\{1,3}['\"])[^\n]+?\6"
     # Not what is called or subscripted: that is code.
-    r"|(?![A-Za-z_.]{1,80}[(\[])([^\s'\"]{8,}+))"
+    r"|(?![A-Za-z_.]{1,80}[(\[])([^\s'\"]{8,}))"
 )
 _COUNT = re.compile(r"[-+]?[0-9][0-9_]{0,14}(?:\.[0-9]*)?(?:e[-+]?[0-9]+)?[,;)\]}]*", re.IGNORECASE)
 _TYPE = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z_]+)+(?: \| None)?")
